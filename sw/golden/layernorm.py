@@ -1,0 +1,107 @@
+"""LayerNorm in one pass over the row for its statistics, with an integer reciprocal square root.
+
+With S = sum(x) and Q = sum(x**2), both exact, V = n * Q - S**2 + E is n**2 times the variance plus epsilon, and
+(n * x - S) / sqrt(V) is the normalised value: the input's scale and zero point cancel in all but E = n**2 * epsilon / scale**2.
+V = v * 4**e with v in [1, 4); 1 / sqrt(v) comes from a table. The normalised value z has 14 fraction bits.
+
+Error before the output's rounding: |z| * 2**-16 from the table and 2**-15 from z's rounding, both times gamma / out_scale,
+and half a unit of beta's last place.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...rtl.arch.formats import INT16, Format
+from ...rtl.arch.tables import RSQRT, RSQRT_MANTISSA_BITS
+from .requantize import Int, round_shift
+from .table import interpolate
+
+Z_FRACTION_BITS = 14
+RSQRT_FRACTION_BITS = 17
+EPSILON_BITS = 48
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LayerNormParameters:
+    """Run-time integers: ``clamp(round_half_even((z * gamma + beta * 2**beta_shift) / 2**shift) + out_zero_point, low, high)``.
+
+    gamma, beta: int16, one per channel. shift: 0..47. beta_shift: 0..31. epsilon: E above, 0..2**48 - 1.
+    """
+
+    gamma: NDArray[np.int64]
+    beta: NDArray[np.int64]
+    shift: int
+    beta_shift: int
+    epsilon: int
+    out_zero_point: int
+    low: int
+    high: int
+
+    @classmethod
+    def from_scales(
+        cls,
+        *,
+        in_scale: float,
+        gamma: ArrayLike,
+        beta: ArrayLike,
+        epsilon: float,
+        out_scale: float,
+        out_zero_point: int,
+        out: Format,
+    ) -> Self:
+        """gamma, beta: real values, [n]. Raises ValueError where a value does not fit its field."""
+        gamma, beta = (np.asarray(v, np.float64) / out_scale for v in (gamma, beta))
+        largest = float(np.abs(gamma).max())
+        if not (math.isfinite(largest) and np.isfinite(beta).all()):
+            raise ValueError("gamma and beta must be finite")
+        # gamma / out_scale * 2**-14 = gamma_int * 2**-shift with the largest gamma_int in [2**14, 2**15)
+        shift = min(47, 15 - math.frexp(largest)[1] + Z_FRACTION_BITS) if largest else Z_FRACTION_BITS
+        if shift < 0:
+            raise ValueError(f"gamma must be below 2**29 output steps, not {largest!r}")
+        gamma_int = np.clip(np.rint(gamma * 2.0 ** (shift - Z_FRACTION_BITS)), INT16.min, INT16.max)
+        beta_largest = float(np.abs(beta).max())
+        beta_shift = max(0, math.frexp(beta_largest * 2.0**shift)[1] - 15) if beta_largest else 0
+        if beta_shift > 31:
+            raise ValueError(f"beta must be below 2**46 units of gamma's last place, not {beta_largest!r} output steps")
+        beta_int = np.clip(np.rint(beta * 2.0 ** (shift - beta_shift)), INT16.min, INT16.max)
+        e = round(len(gamma) ** 2 * epsilon / in_scale**2)
+        if not 0 <= e < 1 << EPSILON_BITS:
+            raise ValueError(f"epsilon * (n / in_scale)**2 must be in 0..2**{EPSILON_BITS} - 1, not {e!r}")
+        return cls(
+            gamma=gamma_int.astype(np.int64),
+            beta=beta_int.astype(np.int64),
+            shift=shift,
+            beta_shift=beta_shift,
+            epsilon=e,
+            out_zero_point=out_zero_point,
+            low=out.min,
+            high=out.max,
+        )
+
+
+def normalise(rows: NDArray[np.int64], epsilon: int) -> Int:
+    """z of each row, 14 fraction bits. rows: [R, n], int16 values, n up to 8,192."""
+    n = rows.shape[1]
+    total, squares = rows.sum(axis=1), (rows**2).sum(axis=1)
+    # n * Q - S**2 is at most n**2 * 2**30 = 2**56 for n = 2**13
+    v = np.maximum(n * squares - total**2 + epsilon, 1)
+    leading = np.array([int(x).bit_length() - 1 for x in v], np.int64)
+    shift = leading - RSQRT_MANTISSA_BITS
+    mantissa = np.where(shift >= 0, v >> np.maximum(shift, 0), v << np.maximum(-shift, 0))
+    index = (mantissa & ((1 << RSQRT_MANTISSA_BITS) - 1)) | ((leading & 1) << RSQRT_MANTISSA_BITS)
+    reciprocal = interpolate(RSQRT, index)
+    d = n * rows - total[:, None]
+    return round_shift(d * reciprocal[:, None], (leading >> 1)[:, None] + RSQRT_FRACTION_BITS - Z_FRACTION_BITS)
+
+
+def layernorm(q: ArrayLike, parameters: LayerNormParameters) -> Int:
+    """Over the last axis. q: [..., n], int8 or int16 values; returns the output format, same shape."""
+    p = parameters
+    q = np.asarray(q, np.int64)
+    z = normalise(q.reshape(-1, q.shape[-1]), p.epsilon)
+    y = round_shift(z * p.gamma + (p.beta << p.beta_shift), p.shift)
+    return np.clip(y + p.out_zero_point, p.low, p.high).reshape(q.shape)
