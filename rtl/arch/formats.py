@@ -58,7 +58,7 @@ class Multiplier:
         ValueError
             If ``real`` is negative, not finite, or 2**16 and above.
         """
-        if not (math.isfinite(real) and 0 <= real):
+        if not (math.isfinite(real) and real >= 0):
             raise ValueError(f"real must be finite and not negative, not {real!r}")
         shift = min(max_shift, MULTIPLIER_BITS - math.frexp(real)[1])
         value = round_half_even(math.ldexp(real, shift)) if shift >= 0 else 1 << MULTIPLIER_BITS

@@ -30,7 +30,12 @@ class LinearTable:
 
     @classmethod
     def sample(
-        cls, function: Callable[[float], float], edges: Iterable[tuple[float, float]], *, unit_bits: int, fraction_bits: int
+        cls,
+        function: Callable[[float], float],
+        edges: Iterable[tuple[float, float]],
+        *,
+        unit_bits: int,
+        fraction_bits: int,
     ) -> Self:
         """Sample ``function`` at both ends of each segment, in units of 2**-unit_bits."""
         ends = [(round(function(a) * 2**unit_bits), round(function(b) * 2**unit_bits)) for a, b in edges]
@@ -71,9 +76,7 @@ RECIPROCAL = LinearTable.sample(lambda x: 1 / x, _uniform(1, 2, 256), unit_bits=
 # 1 / sqrt(x) for x in [1, 4): the top index bit is the parity of the exponent, then 7 + 12 bits of the mantissa below its
 # leading one; 17 bits of fraction out, in (2**16, 2**17].
 RSQRT_MANTISSA_BITS = 19
-RSQRT = LinearTable.sample(
-    lambda x: 1 / math.sqrt(x), _uniform(1, 2, 128) + _uniform(2, 4, 128), unit_bits=17, fraction_bits=12
-)
+RSQRT = LinearTable.sample(lambda x: 1 / math.sqrt(x), _uniform(1, 2, 128) + _uniform(2, 4, 128), unit_bits=17, fraction_bits=12)
 
 # relu(x) - gelu(x) = |x| * (1 - Phi(|x|)) in steps of 1/32 up to 8, 14 bits of fraction in and out (Edge-MoE; beyond 5.5 all zero).
 GELU_FRACTION_BITS = 14

@@ -23,7 +23,13 @@ def saturate(x: ArrayLike, to: Format) -> Int:
 
 
 def requantize(
-    accumulator: ArrayLike, bias: ArrayLike, multiplier: ArrayLike, shift: ArrayLike, zero_point: int, low: int, high: int
+    accumulator: ArrayLike,
+    bias: ArrayLike,
+    multiplier: ArrayLike,
+    shift: ArrayLike,
+    zero_point: int,
+    low: int,
+    high: int,
 ) -> Int:
     """``clamp(round_half_even((accumulator + bias) * multiplier / 2**shift) + zero_point, low, high)``.
 

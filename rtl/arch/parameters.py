@@ -1,0 +1,143 @@
+"""Parameters of a machine: what the user chooses, checked, and what follows from it."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Self
+
+VERSION = (0, 1)  # of the step and register formats: major, minor
+EXTERNAL_ADDRESS_BITS = 32
+
+
+class ParameterError(ValueError):
+    """A parameter out of its range: the message names it, its value and what is allowed."""
+
+
+def _require(condition: bool, name: str, allowed: str, value: object) -> None:
+    if not condition:
+        raise ParameterError(f"{name} must be {allowed}, not {value!r}")
+
+
+def _power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineParameters:
+    """A machine of one compute unit, one vector engine, a load and a store engine around a banked scratchpad.
+
+    rows: multiply-accumulators along K; also the bytes of a scratchpad word.
+    cols: output channels computed at once; a multiple or a divisor of rows.
+    lanes: elements per cycle of the vector engine.
+    scratchpad_kib: at most this much is built: banks * bank_words * word_bytes.
+    banks: of the scratchpad, each with one read and one write port.
+    accumulator_depth: rows of int32 partial sums that the compute unit holds.
+    bus_bytes: width of the AXI4 memory port.
+    row_elements: longest row that softmax and LayerNorm take.
+    queue_depth: steps that wait at each engine.
+    """
+
+    rows: int = 16
+    cols: int = 16
+    lanes: int = 8
+    scratchpad_kib: int = 128
+    banks: int = 4
+    accumulator_depth: int = 256
+    bus_bytes: int = 8
+    row_elements: int = 1024
+    queue_depth: int = 4
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            _require(type(value) is int, name, "an integer", value)
+        _require(4 <= self.rows <= 64 and self.rows % 2 == 0, "rows", "even and in 4..64", self.rows)
+        _require(4 <= self.cols <= 64, "cols", "in 4..64", self.cols)
+        _require(
+            self.cols % self.rows == 0 or self.rows % self.cols == 0,
+            "cols",
+            f"a multiple or divisor of rows ({self.rows})",
+            self.cols,
+        )
+        _require(
+            self.lanes > 0 and (self.rows // 2) % self.lanes == 0,
+            "lanes",
+            f"a divisor of rows / 2 ({self.rows // 2})",
+            self.lanes,
+        )
+        _require(self.banks in (1, 2, 4, 8, 16), "banks", "1, 2, 4, 8 or 16", self.banks)
+        _require(1 <= self.scratchpad_kib <= 65536, "scratchpad_kib", "in 1..65536", self.scratchpad_kib)
+        _require(
+            self.scratchpad_kib * 1024 >= 16 * self.banks * self.rows,
+            "scratchpad_kib",
+            f"enough for 16 words in each of {self.banks} banks",
+            self.scratchpad_kib,
+        )
+        _require(
+            _power_of_two(self.accumulator_depth) and 16 <= self.accumulator_depth <= 4096,
+            "accumulator_depth",
+            "a power of two in 16..4096",
+            self.accumulator_depth,
+        )
+        _require(self.bus_bytes in (4, 8, 16, 32), "bus_bytes", "4, 8, 16 or 32", self.bus_bytes)
+        _require(
+            _power_of_two(self.row_elements) and 16 <= self.row_elements <= 8192,
+            "row_elements",
+            "a power of two in 16..8192",
+            self.row_elements,
+        )
+        _require(
+            _power_of_two(self.queue_depth) and 2 <= self.queue_depth <= 16,
+            "queue_depth",
+            "2, 4, 8 or 16",
+            self.queue_depth,
+        )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, object]) -> Self:
+        """From untrusted names and values (a TOML file, a manifest). Raises ParameterError."""
+        known = cls.__dataclass_fields__
+        for name in values:
+            _require(name in known, "parameter name", f"one of {', '.join(known)}", name)
+        return cls(**values)  # pyright: ignore[reportArgumentType] - types are checked in __post_init__
+
+    @property
+    def word_bytes(self) -> int:
+        """Bytes of a scratchpad word: one slice of K for all rows."""
+        return self.rows
+
+    @property
+    def bank_words(self) -> int:
+        """Words of a bank, a power of two."""
+        words = self.scratchpad_kib * 1024 // (self.banks * self.word_bytes)
+        return 1 << (words.bit_length() - 1)
+
+    @property
+    def scratchpad_words(self) -> int:
+        return self.banks * self.bank_words
+
+    @property
+    def beats_per_word(self) -> int:
+        """Bus beats that hold one scratchpad word in external memory."""
+        return -(-self.word_bytes // self.bus_bytes)
+
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes that one scratchpad word takes in external memory: whole beats."""
+        return self.beats_per_word * self.bus_bytes
+
+    @property
+    def channel_words(self) -> int:
+        """Words of the requantization parameters of one tile of cols channels, 8 bytes a channel."""
+        return -(-8 * self.cols // self.word_bytes)
+
+    @property
+    def peak_macs(self) -> int:
+        """Multiply-accumulates per cycle."""
+        return self.rows * self.cols
+
+
+def configuration_hash(parameters: MachineParameters, program: bytes | None) -> int:
+    """64 bits that identify a circuit: its parameters, the format version and, in a ROM, its program."""
+    text = json.dumps({"version": VERSION, **asdict(parameters)}, sort_keys=True)
+    digest = hashlib.sha256(text.encode() + b"\0" + (program or b""))
+    return int.from_bytes(digest.digest()[:8], "little")

@@ -1,0 +1,118 @@
+"""The register map of the AXI4-Lite slave: 32-bit registers, defined once, used by hardware, driver, SystemRDL and C header."""
+
+import enum
+from dataclasses import dataclass
+
+from .steps import Engine
+
+IDENTITY = int.from_bytes(b"CELO", "big")
+
+
+class Access(enum.Enum):
+    READ = "r"  # hardware writes, the driver reads
+    WRITE = "rw"  # the driver writes and reads back
+    TRIGGER = "w1"  # writing 1 acts once; reads 0
+
+
+class ErrorCode(enum.IntEnum):
+    """What stopped the machine; 0 when nothing did."""
+
+    NONE = 0
+    ILLEGAL_STEP = 1  # unknown engine or operation, a reserved bit, a dimension of zero or beyond the machine's
+    SCRATCHPAD_ADDRESS = 2  # an address beyond the scratchpad
+    EXTERNAL_ADDRESS = 3  # an address beyond memory_size
+    BUS_READ = 4  # an AXI error response to a read
+    BUS_WRITE = 5  # an AXI error response to a write
+    WATCHDOG = 6  # no step completed within the watchdog's cycles
+
+
+@dataclass(frozen=True)
+class BitField:
+    name: str
+    low: int
+    bits: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Register:
+    """``offset`` in bytes. Without fields the register is one 32-bit value."""
+
+    name: str
+    offset: int
+    access: Access
+    text: str
+    fields: tuple[BitField, ...] = ()
+
+
+def _engine_counters(name: str, offset: int, text: str) -> tuple[Register, ...]:
+    return tuple(
+        Register(f"{e.name.lower()}_{name}", offset + 4 * e, Access.READ, f"{text} of the {e.name.lower()} engine") for e in Engine
+    )
+
+
+REGISTERS: tuple[Register, ...] = (
+    Register("identity", 0x00, Access.READ, "The letters CELO"),
+    Register(
+        "version",
+        0x04,
+        Access.READ,
+        "Format version",
+        (BitField("minor", 0, 16, "Minor"), BitField("major", 16, 16, "Major")),
+    ),
+    Register("hash_low", 0x08, Access.READ, "Configuration hash, bits 31..0"),
+    Register("hash_high", 0x0C, Access.READ, "Configuration hash, bits 63..32"),
+    Register(
+        "control",
+        0x10,
+        Access.TRIGGER,
+        "Actions",
+        (
+            BitField("start", 0, 1, "Run program_count steps from program_first; ignored while running"),
+            BitField("reset", 1, 1, "Stop all engines, forget the error; outstanding bus transfers are drained"),
+            BitField("acknowledge", 2, 1, "Clear the interrupt"),
+        ),
+    ),
+    Register(
+        "status",
+        0x14,
+        Access.READ,
+        "State",
+        (
+            BitField("running", 0, 1, "Steps are being run"),
+            BitField("done", 1, 1, "The last run ended without error"),
+            BitField("error", 2, 1, "The last run was stopped: see error"),
+            BitField("draining", 3, 1, "Bus transfers from before a reset are outstanding"),
+            BitField("busy", 8, 4, "One bit for each engine"),
+        ),
+    ),
+    Register(
+        "error",
+        0x18,
+        Access.READ,
+        "Why the machine stopped",
+        (BitField("code", 0, 8, "ErrorCode"), BitField("engine", 8, 8, "Engine, 255 for the sequencer")),
+    ),
+    Register("error_step", 0x1C, Access.READ, "Index in the program of the step that failed"),
+    Register(
+        "interrupt_enable",
+        0x20,
+        Access.WRITE,
+        "1: raise irq at the end of a run",
+        (BitField("enable", 0, 1, "Enable"),),
+    ),
+    Register("program_base", 0x24, Access.WRITE, "Byte address of the program in memory; unused with a ROM"),
+    Register("program_first", 0x28, Access.WRITE, "Index of the first step to run"),
+    Register("program_count", 0x2C, Access.WRITE, "Number of steps to run, at least 1"),
+    Register("memory_base", 0x30, Access.WRITE, "Byte address of the buffer in memory"),
+    Register("memory_size", 0x34, Access.WRITE, "Bytes of the buffer; accesses beyond it are errors"),
+    Register("watchdog", 0x38, Access.WRITE, "Cycles without a completed step after which the run is stopped; 0: never"),
+    Register("cycles", 0x40, Access.READ, "Cycles of the last or current run"),
+    Register("steps_completed", 0x44, Access.READ, "Steps completed in the last or current run"),
+    Register("mac_cycles", 0x48, Access.READ, "Cycles in which the compute unit's array did useful work"),
+    *_engine_counters("busy", 0x50, "Cycles with a step under way"),
+    *_engine_counters("conflicts", 0x60, "Cycles lost to scratchpad conflicts"),
+)
+
+OFFSETS = {register.name: register.offset for register in REGISTERS}
+ERROR_ENGINE_SEQUENCER = 255

@@ -1,0 +1,149 @@
+"""The program: a list of steps, each a command for one engine and the steps that it waits for.
+
+A step is 64 bytes, little-endian: the header, then the command of its engine. An engine runs its steps in program order; a
+step starts when every engine has completed as many steps of this run as the step's ``wait_*`` fields say.
+
+Scratchpad addresses and strides are in words, external ones in bytes relative to the driver's buffer. A matrix is stored
+row by row; a row starts at a word; elements of 8 or 16 bits are little-endian. ``*_wide`` marks 16-bit elements.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .record import Field, Record
+
+STEP_BITS = 512
+STEP_BYTES = STEP_BITS // 8
+ADDRESS_BITS = 24
+STRIDE_BITS = 16
+COUNT_BITS = 16
+WAIT_BITS = 16
+
+
+class Engine(enum.IntEnum):
+    LOAD = 0
+    STORE = 1
+    COMPUTE = 2
+    VECTOR = 3
+
+
+class VectorOperation(enum.IntEnum):
+    ADD = 0
+    RESCALE = 1
+    SOFTMAX = 2
+    GELU = 3
+    LAYERNORM = 4
+
+
+def _address(name: str) -> tuple[Field, Field]:
+    return Field(name, ADDRESS_BITS), Field(f"{name}_stride", STRIDE_BITS)
+
+
+def _counts(*names: str) -> tuple[Field, ...]:
+    return tuple(Field(name, COUNT_BITS) for name in names)
+
+
+HEADER = Record("header", (Field("engine", 8), Field("reserved", 24), *(Field(f"wait_{e.name.lower()}", WAIT_BITS) for e in Engine)))
+
+# rows x words scratchpad words; row r lies at external + r * external_stride and scratchpad + r * scratchpad_stride.
+TRANSFER = Record(
+    "transfer",
+    (Field("external", 32), Field("external_stride", 32), *_address("scratchpad"), *_counts("rows", "words")),
+)
+
+# out[m, n] = requantize(sum over k of (a[m, k] - a_zero_point) * (b[k, n] - b_zero_point)); b is stored [n, k] when
+# b_transposed, else [k, n]. Channel parameters (CHANNEL) of each tile of cols channels follow each other, `channels_stride` words apart.
+COMPUTE = Record(
+    "compute",
+    (
+        *_address("a"),
+        *_address("b"),
+        *_address("channels"),
+        *_address("out"),
+        *_counts("m", "n", "k"),
+        Field("a_zero_point", 8, signed=True),
+        Field("b_zero_point", 8, signed=True),
+        Field("out_zero_point", 16, signed=True),
+        Field("low", 16, signed=True),
+        Field("high", 16, signed=True),
+        Field("b_transposed", 1),
+        Field("out_wide", 1),
+    ),
+)
+
+# Requantization of one output channel (sw/golden/requantize.py), 8 bytes.
+CHANNEL = Record("channel", (Field("bias", 32, signed=True), Field("multiplier", 16), Field("shift", 6), Field("reserved", 10)))
+
+# What each operation makes of the scalars is said in `VECTOR_SCALARS`.
+VECTOR = Record(
+    "vector",
+    (
+        Field("operation", 8),
+        *_address("a"),
+        *_address("b"),
+        *_address("out"),
+        *_counts("rows", "cols"),
+        Field("a_zero_point", 16, signed=True),
+        Field("b_zero_point", 16, signed=True),
+        Field("out_zero_point", 16, signed=True),
+        Field("low", 16, signed=True),
+        Field("high", 16, signed=True),
+        Field("multiplier_0", 16),
+        Field("multiplier_1", 16),
+        Field("shift_0", 6),
+        Field("shift_1", 6),
+        Field("epsilon", 48),
+        Field("a_wide", 1),
+        Field("b_wide", 1),
+        Field("out_wide", 1),
+    ),
+)
+
+# Command field <- field of the golden model's parameters, per operation. ADD takes b row by row (b_stride = 0 broadcasts one
+# row); LAYERNORM takes gamma and beta as the two 16-bit rows of b.
+VECTOR_SCALARS: Mapping[VectorOperation, Mapping[str, str]] = {
+    VectorOperation.ADD: {
+        "a_zero_point": "a_zero_point", "multiplier_0": "a_multiplier",
+        "b_zero_point": "b_zero_point", "multiplier_1": "b_multiplier", "shift_0": "shift",
+    },
+    VectorOperation.RESCALE: {"a_zero_point": "a_zero_point", "multiplier_0": "a_multiplier", "shift_0": "shift"},
+    VectorOperation.SOFTMAX: {"multiplier_0": "multiplier", "shift_0": "shift", "multiplier_1": "out_multiplier", "shift_1": "out_shift"},
+    VectorOperation.GELU: {
+        "a_zero_point": "in_zero_point", "multiplier_0": "in_multiplier", "shift_0": "in_shift",
+        "multiplier_1": "out_multiplier", "shift_1": "out_shift",
+    },
+    VectorOperation.LAYERNORM: {"shift_0": "shift", "shift_1": "beta_shift", "epsilon": "epsilon"},
+}  # fmt: skip
+
+COMMANDS: Mapping[Engine, Record] = {
+    Engine.LOAD: TRANSFER,
+    Engine.STORE: TRANSFER,
+    Engine.COMPUTE: COMPUTE,
+    Engine.VECTOR: VECTOR,
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command. ``waits``: for each engine the number of its steps that must be complete (modulo 2**16)."""
+
+    engine: Engine
+    command: Mapping[str, int]
+    waits: Mapping[Engine, int] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """64 bytes. Raises ValueError where a field does not fit."""
+        header = HEADER.pack({"engine": self.engine, **{f"wait_{e.name.lower()}": n % (1 << WAIT_BITS) for e, n in self.waits.items()}})
+        return (header | COMMANDS[self.engine].pack(self.command) << HEADER.bits).to_bytes(STEP_BYTES, "little")
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Step":
+        """The step in 64 bytes. Raises ValueError on an unknown engine or a wrong size."""
+        if len(data) != STEP_BYTES:
+            raise ValueError(f"a step must have {STEP_BYTES} bytes, not {len(data)}")
+        packed = int.from_bytes(data, "little")
+        header = HEADER.unpack(packed & ((1 << HEADER.bits) - 1))
+        engine = Engine(header["engine"])
+        waits = {e: header[f"wait_{e.name.lower()}"] for e in Engine}
+        return cls(engine, COMMANDS[engine].unpack(packed >> HEADER.bits), waits)
