@@ -1,0 +1,67 @@
+"""The AXI4-Lite slave with the registers of rtl/arch/registers.py."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .arch.registers import REGISTERS, Access
+
+ADDRESS_BITS = 16
+
+
+def axi4_lite_ports(prefix: str = "s_axil_") -> dict[str, wiring.Member]:
+    """The flat ports of an AXI4-Lite slave of 32 bits."""
+    members = {
+        **{"awaddr": In(ADDRESS_BITS), "awprot": In(3), "awvalid": In(1), "awready": Out(1)},
+        **{"wdata": In(32), "wstrb": In(4), "wvalid": In(1), "wready": Out(1)},
+        **{"bresp": Out(2), "bvalid": Out(1), "bready": In(1)},
+        **{"araddr": In(ADDRESS_BITS), "arprot": In(3), "arvalid": In(1), "arready": Out(1)},
+        **{"rdata": Out(32), "rresp": Out(2), "rvalid": Out(1), "rready": In(1)},
+    }
+    return {prefix + name: member for name, member in members.items()}
+
+
+class ControlRegisters(wiring.Component):
+    """Members
+    -------
+    <name>: each register; READ ones come in, WRITE ones go out, TRIGGER ones go out for one cycle.
+    awaddr ... rready: AXI4-Lite. Reads of unmapped offsets give 0, writes to them or to READ registers are ignored.
+    """
+
+    def __init__(self) -> None:
+        values = {r.name: In(32) if r.access is Access.READ else Out(32) for r in REGISTERS}
+        super().__init__({**values, **axi4_lite_ports("")})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        write = self.awvalid & self.wvalid & (~self.bvalid | self.bready)
+        m.d.comb += [self.awready.eq(write), self.wready.eq(write)]
+        with m.If(write):
+            m.d.sync += self.bvalid.eq(1)
+        with m.Elif(self.bready):
+            m.d.sync += self.bvalid.eq(0)
+        enabled = Cat(*(self.wstrb[i].replicate(8) for i in range(4)))
+        for register in REGISTERS:
+            if register.access is Access.READ:
+                continue
+            value = getattr(self, register.name)
+            selected = write & (self.awaddr[2:] == register.offset >> 2)
+            if register.access is Access.TRIGGER:
+                m.d.sync += value.eq(Mux(selected, self.wdata & enabled, 0))
+            else:
+                with m.If(selected):
+                    m.d.sync += value.eq(self.wdata & enabled | value & ~enabled)
+
+        read = self.arvalid & (~self.rvalid | self.rready)
+        m.d.comb += self.arready.eq(read)
+        with m.If(read):
+            m.d.sync += self.rvalid.eq(1)
+            with m.Switch(self.araddr[2:]):
+                for register in REGISTERS:
+                    with m.Case(register.offset >> 2):
+                        m.d.sync += self.rdata.eq(0 if register.access is Access.TRIGGER else getattr(self, register.name))
+                with m.Default():
+                    m.d.sync += self.rdata.eq(0)
+        with m.Elif(self.rready):
+            m.d.sync += self.rvalid.eq(0)
+        return m

@@ -1,0 +1,64 @@
+"""The multiplier array: cols dot products of rows 9-bit operands per cycle, weight-stationary, adder trees registered at each level."""
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+OPERAND = signed(9)  # an int8 minus its zero point
+
+
+def tile_layout(rows: int, cols: int) -> data.ArrayLayout:
+    """Weights of a tile: [cols][rows]."""
+    return data.ArrayLayout(data.ArrayLayout(OPERAND, rows), cols)
+
+
+class MacArray(wiring.Component):
+    """``o[c] = sum over r of a[r] * held[c][r]``, `latency` cycles after ``a``.
+
+    Members
+    -------
+    a: the operand along K. tile, swap: with swap high, ``tile`` is held from this cycle's ``a`` on.
+    o: exact sums.
+    """
+
+    def __init__(self, rows: int, cols: int) -> None:
+        self._rows, self._cols = rows, cols
+        self.sum_shape = signed(18 + ceil_log2(rows))
+        super().__init__(
+            {
+                "a": In(data.ArrayLayout(OPERAND, rows)),
+                "tile": In(tile_layout(rows, cols)),
+                "swap": In(1),
+                "o": Out(data.ArrayLayout(self.sum_shape, cols)),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Operand register, product register, one register for each level of the adder tree."""
+        return 2 + ceil_log2(self._rows)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        a = Signal(data.ArrayLayout(OPERAND, self._rows))
+        held = Signal(tile_layout(self._rows, self._cols))
+        m.d.sync += a.eq(self.a)
+        with m.If(self.swap):
+            m.d.sync += held.eq(self.tile)
+        for c in range(self._cols):
+            terms = []
+            for r in range(self._rows):
+                product = Signal(signed(18), name=f"product_{c}_{r}")
+                m.d.sync += product.eq(a[r] * held[c][r])
+                terms.append(product)
+            level = 0
+            while len(terms) > 1:
+                sums = []
+                for i in range(0, len(terms), 2):
+                    total = Signal(signed(len(terms[i]) + 1), name=f"sum_{c}_{level}_{i // 2}")
+                    m.d.sync += total.eq(sum(terms[i + 1 : i + 2], terms[i]))
+                    sums.append(total)
+                terms, level = sums, level + 1
+            m.d.comb += self.o[c].eq(terms[0])
+        return m

@@ -1,0 +1,93 @@
+"""Writes the compute unit's results: rows of cols channels, tile row by tile row, into a row-major matrix."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .arch.parameters import MachineParameters
+from .arch.steps import ADDRESS_BITS, COUNT_BITS
+from .scratchpad import WritePort
+
+
+def results_layout(cols: int) -> data.ArrayLayout:
+    return data.ArrayLayout(signed(16), cols)
+
+
+class ResultWriter(wiring.Component):
+    """Takes m rows for each tile of cols channels and writes what lies within n; ``done`` with the last word written."""
+
+    def __init__(self, parameters: MachineParameters, command: data.StructLayout) -> None:
+        self._p = parameters
+        super().__init__(
+            {
+                "command": In(stream.Signature(command)),
+                "rows": In(stream.Signature(results_layout(parameters.cols))),
+                "port": Out(WritePort(parameters.word_bytes)),
+                "done": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        p = self._p
+        word = p.word_bytes
+        c = Signal.like(self.command.payload)
+        running = Signal()
+        m_left, n_left = Signal(COUNT_BITS), Signal(COUNT_BITS)
+        column, row = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)  # word of the tile's first channel in row 0, and in this row
+        most_words, most_slots = max(1, 2 * p.cols // word), max(1, word // p.cols)
+        part, slot = Signal(range(most_words)), Signal(range(most_slots))
+
+        results = self.rows.payload
+        forms = []  # for int8 and int16: a row's bits, its words, the rows that share a word, and whether this part is the last
+        for octets in (1, 2):
+            bits = Cat(*(results[i][: 8 * octets] for i in range(p.cols)))
+            words, slots = max(1, p.cols * octets // word), max(1, word // (p.cols * octets))
+            last_part = (part == words - 1) | (n_left <= (part + 1) * (word // octets))
+            forms.append((bits, words, slots, last_part))
+        (narrow, _, narrow_slots, narrow_last), (wide, _, wide_slots, wide_last) = forms
+        last_part = Mux(c.out_wide, wide_last, narrow_last)
+        last_slot = Mux(c.out_wide, slot == wide_slots - 1, slot == narrow_slots - 1)
+
+        def placed(bits: Cat, slots: int) -> tuple:  # pyright: ignore[reportGeneralTypeIssues]
+            """The word at ``part``, and the bytes enabled: those of ``slot`` where several tiles share a word."""
+            if slots > 1:
+                octets = word // slots
+                return Cat(*(bits for _ in range(slots))), ((1 << octets) - 1) << (slot * octets)
+            return bits.word_select(part, 8 * word), (1 << word) - 1
+
+        write = self.port.write
+        (narrow_word, narrow_mask), (wide_word, wide_mask) = placed(narrow, narrow_slots), placed(wide, wide_slots)
+        m.d.comb += [
+            self.command.ready.eq(~running),
+            write.valid.eq(running & self.rows.valid),
+            write.payload.address.eq(row + part),
+            write.payload.word.eq(Mux(c.out_wide, wide_word, narrow_word)),
+            write.payload.mask.eq(Mux(c.out_wide, wide_mask, narrow_mask)),
+            self.rows.ready.eq(running & write.ready & last_part),
+        ]
+        with m.If(~running):
+            command = self.command.payload
+            m.d.sync += [
+                c.eq(command),
+                running.eq(self.command.valid),
+                m_left.eq(command.m),
+                n_left.eq(command.n),
+                column.eq(command.out),
+                row.eq(command.out),
+                part.eq(0),
+                slot.eq(0),
+            ]
+        with m.Elif(write.valid & write.ready):
+            m.d.sync += part.eq(part + 1)
+            with m.If(last_part):
+                m.d.sync += [part.eq(0), m_left.eq(m_left - 1), row.eq(row + c.out_stride)]
+                with m.If(m_left == 1):
+                    words = Mux(c.out_wide, forms[1][1], forms[0][1])
+                    following = (column + Mux(last_slot, words, 0))[:ADDRESS_BITS]
+                    m.d.sync += [m_left.eq(c.m), n_left.eq(n_left - p.cols), column.eq(following), row.eq(following)]
+                    m.d.sync += slot.eq(Mux(last_slot, 0, slot + 1))
+                    with m.If(n_left <= p.cols):
+                        m.d.sync += running.eq(0)
+                        m.d.comb += self.done.eq(1)
+        return m

@@ -1,0 +1,25 @@
+"""Rounding and saturation, as combinational expressions."""
+
+from amaranth.hdl import Cat, Const, Mux, Value, signed
+
+
+def split_shift(value: Value, shift: Value) -> tuple[Value, Value]:
+    """``(floor, up)`` such that ``floor + up == round_half_even(value / 2**shift)``. ``value`` is signed, ``up`` one bit.
+
+    One barrel shifter gives floor and the first bit below it; the bits below that one only decide ties.
+    """
+    shifted = Cat(Const(0, 1), value).as_signed() >> shift
+    below_half = (value & (((1 << shift) - 1) >> 1)).any()
+    floor = (shifted >> 1)[: len(value)].as_signed()
+    return floor, shifted[0] & (below_half | floor[0])
+
+
+def saturate(value: Value, low: Value, high: Value) -> Value:
+    """``value`` limited to low..high; all signed."""
+    return Mux(value < low, low, Mux(value > high, high, value))
+
+
+def fits(value: Value, bits: int) -> Value:
+    """``value`` (signed) limited to the symmetric range of ``bits`` bits, -(2**(bits-1) - 1)..2**(bits-1) - 1."""
+    limit = (1 << (bits - 1)) - 1
+    return saturate(value, Const(-limit, signed(bits)), Const(limit, signed(bits)))

@@ -1,0 +1,129 @@
+"""The scratchpad: banks of one read and one write port behind two crossbars.
+
+The high address bits choose the bank, so that the compiler can place tensors where concurrent engines don't collide; where
+they do, a round-robin arbiter per bank decides and the loser waits.
+"""
+
+from amaranth.hdl import Array, Cat, Module, Shape, Signal
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from .arbiter import RoundRobin
+from .arch.parameters import MachineParameters
+from .arch.steps import ADDRESS_BITS
+
+READ_LATENCY = 2  # cycles from an address taken to its word
+
+
+class ReadPort(wiring.Signature):
+    """As seen by the reader: words come back in order, READ_LATENCY cycles after their address was taken, and cannot wait."""
+
+    def __init__(self, word_bytes: int) -> None:
+        self.word_bytes = word_bytes
+        super().__init__({"address": Out(stream.Signature(ADDRESS_BITS)), "word": In(8 * word_bytes), "valid": In(1)})
+
+
+class WritePort(wiring.Signature):
+    """As seen by the writer: a word is in the scratchpad once it was taken. ``mask`` enables its bytes."""
+
+    def __init__(self, word_bytes: int) -> None:
+        self.word_bytes = word_bytes
+        super().__init__({"write": Out(stream.Signature(write_layout(word_bytes)))})
+
+
+def write_layout(word_bytes: int) -> data.StructLayout:
+    return data.StructLayout({"address": ADDRESS_BITS, "word": 8 * word_bytes, "mask": word_bytes})
+
+
+class Scratchpad(wiring.Component):
+    """``banks * bank_words`` words of ``word_bytes`` bytes, with any number of ports.
+
+    Members
+    -------
+    read<i>, write<i>: ports, as seen from the outside.
+    read_conflict, write_conflict: one bit for each port, high in a cycle in which it had to wait.
+    out_of_range: one bit for each port (readers first), high for one cycle when an address beyond the scratchpad was taken: such a
+        read gives zero, such a write is dropped.
+    """
+
+    def __init__(self, parameters: MachineParameters, *, readers: int, writers: int) -> None:
+        self._p = parameters
+        self._readers, self._writers = readers, writers
+        word = parameters.word_bytes
+        super().__init__(
+            {
+                **{f"read{i}": In(ReadPort(word)) for i in range(readers)},
+                **{f"write{i}": In(WritePort(word)) for i in range(writers)},
+                "read_conflict": Out(readers),
+                "write_conflict": Out(writers),
+                "out_of_range": Out(readers + writers),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        p = self._p
+        offset_bits = ceil_log2(p.bank_words)
+        granularity = data.ArrayLayout(8, p.word_bytes)
+        banks = [memory.Memory(shape=granularity, depth=p.bank_words, init=[]) for _ in range(p.banks)]
+        for i, bank in enumerate(banks):
+            m.submodules[f"bank{i}"] = bank
+
+        reads = [getattr(self, f"read{i}") for i in range(self._readers)]
+        writes = [getattr(self, f"write{i}") for i in range(self._writers)]
+        read_grants = self._arbitrate(m, "read", [(r.address.valid, r.address.payload, r.address.ready) for r in reads], 0)
+        write_grants = self._arbitrate(
+            m, "write", [(w.write.valid, w.write.payload.address, w.write.ready) for w in writes], self._readers
+        )
+
+        words = []
+        for i, bank in enumerate(banks):
+            read, write = bank.read_port(), bank.write_port(granularity=1)
+            words.append(Cat(*(read.data[b] for b in range(p.word_bytes))))
+            m.d.comb += read.en.eq(read_grants[i] != 0)
+            for j, port in enumerate(reads):
+                with m.If(read_grants[i][j]):
+                    m.d.comb += read.addr.eq(port.address.payload[:offset_bits])
+            for j, port in enumerate(writes):
+                with m.If(write_grants[i][j]):
+                    m.d.comb += [
+                        write.addr.eq(port.write.payload.address[:offset_bits]),
+                        Cat(*(write.data[b] for b in range(p.word_bytes))).eq(port.write.payload.word),
+                        write.en.eq(port.write.payload.mask),
+                    ]
+        for j, port in enumerate(reads):
+            bank_index = port.address.payload[offset_bits : offset_bits + ceil_log2(p.banks)]
+            taken = Signal(name=f"read{j}_taken")
+            inside = Signal(name=f"read{j}_inside")
+            source = Signal(Shape(ceil_log2(p.banks)), name=f"read{j}_bank")
+            m.d.sync += [
+                taken.eq(port.address.valid & port.address.ready),
+                inside.eq(~self.out_of_range[j]),
+                source.eq(bank_index),
+                port.valid.eq(taken),
+                port.word.eq(Array(words)[source] if p.banks > 1 else words[0]),
+            ]
+            with m.If(~inside):
+                m.d.sync += port.word.eq(0)
+        return m
+
+    def _arbitrate(self, m: Module, kind: str, requests: list[tuple], first: int) -> list[Signal]:
+        """Grant each bank to one request; a request outside of the scratchpad is taken and reported at once."""
+        p = self._p
+        offset_bits, bank_bits = ceil_log2(p.bank_words), ceil_log2(p.banks)
+        grants = []
+        for i in range(p.banks):
+            m.submodules[f"{kind}_arbiter{i}"] = arbiter = RoundRobin(len(requests))
+            grants.append(arbiter.grant)
+            for j, (valid, address, _) in enumerate(requests):
+                m.d.comb += arbiter.requests[j].eq(valid & (address[offset_bits:] == i))
+        conflict = getattr(self, f"{kind}_conflict")
+        for j, (valid, address, ready) in enumerate(requests):
+            outside = valid & (address[offset_bits + bank_bits :] != 0)
+            m.d.comb += [
+                self.out_of_range[first + j].eq(outside),
+                ready.eq(outside | Cat(*(grant[j] for grant in grants)).any()),
+                conflict[j].eq(valid & ~ready),
+            ]
+        return grants

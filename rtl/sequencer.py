@@ -1,0 +1,140 @@
+"""The sequencer: hands each step to its engine's queue, and starts it when the steps that it waits for are complete.
+
+Engines run their steps in program order and side by side. After an error nothing new starts; the engines that are at work
+complete, then everything but the error is reset.
+"""
+
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .arch.parameters import MachineParameters
+from .arch.registers import ERROR_ENGINE_SEQUENCER, ErrorCode
+from .arch.steps import COMMANDS, HEADER, STEP_BITS, WAIT_BITS, Engine
+from .engine import EnginePort
+from .layouts import record_layout
+from .program import STEP_INDEX_BITS
+from .streams import Queue
+
+ERROR_SHAPE = range(max(ErrorCode) + 1)
+
+
+class Sequencer(wiring.Component):
+    """Members
+    -------
+    start, count: begin a run of ``count`` steps. steps: the program. fetch_error: a step could not be read.
+    engine<i>: the engines, in the order of `Engine`. scratchpad_error: one bit for each, an address out of range.
+    reset: the driver's. core_reset: high for one cycle to reset engines, queues and program source.
+    running, done, failed, busy: for the status register. error_code, error_engine, error_step: the first error of the run.
+    ended: high for one cycle at the end of a run. completed: steps completed in this run. watchdog: cycles, 0 for never.
+    """
+
+    def __init__(self, parameters: MachineParameters) -> None:
+        self._p = parameters
+        super().__init__(
+            {
+                "start": In(1),
+                "count": In(STEP_INDEX_BITS),
+                "first": In(STEP_INDEX_BITS),
+                "watchdog": In(32),
+                "reset": In(1),
+                "steps": In(stream.Signature(STEP_BITS)),
+                "fetch_error": In(1),
+                **{f"engine{e}": Out(EnginePort(COMMANDS[e])) for e in Engine},
+                "scratchpad_error": In(len(Engine)),
+                "core_reset": Out(1),
+                "running": Out(1),
+                "done": Out(1),
+                "failed": Out(1),
+                "busy": Out(len(Engine)),
+                "ended": Out(1),
+                "completed": Out(STEP_INDEX_BITS),
+                "error_code": Out(ERROR_SHAPE),
+                "error_engine": Out(8),
+                "error_step": Out(STEP_INDEX_BITS),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        index, left = Signal(STEP_INDEX_BITS), Signal(STEP_INDEX_BITS)  # of the step at hand; steps not yet handed over
+        issue = Signal()
+        queued, errors, step_ended = Signal(len(Engine)), [], Signal(len(Engine))
+        header = data.View(record_layout(HEADER), self.steps.payload[: HEADER.bits])
+        complete = [Signal(WAIT_BITS, name=f"complete_{e.name.lower()}") for e in Engine]
+        queue_ready = Signal(len(Engine))
+        for e in Engine:
+            port = getattr(self, f"engine{e}")
+            waits = [getattr(header, f"wait_{other.name.lower()}") for other in Engine]
+            layout = data.StructLayout(
+                {"command": record_layout(COMMANDS[e]), "waits": data.ArrayLayout(WAIT_BITS, len(Engine)), "index": STEP_INDEX_BITS}
+            )
+            name = e.name.lower()
+            m.submodules[f"{name}_queue"] = queue = ResetInserter(self.core_reset)(Queue(layout, depth=self._p.queue_depth))
+            m.d.comb += [
+                queue.i.payload.command.eq(self.steps.payload[HEADER.bits : HEADER.bits + COMMANDS[e].bits]),
+                queue.i.payload.index.eq(index),
+                queue.i.valid.eq(issue & (header.engine == e)),
+                queue_ready[e].eq(queue.i.ready),
+                queued[e].eq(queue.o.valid | (queue.level != 0)),
+                *(queue.i.payload.waits[other].eq(wait) for other, wait in zip(Engine, waits, strict=True)),
+            ]
+            # complete - wait, modulo 2**WAIT_BITS, is not negative
+            satisfied = Cat(*(~(complete[other] - queue.o.payload.waits[other])[WAIT_BITS - 1] for other in Engine)).all()
+            go = Signal(name=f"{name}_go")
+            step = Signal(STEP_INDEX_BITS, name=f"{name}_step")
+            m.d.comb += [
+                go.eq(queue.o.valid & satisfied & ~self.busy[e] & self.running & (self.error_code == ErrorCode.NONE)),
+                Cat(port.command.payload.as_value()).eq(queue.o.payload.command.as_value()),
+                port.command.valid.eq(go),
+                queue.o.ready.eq(go & port.command.ready),
+                step_ended[e].eq(port.done),
+            ]
+            with m.If(go & port.command.ready):
+                m.d.sync += [self.busy[e].eq(1), step.eq(queue.o.payload.index)]
+            with m.If(port.done):
+                m.d.sync += [self.busy[e].eq(0), complete[e].eq(complete[e] + 1)]
+            errors.append((port.error, e, step))
+            errors.append((Mux(self.scratchpad_error[e], ErrorCode.SCRATCHPAD_ADDRESS, ErrorCode.NONE), e, step))
+
+        # Hand over the step at hand.
+        known = (header.engine < len(Engine)) & (header.reserved == 0)
+        offered = self.steps.valid & self.running & (left != 0) & (self.error_code == ErrorCode.NONE)
+        m.d.comb += [issue.eq(offered & known), self.steps.ready.eq(offered & known & queue_ready.bit_select(header.engine[:2], 1))]
+        with m.If(self.steps.valid & self.steps.ready):
+            m.d.sync += [index.eq(index + 1), left.eq(left - 1)]
+        errors.append((Mux(offered & ~known, ErrorCode.ILLEGAL_STEP, ErrorCode.NONE), ERROR_ENGINE_SEQUENCER, index))
+        errors.append((Mux(self.fetch_error, ErrorCode.BUS_READ, ErrorCode.NONE), ERROR_ENGINE_SEQUENCER, index))
+
+        quiet_cycles = Signal(32)
+        m.d.sync += quiet_cycles.eq(Mux(step_ended.any() | ~self.running, 0, quiet_cycles + 1))
+        hung = self.running & (self.watchdog != 0) & (quiet_cycles >= self.watchdog)
+        errors.append((Mux(hung, ErrorCode.WATCHDOG, ErrorCode.NONE), ERROR_ENGINE_SEQUENCER, index))
+        for code, engine, step in reversed(errors):  # the first in the list wins
+            with m.If(self.running & (self.error_code == ErrorCode.NONE) & (code != ErrorCode.NONE)):
+                m.d.sync += [self.error_code.eq(code), self.error_engine.eq(engine), self.error_step.eq(step)]
+
+        with m.If(step_ended.any()):
+            m.d.sync += self.completed.eq(self.completed + sum(step_ended[e] for e in Engine))
+        idle = (self.busy == 0) & (queued == 0)
+        with m.If(self.running):
+            stopped = (self.error_code != ErrorCode.NONE) & ((self.busy == 0) | hung)
+            with m.If(stopped):
+                m.d.comb += self.core_reset.eq(1)
+                m.d.sync += [self.running.eq(0), self.failed.eq(1), self.busy.eq(0)]
+            with m.Elif((left == 0) & idle & (self.error_code == ErrorCode.NONE)):
+                m.d.sync += [self.running.eq(0), self.done.eq(1)]
+            m.d.comb += self.ended.eq(stopped | ((left == 0) & idle & (self.error_code == ErrorCode.NONE)))
+        with m.Elif(self.start):
+            m.d.sync += [
+                *(count.eq(0) for count in complete),
+                index.eq(self.first),
+                left.eq(self.count),
+                *(flag.eq(0) for flag in (self.done, self.failed, self.error_code, self.error_engine, self.error_step, self.completed)),
+                self.running.eq(1),
+            ]
+        with m.If(self.reset):
+            m.d.comb += self.core_reset.eq(1)
+            flags = (self.running, self.busy, self.done, self.failed, self.error_code, self.error_engine, self.error_step)
+            m.d.sync += [flag.eq(0) for flag in flags]
+        return m

@@ -1,0 +1,73 @@
+"""Streams: a typed queue, and the wrapper that gives a fixed-latency datapath the stream rules.
+
+Rules for every stream (docs/architecture.md): valid never waits for ready; valid and payload hold until ready; no
+combinational path from an input stream to an output stream's ready or back.
+"""
+
+from typing import Protocol
+
+from amaranth.hdl import Cat, Module, Shape, ShapeLike, Signal, Value
+from amaranth.lib import fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+
+class Queue(wiring.Component):
+    """A FIFO of ``depth`` payloads of ``shape``, one in and one out per cycle; ``level`` counts what it holds."""
+
+    def __init__(self, shape: ShapeLike, *, depth: int) -> None:
+        self.depth = depth
+        self._shape = shape
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape)), "level": Out(range(depth + 1))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.fifo = queue = fifo.SyncFIFOBuffered(width=Shape.cast(self._shape).width, depth=self.depth)
+        m.d.comb += [
+            queue.w_data.eq(Value.cast(self.i.payload)),
+            queue.w_en.eq(self.i.valid),
+            self.i.ready.eq(queue.w_rdy),
+            Value.cast(self.o.payload).eq(queue.r_data),
+            self.o.valid.eq(queue.r_rdy),
+            queue.r_en.eq(self.o.ready),
+            self.level.eq(queue.level),
+        ]
+        return m
+
+
+class Datapath(Protocol):
+    """A component that takes ``i`` every cycle and gives its result as ``o``, ``latency`` cycles later; it never stalls."""
+
+    @property
+    def latency(self) -> int: ...
+
+
+class Pipelined(wiring.Component):
+    """A datapath between two streams, at full throughput.
+
+    An input is taken only when its result has a place in the output queue, so the datapath needs no enable and ``i.ready``
+    comes from a register.
+    """
+
+    def __init__(self, datapath: Datapath) -> None:
+        self._datapath = datapath
+        shapes = datapath.signature.members  # pyright: ignore[reportAttributeAccessIssue] - a wiring.Component
+        self._result_shape = shapes["o"].shape
+        super().__init__({"i": In(stream.Signature(shapes["i"].shape)), "o": Out(stream.Signature(self._result_shape))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.datapath = datapath = self._datapath
+        depth = datapath.latency + 4
+        m.submodules.queue = queue = Queue(self._result_shape, depth=depth)
+        places = Signal(range(depth + 1), init=depth)
+        under_way = Signal(datapath.latency)
+        taken, given = self.i.valid & self.i.ready, self.o.valid & self.o.ready
+        m.d.comb += [
+            self.i.ready.eq(places != 0),
+            Value.cast(datapath.i).eq(Value.cast(self.i.payload)),
+            Value.cast(queue.i.payload).eq(Value.cast(datapath.o)),
+            queue.i.valid.eq(under_way[-1]),
+        ]
+        m.d.sync += [under_way.eq(Cat(taken, under_way)), places.eq(places - taken + given)]
+        wiring.connect(m, wiring.flipped(self.o), queue.o)
+        return m
