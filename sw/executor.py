@@ -1,0 +1,116 @@
+"""Run an integer graph with the golden models: the golden model of a whole network."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import graph as ir
+from .golden.add import add, rescale
+from .golden.gelu import gelu
+from .golden.layernorm import layernorm
+from .golden.matmul import matmul
+from .golden.requantize import Int
+from .golden.softmax import softmax
+
+
+class InputError(ValueError):
+    """An array that the network can't take: the message names the input."""
+
+
+def signed_offset(dtype: np.dtype) -> int:
+    """What is added to a number of an integer ONNX type to get the machine's signed number: -128 for uint8."""
+    return -(1 << (8 * dtype.itemsize - 1)) if dtype.kind == "u" else 0
+
+
+def quantize(array: ArrayLike, scale: float, zero_point: int, low: int, high: int) -> Int:
+    """ONNX QuantizeLinear in its own float32 arithmetic: round half to even, saturate."""
+    steps = np.rint(np.asarray(array, np.float32) / np.float32(scale))
+    return np.clip(steps.astype(np.float64) + zero_point, low, high).astype(np.int64)
+
+
+def check_input(port: ir.GraphInput, array: NDArray) -> None:
+    """Raises InputError unless the array has the port's shape and type, and only numbers."""
+    if array.shape != port.shape:
+        raise InputError(f"input {port.name} must have the shape {list(port.shape)}, not {list(array.shape)}")
+    if array.dtype != port.dtype:
+        raise InputError(f"input {port.name} must be {port.dtype}, not {array.dtype}")
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        raise InputError(f"input {port.name} must hold numbers, not NaN")
+
+
+def quantize_input(port: ir.GraphInput, array: NDArray) -> Int:
+    """The 2-D tensor [rows, cols] of a user's array. Raises InputError on a wrong shape or type, or NaN."""
+    check_input(port, array)
+    flat = array.reshape(-1)[port.permutation]
+    if port.dtype.kind == "f":
+        return quantize(flat, port.scale, port.zero_point, port.tensor.format.min, port.tensor.format.max)
+    return flat.astype(np.int64) + signed_offset(port.dtype)
+
+
+def dequantize_output(port: ir.Port, tensor: ArrayLike) -> NDArray:
+    """The user's array, of the port's shape and type, from the 2-D tensor."""
+    numbers = np.asarray(tensor, np.int64)
+    if port.dtype.kind == "f":
+        numbers = (numbers - port.zero_point).astype(np.float32) * np.float32(port.scale)
+    else:
+        numbers = numbers - signed_offset(port.dtype)
+    out = np.empty(port.permutation.size, port.dtype)
+    out[port.permutation.reshape(-1)] = numbers.reshape(-1)
+    return out.reshape(port.shape)
+
+
+def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> None:
+    """Compute one operator: read and write the tensors in ``values`` in place. lanes: of the machine's vector engine."""
+
+    def read(block: ir.Block) -> Int:
+        return values[block.tensor.name][block.slices]
+
+    match operator:
+        case ir.MatMul():
+            for part in operator.parts:
+                b = read(part.b)
+                product = matmul(read(part.a), b.T if operator.b_transposed else b, operator.parameters)
+                values[part.out.tensor.name][part.out.slices] = product
+            return
+        case ir.Add():
+            result = add(read(operator.a), read(operator.b), operator.parameters)
+        case ir.Rescale():
+            result = rescale(read(operator.a), operator.parameters)
+        case ir.Softmax():
+            result = softmax(read(operator.a), operator.parameters, lanes)
+        case ir.Gelu():
+            result = gelu(read(operator.a), operator.parameters)
+        case ir.LayerNorm():
+            result = layernorm(read(operator.a), operator.parameters)
+        case _:
+            raise TypeError(f"operator must be one of sw/graph.py's, not {operator!r}")
+    values[operator.out.tensor.name][operator.out.slices] = result
+
+
+def initial_values(graph: ir.Graph) -> dict[str, Int]:
+    """The constants' values by tensor name, and zeros for all other tensors."""
+    return {t.name: np.zeros((t.rows, t.cols), np.int64) if t.data is None else t.data.astype(np.int64) for t in graph.tensors.values()}
+
+
+def execute(graph: ir.Graph, arrays: Mapping[str, NDArray], *, lanes: int) -> dict[str, Int]:
+    """Run the graph on the user's arrays, by ONNX input name. Returns each tensor's value, [rows, cols], by tensor name.
+
+    lanes: of the machine's vector engine; softmax adds in groups of that size (see golden/softmax.py).
+
+    Raises
+    ------
+    InputError
+        If an array is missing, has a wrong shape or type, or holds NaN.
+    """
+    for name in arrays:
+        if name not in {port.name for port in graph.inputs}:
+            raise InputError(f"input {name} is not one of the network's: {', '.join(p.name for p in graph.inputs)}")
+    values = initial_values(graph)
+    for port in graph.inputs:
+        if port.name not in arrays:
+            raise InputError(f"input {port.name} is missing")
+        values[port.tensor.name] = quantize_input(port, arrays[port.name])
+    for operator in graph.operators:
+        run_operator(operator, values, lanes)
+    return values

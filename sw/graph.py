@@ -1,0 +1,275 @@
+"""The integer graph between the importer and the compiler: 2-D tensors of signed integers, and operators on blocks of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..rtl.arch.formats import Format
+from .golden.add import AddParameters
+from .golden.gelu import GeluParameters
+from .golden.layernorm import LayerNormParameters
+from .golden.matmul import MatMulParameters
+from .golden.softmax import SoftmaxParameters
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tensor:
+    """A matrix of signed integers; an element q stands for the real number ``(q - zero_point) * scale``.
+
+    bits: 8 or 16. data: [rows, cols] of a constant, int8 or int16, else None. scale of a constant with one scale per channel: 1.0, since
+    the scales are in its consumer's multipliers.
+    """
+
+    name: str
+    rows: int
+    cols: int
+    bits: int
+    scale: float
+    zero_point: int
+    data: NDArray[np.signedinteger] | None = None
+
+    def __post_init__(self) -> None:
+        if self.rows < 1 or self.cols < 1:
+            raise ValueError(f"rows and cols must be at least 1, not {self.rows!r} and {self.cols!r}")
+        if self.bits not in (8, 16):
+            raise ValueError(f"bits must be 8 or 16, not {self.bits!r}")
+        if not 0 < self.scale < float("inf"):
+            raise ValueError(f"scale must be positive and finite, not {self.scale!r}")
+        if not self.format.min <= self.zero_point <= self.format.max:
+            raise ValueError(f"zero_point must fit {self.bits} bits, not {self.zero_point!r}")
+        if self.data is not None and (self.data.shape != (self.rows, self.cols) or self.data.dtype != self.dtype):
+            raise ValueError(f"data must be {self.dtype} of shape {(self.rows, self.cols)}, not {self.data.dtype} {self.data.shape}")
+
+    @property
+    def format(self) -> Format:
+        return Format(self.bits)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(f"int{self.bits}")
+
+    @property
+    def whole(self) -> "Block":
+        return Block(tensor=self, row=0, col=0, rows=self.rows, cols=self.cols)
+
+    def __str__(self) -> str:
+        return f"{self.name}[{self.rows}x{self.cols} int{self.bits}]"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Block:
+    """A rectangle of a tensor: how heads, slices and splits are addressed without moving data."""
+
+    tensor: Tensor
+    row: int
+    col: int
+    rows: int
+    cols: int
+
+    def __post_init__(self) -> None:
+        inside = 0 <= self.row < self.row + self.rows <= self.tensor.rows
+        if not (inside and 0 <= self.col < self.col + self.cols <= self.tensor.cols):
+            raise ValueError(f"block must lie inside of its tensor, not {self}")
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Index of the block in an array of its tensor's shape."""
+        return slice(self.row, self.row + self.rows), slice(self.col, self.col + self.cols)
+
+    def __str__(self) -> str:
+        if (self.rows, self.cols) == (self.tensor.rows, self.tensor.cols):
+            return str(self.tensor)
+        rows, cols = self.slices
+        return f"{self.tensor.name}[{rows.start}:{rows.stop}, {cols.start}:{cols.stop}]"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Operator:
+    """One task for one engine. name: unique in the graph. node: the ONNX node that it came from."""
+
+    name: str
+    node: str
+
+    @property
+    def inputs(self) -> tuple[Block, ...]:
+        raise NotImplementedError
+
+    @property
+    def outputs(self) -> tuple[Block, ...]:
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        out = self.outputs[0] if len(self.outputs) == 1 else self.outputs[0].tensor
+        sources = self.inputs if len(self.outputs) == 1 else dict.fromkeys(b.tensor for b in self.inputs)
+        count = f" in {len(self.outputs)} parts" if len(self.outputs) > 1 else ""
+        return f"{out} = {type(self).__name__}({', '.join(map(str, sources))}){count}  # {self.node}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MatMulPart:
+    """One product: a [M, K]; b [K, N], or [N, K] if the operator is b_transposed; out [M, N]. a and b are int8."""
+
+    a: Block
+    b: Block
+    out: Block
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MatMul(Operator):
+    """Products of one shape and one set of parameters: one part, or one for each head. Constant weights are stored [N, K]."""
+
+    parts: tuple[MatMulPart, ...]
+    b_transposed: bool
+    parameters: MatMulParameters
+
+    def __post_init__(self) -> None:
+        for part in self.parts:
+            k, n = (part.b.cols, part.b.rows) if self.b_transposed else (part.b.rows, part.b.cols)
+            if (part.a.rows, part.a.cols, n) != (part.out.rows, k, part.out.cols):
+                raise ValueError(f"a, b and out must have matching shapes, not {part.a}, {part.b} and {part.out}")
+            if part.a.tensor.bits != 8 or part.b.tensor.bits != 8:
+                raise ValueError(f"a and b must be int8, not {part.a} and {part.b}")
+
+    @property
+    def inputs(self) -> tuple[Block, ...]:
+        return tuple(block for part in self.parts for block in (part.a, part.b))
+
+    @property
+    def outputs(self) -> tuple[Block, ...]:
+        return tuple(part.out for part in self.parts)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RowOperator(Operator):
+    """An operator that turns each row of ``a`` into a row of ``out``."""
+
+    a: Block
+    out: Block
+
+    def __post_init__(self) -> None:
+        if (self.a.rows, self.a.cols) != (self.out.rows, self.out.cols):
+            raise ValueError(f"a and out must have one shape, not {self.a} and {self.out}")
+
+    @property
+    def inputs(self) -> tuple[Block, ...]:
+        return (self.a,)
+
+    @property
+    def outputs(self) -> tuple[Block, ...]:
+        return (self.out,)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Add(RowOperator):
+    """a + b. A ``b`` of one row is added to every row."""
+
+    b: Block
+    parameters: AddParameters
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.b.cols != self.a.cols or self.b.rows not in (1, self.a.rows):
+            raise ValueError(f"b must have the shape of a or one row, not {self.a} and {self.b}")
+
+    @property
+    def inputs(self) -> tuple[Block, ...]:
+        return (self.a, self.b)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rescale(RowOperator):
+    """The same numbers at another scale or width; also ReLU and scaling by a constant."""
+
+    parameters: AddParameters
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Softmax(RowOperator):
+    """Over each row."""
+
+    parameters: SoftmaxParameters
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Gelu(RowOperator):
+    """Exact (erf) GELU."""
+
+    parameters: GeluParameters
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LayerNorm(RowOperator):
+    """Over each row."""
+
+    parameters: LayerNormParameters
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Port:
+    """How an ONNX value becomes a 2-D tensor or the other way.
+
+    shape, dtype: of the ONNX value; float32 is quantized with scale and zero_point, an integer type holds the numbers themselves.
+    scale, zero_point: of the signed tensor. permutation: [rows, cols], position in the flattened ONNX value of each element.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    tensor: Tensor
+    scale: float
+    zero_point: int
+    permutation: NDArray[np.int64]
+
+    def __str__(self) -> str:
+        return f"{self.name}{list(self.shape)} {self.dtype}: {self.tensor}"
+
+
+class GraphInput(Port):
+    """An array that the user gives."""
+
+
+class GraphOutput(Port):
+    """An array that the user gets."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Graph:
+    """Operators in an order in which they can run.
+
+    tensors: by name. layers: for each tensor that an operator writes, the quantized ONNX value that it holds.
+    """
+
+    inputs: tuple[GraphInput, ...]
+    outputs: tuple[GraphOutput, ...]
+    operators: tuple[Operator, ...]
+    tensors: Mapping[str, Tensor]
+    layers: Mapping[str, Port] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = [operator.name for operator in self.operators]
+        if len(set(names)) != len(names):
+            raise ValueError("operator names must be unique")
+        written = {t.name: np.full((t.rows, t.cols), t.data is not None) for t in self.tensors.values()}
+        for port in self.inputs:
+            written[port.tensor.name][:] = True
+        for operator in self.operators:
+            for block in operator.inputs:
+                if not written[block.tensor.name][block.slices].all():
+                    raise ValueError(f"operator {operator.name} must not read {block} before it is written")
+            for block in operator.outputs:
+                written[block.tensor.name][block.slices] = True
+        for port in self.outputs:
+            if not written[port.tensor.name].all():
+                raise ValueError(f"output {port.name} must be written by an operator")
+
+    def macs(self) -> int:
+        """Multiply-accumulates of one run."""
+        products = (part for op in self.operators if isinstance(op, MatMul) for part in op.parts)
+        return sum(part.a.rows * part.a.cols * part.out.cols for part in products)
+
+    def __str__(self) -> str:
+        lines = [f"input {port}" for port in self.inputs]
+        lines += [f"  {operator}" for operator in self.operators]
+        return "\n".join([*lines, *(f"output {port}" for port in self.outputs)])
