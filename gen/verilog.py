@@ -1,6 +1,7 @@
 """Amaranth to Verilog."""
 
 import os
+import re
 import shutil
 import sysconfig
 from pathlib import Path
@@ -18,7 +19,8 @@ def to_verilog(component: wiring.Component, *, name: str) -> str:
     The same component gives the same text on every machine. Raises ToolError when no Yosys is found.
     """
     os.environ.setdefault("YOSYS", _yosys())
-    return verilog.convert(component, name=name, emit_src=False)
+    text = verilog.convert(component, name=name, emit_src=False)
+    return re.sub(r"\A/\*.*?\*/\s*", "", text)  # how Yosys was built
 
 
 def _yosys() -> str:

@@ -1,0 +1,63 @@
+"""Verilog of an accelerator to the shared library that sw/driver/verilated.py loads."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from ..sw import driver
+from . import lint, verilator
+
+_SOURCES = [Path(driver.__file__).parent / name for name in ("verilated_device.cpp", "verilated_device.h", "axi_memory.h")]
+
+
+def build_library(verilog: Path, top: str, out: Path, *, trace: bool = False, optimise: Literal["-O1", "-O3"] = "-O3") -> Path:
+    """Build the library of module ``top`` of the file ``verilog`` in the folder ``out`` and return its path.
+
+    trace: able to write waveforms, at some cost in speed. optimise: -O1 builds fast, -O3 runs fast.
+    The file's name holds a hash of all that it is made from, so an unchanged design is not built again. Nothing is left
+    in ``out`` when the build fails with ToolError.
+    """
+    tool = verilator.find()
+    options = [
+        *("--cc", "--exe", "--build", "--top-module", top, "--prefix", "Vtop", "--Mdir", "obj", "-o", "library.so"),
+        *("-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing", "-Wno-fatal", *lint.waiver_options()),
+        *(["--trace-fst"] if trace else []),
+        *("-CFLAGS", "-fPIC -fvisibility=hidden -fno-gnu-unique", "-LDFLAGS", "-shared -Wl,-Bsymbolic"),
+        *("-MAKEFLAGS", f"OPT_FAST={optimise} OPT_SLOW=-O1 OPT_GLOBAL={optimise}"),
+        *("top.v", "verilated_device.cpp"),
+    ]
+    library = out / f"{top}-{_digest([verilog, *_SOURCES], [tool.version, *options])}.so"
+    if not library.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        # Make can't build under a path with a space; a system's temporary folder has none.
+        with tempfile.TemporaryDirectory(prefix="celosia-") as folder:
+            work = Path(folder)
+            shutil.copyfile(verilog, work / "top.v")
+            for source in _SOURCES:
+                shutil.copy(source, work)
+            tool.run(options, folder=work)
+            _publish(work / "obj" / "library.so", library)
+    return library
+
+
+def _digest(files: Sequence[Path], settings: Sequence[str]) -> str:
+    digest = hashlib.sha256(repr(settings).encode())
+    for file in files:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def _publish(made: Path, final: Path) -> None:
+    """Copy beside, then rename: ``final`` is complete or absent, also when two processes build it."""
+    descriptor, beside = tempfile.mkstemp(dir=final.parent, prefix=final.name)
+    try:
+        os.close(descriptor)
+        shutil.copy(made, beside)
+        os.replace(beside, final)
+    except BaseException:
+        os.unlink(beside)
+        raise

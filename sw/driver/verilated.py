@@ -1,0 +1,160 @@
+"""The accelerator simulated by Verilator: a shared library, called through ctypes, that clocks the model by itself."""
+
+import ctypes
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from .device import Device, DeviceError
+
+_OK, _TIMEOUT, _BUS_ERROR, _RANGE, _PROTOCOL, _NO_TRACE = range(6)  # as in verilated_device.h
+_REGISTER_LIMIT = 1000  # cycles for a register access
+_WAIT_STEP = 1_000_000  # cycles in one call of the library: between calls Python sees Ctrl-C
+_U32, _U64, _INT, _POINTER = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int, ctypes.c_void_p
+
+
+def _load(library: Path) -> ctypes.CDLL:
+    """The library with the types of its functions, as verilated_device.h has them."""
+    try:
+        lib = ctypes.CDLL(str(library.resolve()))
+        for name, result, arguments in (
+            ("open", _POINTER, [_U64]),
+            ("close", None, [_POINTER]),
+            ("read_register", _INT, [_POINTER, _U32, ctypes.POINTER(_U32), _U64]),
+            ("write_register", _INT, [_POINTER, _U32, _U32, _U64]),
+            ("read_memory", _INT, [_POINTER, _U64, _POINTER, _U64]),
+            ("write_memory", _INT, [_POINTER, _U64, _POINTER, _U64]),
+            ("wait", _INT, [_POINTER, _U64]),
+            ("cycles", _U64, [_POINTER]),
+            ("memory_timing", None, [_POINTER, _U32, _U32, _U32]),
+            ("memory_mute", None, [_POINTER, _INT]),
+            ("violation", ctypes.c_char_p, [_POINTER]),
+            ("trace", _INT, [_POINTER, ctypes.c_char_p, _U64, _U64]),
+        ):
+            function = getattr(lib, f"celosia_{name}")
+            function.restype, function.argtypes = result, arguments
+    except (OSError, AttributeError) as e:
+        raise DeviceError(f"{library} is not a simulation library: {e}") from None
+    return lib
+
+
+class VerilatedDevice(Device):
+    """A simulated device out of reset with ``memory_bytes`` of zeroed memory from address 0 on.
+
+    library: built by gen/simulation.py.
+    latency: cycles from an address to the memory's first beat or to a write's response, at least 1.
+    bandwidth: beats per cycle in each direction, at most 1.
+
+    AXI accesses beyond the memory are answered with SLVERR. When the model breaks an AXI rule or fails an assertion of
+    its own, this and every later access raise DeviceError with the rule's name.
+    """
+
+    def __init__(self, library: Path, *, memory_bytes: int, latency: int = 1, bandwidth: Fraction = Fraction(1)) -> None:
+        self._handle = None
+        if not 0 < memory_bytes <= 1 << 32:
+            raise DeviceError(f"memory_bytes must be 1 to 2**32, not {memory_bytes!r}")
+        self._lib = _load(library)
+        self._handle = self._lib.celosia_open(memory_bytes)
+        if not self._handle:
+            raise DeviceError(f"no room for a simulated memory of {memory_bytes} bytes")
+        try:
+            self.set_memory_timing(latency=latency, bandwidth=bandwidth)
+        except DeviceError:
+            self.close()
+            raise
+
+    def read_register(self, offset: int) -> int:
+        value = _U32()
+        status = self._lib.celosia_read_register(self._open(), offset, ctypes.byref(value), _REGISTER_LIMIT)
+        self._check(status, f"read of register {offset:#x}")
+        return value.value
+
+    def write_register(self, offset: int, value: int) -> None:
+        if not 0 <= value < 1 << 32:
+            raise DeviceError(f"register {offset:#x} must be written with 0 to 2**32-1, not {value!r}")
+        status = self._lib.celosia_write_register(self._open(), offset, value, _REGISTER_LIMIT)
+        self._check(status, f"write to register {offset:#x}")
+
+    def read_memory(self, address: int, size: int) -> bytes:
+        self._check_range(address, size)
+        data = bytearray(size)
+        status = self._lib.celosia_read_memory(self._open(), address, (ctypes.c_char * size).from_buffer(data), size)
+        self._check(status, f"read of {size} bytes at {address:#x}")
+        return bytes(data)
+
+    def write_memory(self, address: int, data: bytes | bytearray | memoryview | np.ndarray) -> None:
+        raw = bytes(data)
+        self._check_range(address, len(raw))
+        status = self._lib.celosia_write_memory(self._open(), address, raw, len(raw))
+        self._check(status, f"write of {len(raw)} bytes at {address:#x}")
+
+    def wait_interrupt(self, timeout_cycles: int) -> bool:
+        handle = self._open()
+        while True:
+            step = min(timeout_cycles, _WAIT_STEP)
+            status = self._lib.celosia_wait(handle, step)
+            timeout_cycles -= step
+            if status != _TIMEOUT or timeout_cycles == 0:
+                break
+        if status == _TIMEOUT:
+            return False
+        self._check(status, "run")
+        return True
+
+    @property
+    def cycles(self) -> int:
+        return self._lib.celosia_cycles(self._open())
+
+    def set_memory_timing(self, *, latency: int, bandwidth: Fraction) -> None:
+        """Change the memory's timing from now on: see the class."""
+        if not 1 <= latency < 1 << 31:
+            raise DeviceError(f"latency must be at least 1 cycle, not {latency!r}")
+        rate = Fraction(bandwidth).limit_denominator(1 << 16)
+        if not 0 < rate <= 1:
+            raise DeviceError(f"bandwidth must be above 0 and at most 1 beat per cycle, not {bandwidth!r}")
+        self._lib.celosia_memory_timing(self._open(), latency, rate.numerator, rate.denominator)
+
+    def mute_memory(self, mute: bool) -> None:
+        """While muted, the memory takes addresses and write data but never answers."""
+        self._lib.celosia_memory_mute(self._open(), mute)
+
+    def trace(self, path: Path, *, first: int, last: int) -> None:
+        """Write a waveform (FST) of cycles ``first`` to ``last`` to ``path``; complete once ``last`` is passed or at close().
+        Cycle n is at times 10 n to 10 n + 9. Raises DeviceError if the file can't be written or the library was built without waveforms."""
+        if not 0 <= first <= last < 1 << 60:
+            raise DeviceError(f"the traced cycles must be in order, not {first!r} to {last!r}")
+        try:
+            path.write_bytes(b"")
+        except OSError as e:
+            raise DeviceError(f"waveform {path}: {e.strerror}") from None
+        self._check(self._lib.celosia_trace(self._open(), str(path).encode(), first, last), f"waveform {path}")
+
+    def close(self) -> None:
+        if self._handle:
+            self._lib.celosia_close(self._handle)
+            self._handle = None
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _open(self) -> int:
+        if not self._handle:
+            raise DeviceError("the device is closed")
+        return self._handle
+
+    def _check_range(self, address: int, size: int) -> None:
+        if address < 0 or size < 0:
+            raise DeviceError(f"address and size must not be negative, not {address!r} and {size!r}")
+
+    def _check(self, status: int, what: str) -> None:
+        if status == _OK:
+            return
+        reason = {
+            _TIMEOUT: f"no answer within {_REGISTER_LIMIT} cycles",
+            _BUS_ERROR: "answered with an error",
+            _RANGE: "beyond the memory",
+            _PROTOCOL: self._lib.celosia_violation(self._open()).decode(),
+            _NO_TRACE: "the library was built without waveforms",
+        }[status]
+        raise DeviceError(f"{what}: {reason}")
