@@ -76,9 +76,7 @@ class ReadGate(wiring.Component):
     def __init__(self, bus_bytes: int, *, masters: int) -> None:
         self._masters, self._bus_bytes = masters, bus_bytes
         ports = {name: m for name, m in axi4_ports(bus_bytes, "").items() if name[:2] == "ar" or name[0] == "r"}
-        super().__init__(
-            {**{f"master{i}": In(ReadBus(bus_bytes)) for i in range(masters)}, "flush": In(1), "draining": Out(1), **ports}
-        )
+        super().__init__({**{f"master{i}": In(ReadBus(bus_bytes)) for i in range(masters)}, "flush": In(1), "draining": Out(1), **ports})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -112,9 +112,7 @@ class ComputeUnit(wiring.Component):
         m.submodules.results = results
         m.d.comb += [
             fire.eq(
-                reader.words.valid
-                & ((row != 0) | (loader.tile_full & (since_swap == TILE_CYCLES - 1)))
-                & (~last_tile | (places != 0))
+                reader.words.valid & ((row != 0) | (loader.tile_full & (since_swap == TILE_CYCLES - 1))) & (~last_tile | (places != 0))
             ),
             reader.words.ready.eq(fire),
             array.swap.eq(fire & (row == 0)),
@@ -145,9 +143,7 @@ class ComputeUnit(wiring.Component):
             with m.If(last_row):
                 m.d.sync += [row.eq(0), k_left.eq(Mux(last_tile, c.k, k_left - p.rows)), first_tile.eq(last_tile)]
         # The accumulator is read one cycle before the sums leave the array.
-        self._accumulators = accumulators = memory.Memory(
-            shape=data.ArrayLayout(ACCUMULATOR, p.cols), depth=p.accumulator_depth, init=[]
-        )
+        self._accumulators = accumulators = memory.Memory(shape=data.ArrayLayout(ACCUMULATOR, p.cols), depth=p.accumulator_depth, init=[])
         m.submodules.accumulators = accumulators
         self._partial = accumulators.read_port()
         m.d.comb += self._partial.addr.eq(tags[-2].row)

@@ -1,6 +1,6 @@
 """The AXI4-Lite slave with the registers of rtl/arch/registers.py."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 

@@ -1,6 +1,6 @@
 """The load and store engines: two-dimensional transfers between external memory and the scratchpad."""
 
-from amaranth.hdl import Assign, Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -18,7 +18,7 @@ from .streams import Queue
 _BUFFER = {"memory_base": In(EXTERNAL_ADDRESS_BITS), "memory_size": In(EXTERNAL_ADDRESS_BITS)}
 
 
-def _scratchpad_loops(c: data.View, loops: data.View) -> list[Assign]:
+def _scratchpad_loops(c: data.View, loops: data.View) -> list:
     """Walk the transfer's words in the scratchpad, row by row."""
     return [
         loops.base.eq(c.scratchpad),

@@ -1,6 +1,6 @@
 """Rounding and saturation, as combinational expressions."""
 
-from amaranth.hdl import Cat, Const, Mux, Value, signed
+from amaranth.hdl import Cat, Const, Mux, Value
 
 
 def split_shift(value: Value, shift: Value) -> tuple[Value, Value]:
@@ -17,9 +17,3 @@ def split_shift(value: Value, shift: Value) -> tuple[Value, Value]:
 def saturate(value: Value, low: Value, high: Value) -> Value:
     """``value`` limited to low..high; all signed."""
     return Mux(value < low, low, Mux(value > high, high, value))
-
-
-def fits(value: Value, bits: int) -> Value:
-    """``value`` (signed) limited to the symmetric range of ``bits`` bits, -(2**(bits-1) - 1)..2**(bits-1) - 1."""
-    limit = (1 << (bits - 1)) - 1
-    return saturate(value, Const(-limit, signed(bits)), Const(limit, signed(bits)))

@@ -73,9 +73,7 @@ class Scratchpad(wiring.Component):
         reads = [getattr(self, f"read{i}") for i in range(self._readers)]
         writes = [getattr(self, f"write{i}") for i in range(self._writers)]
         read_grants = self._arbitrate(m, "read", [(r.address.valid, r.address.payload, r.address.ready) for r in reads], 0)
-        write_grants = self._arbitrate(
-            m, "write", [(w.write.valid, w.write.payload.address, w.write.ready) for w in writes], self._readers
-        )
+        write_grants = self._arbitrate(m, "write", [(w.write.valid, w.write.payload.address, w.write.ready) for w in writes], self._readers)
 
         words = []
         for i, bank in enumerate(banks):

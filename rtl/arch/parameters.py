@@ -13,7 +13,8 @@ class ParameterError(ValueError):
     """A parameter out of its range: the message names it, its value and what is allowed."""
 
 
-def _require(condition: bool, name: str, allowed: str, value: object) -> None:
+def require(condition: bool, name: str, allowed: str, value: object) -> None:
+    """Raise ParameterError unless ``condition`` holds."""
     if not condition:
         raise ParameterError(f"{name} must be {allowed}, not {value!r}")
 
@@ -49,43 +50,43 @@ class MachineParameters:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            _require(type(value) is int, name, "an integer", value)
-        _require(4 <= self.rows <= 64 and self.rows % 2 == 0, "rows", "even and in 4..64", self.rows)
-        _require(4 <= self.cols <= 64, "cols", "in 4..64", self.cols)
-        _require(
+            require(type(value) is int, name, "an integer", value)
+        require(4 <= self.rows <= 64 and self.rows % 2 == 0, "rows", "even and in 4..64", self.rows)
+        require(4 <= self.cols <= 64, "cols", "in 4..64", self.cols)
+        require(
             self.cols % self.rows == 0 or self.rows % self.cols == 0,
             "cols",
             f"a multiple or divisor of rows ({self.rows})",
             self.cols,
         )
-        _require(
+        require(
             self.lanes > 0 and (self.rows // 2) % self.lanes == 0,
             "lanes",
             f"a divisor of rows / 2 ({self.rows // 2})",
             self.lanes,
         )
-        _require(self.banks in (1, 2, 4, 8, 16), "banks", "1, 2, 4, 8 or 16", self.banks)
-        _require(1 <= self.scratchpad_kib <= 65536, "scratchpad_kib", "in 1..65536", self.scratchpad_kib)
-        _require(
+        require(self.banks in (1, 2, 4, 8, 16), "banks", "1, 2, 4, 8 or 16", self.banks)
+        require(1 <= self.scratchpad_kib <= 65536, "scratchpad_kib", "in 1..65536", self.scratchpad_kib)
+        require(
             self.scratchpad_kib * 1024 >= 16 * self.banks * self.rows,
             "scratchpad_kib",
             f"enough for 16 words in each of {self.banks} banks",
             self.scratchpad_kib,
         )
-        _require(
+        require(
             _power_of_two(self.accumulator_depth) and 16 <= self.accumulator_depth <= 4096,
             "accumulator_depth",
             "a power of two in 16..4096",
             self.accumulator_depth,
         )
-        _require(self.bus_bytes in (4, 8, 16, 32), "bus_bytes", "4, 8, 16 or 32", self.bus_bytes)
-        _require(
+        require(self.bus_bytes in (4, 8, 16, 32), "bus_bytes", "4, 8, 16 or 32", self.bus_bytes)
+        require(
             _power_of_two(self.row_elements) and 16 <= self.row_elements <= 8192,
             "row_elements",
             "a power of two in 16..8192",
             self.row_elements,
         )
-        _require(
+        require(
             _power_of_two(self.queue_depth) and 2 <= self.queue_depth <= 16,
             "queue_depth",
             "2, 4, 8 or 16",
@@ -97,7 +98,7 @@ class MachineParameters:
         """From untrusted names and values (a TOML file, a manifest). Raises ParameterError."""
         known = cls.__dataclass_fields__
         for name in values:
-            _require(name in known, "parameter name", f"one of {', '.join(known)}", name)
+            require(name in known, "parameter name", f"one of {', '.join(known)}", name)
         return cls(**values)  # pyright: ignore[reportArgumentType] - types are checked in __post_init__
 
     @property

@@ -76,7 +76,10 @@ RECIPROCAL = LinearTable.sample(lambda x: 1 / x, _uniform(1, 2, 256), unit_bits=
 # 1 / sqrt(x) for x in [1, 4): the top index bit is the parity of the exponent, then 7 + 12 bits of the mantissa below its
 # leading one; 17 bits of fraction out, in (2**16, 2**17].
 RSQRT_MANTISSA_BITS = 19
-RSQRT = LinearTable.sample(lambda x: 1 / math.sqrt(x), _uniform(1, 2, 128) + _uniform(2, 4, 128), unit_bits=17, fraction_bits=12)
+RSQRT_FRACTION_BITS = 17
+RSQRT = LinearTable.sample(
+    lambda x: 1 / math.sqrt(x), _uniform(1, 2, 128) + _uniform(2, 4, 128), unit_bits=RSQRT_FRACTION_BITS, fraction_bits=12
+)
 
 # relu(x) - gelu(x) = |x| * (1 - Phi(|x|)) in steps of 1/32 up to 8, 14 bits of fraction in and out (Edge-MoE; beyond 5.5 all zero).
 GELU_FRACTION_BITS = 14

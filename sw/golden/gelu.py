@@ -11,12 +11,11 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...rtl.arch.blocks import GELU_FIXED as FIXED
 from ...rtl.arch.formats import Format, Multiplier
 from ...rtl.arch.tables import GELU_CORRECTION, GELU_FRACTION_BITS
 from .requantize import Int, round_shift
 from .table import interpolate
-
-FIXED = Format(24)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,14 +15,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...rtl.arch.blocks import LAYERNORM_EPSILON_BITS as EPSILON_BITS
+from ...rtl.arch.blocks import LAYERNORM_Z_FRACTION_BITS as Z_FRACTION_BITS
 from ...rtl.arch.formats import INT16, Format
-from ...rtl.arch.tables import RSQRT, RSQRT_MANTISSA_BITS
+from ...rtl.arch.tables import RSQRT, RSQRT_FRACTION_BITS, RSQRT_MANTISSA_BITS
 from .requantize import Int, round_shift
 from .table import interpolate
-
-Z_FRACTION_BITS = 14
-RSQRT_FRACTION_BITS = 17
-EPSILON_BITS = 48
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

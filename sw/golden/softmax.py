@@ -16,14 +16,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...rtl.arch.blocks import SOFTMAX_GUARD_BITS as GUARD_BITS
+from ...rtl.arch.blocks import SOFTMAX_MANTISSA_BITS as MANTISSA_BITS
+from ...rtl.arch.blocks import SOFTMAX_OUT_SHIFT_BIAS as OUT_SHIFT_BIAS
 from ...rtl.arch.formats import Format, Multiplier
 from ...rtl.arch.tables import EXP2, EXP2_FRACTION_BITS, RECIPROCAL, RECIPROCAL_FRACTION_BITS
 from .requantize import Int, round_shift
 from .table import interpolate
-
-GUARD_BITS = 14  # of the running sum below the mantissa's last place
-MANTISSA_BITS = 16  # fraction bits of the mantissa, in [1, 2)
-OUT_SHIFT_BIAS = 17  # keeps the output shift positive for output scales down to 2**-32
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,75 @@
+"""Residual add, and requantize between scales (model: sw/golden/add.py)."""
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from .arch import blocks
+from .arch.blocks import LaneParameters
+from .delay import delay
+from .elements import beat_layout
+from .layouts import record_layout
+from .requantizer import Rounder
+from .streams import Pipelined
+
+
+class _AddDatapath(wiring.Component):
+    latency = 2 + Rounder.latency
+
+    def __init__(self, lanes: int) -> None:
+        self._lanes = lanes
+        beat = beat_layout(lanes)
+        operands = data.StructLayout({"a": beat, "b": beat})
+        super().__init__({"i": In(operands), "o": Out(beat), "parameters": In(record_layout(blocks.ADD))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        p = self.parameters
+        for lane in range(self._lanes):
+            m.submodules[f"rounder{lane}"] = rounder = Rounder(35)
+            a, b = (Signal(signed(33), name=f"{name}_{lane}") for name in "ab")
+            m.d.sync += [
+                a.eq((self.i.a.values[lane] - p.a_zero_point) * p.a_multiplier),
+                b.eq((self.i.b.values[lane] - p.b_zero_point) * p.b_multiplier),
+                rounder.i.value.eq(a + b),
+            ]
+            m.d.comb += [
+                rounder.i.shift.eq(p.shift),
+                rounder.zero_point.eq(p.out_zero_point),
+                rounder.low.eq(p.low),
+                rounder.high.eq(p.high),
+                self.o.values[lane].eq(rounder.o),
+            ]
+        m.d.comb += [self.o.keep.eq(delay(m, self.i.a.keep, self.latency)), self.o.last.eq(delay(m, self.i.a.last, self.latency))]
+        return m
+
+
+class Add(wiring.Component):
+    """Adds two streams of rows, or with ``unary`` rescales one, ``lanes`` elements per cycle.
+
+    Members
+    -------
+    a, b: rows of the same length. o: the result. unary: b is not read; its multiplier must be 0.
+    parameters: as AddParameters; constant while rows are under way. latency: cycles from a beat of a and b to its result.
+    """
+
+    def __init__(self, parameters: LaneParameters) -> None:
+        self._lanes = parameters.lanes
+        beats = stream.Signature(beat_layout(self._lanes))
+        super().__init__({"a": In(beats), "b": In(beats), "unary": In(1), "parameters": In(record_layout(blocks.ADD)), "o": Out(beats)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        datapath = _AddDatapath(self._lanes)
+        m.submodules.pipeline = pipeline = Pipelined(datapath)
+        both = self.a.valid & (self.b.valid | self.unary)
+        m.d.comb += [
+            datapath.parameters.eq(self.parameters),
+            pipeline.i.payload.a.eq(self.a.payload),
+            pipeline.i.payload.b.eq(self.b.payload),
+            pipeline.i.valid.eq(both),
+            self.a.ready.eq(pipeline.i.ready & both),
+            self.b.ready.eq(pipeline.i.ready & both & ~self.unary),
+        ]
+        connect(m, flipped(self.o), pipeline.o)
+        return m

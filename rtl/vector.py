@@ -1,0 +1,146 @@
+"""The vector engine: row-wise work on matrices in the scratchpad, through the blocks add, softmax, GELU and LayerNorm."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from .access import AddressGenerator, Reader
+from .add import Add
+from .arch.blocks import LaneParameters, RowParameters
+from .arch.parameters import MachineParameters
+from .arch.registers import ErrorCode
+from .arch.steps import VECTOR, VECTOR_SCALARS, VectorOperation
+from .elements import Packer, Unpacker
+from .engine import EnginePort
+from .gelu import Gelu
+from .layernorm import LayerNorm
+from .layouts import record_layout
+from .scratchpad import ReadPort, WritePort
+from .softmax import Softmax
+
+OUT_SCALARS = {"out_zero_point": "out_zero_point", "low": "low", "high": "high"}
+
+
+class VectorEngine(wiring.Component):
+    """Members
+    -------
+    engine: the sequencer's port. read_a, read_b, write: scratchpad ports.
+    """
+
+    def __init__(self, parameters: MachineParameters) -> None:
+        self._p = parameters
+        word = parameters.word_bytes
+        super().__init__(
+            {
+                "engine": In(EnginePort(VECTOR)),
+                "read_a": Out(ReadPort(word)),
+                "read_b": Out(ReadPort(word)),
+                "write": Out(WritePort(word)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        p = self._p
+        word = p.word_bytes
+        c = Signal(record_layout(VECTOR))
+        m.submodules.reader_a = reader_a = Reader(word, steps=(word, 1))
+        m.submodules.reader_b = reader_b = Reader(word, steps=(word, 1))
+        m.submodules.unpacker_a = unpacker_a = Unpacker(word, p.lanes)
+        m.submodules.unpacker_b = unpacker_b = Unpacker(word, p.lanes)
+        m.submodules.packer = packer = Packer(word, p.lanes)
+        m.submodules.addresses = addresses = AddressGenerator((word, 1))
+        connect(m, reader_a.port, flipped(self.read_a))
+        connect(m, reader_b.port, flipped(self.read_b))
+        connect(m, reader_a.words, unpacker_a.words)
+        connect(m, reader_b.words, unpacker_b.words)
+        self._blocks(m, c, unpacker_a, unpacker_b, packer)
+
+        write = self.write.write
+        m.d.comb += [
+            write.payload.address.eq(addresses.o.payload.address),
+            write.payload.word.eq(packer.words.payload),
+            write.payload.mask.eq(~0),
+            write.valid.eq(addresses.o.valid & packer.words.valid),
+            addresses.o.ready.eq(write.ready & packer.words.valid),
+            packer.words.ready.eq(write.ready & addresses.o.valid),
+            packer.wide.eq(c.out_wide),
+        ]
+        has_b = (c.operation == VectorOperation.ADD) | (c.operation == VectorOperation.LAYERNORM)
+        b_rows = Mux(c.operation == VectorOperation.LAYERNORM, 2, c.rows)
+        start = Signal()
+        for loops, base, stride, rows, wide in (
+            (reader_a.loops, c.a, c.a_stride, c.rows, c.a_wide),
+            (reader_b.loops, c.b, c.b_stride, b_rows, c.b_wide),
+            (addresses.i, c.out, c.out_stride, c.rows, c.out_wide),
+        ):
+            m.d.comb += [
+                loops.payload.base.eq(base),
+                loops.payload.count[0].eq(c.cols << wide),
+                loops.payload.stride[0].eq(1),
+                loops.payload.count[1].eq(rows),
+                loops.payload.stride[1].eq(stride),
+                loops.valid.eq(start & (has_b if loops is reader_b.loops else 1)),
+            ]
+        for unpacker, wide in ((unpacker_a, c.a_wide), (unpacker_b, c.b_wide)):
+            m.d.comb += [unpacker.start.eq(start), unpacker.cols.eq(c.cols), unpacker.wide.eq(wide)]
+
+        holds_row = (c.operation == VectorOperation.SOFTMAX) | (c.operation == VectorOperation.LAYERNORM)
+        illegal = (
+            (c.operation > max(VectorOperation))
+            | (c.rows == 0)
+            | (c.cols == 0)
+            | (c.cols >> (len(c.cols) - 1))  # in bytes, a row must fit the loops' counters
+            | (holds_row & (c.cols > p.row_elements))
+        )
+        command = self.engine.command
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += command.ready.eq(1)
+                m.d.sync += c.eq(command.payload)
+                with m.If(command.valid):
+                    m.next = "START"
+            with m.State("START"):
+                m.d.comb += start.eq(~illegal)
+                m.next = "RUN"
+                with m.If(illegal):
+                    m.d.comb += [self.engine.error.eq(ErrorCode.ILLEGAL_STEP), self.engine.done.eq(1)]
+                    m.next = "IDLE"
+            with m.State("RUN"), m.If(write.valid & write.ready & addresses.o.payload.last):
+                m.next = "DONE"
+            with m.State("DONE"):
+                m.d.comb += self.engine.done.eq(1)
+                m.next = "IDLE"
+        m.d.comb += self._reload.eq(start)
+        return m
+
+    def _blocks(self, m: Module, c: data.View, unpacker_a: Unpacker, unpacker_b: Unpacker, packer: Packer) -> None:
+        """Send the operands through the operation's block."""
+        p = self._p
+        rows = RowParameters(lanes=p.lanes, row_elements=p.row_elements)
+        m.submodules.add = add = Add(LaneParameters(lanes=p.lanes))
+        m.submodules.softmax = softmax = Softmax(rows)
+        m.submodules.gelu = gelu = Gelu(LaneParameters(lanes=p.lanes))
+        m.submodules.layernorm = layernorm = LayerNorm(rows)
+        self._reload = layernorm.reload
+        uses = {
+            VectorOperation.ADD: (add, add.a, add.b),
+            VectorOperation.RESCALE: (add, add.a, None),
+            VectorOperation.SOFTMAX: (softmax, softmax.i, None),
+            VectorOperation.GELU: (gelu, gelu.i, None),
+            VectorOperation.LAYERNORM: (layernorm, layernorm.i, layernorm.affine),
+        }
+        m.d.comb += add.unary.eq(c.operation == VectorOperation.RESCALE)
+        with m.Switch(c.operation):
+            for operation, (block, a, b) in uses.items():
+                with m.Case(operation):
+                    for sink, source in ((a, unpacker_a.beats), (b, unpacker_b.beats)):
+                        if sink is not None:
+                            m.d.comb += [sink.payload.eq(source.payload), sink.valid.eq(source.valid), source.ready.eq(sink.ready)]
+                    m.d.comb += [
+                        packer.beats.payload.eq(block.o.payload),
+                        packer.beats.valid.eq(block.o.valid),
+                        block.o.ready.eq(packer.beats.ready),
+                    ]
+                    for command_field, block_field in (VECTOR_SCALARS[operation] | OUT_SCALARS).items():
+                        m.d.comb += block.parameters[block_field].eq(c[command_field])
