@@ -1,0 +1,192 @@
+"""Import a QDQ network: every ONNX value becomes a view of a stored tensor, every QuantizeLinear one operator.
+
+Operations between DequantizeLinear and QuantizeLinear are collected (`product.Product`, `rowwise.Rowwise`) until the
+QuantizeLinear says the scale of their result. Reshape, Transpose, Split and the like change only the order in which a view
+reads its source.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..graph import Graph, GraphInput, GraphOutput, Operator, Port, Tensor
+from .movement import MOVES
+from .onnx_file import ModelError, Node, OnnxModel, Value, read
+from .operands import AnyValue, Operands
+from .operations import OPERATIONS
+from .product import Product
+from .quantization import Quantization, Storage
+from .readers import Readers
+from .rowwise import Rescaled
+from .values import Constant, Index, Names, Pending, View, inverse
+
+
+class Importer:
+    """One import: walks the nodes in order and collects the graph's inputs, operators and layers."""
+
+    def __init__(self, model: OnnxModel):
+        self.model = model
+        self.readers = Readers(model)
+        self.operands = Operands(model, self.readers)
+        self.inputs: list[GraphInput] = []
+        self.operators: list[Operator] = []
+        self.operator_names = Names()
+        self.layers: dict[str, Port] = {}
+        self.quantized: dict[tuple[str, Storage], View] = {}
+
+    def run(self) -> Graph:
+        """Raises ModelError."""
+        for node in self.model.nodes:
+            try:
+                self.operands.values.update(zip(node.outputs, self.visit(node), strict=False))
+            except ModelError:
+                raise
+            except (ValueError, IndexError) as error:
+                raise self.located(node, error) from error
+        outputs = tuple(self.output(name) for name in self.model.outputs)
+        blocks = [b for operator in self.operators for b in (*operator.inputs, *operator.outputs)]
+        tensors = [port.tensor for port in self.inputs] + [b.tensor for b in blocks]
+        return Graph(
+            inputs=tuple(self.inputs),
+            outputs=outputs,
+            operators=tuple(self.operators),
+            tensors={tensor.name: tensor for tensor in tensors},
+            layers=self.layers,
+        )
+
+    def located(self, node: Node, error: Exception) -> ModelError:
+        """The reason with the node's name, operator and operand shapes."""
+        known = (self.operands.values.get(name) for name in node.inputs if name)
+        shapes = ", ".join("?" if value is None else str(list(value.shape)) for value in known)
+        return ModelError(f"{node.title} of {shapes}: {error}")
+
+    def visit(self, node: Node) -> list[AnyValue]:
+        """The values of the node's outputs, or of the first ones."""
+        if node.op_type in OPERATIONS:
+            return [OPERATIONS[node.op_type](node, self.operands)]
+        if node.op_type == "QuantizeLinear":
+            return [self.quantize(node)]
+        if node.op_type == "DequantizeLinear":
+            return [self.dequantize(node)]
+        if node.op_type not in MOVES:
+            raise ValueError("the operator is not supported")
+        move, value = MOVES[node.op_type], self.operands.value(node, 0)
+        return [
+            value.moved(lambda x, part=part: move(node, self.readers.integers, x)[part])
+            for part in range(len(move(node, self.readers.integers, np.empty(value.shape, bool))))
+        ]
+
+    def quantization(self, node: Node, integers: np.dtype | None = None) -> Quantization:
+        scale, zero_point = self.operands.constant(node, 1), self.operands.constant(node, 2)
+        return Quantization.of(node, scale and scale.array, zero_point and zero_point.array, integers)
+
+    def dequantize(self, node: Node) -> AnyValue:
+        value = self.operands.value(node, 0)
+        if isinstance(value, Constant):
+            return self.quantization(node, value.array.dtype).dequantized(value)
+        q = self.quantization(node, value.integers)
+        if value.integers != q.dtype:
+            raise ValueError(f"its input {node.inputs[0]} must be {q.dtype}, not {value.integers or 'real numbers'}")
+        storage = q.storage()
+        if isinstance(value.source, Value):
+            value = self.store_input(node.outputs[0], value.source, value.index, storage)
+        if not isinstance(value.source, Tensor) or value.source.zero_point != storage.zero_point:
+            raise ValueError("its zero point differs from that of QuantizeLinear")
+        return replace(value, scale=storage.scale, integers=None)
+
+    def quantize(self, node: Node) -> AnyValue:
+        q, value = self.quantization(node), self.operands.value(node, 0)
+        if isinstance(value, Constant):
+            return q.quantized(value)
+        if value.integers is not None:
+            raise ValueError("its input is quantized already")
+        storage, source = q.storage(), value.source
+        if isinstance(source, Tensor) and storage == Storage(value.scale, source.zero_point, source.bits):
+            return replace(value, integers=q.dtype)
+        key = node.inputs[0], storage
+        if key not in self.quantized:
+            if isinstance(source, Value):
+                self.quantized[key] = self.store_input(node.outputs[0], source, value.index, storage)
+            else:
+                value = Rescaled.of(node, value) if isinstance(source, Tensor) else value
+                self.quantized[key] = self.store_result(node, value, q.dtype, storage)
+        return replace(self.quantized[key], integers=q.dtype)
+
+    def store_input(self, result: str, source: Value, index: Index, storage: Storage) -> View:
+        """The tensor of a graph input, stored as the readers of the value ``result`` want it."""
+        if index.size != np.prod(source.shape, dtype=int):
+            raise ValueError(f"only a part of the input {source.name} is used")
+        layout = self.readers.layout(result, index, self.readers.input_layouts(result, index))
+        tensor = storage.tensor(self.operands.names.unique(source.name), layout.shape)
+        port = GraphInput(
+            name=source.name,
+            shape=source.shape,
+            dtype=source.dtype,
+            tensor=tensor,
+            scale=storage.scale,
+            zero_point=storage.zero_point,
+            permutation=layout,
+        )
+        self.inputs.append(port)
+        return View(source=tensor, index=inverse(layout)[index])
+
+    def store_result(self, node: Node, value: View, dtype: np.dtype, storage: Storage) -> View:
+        """The tensor and the operator of a computed value that ``node`` quantizes."""
+        pending, index = value.source, value.index
+        assert isinstance(pending, Pending)
+        try:
+            if index.size != pending.size:
+                if not isinstance(pending, Product):
+                    raise ValueError(f"only {index.size} of its {pending.size} results are quantized")
+                pending, place = pending.restricted(index)
+                index = place[index]
+            layout = self.readers.layout(node.outputs[0], index, pending.layouts())
+            tensor = storage.tensor(self.operands.names.unique(node.inputs[0]), layout.shape)
+            place = inverse(layout)
+            self.operators.append(pending.operator(self.operator_names.unique(pending.node.name), tensor, place))
+        except ValueError as error:
+            raise self.located(pending.node, error) from error
+        self.layers[tensor.name] = Port(
+            name=node.outputs[0],
+            shape=index.shape,
+            dtype=dtype,
+            tensor=tensor,
+            scale=storage.scale,
+            zero_point=storage.zero_point,
+            permutation=inverse(place[index]).reshape(layout.shape),
+        )
+        return View(source=tensor, index=place[index])
+
+    def output(self, name: str) -> GraphOutput:
+        value = self.operands.values.get(name)
+        if not isinstance(value, View) or not isinstance(value.source, Tensor):
+            raise ModelError(f"output {name} is not quantized: it needs a QuantizeLinear after its operator")
+        tensor = value.source
+        if value.index.size != tensor.rows * tensor.cols:
+            raise ModelError(f"output {name} {list(value.shape)} is only a part of the stored tensor {tensor}")
+        return GraphOutput(
+            name=name,
+            shape=value.shape,
+            dtype=value.integers or np.dtype(np.float32),
+            tensor=tensor,
+            scale=value.scale,
+            zero_point=tensor.zero_point,
+            permutation=inverse(value.index).reshape(tensor.rows, tensor.cols),
+        )
+
+
+def import_model(path: Path | str) -> Graph:
+    """The integer graph of a QDQ ONNX file.
+
+    Raises
+    ------
+    ModelError
+        If the file can't be read, is not valid, or has what can't be mapped; the message names file, node, shapes and reason.
+    """
+    path = Path(path)
+    model = read(path)
+    try:
+        return Importer(model).run()
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error

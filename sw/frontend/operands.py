@@ -1,0 +1,77 @@
+"""Access to a node's operands during import."""
+
+import numpy as np
+
+from ..graph import Tensor
+from .onnx_file import Node, OnnxModel
+from .readers import Readers
+from .values import Constant, Index, Names, View
+
+AnyValue = Constant | View
+
+
+class Operands:
+    """The values known so far, by ONNX name. Every method raises ValueError with the reason, without the node's name.
+
+    names: of the tensors made so far.
+    """
+
+    def __init__(self, model: OnnxModel, readers: Readers):
+        self.readers = readers
+        self.names = Names()
+        self.values: dict[str, AnyValue] = {n: Constant(name=n, array=a) for n, a in model.constants.items()}
+        for value in model.inputs:
+            index: Index = np.arange(np.prod(value.shape, dtype=int)).reshape(value.shape)
+            integers = value.dtype if value.dtype.kind in "iu" else None
+            self.values[value.name] = View(source=value, index=index, integers=integers)
+
+    def value(self, node: Node, slot: int) -> AnyValue:
+        if node.inputs[slot] not in self.values:
+            raise ValueError(f"its input {node.inputs[slot]} comes from an output that is not supported")
+        return self.values[node.inputs[slot]]
+
+    def constant(self, node: Node, slot: int) -> Constant | None:
+        """None where the input is left out. Raises ValueError where it is computed."""
+        if slot >= len(node.inputs) or not node.inputs[slot]:
+            return None
+        value = self.value(node, slot)
+        if not isinstance(value, Constant):
+            raise ValueError(f"its input {node.inputs[slot]} must be a constant")
+        return value
+
+    def finite(self, node: Node, slot: int) -> Constant | None:
+        """A constant without NaN and infinity; None where the input is left out."""
+        constant = self.constant(node, slot)
+        if constant is not None and not np.isfinite(constant.array).all():
+            raise ValueError(f"its input {constant.name} must be finite")
+        return constant
+
+    def view(self, node: Node, slot: int) -> View:
+        """An input that is computed, stored and dequantized."""
+        value = self.value(node, slot)
+        if isinstance(value, Constant):
+            raise ValueError(f"its input {node.inputs[slot]} must not be a constant")
+        if value.integers is not None:
+            raise ValueError(f"its input {node.inputs[slot]} is not dequantized")
+        if not isinstance(value.source, Tensor):
+            raise ValueError(f"its input {node.inputs[slot]} is not quantized: it needs QuantizeLinear and DequantizeLinear")
+        return value
+
+    def matrix(self, node: Node, slot: int) -> AnyValue:
+        """A constant, or an input that is computed, stored and dequantized."""
+        value = self.value(node, slot)
+        return value if isinstance(value, Constant) else self.view(node, slot)
+
+    def factor(self, node: Node, slot: int) -> float | None:
+        """A positive constant scalar; None where the input is something else."""
+        value = self.value(node, slot)
+        if not isinstance(value, Constant) or value.array.size != 1:
+            return None
+        return positive(value.array.item(), "its factor")
+
+
+def positive(value: float, what: str) -> float:
+    """Raises ValueError unless ``value`` is positive and finite."""
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{what} must be positive and finite, not {value}")
+    return float(value)

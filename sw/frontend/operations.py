@@ -1,0 +1,142 @@
+"""The computing operators: each function gives the value of its node's first output, and raises ValueError with the reason."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from .onnx_file import Node
+from .operands import Operands, positive
+from .product import Product, mean_weights, multiply, patches
+from .readers import mean_operand
+from .rowwise import ErfOf, GeluOf, NormOf, Rescaled, SoftmaxOf, Sum
+from .values import Constant, View
+
+
+def _matmul(node: Node, operands: Operands) -> View:
+    return multiply(node, operands.matrix(node, 0), operands.matrix(node, 1), operands.names)
+
+
+def _gemm(node: Node, operands: Operands) -> View:
+    a, b = (operands.matrix(node, slot) for slot in (0, 1))
+    a = a.moved(np.transpose) if node.attributes.get("transA", 0) else a
+    b = b.moved(np.transpose) if node.attributes.get("transB", 0) else b
+    value = _scaled(multiply(node, a, b, operands.names), positive(node.attributes.get("alpha", 1.0), "alpha"))
+    bias = operands.finite(node, 2)
+    return value if bias is None else _biased(value, bias, node.attributes.get("beta", 1.0))
+
+
+def _conv(node: Node, operands: Operands) -> View:
+    """Convolution in patches: stride = kernel, no padding."""
+    x, weights = operands.view(node, 0), operands.constant(node, 1)
+    if weights is None or len(weights.shape) != 4 or len(x.shape) != 4:
+        raise ValueError("only 2-D convolution with constant weights is supported")
+    kernel = weights.shape[2], weights.shape[3]
+    given = {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], "group": 1, "auto_pad": b"NOTSET", **node.attributes}
+    plain = given["group"] == 1 and not any(given["pads"]) and set(given["dilations"]) == {1}
+    if not plain or tuple(given["strides"]) != kernel or given["auto_pad"] not in (b"NOTSET", b"VALID"):
+        raise ValueError(f"only convolution in patches is supported: strides {list(kernel)} as its kernel, no padding, one group")
+    rows = replace(x, index=patches(x.index, kernel))
+    value = multiply(node, rows, weights.moved(lambda w: w.reshape(len(w), -1).T), operands.names)
+    bias = operands.finite(node, 2)
+    value = value if bias is None else _biased(value, bias)
+    return replace(value, index=value.index.transpose(0, 3, 1, 2))
+
+
+def _reduce_mean(node: Node, operands: Operands) -> View:
+    x, axes = operands.view(node, 0), operands.readers.mean_axes(node)
+    axis, columns = mean_operand(axes, x.index)
+    value = multiply(node, mean_weights(columns.shape[-2]), replace(x, index=columns), operands.names)
+    index = value.index[..., 0, :]
+    return replace(value, index=np.expand_dims(index, axis) if node.attributes.get("keepdims", 1) else index)
+
+
+def _biased(value: View, bias: Constant, factor: float = 1.0) -> View:
+    """A product plus ``bias * factor``."""
+    product = value.source
+    assert isinstance(product, Product)
+    if product.relu or np.broadcast_shapes(value.shape, bias.shape) != value.shape:
+        raise ValueError(f"its constant operand {bias.name} {list(bias.shape)} can't be added to {list(value.shape)}")
+    added = np.broadcast_to(bias.array * factor, value.shape).astype(np.float64)
+    columns = product.columns(value.index.reshape(-1), added.reshape(-1))
+    return replace(value, source=replace(product, bias=product.bias + columns))
+
+
+def _add(node: Node, operands: Operands) -> View:
+    slot = 1 if isinstance(operands.value(node, 0), Constant) else 0
+    value, other = operands.value(node, slot), operands.value(node, 1 - slot)
+    if isinstance(value, View) and isinstance(other, Constant):
+        operands.finite(node, 1 - slot)
+        if isinstance(value.source, Product):
+            return _biased(value, other)
+        if isinstance(value.source, ErfOf) and other.array.size == 1 and other.array.item() == 1:
+            return replace(value, source=replace(value.source, plus_one=True))
+    return Sum.of(node, operands.view(node, slot), operands.matrix(node, 1 - slot), operands.names)
+
+
+def _scaled(value: View, factor: float) -> View:
+    if isinstance(value.source, Product | GeluOf):
+        return replace(value, source=value.source.scaled(factor))
+    return replace(value, scale=value.scale * factor)
+
+
+def _mul(node: Node, operands: Operands) -> View:
+    for slot in (0, 1):
+        value, factor = operands.value(node, slot), operands.factor(node, 1 - slot)
+        if isinstance(value, Constant):
+            continue
+        if factor is not None:
+            return _scaled(value if isinstance(value.source, Product | GeluOf) else operands.view(node, slot), factor)
+        if isinstance(value.source, ErfOf):
+            return value.source.times(node, value.index, operands.view(node, 1 - slot))
+    raise ValueError("only a product with a constant scalar is supported")
+
+
+def _div(node: Node, operands: Operands) -> View:
+    value, factor = operands.value(node, 0), operands.factor(node, 1)
+    if isinstance(value, Constant) or factor is None:
+        raise ValueError("only a division by a constant scalar is supported")
+    return _scaled(value if isinstance(value.source, Product | GeluOf) else operands.view(node, 0), 1 / factor)
+
+
+def _relu(node: Node, operands: Operands) -> View:
+    value = operands.value(node, 0)
+    if not (isinstance(value, View) and isinstance(value.source, Product | Sum)):
+        value = Rescaled.of(node, operands.view(node, 0))
+    assert isinstance(value.source, Product | Sum | Rescaled)
+    return replace(value, source=replace(value.source, relu=True))
+
+
+def _softmax(node: Node, operands: Operands) -> View:
+    return SoftmaxOf.of(node, operands.view(node, 0))
+
+
+def _gelu(node: Node, operands: Operands) -> View:
+    return GeluOf.of(node, operands.view(node, 0))
+
+
+def _erf(node: Node, operands: Operands) -> View:
+    return ErfOf.of(node, operands.view(node, 0))
+
+
+def _layer_normalization(node: Node, operands: Operands) -> View:
+    x, gamma, beta = operands.view(node, 0), operands.finite(node, 1), operands.finite(node, 2)
+    if gamma is None:
+        raise ValueError("its scale must be a constant")
+    return NormOf.of(node, x, gamma.array, np.zeros(1) if beta is None else beta.array)
+
+
+OPERATIONS: dict[str, Callable[[Node, Operands], View]] = {
+    "MatMul": _matmul,
+    "Gemm": _gemm,
+    "Conv": _conv,
+    "ReduceMean": _reduce_mean,
+    "Add": _add,
+    "Mul": _mul,
+    "Div": _div,
+    "Relu": _relu,
+    "Softmax": _softmax,
+    "Gelu": _gelu,
+    "Erf": _erf,
+    "LayerNormalization": _layer_normalization,
+}

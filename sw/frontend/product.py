@@ -1,0 +1,241 @@
+"""Matrix products between DequantizeLinear and QuantizeLinear: MatMul, Gemm, patch convolution and mean over rows."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..golden.matmul import MatMulParameters, accumulator_bound
+from ..graph import Block, MatMul, MatMulPart, Tensor
+from .onnx_file import MAX_ELEMENTS, Node
+from .values import Constant, Index, Names, Pending, Quantized, View, matrices, rectangle
+
+INT32_MAX = 2**31 - 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Operand:
+    """One side of the products: its blocks, and the scale of its steps (for constant weights one per column)."""
+
+    blocks: tuple[Block, ...]
+    scale: NDArray[np.float64]
+    zero_point: int
+
+
+def _uniform(values: NDArray, what: str) -> float:
+    if values.min() != values.max():
+        raise ValueError(f"{what} must be one for the whole tensor, not {values.min()!r} to {values.max()!r}")
+    return values.flat[0].item()
+
+
+def _stored(constant: Constant, names: Names, *, per_column: bool) -> tuple[Tensor, NDArray[np.float64], int]:
+    """A constant matrix as int8 tensor (columns as rows if ``per_column``), its scale ([columns] or scalar) and zero point."""
+    if constant.quantized is None:
+        raise ValueError(f"its operand {constant.name} is not quantized")
+    if constant.quantized.bits != 8:
+        raise ValueError(f"its operand {constant.name} must be int8 or uint8, not int{constant.quantized.bits}")
+    if any(d != 1 for d in constant.shape[:-2]):
+        raise ValueError(f"its constant operand {constant.name} must be one matrix, not {list(constant.shape)}")
+    data, scale, zero = (
+        m.reshape(constant.shape[-2:]) for m in (constant.quantized.data, constant.quantized.scale, constant.quantized.zero_point)
+    )
+    if per_column and np.ptp(scale, axis=0).any():
+        raise ValueError(f"the weights {constant.name} must have one scale, or one per output channel")
+    zero_point = int(_uniform(zero, f"zero point of {constant.name}"))
+    scale = scale[0] if per_column else np.array(_uniform(scale, f"scale of {constant.name}"))
+    single = scale.min() == scale.max()
+    matrix = data.T if per_column else data
+    tensor = Tensor(
+        name=names.unique(constant.name),
+        rows=matrix.shape[0],
+        cols=matrix.shape[1],
+        bits=8,
+        scale=float(scale.flat[0]) if single else 1.0,
+        zero_point=zero_point,
+        data=matrix.astype(np.int8),
+    )
+    return tensor, scale, zero_point
+
+
+def _left(a: Index, tensor: Tensor) -> tuple[Block, ...]:
+    blocks = [rectangle(tensor, m) for m in matrices(a)]
+    if not all(blocks):
+        raise ValueError(f"its first operand {list(a.shape)} is not made of rows of the stored tensor {tensor}")
+    return tuple(b for b in blocks if b)
+
+
+def _right(b: Index, tensor: Tensor) -> tuple[tuple[Block, ...], bool]:
+    for transposed in (False, True):
+        blocks = [rectangle(tensor, m.T if transposed else m) for m in matrices(b)]
+        if all(blocks):
+            return tuple(block for block in blocks if block), transposed
+    raise ValueError(f"its second operand {list(b.shape)} is not made of rows or columns of the stored tensor {tensor}")
+
+
+def _source(view: View) -> Tensor:
+    if not isinstance(view.source, Tensor):
+        raise ValueError("its operand is not quantized")
+    if view.source.bits != 8:
+        raise ValueError(f"its operand {view.source} must be int8 or uint8")
+    return view.source
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Product(Pending):
+    """``relu(a @ b * factor + bias)`` for one or several parts [M, N]; element (part, m, n) has the number (part * M + m) * N + n."""
+
+    node: Node
+    a: Operand
+    b: Operand
+    m: int
+    n: int
+    k: int
+    b_transposed: bool
+    bias: NDArray[np.float64]
+    factor: float = 1.0
+    relu: bool = False
+
+    @property
+    def parts(self) -> int:
+        return len(self.a.blocks)
+
+    @property
+    def size(self) -> int:
+        return self.parts * self.m * self.n
+
+    def layouts(self) -> list[Index]:
+        numbers = np.arange(self.size).reshape(self.parts, self.m, self.n)
+        stacked, beside = numbers.reshape(-1, self.n), numbers.transpose(1, 0, 2).reshape(self.m, -1)
+        return [stacked, beside]
+
+    def columns(self, elements: Index, values: NDArray) -> NDArray[np.float64]:
+        """[N] from a value for each of ``elements``. Raises ValueError unless it depends on the column alone."""
+        result = np.zeros(self.n)
+        result[elements % self.n] = values
+        if not np.array_equal(result[elements % self.n], values):
+            raise ValueError("what is added to a product before QuantizeLinear must have one value per output channel")
+        return result
+
+    def scaled(self, factor: float) -> Self:
+        return replace(self, factor=self.factor * factor, bias=self.bias * factor)
+
+    def restricted(self, elements: Index) -> "tuple[Product, Index]":
+        """The product of only those columns that ``elements`` need, and the place of each old element (-1: none).
+
+        Raises ValueError unless the elements are neighbouring columns of a product with constant weights.
+        """
+        columns = np.unique(elements % self.n)
+        first, count = int(columns[0]), len(columns)
+        weights = self.b.blocks[0]
+        contiguous = columns[-1] - first + 1 == count and elements.size == self.parts * self.m * count
+        if not contiguous or weights.tensor.data is None or not self.b_transposed:
+            raise ValueError(f"only {elements.size} of its {self.size} results are quantized")
+        block = replace(weights, row=weights.row + first, rows=count)
+        scale = np.broadcast_to(self.b.scale, self.n)[first : first + count]
+        b = replace(self.b, blocks=(block,) * self.parts, scale=scale)
+        place = np.full((self.parts * self.m, self.n), -1, np.int64)
+        place[:, first : first + count] = np.arange(elements.size).reshape(-1, count)
+        return replace(self, b=b, n=count, bias=self.bias[first : first + count]), place.reshape(-1)
+
+    def _parameters(self, out: Tensor) -> MatMulParameters:
+        return MatMulParameters.from_scales(
+            a_scale=float(self.a.scale),
+            a_zero_point=self.a.zero_point,
+            b_scale=self.b.scale * self.factor,
+            b_zero_point=self.b.zero_point,
+            bias=self.bias,
+            out_scale=out.scale,
+            out_zero_point=out.zero_point,
+            out=out.format,
+            channels=self.n,
+            relu=self.relu,
+        )
+
+    def _accumulator(self, bias: NDArray) -> int:
+        """The largest magnitude that an accumulator can reach."""
+        block = self.b.blocks[0]
+        if block.tensor.data is not None:
+            weights = block.tensor.data[block.slices]
+            return accumulator_bound(weights.T if self.b_transposed else weights, self.b.zero_point, self.a.zero_point, bias)
+        left, right = (max(127 - z, 128 + z) for z in (self.a.zero_point, self.b.zero_point))
+        return self.k * left * right + int(np.abs(bias).max())
+
+    def operator(self, name: str, out: Tensor, place: Index) -> MatMul:
+        parameters = self._parameters(out)
+        reach = self._accumulator(parameters.bias)
+        if reach > INT32_MAX:
+            raise ValueError(f"its accumulator can reach {reach}, more than int32 holds")
+        blocks = [rectangle(out, m) for m in matrices(place.reshape(self.parts, self.m, self.n))]
+        parts = [MatMulPart(a=a, b=b, out=o) for a, b, o in zip(self.a.blocks, self.b.blocks, blocks, strict=True) if o]
+        return MatMul(
+            name=name,
+            node=self.node.name,
+            parts=tuple(parts),
+            b_transposed=self.b_transposed,
+            parameters=parameters,
+        )
+
+
+def multiply(node: Node, a: View | Constant, b: View | Constant, names: Names) -> View:
+    """a [..., M, K] times b [..., K, N], as ONNX MatMul. Raises ValueError where the operands can't be addressed as blocks."""
+    if len(a.shape) < 2 or len(b.shape) < 2:
+        raise ValueError("its operands must have at least two dimensions")
+    if a.shape[-1] != b.shape[-2]:
+        raise ValueError(f"its operands' shapes {list(a.shape)} and {list(b.shape)} don't fit")
+    m, k, n = *a.shape[-2:], b.shape[-1]
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    count = int(np.prod(batch, dtype=object))
+    if count * m * n > MAX_ELEMENTS:
+        raise ValueError(f"its result {[*batch, m, n]} has more than {MAX_ELEMENTS} elements")
+    result = np.arange(count * m * n).reshape(*batch, m, n)
+
+    if isinstance(a, Constant):
+        tensor, a_scale, a_zero = _stored(a, names, per_column=False)
+        a_blocks = (tensor.whole,) * count
+    else:
+        source, a_scale, a_zero = _source(a), np.array(a.scale), _source(a).zero_point
+        rows = a.index.reshape(-1, k)
+        joined = rectangle(source, rows) if all(d == 1 for d in b.shape[:-2]) else None
+        if joined:  # one product for all: each row stands for itself
+            a_blocks, count, m = (joined,), 1, len(rows)
+        else:
+            a_blocks = _left(np.broadcast_to(a.index, (*batch, m, k)), source)
+    if isinstance(b, Constant):
+        tensor, b_scale, b_zero = _stored(b, names, per_column=True)
+        b_blocks, transposed = (tensor.whole,) * count, True
+    else:
+        source, b_scale, b_zero = _source(b), np.array(b.scale), _source(b).zero_point
+        shape = (*batch, k, n) if count > 1 else (k, n)
+        b_index = np.broadcast_to(b.index, shape) if count > 1 else b.index.reshape(shape)
+        b_blocks, transposed = _right(b_index, source)
+    product = Product(
+        node=node,
+        a=Operand(blocks=a_blocks, scale=a_scale, zero_point=a_zero),
+        b=Operand(blocks=b_blocks, scale=b_scale, zero_point=b_zero),
+        b_transposed=transposed,
+        m=m,
+        n=n,
+        k=k,
+        bias=np.zeros(n),
+    )
+    return View(source=product, index=result)
+
+
+def patches(index: Index, kernel: tuple[int, int]) -> Index:
+    """[N, C, H, W] to one row per patch: [N, H / kh, W / kw, C * kh * kw]; what is left at the edges is dropped."""
+    n, c, h, w = index.shape
+    (kh, kw), oh, ow = kernel, h // kernel[0], w // kernel[1]
+    tiles = index[:, :, : oh * kh, : ow * kw].reshape(n, c, oh, kh, ow, kw)
+    return tiles.transpose(0, 2, 4, 1, 3, 5).reshape(n, oh, ow, c * kh * kw)
+
+
+def mean_weights(count: int) -> Constant:
+    """The [1, count] matrix whose product is the mean over ``count`` rows: int8 ones of scale 1 / count."""
+    ones = np.ones((1, count), np.int64)
+    scale = np.full((1, count), 1 / count)
+    return Constant(
+        name=f"mean_of_{count}",
+        array=scale,
+        quantized=Quantized(data=ones, scale=scale, zero_point=0 * ones, bits=8),
+    )

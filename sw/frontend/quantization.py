@@ -1,0 +1,107 @@
+"""QuantizeLinear and DequantizeLinear: their parameters, and their effect on constants."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from ..executor import signed_offset
+from ..graph import Tensor
+from .onnx_file import Node, element_type
+from .values import Constant, Quantized
+
+ACTIVATION_TYPES = ("int8", "uint8", "int16", "uint16")
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How a signed tensor stands for real numbers."""
+
+    scale: float
+    zero_point: int
+    bits: int
+
+    def tensor(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        rows, cols = shape
+        return Tensor(name=name, rows=rows, cols=cols, bits=self.bits, scale=self.scale, zero_point=self.zero_point)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Quantization:
+    """Of one QuantizeLinear or DequantizeLinear. scale, zero_point: scalars, or vectors along ``axis``. dtype: ONNX's integer type."""
+
+    scale: NDArray[np.float64]
+    zero_point: NDArray[np.int64]
+    dtype: np.dtype
+    axis: int
+
+    @classmethod
+    def of(cls, node: Node, scale: NDArray | None, zero_point: NDArray | None, dtype: np.dtype | None) -> Self:
+        """dtype: of the integers where no zero point says it. Raises ValueError on parameters that make no sense."""
+        if scale is None:
+            raise ValueError("its scale must be a constant")
+        if node.attributes.get("block_size", 0):
+            raise ValueError("blocked quantization is not supported")
+        bad = scale[~(np.isfinite(scale) & (scale > 0))]
+        if bad.size:
+            raise ValueError(f"its scale {node.inputs[1]} must be positive and finite, not {bad.flat[0]}")
+        if zero_point is None:
+            kind = node.attributes.get("output_dtype", 0) if node.op_type == "QuantizeLinear" else 0
+            if kind:
+                dtype = _activation_type(kind)
+            zero_point = np.zeros(scale.shape, dtype or np.uint8)
+        if zero_point.shape != scale.shape and zero_point.size != 1:
+            raise ValueError(f"its zero point must have the shape {list(scale.shape)}, not {list(zero_point.shape)}")
+        shape = () if scale.size == 1 else scale.shape
+        one = zero_point.reshape(shape if zero_point.size == scale.size else ())
+        return cls(
+            scale=scale.astype(np.float64).reshape(shape),
+            zero_point=np.broadcast_to(one.astype(np.int64), shape),
+            dtype=zero_point.dtype,
+            axis=node.attributes.get("axis", 1),
+        )
+
+    def storage(self) -> Storage:
+        """Of an activation. Raises ValueError where activations can't be quantized so."""
+        if self.scale.ndim:
+            raise ValueError("activations must have one scale, not one per channel")
+        if self.dtype.name not in ACTIVATION_TYPES:
+            raise ValueError(f"activations must be one of {', '.join(ACTIVATION_TYPES)}, not {self.dtype}")
+        return Storage(self.scale.item(), self.zero_point.item() + signed_offset(self.dtype), 8 * self.dtype.itemsize)
+
+    def _along(self, shape: tuple[int, ...]) -> tuple[NDArray, NDArray]:
+        """Scale and zero point for each element of a constant."""
+        if not self.scale.ndim:
+            return np.broadcast_to(self.scale, shape), np.broadcast_to(self.zero_point, shape)
+        axis = self.axis + len(shape) if self.axis < 0 else self.axis
+        if self.scale.ndim != 1 or axis >= len(shape) or len(self.scale) != shape[axis]:
+            raise ValueError(f"its {list(self.scale.shape)} scales don't fit axis {self.axis} of {list(shape)}")
+        line = [-1 if i == axis else 1 for i in range(len(shape))]
+        return np.broadcast_to(self.scale.reshape(line), shape), np.broadcast_to(self.zero_point.reshape(line), shape)
+
+    def dequantized(self, constant: Constant) -> Constant:
+        """DequantizeLinear of constant integers."""
+        if constant.array.dtype != self.dtype:
+            raise ValueError(f"its zero point is {self.dtype}, but {constant.name} is {constant.array.dtype}")
+        scale, zero_point = self._along(constant.shape)
+        data, offset = constant.array.astype(np.int64), signed_offset(self.dtype)
+        quantized = Quantized(data=data + offset, scale=scale, zero_point=zero_point + offset, bits=8 * self.dtype.itemsize)
+        return Constant(name=constant.name, array=(data - zero_point) * scale, quantized=quantized)
+
+    def quantized(self, constant: Constant) -> Constant:
+        """QuantizeLinear of a real constant."""
+        scale, zero_point = self._along(constant.shape)
+        limits = np.iinfo(self.dtype)
+        steps = np.rint(constant.array.astype(np.float32) / scale.astype(np.float32)).astype(np.float64)
+        if np.isnan(steps).any():
+            raise ValueError(f"{constant.name} must hold numbers, not NaN")
+        data = np.clip(steps + zero_point, limits.min, limits.max).astype(self.dtype)
+        return Constant(name=constant.name, array=data)
+
+
+def _activation_type(kind: int) -> np.dtype:
+    if element_type(kind).lower() not in ACTIVATION_TYPES:
+        raise ValueError(f"its type {element_type(kind)} is not supported: activations must be {', '.join(ACTIVATION_TYPES)}")
+    return onnx.helper.tensor_dtype_to_np_dtype(kind)

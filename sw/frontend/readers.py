@@ -1,0 +1,123 @@
+"""How later operations will read a value: what decides in which order its elements are stored."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .movement import MOVES
+from .onnx_file import Node, OnnxModel
+from .product import patches
+from .values import Index, corner, inverse, matrices
+
+# Their result is stored as their first operand is.
+FOLLOW = ("QuantizeLinear", "DequantizeLinear", "Mul", "Div", "Relu", "Gelu", "Erf", "Softmax")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An operand as [..., R, C] matrices whose rows must be neighbours in memory, or also columns if ``either``."""
+
+    index: Index
+    either: bool = False
+
+    def fits(self, place: Index, cols: int) -> bool:
+        """Whether each matrix is a block when element e is at ``place[e]`` in a tensor of ``cols`` columns."""
+        stored = place[self.index]
+        return any(
+            all(corner(m.T if transposed else m, cols) for m in matrices(stored))
+            for transposed in ((False, True) if self.either else (False,))
+        )
+
+
+def mean_operand(axes: NDArray | None, index: Index) -> tuple[int, Index]:
+    """ReduceMean's axis, and its operand as [..., axis, last] matrices. Raises ValueError on several axes, or the last."""
+    if axes is None or axes.size != 1 or index.ndim < 2:
+        raise ValueError("only the mean over one axis is supported")
+    axis = int(axes.item()) % index.ndim
+    if axis == index.ndim - 1:
+        raise ValueError("the mean over the last axis is not supported")
+    return axis, np.moveaxis(index, axis, -2)
+
+
+class Readers:
+    """Answers which operations read a value of one model."""
+
+    def __init__(self, model: OnnxModel):
+        self.constants = model.constants
+        self.consumers: dict[str, list[tuple[Node, int]]] = {}
+        for node in model.nodes:
+            for slot, name in enumerate(node.inputs):
+                self.consumers.setdefault(name, []).append((node, slot))
+
+    def integers(self, node: Node, slot: int) -> NDArray | None:
+        """The constant integers of an input such as Reshape's shape; None where it is left out."""
+        if slot >= len(node.inputs) or not node.inputs[slot]:
+            return None
+        value = self.constants.get(node.inputs[slot])
+        if value is None or value.dtype.kind != "i":
+            raise ValueError(f"its input {node.inputs[slot]} must be constant integers")
+        return value
+
+    def mean_axes(self, node: Node) -> NDArray | None:
+        """ReduceMean's axes: an attribute before opset 18, then an input."""
+        axes = node.attributes.get("axes")
+        return self.integers(node, 1) if axes is None else np.asarray(axes)
+
+    def readings(self, name: str, index: Index) -> list[Reading]:
+        """Every reading of the value ``name`` whose elements have the numbers ``index``."""
+        return list(self._readings(name, index, set()))
+
+    def _readings(self, name: str, index: Index, seen: set[str]) -> Iterator[Reading]:
+        if name in seen:
+            return
+        seen.add(name)
+        for node, slot in self.consumers.get(name, ()):
+            if node.op_type in MOVES:
+                try:
+                    moved = MOVES[node.op_type](node, self.integers, index)
+                except (ValueError, IndexError):
+                    continue  # told when the node itself is imported
+                for output, part in zip(node.outputs, moved, strict=False):
+                    yield from self._readings(output, part, seen)
+                continue
+            try:
+                yield from self._operand(node, slot, index)
+            except ValueError:
+                continue
+            if node.op_type in FOLLOW:
+                yield from self._readings(node.outputs[0], index, seen)
+
+    def _operand(self, node: Node, slot: int, index: Index) -> Iterator[Reading]:
+        match node.op_type:
+            case "QuantizeLinear" | "DequantizeLinear":
+                return
+            case "MatMul" if index.ndim >= 2:
+                yield Reading(index, either=slot == 1)
+            case "Gemm" if index.ndim == 2 and slot < 2:
+                flipped = node.attributes.get("transB" if slot else "transA", 0)
+                yield Reading(index.T if flipped else index, either=slot == 1)
+            case "Conv" if index.ndim == 4:
+                yield Reading(patches(index, tuple(node.attributes.get("strides", (1, 1)))))
+            case "ReduceMean":
+                yield Reading(mean_operand(self.mean_axes(node), index)[1], either=True)
+            case _ if index.ndim >= 1:
+                yield Reading(index.reshape(-1, index.shape[-1]))
+
+    def layout(self, name: str, index: Index, layouts: Sequence[Index]) -> Index:
+        """The first of ``layouts`` in which all readers of the value find blocks, else the first."""
+        readings = self.readings(name, index)
+
+        def suits(layout: Index) -> bool:
+            place = inverse(layout)
+            return all(reading.fits(place, layout.shape[1]) for reading in readings)
+
+        return next(filter(suits, layouts), layouts[0])
+
+    def input_layouts(self, name: str, index: Index) -> list[Index]:
+        """Layouts of a graph input: as each of its readers wants it, then in its own order."""
+        wanted = [reading.index.reshape(-1, reading.index.shape[-1]) for reading in self.readings(name, index)]
+        natural = index.reshape(-1, index.shape[-1] if index.ndim else 1)
+        size = index.size
+        return [x for x in [*wanted, natural] if x.size == size and len(np.unique(x)) == size]

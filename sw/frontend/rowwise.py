@@ -1,0 +1,241 @@
+"""Operations on each element or each row of one stored rectangle: add, rescale, ReLU, softmax, GELU, LayerNorm."""
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..golden.add import AddParameters
+from ..golden.gelu import GeluParameters
+from ..golden.layernorm import LayerNormParameters
+from ..golden.softmax import SoftmaxParameters
+from ..graph import Add, Block, Gelu, LayerNorm, Operator, Rescale, Softmax, Tensor
+from .onnx_file import Node
+from .values import Constant, Index, Names, Pending, View, cover
+
+
+def _covered(view: View | Constant) -> tuple[Block, Index]:
+    if isinstance(view, Constant):
+        raise ValueError(f"its operand {view.name} is a constant")
+    if not isinstance(view.source, Tensor):
+        raise ValueError("its operand is not quantized")
+    return cover(view.source, view.index)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rowwise(Pending):
+    """Element e of the result belongs to element e of the block ``a``, counted row by row. scale: of a's steps."""
+
+    node: Node
+    a: Block
+    scale: float
+
+    @property
+    def size(self) -> int:
+        return self.a.rows * self.a.cols
+
+    def layouts(self) -> list[Index]:
+        return [np.arange(self.size).reshape(self.a.rows, self.a.cols)]
+
+    def operator(self, name: str, out: Tensor, place: Index) -> Operator:
+        return self.placed(name, out.whole)
+
+    @abstractmethod
+    def placed(self, name: str, out: Block) -> Operator: ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rescaled(Rowwise):
+    """The operand itself, or its ReLU."""
+
+    relu: bool = False
+
+    @classmethod
+    def of(cls, node: Node, view: View) -> View:
+        a, index = _covered(view)
+        return View(source=cls(node=node, a=a, scale=view.scale), index=index)
+
+    def placed(self, name: str, out: Block) -> Rescale:
+        parameters = AddParameters.from_scales(
+            a_scale=self.scale,
+            a_zero_point=self.a.tensor.zero_point,
+            out_scale=out.tensor.scale,
+            out_zero_point=out.tensor.zero_point,
+            out=out.tensor.format,
+            relu=self.relu,
+        )
+        return Rescale(name=name, node=self.node.name, a=self.a, out=out, parameters=parameters)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sum(Rowwise):
+    """a + b. b lies as a does, or is one constant row."""
+
+    b: Block
+    b_scale: float
+    relu: bool = False
+
+    @classmethod
+    def of(cls, node: Node, a: View, b: View | Constant, names: Names) -> View:
+        if np.broadcast_shapes(a.shape, b.shape) != a.shape:
+            raise ValueError(f"its operands' shapes {list(a.shape)} and {list(b.shape)} don't fit")
+        block, index = _covered(a)
+        if isinstance(b, Constant):
+            other = _addend(b, index, block, names).whole
+            scale = other.tensor.scale
+        else:
+            other, other_index = _covered(b)
+            if not np.array_equal(index, other_index):
+                raise ValueError(f"its operands {block} and {other} are not stored in the same order")
+            scale = b.scale
+        return View(source=cls(node=node, a=block, scale=a.scale, b=other, b_scale=scale), index=index)
+
+    def placed(self, name: str, out: Block) -> Add:
+        parameters = AddParameters.from_scales(
+            a_scale=self.scale,
+            a_zero_point=self.a.tensor.zero_point,
+            b_scale=self.b_scale,
+            b_zero_point=self.b.tensor.zero_point,
+            out_scale=out.tensor.scale,
+            out_zero_point=out.tensor.zero_point,
+            out=out.tensor.format,
+            relu=self.relu,
+        )
+        return Add(name=name, node=self.node.name, a=self.a, b=self.b, out=out, parameters=parameters)
+
+
+def _addend(constant: Constant, index: Index, block: Block, names: Names) -> Tensor:
+    """The constant as it is added to ``block``; one row if all are equal. A float constant becomes int16."""
+    q = constant.quantized
+    if q is not None and q.scale.min() == q.scale.max() and q.zero_point.min() == q.zero_point.max():
+        data, bits, scale, zero_point = q.data, q.bits, q.scale.flat[0].item(), q.zero_point.flat[0].item()
+    else:
+        scale = float(np.abs(constant.array).max()) / (2**15 - 1) or 1.0
+        data, bits, zero_point = np.rint(constant.array / scale), 16, 0
+    matrix = np.empty(index.size, f"int{bits}")
+    matrix[index.reshape(-1)] = np.broadcast_to(data, index.shape).reshape(-1)
+    matrix = matrix.reshape(block.rows, block.cols)
+    if (matrix == matrix[0]).all():
+        matrix = matrix[:1]
+    name = names.unique(constant.name)
+    rows, cols = matrix.shape
+    return Tensor(name=name, rows=rows, cols=cols, bits=bits, scale=scale, zero_point=zero_point, data=matrix)
+
+
+def _rows(view: View) -> tuple[Block, Index]:
+    """The block whose rows are the value's last axis."""
+    block, index = _covered(view)
+    rows = index.reshape(-1, view.shape[-1])
+    if rows.shape[1] != block.cols or not np.array_equal(rows, rows[:, :1] + np.arange(block.cols)):
+        raise ValueError(f"its last axis does not run along the rows of the stored tensor {block}")
+    return block, index
+
+
+def _last_axis(node: Node, view: View) -> None:
+    axis = node.attributes.get("axis", -1)
+    if axis not in (-1, len(view.shape) - 1):
+        raise ValueError(f"its axis must be the last one, not {axis}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SoftmaxOf(Rowwise):
+    """Over each row."""
+
+    @classmethod
+    def of(cls, node: Node, view: View) -> View:
+        _last_axis(node, view)
+        a, index = _rows(view)
+        return View(source=cls(node=node, a=a, scale=view.scale), index=index)
+
+    def placed(self, name: str, out: Block) -> Softmax:
+        parameters = SoftmaxParameters.from_scales(
+            in_scale=self.scale,
+            out_scale=out.tensor.scale,
+            out_zero_point=out.tensor.zero_point,
+            out=out.tensor.format,
+        )
+        return Softmax(name=name, node=self.node.name, a=self.a, out=out, parameters=parameters)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GeluOf(Rowwise):
+    """``gelu(a) * factor``."""
+
+    factor: float = 1.0
+
+    @classmethod
+    def of(cls, node: Node, view: View) -> View:
+        if node.attributes.get("approximate", b"none") != b"none":
+            raise ValueError("only the exact GELU (approximate = none) is supported")
+        a, index = _covered(view)
+        return View(source=cls(node=node, a=a, scale=view.scale), index=index)
+
+    def scaled(self, factor: float) -> Self:
+        return replace(self, factor=self.factor * factor)
+
+    def placed(self, name: str, out: Block) -> Gelu:
+        parameters = GeluParameters.from_scales(
+            in_scale=self.scale,
+            in_zero_point=self.a.tensor.zero_point,
+            out_scale=out.tensor.scale / self.factor,
+            out_zero_point=out.tensor.zero_point,
+            source=self.a.tensor.format,
+            out=out.tensor.format,
+        )
+        return Gelu(name=name, node=self.node.name, a=self.a, out=out, parameters=parameters)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ErfOf(Rowwise):
+    """``erf(a)`` or ``erf(a) + 1``: only as a part of GELU, x * (erf(x / sqrt(2)) + 1) / 2."""
+
+    plus_one: bool = False
+
+    @classmethod
+    def of(cls, node: Node, view: View) -> View:
+        a, index = _covered(view)
+        return View(source=cls(node=node, a=a, scale=view.scale), index=index)
+
+    def times(self, node: Node, index: Index, x: View) -> View:
+        """The GELU that this is, multiplied by ``x``."""
+        a, x_index = _covered(x)
+        scale = self.scale * math.sqrt(2)
+        same = self.a.tensor is a.tensor and self.a.slices == a.slices and np.array_equal(index, x_index)
+        if not (same and self.plus_one):
+            raise ValueError("only x * (erf(x / sqrt(2)) + 1) is supported of Erf")
+        return View(source=GeluOf(node=node, a=a, scale=scale, factor=2 * x.scale / scale), index=index)
+
+    def placed(self, name: str, out: Block) -> Operator:
+        raise ValueError("Erf is supported as a part of GELU only, without QuantizeLinear in between")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NormOf(Rowwise):
+    """gamma, beta: real, one per column."""
+
+    gamma: NDArray
+    beta: NDArray
+    epsilon: float
+
+    @classmethod
+    def of(cls, node: Node, view: View, gamma: NDArray, beta: NDArray) -> View:
+        _last_axis(node, view)
+        a, index = _rows(view)
+        gamma, beta = (np.broadcast_to(v.reshape(-1), a.cols) for v in (gamma, beta))
+        norm = cls(node=node, a=a, scale=view.scale, gamma=gamma, beta=beta, epsilon=node.attributes.get("epsilon", 1e-5))
+        return View(source=norm, index=index)
+
+    def placed(self, name: str, out: Block) -> LayerNorm:
+        parameters = LayerNormParameters.from_scales(
+            in_scale=self.scale,
+            gamma=self.gamma,
+            beta=self.beta,
+            epsilon=self.epsilon,
+            out_scale=out.tensor.scale,
+            out_zero_point=out.tensor.zero_point,
+            out=out.tensor.format,
+        )
+        return LayerNorm(name=name, node=self.node.name, a=self.a, out=out, parameters=parameters)
