@@ -1,0 +1,108 @@
+"""How tensors and tables lie in memory: rows of scratchpad words.
+
+Columns may be kept in groups (the heads of an attention layer): each group starts with a new word, so that an engine can
+address it. Padding holds the zero point, which stands for zero.
+"""
+
+from dataclasses import dataclass
+from functools import reduce
+from math import gcd
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import graph as ir
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Buffer:
+    """A matrix of scratchpad words: ``rows`` rows of ``row_words`` words. data: bytes of a constant, row by row, else None."""
+
+    name: str
+    rows: int
+    row_words: int
+    data: bytes | None = None
+
+    @property
+    def words(self) -> int:
+        return self.rows * self.row_words
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Layout:
+    """Where each element of a tensor lies in its buffer. group: columns of a group, a divisor of the tensor's columns."""
+
+    tensor: ir.Tensor
+    group: int
+    word_bytes: int
+
+    @property
+    def word_elements(self) -> int:
+        return self.word_bytes // self.tensor.format.bytes
+
+    @property
+    def group_words(self) -> int:
+        return -(-self.group // self.word_elements)
+
+    @property
+    def row_words(self) -> int:
+        return self.tensor.cols // self.group * self.group_words
+
+    def word(self, col: int) -> int:
+        """The word of a row at which column ``col``, the first of a word, lies."""
+        group, within = divmod(col, self.group)
+        word, rest = divmod(within, self.word_elements)
+        if rest:
+            raise ValueError(f"column {col} of {self.tensor.name} does not start a word")
+        return group * self.group_words + word
+
+    def pack(self, values: NDArray) -> bytes:
+        """The buffer's bytes of the tensor's values, [rows, cols]."""
+        t = self.tensor
+        groups = t.cols // self.group
+        padded = np.full((t.rows, groups, self.group_words * self.word_elements), t.zero_point, t.dtype)
+        padded[:, :, : self.group] = np.asarray(values, t.dtype).reshape(t.rows, groups, self.group)
+        return padded.tobytes()
+
+    def unpack(self, data: bytes) -> NDArray:
+        """The tensor's values, [rows, cols], from the buffer's bytes."""
+        t = self.tensor
+        padded = np.frombuffer(data, t.dtype).reshape(t.rows, t.cols // self.group, self.group_words * self.word_elements)
+        return padded[:, :, : self.group].reshape(t.rows, t.cols)
+
+    def buffer(self) -> Buffer:
+        data = None if self.tensor.data is None else self.pack(self.tensor.data)
+        return Buffer(name=self.tensor.name, rows=self.tensor.rows, row_words=self.row_words, data=data)
+
+
+def choose_layouts(graph: ir.Graph, word_bytes: int) -> dict[str, Layout]:
+    """A layout for each tensor: grouped where some operator addresses columns that would not start a word otherwise.
+
+    A constant that is multiplied along the columns of a grouped activation takes the same groups.
+    """
+    groups = {t.name: t.cols for t in graph.tensors.values()}
+    for operator in graph.operators:
+        for block in (*operator.inputs, *operator.outputs):
+            t = block.tensor
+            group = reduce(gcd, (groups[t.name], block.col, block.cols))
+            if block.col * t.format.bytes % word_bytes or (block.col + block.cols < t.cols and block.cols * t.format.bytes % word_bytes):
+                groups[t.name] = group
+    changed = True
+    while changed:  # groups spread from an activation to the operands that are used column by column with it
+        changed = False
+        for operator in graph.operators:
+            for a, b in _aligned_columns(operator):
+                group = gcd(groups[a.name], groups[b.name])
+                for t in (a, b):
+                    if groups[t.name] != group:
+                        groups[t.name], changed = group, True
+    return {t.name: Layout(tensor=t, group=groups[t.name], word_bytes=word_bytes) for t in graph.tensors.values()}
+
+
+def _aligned_columns(operator: ir.Operator) -> list[tuple[ir.Tensor, ir.Tensor]]:
+    """Pairs of tensors of which whole rows are walked together."""
+    match operator:
+        case ir.MatMul() if operator.b_transposed:
+            return [(part.a.tensor, part.b.tensor) for part in operator.parts if part.a.tensor.cols == part.a.cols == part.b.tensor.cols]
+        case _:
+            return []

@@ -1,0 +1,147 @@
+"""The first schedule: tasks in graph order, loads one task ahead, and the waits that keep memory consistent."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ...rtl.arch.parameters import MachineParameters
+from ...rtl.arch.steps import Engine, Step
+from .. import graph as ir
+from .layout import Buffer
+from .plan import Plan
+from .tasks import Operand, Task
+
+MAX_TRANSFER_WORDS = 1 << 14  # of one row of a transfer
+
+
+@dataclass(frozen=True)
+class Access:
+    """A range of scratchpad words, or of bytes of external memory, that a step reads or writes."""
+
+    external: bool
+    start: int
+    end: int
+    writes: bool
+
+    def conflicts(self, other: "Access") -> bool:
+        overlap = self.external == other.external and self.start < other.end and other.start < self.end
+        return overlap and (self.writes or other.writes)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PlannedStep:
+    """A step without its waits. label: the operator or buffer that it works for."""
+
+    engine: Engine
+    command: Mapping[str, int]
+    accesses: tuple[Access, ...]
+    label: str
+
+    def conflicts(self, other: "PlannedStep") -> bool:
+        """Whether their order matters."""
+        return any(a.conflicts(b) for a in self.accesses for b in other.accesses)
+
+
+class Scheduler:
+    """external: byte offset of each buffer that lies in external memory."""
+
+    def __init__(self, parameters: MachineParameters, plan: Plan, buffers: Mapping[str, Buffer], external: Mapping[str, int]) -> None:
+        self._p, self._plan, self._buffers, self._external = parameters, plan, buffers, external
+
+    def prologue(self) -> list[PlannedStep]:
+        """Loads of the constants that stay."""
+        constants = [b for b in self._buffers.values() if b.data is not None and b.name in self._plan.resident]
+        return [step for buffer in constants for step in self._whole(Engine.LOAD, buffer)]
+
+    def body(self, graph: ir.Graph) -> list[PlannedStep]:
+        """One run: inputs, tasks, outputs."""
+        resident = self._plan.resident
+        inputs = [self._buffers[port.tensor.name] for port in graph.inputs if port.tensor.name in resident]
+        outputs = [self._buffers[port.tensor.name] for port in graph.outputs if port.tensor.name in resident]
+        steps = [step for buffer in inputs for step in self._whole(Engine.LOAD, buffer)]
+        parts = [self._task(task, self._plan.staging[i % 2]) for i, task in enumerate(self._plan.tasks)]
+        # A task's loads come before the work of the task before it, in the other half of the staging area, unless they need its result.
+        ahead: list[PlannedStep] = []
+        for i, (loads, work) in enumerate(parts):
+            steps += [load for load in loads if load not in ahead]
+            following = parts[i + 1][0] if i + 1 < len(parts) else []
+            ahead = [load for load in following if not any(load.conflicts(step) for step in work)]
+            steps += ahead + work
+        return steps + [step for buffer in outputs for step in self._whole(Engine.STORE, buffer)]
+
+    def _whole(self, engine: Engine, buffer: Buffer) -> Iterator[PlannedStep]:
+        address = self._plan.resident[buffer.name]
+        for first in range(0, buffer.words, MAX_TRANSFER_WORDS):
+            words = min(MAX_TRANSFER_WORDS, buffer.words - first)
+            external = self._external[buffer.name] + first * self._p.slot_bytes
+            yield self._transfer(engine, external, 0, address + first, words, 1, words, buffer.name)
+
+    def _transfer(
+        self, engine: Engine, external: int, external_stride: int, scratchpad: int, stride: int, rows: int, words: int, label: str
+    ) -> PlannedStep:
+        loads = engine is Engine.LOAD
+        command = {
+            **{"external": external, "external_stride": external_stride, "rows": rows, "words": words},
+            **{"scratchpad": scratchpad, "scratchpad_stride": stride},
+        }
+        accesses = (
+            Access(True, external, external + (rows - 1) * external_stride + words * self._p.slot_bytes, not loads),
+            Access(False, scratchpad, scratchpad + (rows - 1) * stride + words, loads),
+        )
+        return PlannedStep(engine=engine, command=command, accesses=accesses, label=label)
+
+    def _task(self, task: Task, staging: int) -> tuple[list[PlannedStep], list[PlannedStep]]:
+        """The task's loads, and its step with the stores that follow."""
+        loads, stores, accesses = [], [], []
+        command = dict(task.command)
+        for field, operand in task.operands.items():
+            writes = field == "out"
+            base = self._plan.resident.get(operand.buffer.name)
+            if base is None:
+                address, stride = staging, operand.words
+                staging += operand.size
+                transfer = self._staged(Engine.STORE if writes else Engine.LOAD, operand, address, task.operator.name)
+                (stores if writes else loads).append(transfer)
+            else:
+                stride = operand.buffer.row_words
+                address = base + operand.row * stride + operand.word
+            command[field] = address
+            command[f"{field}_stride"] = 0 if operand.repeat else stride
+            accesses.append(Access(False, address, address + (operand.rows - 1) * stride + operand.words, writes))
+        step = PlannedStep(engine=task.engine, command=command, accesses=tuple(accesses), label=task.operator.name)
+        return loads, [step, *stores]
+
+    def _staged(self, engine: Engine, operand: Operand, address: int, label: str) -> PlannedStep:
+        slot, row_words = self._p.slot_bytes, operand.buffer.row_words
+        external = self._external[operand.buffer.name] + (operand.row * row_words + operand.word) * slot
+        if operand.words == row_words:  # rows follow each other: one long row
+            return self._transfer(engine, external, 0, address, operand.size, 1, operand.size, label)
+        return self._transfer(engine, external, row_words * slot, address, operand.words, operand.rows, operand.words, label)
+
+
+def with_waits(planned: list[PlannedStep]) -> list[Step]:
+    """Each step waits, per engine, for the last earlier step that it conflicts with in memory."""
+    steps: list[Step] = []
+    history: dict[Engine, list[PlannedStep]] = {engine: [] for engine in Engine}
+    known: list[dict[Engine, int]] = []  # what is complete when a step starts
+    positions: dict[Engine, list[int]] = {engine: [] for engine in Engine}
+    for index, step in enumerate(planned):
+        waits = dict.fromkeys(Engine, 0)
+        waits[step.engine] = len(history[step.engine])
+        for engine in Engine:
+            if engine is step.engine:
+                continue
+            for count in range(len(history[engine]), 0, -1):
+                if count <= waits[engine]:
+                    break
+                earlier = history[engine][count - 1]
+                if step.conflicts(earlier):
+                    waits[engine] = count
+                    # what that step waited for is complete too
+                    for other, complete in known[positions[engine][count - 1]].items():
+                        waits[other] = max(waits[other], complete)
+                    break
+        known.append(waits)
+        positions[step.engine].append(index)
+        history[step.engine].append(step)
+        steps.append(Step(step.engine, step.command, waits))
+    return steps

@@ -1,0 +1,242 @@
+"""Operators to tasks: what one engine does on rectangles of memory, tiled so that what isn't resident fits the staging area."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from ...rtl.arch.parameters import MachineParameters
+from ...rtl.arch.steps import CHANNEL, VECTOR_SCALARS, Engine, VectorOperation
+from .. import graph as ir
+from .errors import CompileError
+from .layout import Buffer, Layout
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Operand:
+    """A rectangle of a buffer: ``rows`` rows of ``words`` words. repeat: the one row is read again for each row of the task."""
+
+    buffer: Buffer
+    row: int
+    rows: int
+    word: int
+    words: int
+    repeat: bool = False
+
+    @property
+    def size(self) -> int:
+        """In words."""
+        return self.rows * self.words
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task:
+    """A step but for its addresses. command: the other fields. operands: by the name of their address field; ``out`` is written."""
+
+    engine: Engine
+    operator: ir.Operator
+    command: Mapping[str, int]
+    operands: Mapping[str, Operand]
+
+
+Staged = Callable[[Buffer], bool]
+
+
+class TaskMaker:
+    """Makes tasks for operators of a graph. staged: tells the buffers that pass through the staging area, of ``staging_words`` a task."""
+
+    def __init__(
+        self,
+        parameters: MachineParameters,
+        layouts: Mapping[str, Layout],
+        buffers: Mapping[str, Buffer],
+        staged: Staged,
+        staging_words: int,
+    ) -> None:
+        self._p = parameters
+        self._layouts, self._buffers = layouts, buffers
+        self._staged, self._staging_words = staged, staging_words
+
+    def tasks(self, operator: ir.Operator) -> Iterator[Task]:
+        """The operator's tasks in order. Raises CompileError where it can't be mapped."""
+        try:
+            yield from self._matmul(operator) if isinstance(operator, ir.MatMul) else self._row_operator(operator)
+        except ValueError as e:
+            raise CompileError(f"{operator.node}: {e} ({operator})") from None
+
+    def _staging(self, task: Task) -> int:
+        return sum(operand.size for operand in task.operands.values() if self._staged(operand.buffer))
+
+    def _tiled(self, make: Callable[[int, int, int, int], Task], rows: int, cols: int, row_limit: int, col_step: int) -> Iterator[Task]:
+        """The largest tiles that fit, columns outermost. make(first row, rows, first column, columns)."""
+        row_sizes = list(_halves(min(rows, row_limit)))
+        col_sizes = [min(cols, steps * col_step) for steps in _halves(-(-cols // col_step))]
+        sizes = sorted({(r, c) for r in row_sizes for c in col_sizes}, key=lambda s: -s[0] * s[1])
+        for tile_rows, tile_cols in sizes:
+            if self._staging(make(0, tile_rows, 0, tile_cols)) <= self._staging_words:
+                for col in range(0, cols, tile_cols):
+                    for row in range(0, rows, tile_rows):
+                        yield make(row, min(tile_rows, rows - row), col, min(tile_cols, cols - col))
+                return
+        smallest = self._staging(make(0, row_sizes[-1], 0, col_sizes[-1]))
+        raise CompileError(
+            f"its smallest tile needs {smallest} words of {self._p.word_bytes} bytes beside the resident tensors, "
+            f"but {self._staging_words} are free: a larger scratchpad is needed"
+        )
+
+    def _rectangle(self, block: ir.Block, row: int, rows: int, col: int, cols: int, *, repeat: bool = False) -> Operand:
+        """Rows and columns of a block, counted from its corner; the columns start a word and lie in one group."""
+        layout = self._layouts[block.tensor.name]
+        start = block.col + col
+        word = layout.word(start)
+        if start // layout.group != (start + cols - 1) // layout.group:
+            raise CompileError(f"columns {start} to {start + cols - 1} of {block.tensor.name} are not contiguous")
+        words = -(-cols // layout.word_elements)
+        return Operand(buffer=self._buffers[block.tensor.name], row=block.row + row, rows=rows, word=word, words=words, repeat=repeat)
+
+    def _segments(self, blocks: list[ir.Block]) -> Iterator[tuple[int, int]]:
+        """Runs of columns (first, count) that are contiguous in each of the blocks."""
+        cuts = {0, blocks[0].cols}
+        for block in blocks:
+            group = self._layouts[block.tensor.name].group
+            cuts |= {g - block.col for g in range(0, block.tensor.cols, group) if 0 < g - block.col < block.cols}
+        return ((a, b - a) for a, b in pairwise(sorted(cuts)))
+
+    def _matmul(self, op: ir.MatMul) -> Iterator[Task]:
+        p, q = self._p, op.parameters
+        for part in op.parts:
+            k, whole_rows = self._depth(op, part)
+            for first, count in self._segments([part.out] if op.b_transposed else [part.out, part.b]):
+                table = self._buffers[channels_name(op, first, count)]
+
+                def make(row: int, rows: int, col: int, cols: int, part=part, first=first, table=table, k=k, whole=whole_rows) -> Task:
+                    n = first + col
+                    if whole:
+                        a, b = (self._rows(block, r, c) for block, r, c in ((part.a, row, rows), (part.b, n, cols)))
+                    else:
+                        a = self._rectangle(part.a, row, rows, 0, part.a.cols)
+                        b = (
+                            self._rectangle(part.b, n, cols, 0, part.b.cols)
+                            if op.b_transposed
+                            else self._rectangle(part.b, 0, part.b.rows, n, cols)
+                        )
+                    tiles = Operand(buffer=table, row=col // p.cols, rows=-(-cols // p.cols), word=0, words=table.row_words)
+                    command = {
+                        **{"m": rows, "n": cols, "k": k},
+                        **{"a_zero_point": q.a_zero_point, "b_zero_point": q.b_zero_point, "out_zero_point": q.out_zero_point},
+                        **{"low": q.low, "high": q.high},
+                        **{"b_transposed": int(op.b_transposed), "out_wide": int(part.out.tensor.bits == 16)},
+                    }
+                    operands = {"a": a, "b": b, "channels": tiles, "out": self._rectangle(part.out, row, rows, n, cols)}
+                    return Task(engine=Engine.COMPUTE, operator=op, command=command, operands=operands)
+
+                yield from self._tiled(make, part.a.rows, count, p.accumulator_depth, max(p.cols, p.word_bytes))
+
+    def _rows(self, block: ir.Block, row: int, rows: int) -> Operand:
+        """Whole rows of a tensor, padding included."""
+        buffer = self._buffers[block.tensor.name]
+        return Operand(buffer=buffer, row=block.row + row, rows=rows, word=0, words=buffer.row_words)
+
+    def _depth(self, op: ir.MatMul, part: ir.MatMulPart) -> tuple[int, bool]:
+        """k of the command, and whether it runs over whole rows of a and b with their padding, where the groups of heads are padded."""
+        a, b = self._layouts[part.a.tensor.name], self._layouts[part.b.tensor.name]
+        split = a.group < part.a.cols or (op.b_transposed and b.group < part.b.cols)
+        if not split:
+            return part.a.cols, False
+        whole = part.a.cols == part.a.tensor.cols == part.b.tensor.cols and a.group == b.group
+        if not (op.b_transposed and whole and part.b.tensor.data is not None):
+            raise CompileError(f"the columns of {part.a} are kept in groups of {a.group} and {part.b} can't follow them")
+        return a.row_words * self._p.word_bytes, True
+
+    def _row_operator(self, op: ir.Operator) -> Iterator[Task]:
+        assert isinstance(op, ir.RowOperator)
+        operation = OPERATIONS[type(op)]
+        p, q = self._p, op.parameters  # pyright: ignore[reportAttributeAccessIssue] - every row operator has parameters
+        blocks = [op.a, op.out] + ([op.b] if isinstance(op, ir.Add) else [])
+        segments = list(self._segments(blocks))
+        whole_row = isinstance(op, ir.Softmax | ir.LayerNorm)
+        if whole_row and len(segments) > 1:
+            raise CompileError("its rows are kept in groups of columns")
+        if whole_row and op.a.cols > p.row_elements:
+            raise CompileError(f"its rows have {op.a.cols} elements, but row_elements is {p.row_elements}")
+        command = {
+            **{field: int(getattr(q, name)) for field, name in VECTOR_SCALARS[operation].items()},
+            **{"operation": operation, "out_zero_point": q.out_zero_point, "low": q.low, "high": q.high},
+            **{"a_wide": int(op.a.tensor.bits == 16), "out_wide": int(op.out.tensor.bits == 16)},
+        }
+        for first, count in segments:
+
+            def make(row: int, rows: int, col: int, cols: int, first=first) -> Task:
+                start = first + col
+                operands = {name: self._rectangle(block, row, rows, start, cols) for name, block in (("a", op.a), ("out", op.out))}
+                fields = {**command, "rows": rows, "cols": cols}
+                if isinstance(op, ir.Add):
+                    repeat = op.b.rows == 1
+                    operands["b"] = self._rectangle(op.b, 0 if repeat else row, 1 if repeat else rows, start, cols, repeat=repeat)
+                    fields["b_wide"] = int(op.b.tensor.bits == 16)
+                elif isinstance(op, ir.LayerNorm):
+                    table = self._buffers[affine_name(op)]
+                    operands["b"] = Operand(buffer=table, row=0, rows=2, word=0, words=table.row_words)
+                    fields["b_wide"] = 1
+                return Task(engine=Engine.VECTOR, operator=op, command=fields, operands=operands)
+
+            yield from self._tiled(make, op.a.rows, count, op.a.rows, count)
+
+
+def _halves(count: int) -> Iterator[int]:
+    """count, half of it rounded up, and so on down to 1."""
+    yield count
+    while count > 1:
+        count = -(-count // 2)
+        yield count
+
+
+OPERATIONS = {
+    ir.Add: VectorOperation.ADD,
+    ir.Rescale: VectorOperation.RESCALE,
+    ir.Softmax: VectorOperation.SOFTMAX,
+    ir.Gelu: VectorOperation.GELU,
+    ir.LayerNorm: VectorOperation.LAYERNORM,
+}
+
+
+def channels_name(op: ir.MatMul, first: int, count: int) -> str:
+    return f"{op.name}.channels[{first}:{first + count}]"
+
+
+def affine_name(op: ir.LayerNorm) -> str:
+    return f"{op.name}.affine"
+
+
+def make_buffers(graph: ir.Graph, layouts: Mapping[str, Layout], parameters: MachineParameters) -> dict[str, Buffer]:
+    """A buffer for each tensor, and for each table that an operator needs."""
+    buffers = {name: layout.buffer() for name, layout in layouts.items()}
+    maker = TaskMaker(parameters, layouts, buffers, lambda _: False, 0)
+    for op in graph.operators:
+        if isinstance(op, ir.MatMul):
+            for part in op.parts:
+                for first, count in maker._segments([part.out] if op.b_transposed else [part.out, part.b]):
+                    name = channels_name(op, first, count)
+                    buffers[name] = _channels(op, first, count, name, parameters)
+        elif isinstance(op, ir.LayerNorm):
+            words = -(-2 * op.a.cols // parameters.word_bytes)
+            rows = [
+                np.asarray(v, np.int16).tobytes().ljust(words * parameters.word_bytes, b"\0")
+                for v in (op.parameters.gamma, op.parameters.beta)
+            ]
+            buffers[affine_name(op)] = Buffer(name=affine_name(op), rows=2, row_words=words, data=b"".join(rows))
+    return buffers
+
+
+def _channels(op: ir.MatMul, first: int, count: int, name: str, parameters: MachineParameters) -> Buffer:
+    """The requantization records of channels first to first + count - 1, tile by tile of cols channels."""
+    p, q = parameters, op.parameters
+    tiles = []
+    for start in range(first, first + count, p.cols):
+        records = b"".join(
+            CHANNEL.pack({"bias": int(q.bias[n]), "multiplier": int(q.multiplier[n]), "shift": int(q.shift[n])}).to_bytes(8, "little")
+            for n in range(start, min(start + p.cols, first + count))
+        )
+        tiles.append(records.ljust(p.channel_words * p.word_bytes, b"\0"))
+    return Buffer(name=name, rows=len(tiles), row_words=p.channel_words, data=b"".join(tiles))

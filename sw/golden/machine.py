@@ -1,0 +1,105 @@
+"""The golden model of the machine: runs steps one after the other on a scratchpad and an external memory."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...rtl.arch.parameters import MachineParameters
+from ...rtl.arch.steps import CHANNEL, VECTOR_SCALARS, Engine, Step, VectorOperation
+from .add import AddParameters, add, rescale
+from .gelu import GeluParameters, gelu
+from .layernorm import LayerNormParameters, layernorm
+from .matmul import MatMulParameters, matmul
+from .requantize import Int
+from .softmax import SoftmaxParameters, softmax
+
+
+class Machine:
+    """scratchpad: uint8 [words, word_bytes]. memory: uint8, the driver's buffer."""
+
+    def __init__(self, parameters: MachineParameters, memory_bytes: int) -> None:
+        self.parameters = parameters
+        self.scratchpad = np.zeros((parameters.scratchpad_words, parameters.word_bytes), np.uint8)
+        self.memory = np.zeros(memory_bytes, np.uint8)
+
+    def run(self, steps: Iterable[Step]) -> None:
+        """In program order, which every legal order of a correctly waiting program agrees with."""
+        engines = {Engine.LOAD: self._load, Engine.STORE: self._store, Engine.COMPUTE: self._compute, Engine.VECTOR: self._vector}
+        for step in steps:
+            engines[step.engine](step.command)
+
+    def read_matrix(self, address: int, stride: int, rows: int, cols: int, *, wide: bool) -> Int:
+        """[rows, cols] elements from scratchpad words."""
+        dtype = np.dtype(np.int16 if wide else np.int8)
+        words = -(-cols * dtype.itemsize // self.parameters.word_bytes)
+        lines = address + stride * np.arange(rows)[:, None] + np.arange(words)
+        return self.scratchpad[lines].reshape(rows, -1).view(dtype)[:, :cols].astype(np.int64)
+
+    def write_matrix(self, address: int, stride: int, values: Int, *, wide: bool, whole_words: bool) -> None:
+        """Elements to scratchpad words. whole_words: the rest of a row's last word becomes zero, else it stays."""
+        dtype = np.dtype(np.int16 if wide else np.int8)
+        row_bytes = values.shape[1] * dtype.itemsize
+        words = -(-row_bytes // self.parameters.word_bytes)
+        lines = address + stride * np.arange(len(values))[:, None] + np.arange(words)
+        octets = self.scratchpad[lines].reshape(len(values), -1)
+        octets[:, :row_bytes] = values.astype(dtype).view(np.uint8).reshape(len(values), -1)
+        if whole_words:
+            octets[:, row_bytes:] = 0
+        self.scratchpad[lines] = octets.reshape(*lines.shape, -1)
+
+    def _transfer(self, c: Mapping[str, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Scratchpad lines [rows, words] and memory bytes [rows, words, word_bytes] of a transfer."""
+        p = self.parameters
+        rows, words = np.arange(c["rows"]), np.arange(c["words"])
+        lines = c["scratchpad"] + c["scratchpad_stride"] * rows[:, None] + words
+        slots = c["external"] + c["external_stride"] * rows[:, None] + p.slot_bytes * words
+        return lines, slots[:, :, None] + np.arange(p.word_bytes)
+
+    def _load(self, c: Mapping[str, int]) -> None:
+        lines, octets = self._transfer(c)
+        self.scratchpad[lines] = self.memory[octets]
+
+    def _store(self, c: Mapping[str, int]) -> None:
+        lines, octets = self._transfer(c)
+        self.memory[octets] = self.scratchpad[lines]
+
+    def _compute(self, c: Mapping[str, int]) -> None:
+        p = self.parameters
+        m, n, k = c["m"], c["n"], c["k"]
+        a = self.read_matrix(c["a"], c["a_stride"], m, k, wide=False)
+        shape = (n, k) if c["b_transposed"] else (k, n)
+        b = self.read_matrix(c["b"], c["b_stride"], *shape, wide=False)
+        tables = c["channels"] + c["channels_stride"] * np.arange(-(-n // p.cols))[:, None] + np.arange(p.channel_words)
+        records = self.scratchpad[tables].reshape(len(tables), -1)[:, : 8 * p.cols].reshape(-1, 8)[:n]
+        channels = [CHANNEL.unpack(int.from_bytes(record.tobytes(), "little")) for record in records]
+        parameters = MatMulParameters(
+            **{name: c[name] for name in ("a_zero_point", "b_zero_point", "out_zero_point", "low", "high")},
+            **{name: np.array([channel[name] for channel in channels], np.int64) for name in ("bias", "multiplier", "shift")},
+        )
+        out = matmul(a, b.T if c["b_transposed"] else b, parameters)
+        self.write_matrix(c["out"], c["out_stride"], out, wide=bool(c["out_wide"]), whole_words=False)
+
+    def _vector(self, c: Mapping[str, int]) -> None:
+        operation = VectorOperation(c["operation"])
+        rows, cols = c["rows"], c["cols"]
+        a = self.read_matrix(c["a"], c["a_stride"], rows, cols, wide=bool(c["a_wide"]))
+        scalars = {name: c[field] for field, name in VECTOR_SCALARS[operation].items()}
+        scalars |= {name: c[name] for name in ("out_zero_point", "low", "high")}
+
+        def b(count: int) -> Int:
+            return self.read_matrix(c["b"], c["b_stride"], count, cols, wide=bool(c["b_wide"]))
+
+        match operation:
+            case VectorOperation.ADD:
+                out = add(a, b(rows), AddParameters(**scalars))
+            case VectorOperation.RESCALE:
+                out = rescale(a, AddParameters(**scalars))
+            case VectorOperation.SOFTMAX:
+                out = softmax(a, SoftmaxParameters(**scalars), self.parameters.lanes)
+            case VectorOperation.GELU:
+                out = gelu(a, GeluParameters(**scalars))
+            case VectorOperation.LAYERNORM:
+                gamma, beta = b(2)
+                out = layernorm(a, LayerNormParameters(gamma=gamma, beta=beta, **scalars))
+        self.write_matrix(c["out"], c["out_stride"], out, wide=bool(c["out_wide"]), whole_words=True)
