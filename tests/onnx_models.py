@@ -1,0 +1,154 @@
+"""Small ONNX networks for the importer's tests, and ONNX Runtime's quantization of them."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike, NDArray
+from onnx import helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+
+IR_VERSION = 10
+ZERO = np.int8(0)
+
+
+class Net:
+    """Builds an ONNX graph: each method gives the name of the value that it adds."""
+
+    def __init__(self, seed: int = 1):
+        self.random = np.random.default_rng(seed)
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self.inputs: list[onnx.ValueInfoProto] = []
+        self.count = 0
+
+    def _name(self, stem: str) -> str:
+        self.count += 1
+        return f"{stem}_{self.count}"
+
+    def input(self, *shape: int | str, kind: int = onnx.TensorProto.FLOAT) -> str:
+        name = self._name("input")
+        self.inputs.append(helper.make_tensor_value_info(name, kind, shape))
+        return name
+
+    def constant(self, array: ArrayLike, name: str = "") -> str:
+        name = name or self._name("constant")
+        self.constants.append(numpy_helper.from_array(np.asarray(array), name))
+        return name
+
+    def normal(self, *shape: int, scale: float = 1.0, mean: float = 0.0) -> str:
+        return self.constant((self.random.normal(size=shape) * scale + mean).astype(np.float32))
+
+    def op(self, kind: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
+        """The output's name, or a tuple of names."""
+        names = [self._name(kind.lower()) for _ in range(outputs)]
+        self.nodes.append(helper.make_node(kind, inputs, names, name=self._name(f"node_{kind}"), **attributes))
+        return names[0] if outputs == 1 else tuple(names)
+
+    def shape(self, x: str, *shape: int) -> str:
+        return self.op("Reshape", x, self.constant(np.array(shape, np.int64)))
+
+    def linear(self, x: str, k: int, n: int) -> str:
+        product = self.op("MatMul", x, self.normal(k, n, scale=k**-0.5))
+        return self.op("Add", product, self.normal(n, scale=0.2))
+
+    def quantized(self, x: str, scale: float = 0.05, zero_point: ArrayLike = ZERO, domain: str = "") -> str:
+        """x through QuantizeLinear and DequantizeLinear."""
+        parameters = self.constant(np.float32(scale)), self.constant(zero_point)
+        q = self.op("QuantizeLinear", x, *parameters, domain=domain)
+        return self.op("DequantizeLinear", q, *parameters, domain=domain)
+
+    def weights(self, k: int, n: int, scale: ArrayLike = 0.01, kind: str = "int8", zero_point: int = 0) -> str:
+        """Random integer weights [k, n] and their DequantizeLinear; a vector of scales is one for each column."""
+        limits, scales = np.iinfo(kind), np.asarray(scale, np.float32)
+        data = self.constant(self.random.integers(limits.min, limits.max + 1, (k, n)).astype(kind))
+        zero = np.full(scales.shape, zero_point, kind)
+        return self.op("DequantizeLinear", data, self.constant(scales), self.constant(zero), axis=1)
+
+    def model(
+        self, *outputs: str, opset: int = 21, shape: tuple[int, ...] | None = None, kind: int = onnx.TensorProto.FLOAT
+    ) -> onnx.ModelProto:
+        """shape: of the outputs, where ONNX can't infer it. kind: their element type."""
+        infos = [helper.make_tensor_value_info(name, kind, shape) for name in outputs]
+        graph = helper.make_graph(self.nodes, "net", self.inputs, infos, self.constants)
+        domains = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
+        model = helper.make_model(graph, opset_imports=domains, ir_version=IR_VERSION)
+        return onnx.shape_inference.infer_shapes(model)
+
+
+def mlp() -> onnx.ModelProto:
+    """[4, 12] -> 20, ReLU -> 7."""
+    net = Net()
+    hidden = net.op("Relu", net.linear(net.input(4, 12), 12, 20))
+    return net.model(net.linear(hidden, 20, 7))
+
+
+def attention(*, fused: bool = False) -> onnx.ModelProto:
+    """An encoder block on [1, 6, 16] with 2 heads of 8, then the mean and a classifier.
+
+    fused: query, key and value from one product, by Split.
+    """
+    net, tokens, width, heads = Net(), 6, 16, 2
+    x = net.input(1, tokens, width)
+
+    def norm(x: str) -> str:
+        return net.op("LayerNormalization", x, net.normal(width, scale=0.2, mean=1), net.normal(width, scale=0.2), axis=-1)
+
+    def split(x: str) -> str:
+        return net.op("Transpose", net.shape(x, 1, tokens, heads, width // heads), perm=[0, 2, 1, 3])
+
+    y = norm(x)
+    if fused:
+        q, k, v = net.op("Split", net.linear(y, width, 3 * width), axis=-1, num_outputs=3, outputs=3)
+    else:
+        q, k, v = (net.linear(y, width, width) for _ in range(3))
+    scores = net.op("MatMul", split(q), net.op("Transpose", split(k), perm=[0, 1, 3, 2]))
+    probabilities = net.op("Softmax", net.op("Mul", scores, net.constant(np.float32(8**-0.5))), axis=-1)
+    mixed = net.op("Transpose", net.op("MatMul", probabilities, split(v)), perm=[0, 2, 1, 3])
+    x = net.op("Add", x, net.linear(net.shape(mixed, 1, tokens, width), width, width))
+    hidden = net.op("Gelu", net.linear(norm(x), width, 24))
+    x = net.op("Add", x, net.linear(hidden, 24, width))
+    mean = net.op("ReduceMean", norm(x), net.constant(np.array([1])), keepdims=0)
+    return net.model(net.op("Gemm", mean, net.normal(5, width), net.normal(5), transB=1))
+
+
+def patch_convolution() -> onnx.ModelProto:
+    """[1, 3, 8, 8] in patches of 4x2 -> [1, 8, 10] -> 5."""
+    net = Net()
+    x = net.op("Conv", net.input(1, 3, 8, 8), net.normal(10, 3, 4, 2, scale=0.2), net.normal(10), strides=[4, 2])
+    x = net.op("Transpose", net.shape(x, 1, 10, 8), perm=[0, 2, 1])
+    return net.model(net.linear(x, 10, 5))
+
+
+def samples(model: onnx.ModelProto, count: int, seed: int) -> list[dict[str, NDArray]]:
+    """Random inputs for a model: normal float32, or uint8."""
+    random = np.random.default_rng(seed)
+
+    def draw(info: onnx.ValueInfoProto) -> NDArray:
+        shape = [d.dim_value for d in info.type.tensor_type.shape.dim]
+        if info.type.tensor_type.elem_type == onnx.TensorProto.UINT8:
+            return random.integers(0, 256, shape).astype(np.uint8)
+        return random.normal(size=shape).astype(np.float32)
+
+    return [{info.name: draw(info) for info in model.graph.input} for _ in range(count)]
+
+
+class Reader(CalibrationDataReader):
+    """Hands out samples one by one."""
+
+    def __init__(self, arrays: list[dict[str, NDArray]]):
+        self.arrays: Iterator[dict[str, NDArray]] = iter(arrays)
+
+    def get_next(self) -> dict:
+        return next(self.arrays, {})
+
+
+def quantize(model: onnx.ModelProto, path: Path, extra: Mapping[str, Any] | None = None, **options: Any) -> Path:
+    """ONNX Runtime's quantize_static with 16 random calibration samples; returns ``path``."""
+    logging.getLogger().setLevel(logging.ERROR)
+    reader = Reader(samples(model, 16, seed=2))
+    quantize_static(model, path, reader, quant_format=QuantFormat.QDQ, extra_options=dict(extra or {}), **options)
+    return path

@@ -1,0 +1,202 @@
+"""The integer executor against ONNX Runtime, on what quantize_static makes of small networks in its various settings."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_models
+import pytest
+from celosia.sw import graph as ir
+from celosia.sw.executor import dequantize_output, execute
+from celosia.sw.frontend import import_model
+from celosia.sw.frontend.reference import Reference, compare_layers
+from numpy.typing import NDArray
+from onnx_models import Net
+from onnxruntime.quantization import QuantType
+
+LANES = 8
+INT8 = {"activation_type": QuantType.QInt8, "weight_type": QuantType.QInt8}
+UINT8 = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
+TRANSFORMER = ["MatMul", "Gemm", "Add", "Mul", "LayerNormalization", "Softmax", "Gelu", "ReduceMean"]
+
+VARIANTS: dict[str, tuple[Callable[[], onnx.ModelProto], dict[str, Any]]] = {
+    "mlp int8 symmetric per channel": (onnx_models.mlp, {**INT8, "per_channel": True, "extra": {"ActivationSymmetric": True}}),
+    "mlp int8 asymmetric": (onnx_models.mlp, INT8),
+    "mlp uint8 asymmetric": (onnx_models.mlp, UINT8),
+    "mlp uint8 weights": (onnx_models.mlp, {**UINT8, "weight_type": QuantType.QUInt8}),
+    "mlp weights quantized in the graph": (onnx_models.mlp, {**INT8, "extra": {"AddQDQPairToWeight": True}}),
+    "mlp a pair for each reader": (onnx_models.mlp, {**INT8, "extra": {"DedicatedQDQPair": True}}),
+    "attention int8": (onnx_models.attention, {**INT8, "op_types_to_quantize": TRANSFORMER, "per_channel": True}),
+    "attention uint8": (onnx_models.attention, {**UINT8, "op_types_to_quantize": TRANSFORMER}),
+    "attention, every operator": (
+        onnx_models.attention,
+        {**UINT8, "op_types_to_quantize": [*TRANSFORMER, "Reshape", "Transpose"]},
+    ),
+    "attention fused": (
+        lambda: onnx_models.attention(fused=True),
+        {**INT8, "op_types_to_quantize": TRANSFORMER, "per_channel": True},
+    ),
+    "attention fused, split quantized": (
+        lambda: onnx_models.attention(fused=True),
+        {**UINT8, "op_types_to_quantize": [*TRANSFORMER, "Split"]},
+    ),
+    "convolution uint8": (onnx_models.patch_convolution, {**UINT8, "per_channel": True}),
+    "convolution int8": (onnx_models.patch_convolution, INT8),
+}
+
+
+def check_layers(path: Path, samples: list[dict[str, NDArray]], steps: int) -> ir.Graph:
+    """Every layer within one step of ONNX Runtime in 99 % of elements, given its inputs; the outputs within ``steps`` without."""
+    graph = import_model(path)
+    reference = Reference(path, graph)
+    totals = dict.fromkeys(graph.layers, (0, 0))
+    for arrays in samples:
+        outputs, layers = reference.run(arrays)
+        for operator, found in zip(graph.operators, compare_layers(graph, arrays, layers, lanes=LANES), strict=True):
+            tensor = operator.outputs[0].tensor.name
+            elements, within_one = totals[tensor]
+            totals[tensor] = elements + found.elements, within_one + found.within_one
+            assert found.worst <= 2, found
+        values = execute(graph, arrays, lanes=LANES)
+        for port in graph.outputs:
+            result, expected = dequantize_output(port, values[port.tensor.name]), outputs[port.name]
+            assert (result.shape, result.dtype) == (expected.shape, expected.dtype)
+            step = port.scale if result.dtype.kind == "f" else 1
+            assert np.abs(result.astype(np.float64) - expected).max() <= steps * step * 1.001
+    for tensor, (elements, within_one) in totals.items():
+        assert within_one >= 0.99 * elements, tensor
+    return graph
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_quantize_static(variant: str, tmp_path: Path) -> None:
+    make, options = VARIANTS[variant]
+    model = make()
+    path = onnx_models.quantize(model, tmp_path / "qdq.onnx", **options)
+    check_layers(path, onnx_models.samples(model, 10, seed=3), steps=6)
+
+
+def names(graph: ir.Graph) -> list[str]:
+    return [type(operator).__name__ for operator in graph.operators]
+
+
+def check(net: Net, tmp_path: Path, *outputs: str, steps: int = 1, **options: Any) -> ir.Graph:
+    """Save a network written in QDQ by hand and check it."""
+    model = net.model(*outputs, **options)
+    onnx.save(model, tmp_path / "net.onnx")
+    return check_layers(tmp_path / "net.onnx", onnx_models.samples(model, 10, seed=4), steps)
+
+
+def test_bias_factor_and_relu_become_part_of_the_product(tmp_path: Path) -> None:
+    net = Net()
+    product = net.op("MatMul", net.quantized(net.input(2, 5, 8)), net.weights(8, 6, np.linspace(0.01, 0.03, 6)))
+    scaled = net.op("Div", net.op("Add", product, net.normal(6)), net.constant(np.float32(1.7)))
+    result = net.op("Relu", net.op("Add", net.normal(6), scaled))
+    graph = check(net, tmp_path, net.quantized(result, 0.02, np.uint8(3)))
+    assert names(graph) == ["MatMul"]
+    assert graph.operators[0].parameters.low == 3 - 128  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_gemm(tmp_path: Path) -> None:
+    net = Net()
+    x = net.quantized(net.input(3, 8), 0.03, np.uint8(100))
+    first = net.op("Gemm", x, net.weights(8, 4, 0.02), net.normal(1, 4), alpha=0.5, beta=2.0)
+    second = net.op("Gemm", net.quantized(first, 0.03), net.weights(6, 4, 0.02), transB=1)
+    assert names(check(net, tmp_path, net.quantized(second, 0.04, np.int16(7)), steps=2)) == ["MatMul", "MatMul"]
+
+
+def test_asymmetric_weights(tmp_path: Path) -> None:
+    net = Net()
+    product = net.op("MatMul", net.quantized(net.input(3, 8)), net.weights(8, 4, 0.02, "uint8", 131))
+    graph = check(net, tmp_path, net.quantized(product))
+    assert graph.operators[0].parameters.b_zero_point == 3  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_queries_scaled_without_quantization(tmp_path: Path) -> None:
+    net = Net()
+    q, k = net.quantized(net.input(1, 2, 5, 8), 0.03), net.quantized(net.input(1, 2, 5, 8), 0.03, np.int8(9))
+    scores = net.op("MatMul", net.op("Mul", q, net.constant(np.float32(0.3))), net.op("Transpose", k, perm=[0, 1, 3, 2]))
+    assert names(check(net, tmp_path, net.quantized(scores, 0.01, np.int16(0)))) == ["MatMul"]
+
+
+@pytest.mark.parametrize("halves", ["last", "first", "input"])
+def test_gelu_spelt_out(halves: str, tmp_path: Path) -> None:
+    net = Net()
+    x, half = net.quantized(net.input(4, 16), 0.03, np.int8(-5)), net.constant(np.float32(0.5))
+    erf = net.op("Erf", net.op("Mul", x, net.constant(np.float32(0.5**0.5))))
+    one = net.op("Add", net.constant(np.float32(1)), erf)
+    if halves == "last":
+        y = net.op("Mul", net.op("Mul", x, one), half)
+    elif halves == "first":
+        y = net.op("Mul", half, net.op("Mul", one, x))
+    else:
+        y = net.op("Mul", net.op("Mul", x, half), one)
+    assert names(check(net, tmp_path, net.quantized(y, 0.02, np.int8(-110)))) == ["Gelu"]
+
+
+def test_contrib_domain_and_16_bits(tmp_path: Path) -> None:
+    net = Net()
+    x = net.quantized(net.input(4, 16), 1e-4, np.uint16(32000), "com.microsoft")
+    y = net.quantized(net.input(4, 16), 1e-4, np.int16(-50), "com.microsoft")
+    total = net.quantized(net.op("Add", x, y), 2e-4, np.int16(11), "com.microsoft")
+    rows = net.op("Softmax", total, axis=1)
+    result = net.quantized(rows, 1 / 65536, np.uint16(0), "com.microsoft")
+    graph = check(net, tmp_path, result, opset=17, shape=(4, 16), steps=4)
+    assert names(graph) == ["Add", "Softmax"]
+
+
+def test_rescale_and_relu(tmp_path: Path) -> None:
+    net = Net()
+    x = net.quantized(net.input(3, 7), 0.01, np.int16(20))
+    wide = net.op("Relu", net.quantized(x, 0.04, np.int8(-3)))
+    result = net.op("Mul", net.quantized(wide, 0.03, np.uint8(0)), net.constant(np.float32(3)))
+    assert names(check(net, tmp_path, net.quantized(result, 0.05, np.uint8(2)), steps=3)) == ["Rescale"] * 3
+
+
+def test_same_quantization_twice_is_one_operator(tmp_path: Path) -> None:
+    net = Net()
+    x = net.quantized(net.quantized(net.input(3, 7)))
+    product = net.op("MatMul", x, net.weights(7, 3))
+    graph = check(net, tmp_path, net.quantized(product), net.quantized(product), net.quantized(product, 0.06))
+    assert names(graph) == ["MatMul", "MatMul"]
+
+
+def test_added_constants(tmp_path: Path) -> None:
+    net = Net()
+    x = net.quantized(net.input(1, 4, 6), 0.02)
+    row = net.quantized(net.op("Add", x, net.normal(6)), 0.03)
+    rows = net.quantized(net.op("Add", net.normal(1, 4, 6), row), 0.03)
+    graph = check(net, tmp_path, net.quantized(net.op("Relu", net.op("Add", rows, net.constant(np.float32(0.3)))), 0.03), steps=3)
+    assert names(graph) == ["Add"] * 3
+    assert [operator.inputs[1].rows for operator in graph.operators] == [1, 4, 1]
+
+
+def test_slices_are_blocks(tmp_path: Path) -> None:
+    net = Net()
+    x = net.quantized(net.input(1, 5, 8))
+    first = net.op("Gather", x, net.constant(np.array(0)), axis=1)
+    starts, stops, axes = (net.constant(np.array(v)) for v in ([1, -6], [3, 1000], [1, 2]))
+    part = net.op("Squeeze", net.op("Slice", x, starts, stops, axes), net.constant(np.array([0])))
+    a = net.quantized(net.op("Gemm", first, net.weights(8, 3)))
+    b = net.quantized(net.op("MatMul", part, net.weights(6, 3)))
+    graph = check(net, tmp_path, a, b)
+    assert [str(operator.inputs[0]) for operator in graph.operators] == ["input_1[0:1, 0:8]", "input_1[1:3, 2:8]"]
+
+
+def test_integers_in_and_out(tmp_path: Path) -> None:
+    net = Net()
+    scale, zero = net.constant(np.float32(0.02)), net.constant(np.uint8(90))
+    x = net.op("DequantizeLinear", net.input(2, 6, kind=onnx.TensorProto.UINT8), scale, zero)
+    y = net.op("QuantizeLinear", net.op("MatMul", x, net.weights(6, 4)), scale, zero)
+    graph = check(net, tmp_path, y, shape=(2, 4), kind=onnx.TensorProto.UINT8)
+    assert [port.dtype for port in (*graph.inputs, *graph.outputs)] == [np.uint8, np.uint8]
+
+
+def test_mean_over_tokens_of_a_batch(tmp_path: Path) -> None:
+    net = Net()
+    x = net.quantized(net.input(3, 4, 6), 0.02, np.int8(4))
+    mean = net.op("ReduceMean", x, axes=[1], keepdims=1)
+    graph = check(net, tmp_path, net.quantized(mean, 0.01), opset=13)
+    assert [len(operator.outputs) for operator in graph.operators] == [3]
