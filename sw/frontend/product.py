@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..golden.matmul import MatMulParameters, accumulator_bound
 from ..graph import Block, MatMul, MatMulPart, Tensor
 from .onnx_file import MAX_ELEMENTS, Node
-from .values import Constant, Index, Names, Pending, Quantized, View, matrices, rectangle
+from .values import Constant, Index, Names, Pending, Quantized, View, fit, matrices, rectangle
 
 INT32_MAX = 2**31 - 1
 
@@ -139,7 +139,8 @@ class Product(Pending):
         return replace(self, b=b, n=count, bias=self.bias[first : first + count]), place.reshape(-1)
 
     def _parameters(self, out: Tensor) -> MatMulParameters:
-        return MatMulParameters.from_scales(
+        return fit(
+            MatMulParameters.from_scales,
             a_scale=float(self.a.scale),
             a_zero_point=self.a.zero_point,
             b_scale=self.b.scale * self.factor,

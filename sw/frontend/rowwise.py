@@ -14,7 +14,7 @@ from ..golden.layernorm import LayerNormParameters
 from ..golden.softmax import SoftmaxParameters
 from ..graph import Add, Block, Gelu, LayerNorm, Operator, Rescale, Softmax, Tensor
 from .onnx_file import Node
-from .values import Constant, Index, Names, Pending, View, cover
+from .values import Constant, Index, Names, Pending, View, cover, fit
 
 
 def _covered(view: View | Constant) -> tuple[Block, Index]:
@@ -59,7 +59,8 @@ class Rescaled(Rowwise):
         return View(source=cls(node=node, a=a, scale=view.scale), index=index)
 
     def placed(self, name: str, out: Block) -> Rescale:
-        parameters = AddParameters.from_scales(
+        parameters = fit(
+            AddParameters.from_scales,
             a_scale=self.scale,
             a_zero_point=self.a.tensor.zero_point,
             out_scale=out.tensor.scale,
@@ -94,7 +95,8 @@ class Sum(Rowwise):
         return View(source=cls(node=node, a=block, scale=a.scale, b=other, b_scale=scale), index=index)
 
     def placed(self, name: str, out: Block) -> Add:
-        parameters = AddParameters.from_scales(
+        parameters = fit(
+            AddParameters.from_scales,
             a_scale=self.scale,
             a_zero_point=self.a.tensor.zero_point,
             b_scale=self.b_scale,
@@ -151,7 +153,8 @@ class SoftmaxOf(Rowwise):
         return View(source=cls(node=node, a=a, scale=view.scale), index=index)
 
     def placed(self, name: str, out: Block) -> Softmax:
-        parameters = SoftmaxParameters.from_scales(
+        parameters = fit(
+            SoftmaxParameters.from_scales,
             in_scale=self.scale,
             out_scale=out.tensor.scale,
             out_zero_point=out.tensor.zero_point,
@@ -177,7 +180,8 @@ class GeluOf(Rowwise):
         return replace(self, factor=self.factor * factor)
 
     def placed(self, name: str, out: Block) -> Gelu:
-        parameters = GeluParameters.from_scales(
+        parameters = fit(
+            GeluParameters.from_scales,
             in_scale=self.scale,
             in_zero_point=self.a.tensor.zero_point,
             out_scale=out.tensor.scale / self.factor,
@@ -229,7 +233,8 @@ class NormOf(Rowwise):
         return View(source=norm, index=index)
 
     def placed(self, name: str, out: Block) -> LayerNorm:
-        parameters = LayerNormParameters.from_scales(
+        parameters = fit(
+            LayerNormParameters.from_scales,
             in_scale=self.scale,
             gamma=self.gamma,
             beta=self.beta,

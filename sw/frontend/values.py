@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import ParamSpec, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from ..graph import Block, Operator, Tensor
 from .onnx_file import Node, Value
 
 Index = NDArray[np.int64]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,3 +139,11 @@ def inverse(permutation: Index) -> Index:
     place = np.empty(permutation.size, np.int64)
     place[permutation.reshape(-1)] = np.arange(permutation.size)
     return place
+
+
+def fit(from_scales: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The golden model's parameters; its ValueError says what of the network's scales is out of range."""
+    try:
+        return from_scales(*args, **kwargs)
+    except ValueError as error:
+        raise ValueError(f"its scales don't fit the machine: {error}") from error

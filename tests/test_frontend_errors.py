@@ -1,0 +1,232 @@
+"""What can't be imported is refused with one line that names file, place and reason."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from celosia.sw.frontend import ModelError, import_model
+from onnx import helper
+from onnx_models import Net, attention
+
+DIGITS = Path(__file__).parents[1] / "examples" / "digits" / "digits_qdq.onnx"
+
+
+def refusal(path: Path) -> str:
+    """The message after the file's name."""
+    with pytest.raises(ModelError) as caught:
+        import_model(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    return message.removeprefix(f"{path}: ")
+
+
+def refused(model: onnx.ModelProto, tmp_path: Path) -> str:
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    return refusal(tmp_path / "net.onnx")
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "none.onnx") == "cannot be read: No such file or directory"
+    assert refusal(tmp_path) == "cannot be read: Is a directory"
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"\x00" * 1000, b"PK\x03\x04" * 50])
+def test_not_onnx(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "junk.onnx").write_bytes(content)
+    assert refusal(tmp_path / "junk.onnx").startswith("not a")
+
+
+def test_truncated_anywhere(tmp_path: Path) -> None:
+    data = DIGITS.read_bytes()
+    for length in range(1, len(data), 4999):
+        (tmp_path / "short.onnx").write_bytes(data[:length])
+        refusal(tmp_path / "short.onnx")
+
+
+def test_float_network(tmp_path: Path) -> None:
+    assert refused(attention(), tmp_path).startswith("no QuantizeLinear node: quantize the float network first")
+
+
+@pytest.mark.parametrize("size", ["batch", -1, 0])
+def test_dynamic_shape(size: str | int, tmp_path: Path) -> None:
+    net = Net()
+    message = refused(net.model(net.quantized(net.input(size, 8))), tmp_path)
+    assert message == f"input_1 has the dynamic shape [{size}, 8]: export it with fixed sizes"
+
+
+def test_huge_shape(tmp_path: Path) -> None:
+    net = Net()
+    message = refused(net.model(net.quantized(net.input(10**6, 10**6))), tmp_path)
+    assert message == "input_1 has the shape [1000000, 1000000], more than 16777216 elements"
+
+
+def test_huge_product(tmp_path: Path) -> None:
+    net = Net()
+    a, b = net.quantized(net.input(10**5, 1)), net.quantized(net.input(1, 10**5))
+    message = refused(net.model(net.quantized(net.op("MatMul", a, b))), tmp_path)
+    assert message.endswith("its result [100000, 100000] has more than 16777216 elements")
+
+
+def test_cycle(tmp_path: Path) -> None:
+    net = Net()
+    x = net.quantized(net.input(2, 2))
+    y = net.op("Add", x, "later")
+    net.nodes.append(helper.make_node("Relu", [y], ["later"], name="back"))
+    model = net.model(net.quantized("later"), shape=(2, 2))
+    assert refused(model, tmp_path).startswith("not a valid ONNX model: Nodes in a graph must be topologically sorted")
+
+
+def test_int4_weights(tmp_path: Path) -> None:
+    net = Net()
+    data = np.zeros((8, 4), np.int8)
+    net.constants.append(helper.make_tensor("weights", onnx.TensorProto.INT4, data.shape, data.reshape(-1)))
+    weights = net.op("DequantizeLinear", "weights", net.constant(np.float32(0.1)))
+    product = net.op("MatMul", net.quantized(net.input(2, 8)), weights)
+    assert refused(net.model(net.quantized(product)), tmp_path) == "tensor weights has the unsupported type INT4"
+
+
+def test_int4_activations(tmp_path: Path) -> None:
+    net = Net()
+    q = net.op("QuantizeLinear", net.input(2, 8), net.constant(np.float32(1)), output_dtype=onnx.TensorProto.UINT4)
+    message = refused(net.model(net.op("DequantizeLinear", q, net.constants[0].name)), tmp_path)
+    assert "its type UINT4 is not supported" in message
+
+
+@pytest.mark.parametrize("scale", [0.0, -0.5, np.nan, np.inf])
+def test_scale(scale: float, tmp_path: Path) -> None:
+    net = Net()
+    x = net.quantized(net.input(2, 8))
+    product = net.op("MatMul", x, net.weights(8, 3, [0.1, scale, 0.1]))
+    message = refused(net.model(net.quantized(product)), tmp_path)
+    assert "(DequantizeLinear) of [8, 3], [3], [3]: its scale constant_" in message
+    assert message.endswith(f"must be positive and finite, not {scale}")
+    message = refused((net := Net()).model(net.quantized(net.input(2, 8), scale)), tmp_path)
+    assert "(QuantizeLinear) of [2, 8], [], []: its scale" in message
+    assert message.endswith(f"must be positive and finite, not {scale}")
+
+
+def test_external_data(tmp_path: Path) -> None:
+    net = Net()
+    model = net.model(net.quantized(net.op("MatMul", net.quantized(net.input(2, 8)), net.weights(8, 3))))
+    for location in ("weights.bin", "/etc/passwd", "../outside"):
+        tensor = model.graph.initializer[2]
+        tensor.raw_data = b"0123"
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value=location)
+        message = refused(model, tmp_path)
+        assert message == f"tensor {tensor.name} lies in another file: save the model as one file"
+
+
+def unsupported(net: Net) -> str:
+    return net.op("Cos", net.quantized(net.input(2, 8)))
+
+
+def unquantized_operand(net: Net) -> str:
+    return net.op("Softmax", net.op("Softmax", net.quantized(net.input(2, 8)), axis=-1), axis=-1)
+
+
+def unquantized_input(net: Net) -> str:
+    return net.op("Add", net.quantized(net.input(2, 8)), net.input(2, 8))
+
+
+def float_weights(net: Net) -> str:
+    return net.op("MatMul", net.quantized(net.input(2, 8)), net.normal(8, 3))
+
+
+def wide_operand(net: Net) -> str:
+    return net.op("MatMul", net.quantized(net.input(2, 8), 0.01, np.int16(0)), net.weights(8, 3))
+
+
+def softmax_over_rows(net: Net) -> str:
+    return net.op("Softmax", net.quantized(net.input(2, 8)), axis=0)
+
+
+def gelu_by_tanh(net: Net) -> str:
+    return net.op("Gelu", net.quantized(net.input(2, 8)), approximate="tanh")
+
+
+def product_of_tensors(net: Net) -> str:
+    x = net.quantized(net.input(2, 8))
+    return net.op("Mul", x, x)
+
+
+def negative_factor(net: Net) -> str:
+    return net.op("Mul", net.quantized(net.input(2, 8)), net.constant(np.float32(-2)))
+
+
+def strided_rows(net: Net) -> str:
+    x = net.quantized(net.input(6, 8))
+    part = net.op("Slice", x, *(net.constant(np.array([v])) for v in (0, 6, 0, 2)))
+    return net.op("MatMul", part, net.weights(8, 3))
+
+
+def overlapping_convolution(net: Net) -> str:
+    weights = net.op("Reshape", net.weights(9, 4), net.constant(np.array([4, 1, 3, 3])))
+    return net.op("Conv", net.quantized(net.input(1, 1, 8, 8)), weights)
+
+
+def bias_per_row(net: Net) -> str:
+    product = net.op("MatMul", net.quantized(net.input(2, 8)), net.weights(8, 3))
+    return net.op("Add", product, net.normal(2, 1))
+
+
+def scales_per_row(net: Net) -> str:
+    data, scales, zeros = (net.constant(v) for v in (np.ones((8, 3), np.int8), np.arange(1, 9, dtype=np.float32), np.zeros(8, np.int8)))
+    return net.op("MatMul", net.quantized(net.input(2, 8)), net.op("DequantizeLinear", data, scales, zeros, axis=0))
+
+
+def transposed_sum(net: Net) -> str:
+    x = net.quantized(net.input(4, 4))
+    return net.op("Add", x, net.op("Transpose", x))
+
+
+def dynamic_reshape(net: Net) -> str:
+    return net.op("Reshape", net.quantized(net.input(2, 8)), net.input(2, kind=onnx.TensorProto.INT64))
+
+
+def large_scale_ratio(net: Net) -> str:
+    return net.op("MatMul", net.quantized(net.input(2, 8), 1e6), net.weights(8, 3))
+
+
+def wide_accumulator(net: Net) -> str:
+    bias = net.constant(np.array([2**31 - 1024, 0, 0], np.float32))
+    return net.op("Add", net.op("MatMul", net.quantized(net.input(2, 8), 1.0), net.weights(8, 3, 1.0)), bias)
+
+
+REASONS: dict[Callable[[Net], str], str] = {
+    unsupported: "(Cos) of [2, 8]: the operator is not supported",
+    unquantized_operand: "(Softmax) of [2, 8]: its input softmax_8 is not quantized: it needs QuantizeLinear and DequantizeLinear",
+    unquantized_input: "(Add) of [2, 8], [2, 8]: its input input_8 is not quantized: it needs QuantizeLinear and DequantizeLinear",
+    float_weights: "(MatMul) of [2, 8], [8, 3]: its operand constant_8 is not quantized",
+    wide_operand: "(MatMul) of [2, 8], [8, 3]: its operand input_1[2x8 int16] must be int8 or uint8",
+    softmax_over_rows: "(Softmax) of [2, 8]: its axis must be the last one, not 0",
+    gelu_by_tanh: "(Gelu) of [2, 8]: only the exact GELU (approximate = none) is supported",
+    product_of_tensors: "(Mul) of [2, 8], [2, 8]: only a product with a constant scalar is supported",
+    negative_factor: "(Mul) of [2, 8], []: its factor must be positive and finite, not -2.0",
+    strided_rows: "(MatMul) of [3, 8], [8, 3]: its first operand [3, 8] is not made of rows of the stored tensor",
+    overlapping_convolution: "only convolution in patches is supported: strides [3, 3] as its kernel, no padding, one group",
+    bias_per_row: "what is added to a product before QuantizeLinear must have one value per output channel",
+    scales_per_row: "the weights constant_1 must have one scale, or one per output channel",
+    transposed_sum: "(Add) of [4, 4], [4, 4]: its operands input_1[4x4 int8] and input_1[4x4 int8] are not stored in the same order",
+    dynamic_reshape: "must be constant integers",
+    large_scale_ratio: "(MatMul) of [2, 8], [8, 3]: its scales don't fit the machine: real must be below 2**16",
+    wide_accumulator: "(MatMul) of [2, 8], [8, 3]: its accumulator can reach 21",
+}
+
+
+@pytest.mark.parametrize("build", REASONS, ids=lambda build: build.__name__)
+def test_reason(build: Callable[[Net], str], tmp_path: Path) -> None:
+    net = Net()
+    message = refused(net.model(net.quantized(build(net), 0.01)), tmp_path)
+    assert message.startswith("node node_")
+    assert REASONS[build] in message
+
+
+def test_unquantized_output(tmp_path: Path) -> None:
+    net = Net()
+    product = net.op("MatMul", net.quantized(net.input(2, 8)), net.weights(8, 3))
+    message = refused(net.model(product), tmp_path)
+    assert message == f"output {product} is not quantized: it needs a QuantizeLinear after its operator"
