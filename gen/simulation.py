@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..sw import driver
-from . import lint, verilator
+from . import lint, runtime, verilator
 
 _SOURCES = [Path(driver.__file__).parent / name for name in ("verilated_device.cpp", "verilated_device.h", "axi_memory.h")]
 
@@ -27,7 +27,7 @@ def build_library(verilog: Path, top: str, out: Path, *, trace: bool = False, op
         *("-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing", "-Wno-fatal", *lint.waiver_options()),
         *(["--trace-fst"] if trace else []),
         *("-CFLAGS", "-fPIC -fvisibility=hidden -fno-gnu-unique", "-LDFLAGS", "-shared -Wl,-Bsymbolic"),
-        *("-MAKEFLAGS", f"OPT_FAST={optimise} OPT_SLOW=-O1 OPT_GLOBAL={optimise}"),
+        *("-MAKEFLAGS", f"OPT_FAST={optimise} OPT_SLOW=-O1 OPT_GLOBAL=-O2"),
         *("top.v", "verilated_device.cpp"),
     ]
     library = out / f"{top}-{_digest([verilog, *_SOURCES], [tool.version, *options])}.so"
@@ -39,7 +39,8 @@ def build_library(verilog: Path, top: str, out: Path, *, trace: bool = False, op
             shutil.copyfile(verilog, work / "top.v")
             for source in _SOURCES:
                 shutil.copy(source, work)
-            tool.run(options, folder=work)
+            with runtime.shared_runtime(work / "obj", "library", f"{trace=}"):
+                tool.run(options, folder=work)
             _publish(work / "obj" / "library.so", library)
     return library
 

@@ -1,0 +1,82 @@
+"""Run cocotb benches on the Verilog of a component, from pytest."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from unittest import mock
+from xml.etree import ElementTree
+
+import cocotb_tools.config
+from amaranth.lib import wiring
+from cocotb_tools.runner import Verilator
+
+from ..gen import lint, runtime, verilator
+from ..gen.verilog import to_verilog
+
+TOP = "dut"
+_VARIABLE = "CELOSIA_BENCH"
+
+
+class BenchError(AssertionError):
+    """Tests of a bench failed: names them, with their messages."""
+
+
+def parameters() -> dict[str, Any]:
+    """Inside a bench: the parameters given to run_bench."""
+    return json.loads(os.environ[_VARIABLE])
+
+
+def run_bench(component: wiring.Component, bench: str, parameters: Mapping[str, object] | None = None) -> None:
+    """Run all tests of the module ``bench`` (its import name) on ``component``, which is built unless that was done before.
+
+    parameters: anything that JSON can hold; the bench reads it with parameters(). Raises BenchError when a test fails.
+    """
+    with mock.patch.dict(os.environ, verilator.find().environment()), tempfile.TemporaryDirectory(prefix="celosia-") as folder:
+        results = Path(folder) / "results.xml"
+        simulator = _build(component)
+        try:
+            Verilator().test(
+                bench,
+                hdl_toplevel=TOP,
+                hdl_toplevel_lang="verilog",
+                build_dir=simulator,
+                test_dir=folder,
+                results_xml=str(results),
+                seed=1,
+                extra_env={_VARIABLE: json.dumps(parameters or {})},
+            )
+        except (SystemExit, RuntimeError):  # failures are in the results, unless the simulator crashed
+            if not results.exists():
+                raise BenchError(f"{bench}: the simulator ended without results") from None
+        cases = list(ElementTree.parse(results).iter("testcase"))
+    failures = [f"{c.get('name')}: {e.get('error_msg') or e.get('message')}" for c in cases for e in c if e.tag in ("failure", "error")]
+    if failures or not cases:
+        raise BenchError(f"{bench}: " + ("; ".join(failures) or "holds no test"))
+
+
+def _build(component: wiring.Component) -> Path:
+    """The folder with the simulator of ``component``; its name is a hash of what it is made from."""
+    verilog = to_verilog(component, name=TOP)
+    options = ["-O3", "--x-assign", "fast", "-Wno-fatal", "--timescale", "1ns/1ps", *lint.waiver_options()]
+    libraries = str(cocotb_tools.config.libs_dir)  # the simulator finds cocotb by this path
+    made_from = (verilog, options, verilator.find().version, metadata.version("cocotb"), libraries)
+    benches = verilator.cache_folder() / "benches"
+    benches.mkdir(parents=True, exist_ok=True)
+    folder = benches / hashlib.sha256(repr(made_from).encode()).hexdigest()[:16]
+    with (benches / f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / TOP).exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a build that was broken off
+            folder.mkdir()
+            source = folder / f"{TOP}.v"
+            source.write_text(verilog)
+            with runtime.shared_runtime(folder, "cocotb"):
+                Verilator().build(sources=[source], hdl_toplevel=TOP, build_args=options, build_dir=folder, log_file=folder / "build.log")
+    return folder
