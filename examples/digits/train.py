@@ -3,6 +3,7 @@
 Needs the `train` extra (PyTorch CPU). Takes about a minute on one core and gives the same network on every run of one machine.
 """
 
+import ast
 import copy
 import math
 from pathlib import Path
@@ -121,14 +122,45 @@ def train(images: Tensor, labels: Tensor) -> DigitsTransformer:
     return average
 
 
+def rename(graph: onnx.GraphProto) -> None:
+    """Name nodes, values and weights after the modules that they come from, as in blocks.0.attention.query."""
+    new: dict[str, str] = {}
+    taken = set()
+    for node in graph.node:
+        scopes = next(p.value for p in node.metadata_props if p.key == "pkg.torch.onnx.name_scopes")
+        *_, module, call = ast.literal_eval(scopes)
+        if call.startswith("linear") and node.op_type != "Add":
+            name = module
+            if node.input[1] not in new and not node.input[1].endswith(".weight"):
+                new[node.input[1]] = f"{module}.weight"
+        elif call.startswith("linear"):
+            name = f"{module}.biased"
+        else:
+            name = module if call.startswith("layer_norm") else ".".join(filter(None, (module, node.op_type.lower())))
+        number = 1
+        while (unique := name if number == 1 else f"{name}_{number}") in taken:
+            number += 1
+        taken.add(unique)
+        node.name = unique
+        if node.output[0] != graph.output[0].name:
+            new[node.output[0]] = unique
+    for node in graph.node:
+        node.input[:] = [new.get(name, name) for name in node.input]
+        node.output[:] = [new.get(name, name) for name in node.output]
+    for item in (*graph.initializer, *graph.value_info):
+        item.name = new.get(item.name, item.name)
+
+
 def export(model: DigitsTransformer, image: Tensor, path: Path) -> None:
     """Write the network for one image, without the exporter's stack traces (they hold paths of this machine)."""
     program = torch.onnx.export(
         model, (image,), input_names=["image"], output_names=["logits"], opset_version=OPSET, dynamo=True, verbose=False
     )
     proto = program.model_proto
+    rename(proto.graph)
     for part in (proto, proto.graph, *proto.graph.node, *proto.graph.value_info, *proto.graph.input, *proto.graph.output):
         del part.metadata_props[:]
+    onnx.checker.check_model(proto, full_check=True)
     onnx.save(proto, path)
 
 
