@@ -23,11 +23,12 @@ class Accelerator(wiring.Component):
     Members
     -------
     s_axil_*: AXI4-Lite slave for control. m_axi_*: AXI4 master to memory. irq: high from the end of a run until acknowledged.
+    busy: one bit for each engine, high from a step's start to its end, for a timeline.
     """
 
     def __init__(self, parameters: MachineParameters, *, program: bytes | None = None) -> None:
         self.parameters, self.program = parameters, program
-        super().__init__({**axi4_lite_ports(), **axi4_ports(parameters.bus_bytes), "irq": Out(1)})
+        super().__init__({**axi4_lite_ports(), **axi4_ports(parameters.bus_bytes), "irq": Out(1), "busy": Out(len(Engine))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -77,15 +78,15 @@ class Accelerator(wiring.Component):
         self._join(m, "m_axi_", axi4_ports(p.bus_bytes, ""), {"ar": reads, "r": reads, "aw": writes, "w": writes, "b": writes})
         self._join(m, "s_axil_", axi4_lite_ports(""), dict.fromkeys(("ar", "r", "aw", "w", "b"), control))
 
-        busy = Signal(32)
-        m.d.comb += busy.eq(Cat(sequencer.running, sequencer.done, sequencer.failed, reads.draining | writes.draining))
+        state = Cat(sequencer.running, sequencer.done, sequencer.failed, reads.draining | writes.draining)
+        m.d.comb += self.busy.eq(sequencer.busy)
         identity = configuration_hash(p, self.program)
         m.d.comb += [
             control.identity.eq(IDENTITY),
             control.version.eq(VERSION[0] << 16 | VERSION[1]),
             control.hash_low.eq(identity & 0xFFFF_FFFF),
             control.hash_high.eq(identity >> 32),
-            control.status.eq(busy | sequencer.busy << 8),
+            control.status.eq(state | sequencer.busy << 8),
             control.error.eq(sequencer.error_code | sequencer.error_engine << 8),
             control.error_step.eq(sequencer.error_step),
             control.steps_completed.eq(sequencer.completed),

@@ -1,7 +1,7 @@
 """The first memory plan: which buffers stay in the scratchpad and where, which pass through its staging area.
 
-Activations are placed first fit over their lifetimes, in the order in which operators run; constants then fill what is left and
-stay for all runs. What finds no place lies in external memory and is loaded to, or stored from, the staging area tile by
+Activations are placed first fit over their lifetimes, in the order in which operators run; constants fill what is left from the
+other end, so mostly in other banks, and stay for all runs. What finds no place lies in external memory and is loaded to, or stored from, the staging area tile by
 tile. The size of the staging area is tried in a few steps; the plan that moves the fewest bytes a run wins.
 """
 
@@ -51,17 +51,17 @@ def make_plan(graph: ir.Graph, layouts: Mapping[str, Layout], buffers: Mapping[s
 def _with_staging(
     graph: ir.Graph, layouts: Mapping[str, Layout], buffers: Mapping[str, Buffer], parameters: MachineParameters, half: int
 ) -> Plan:
-    limit = parameters.scratchpad_words - 2 * half
+    staging = limit = parameters.scratchpad_words - 2 * half
     resident, top = _place_activations(graph, buffers, limit)
     for buffer in buffers.values():
-        if buffer.data is not None and top + buffer.words <= limit:
-            resident[buffer.name] = top
-            top += buffer.words
+        if buffer.data is not None and limit - buffer.words >= top:
+            limit -= buffer.words
+            resident[buffer.name] = limit
     maker = TaskMaker(parameters, layouts, buffers, lambda b: b.name not in resident, half)
     tasks = tuple(task for op in graph.operators for task in maker.tasks(op))
     staged = sum(o.size for task in tasks for o in task.operands.values() if o.buffer.name not in resident)
     ports = sum(buffers[port.tensor.name].words for port in (*graph.inputs, *graph.outputs) if port.tensor.name in resident)
-    return Plan(resident=resident, staging=(limit, limit + half), staging_words=half, tasks=tasks, words_moved=staged + ports)
+    return Plan(resident=resident, staging=(staging, staging + half), staging_words=half, tasks=tasks, words_moved=staged + ports)
 
 
 def lifetimes(graph: ir.Graph) -> Iterator[tuple[str, int, int]]:

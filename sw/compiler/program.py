@@ -14,12 +14,13 @@ from .tasks import make_buffers
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Program:
-    """prologue: steps that load the constants that stay, once. body: steps of each run. labels: of the body's steps.
+    """name: of the model. prologue: steps that load the constants that stay, once. body: steps of each run. labels: of the body's steps.
 
     external: byte offset in the driver's buffer of each graph input, output and stored buffer. image: the constants, from offset 0.
     memory_bytes: of the whole buffer, program included; program_offset: of the steps in it.
     """
 
+    name: str
     parameters: MachineParameters
     graph: ir.Graph
     plan: Plan
@@ -38,7 +39,7 @@ class Program:
         return b"".join(step.encode() for step in (*self.prologue, *self.body))
 
 
-def compile_graph(graph: ir.Graph, parameters: MachineParameters) -> Program:
+def compile_graph(graph: ir.Graph, parameters: MachineParameters, *, name: str = "network") -> Program:
     """Map a graph to a machine. Raises CompileError naming the operator that can't be mapped."""
     layouts = choose_layouts(graph, parameters.word_bytes)
     buffers = make_buffers(graph, layouts, parameters)
@@ -49,6 +50,7 @@ def compile_graph(graph: ir.Graph, parameters: MachineParameters) -> Program:
     prologue = with_waits(scheduler.prologue())
     body = with_waits(planned)
     return Program(
+        name=name,
         parameters=parameters,
         graph=graph,
         plan=plan,

@@ -1,0 +1,228 @@
+"""The command line. Bad input gives one line and exit code 2."""
+
+import sys
+import tomllib
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress, track
+from rich.table import Table
+
+from ..rtl.arch.parameters import MachineParameters
+from ..rtl.arch.targets import DEFAULT_TARGET, TARGETS
+from ..sw import compile_model, open_device
+from ..sw.manifest import Manifest
+from .blocks import BLOCKS, Block, write_block
+from .project import build_simulator, write_project
+
+console = Console()
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+NEW = click.Path(path_type=Path)
+
+
+class _OneLineErrors(click.Group):
+    """Turns the project's errors, which are all ValueError or RuntimeError, into one line and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ValueError, RuntimeError, OSError) as e:
+            if isinstance(e, click.exceptions.Exit):
+                raise
+            click.echo(f"celosia: {' '.join(str(e).split())}", err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="celosia")
+def main() -> None:
+    """Neural-network accelerators from quantized ONNX networks.
+
+    \b
+    celosia compile NET.onnx -o out    Verilog, program, constants, manifest, register map
+    celosia run out --input X.npy      run arrays through the simulated hardware
+    celosia report out                 where the cycles go, as a page
+    celosia generate softmax -o out    one block's Verilog
+    """
+
+
+def _parameter_options(parameters: type, help_of: Callable[[str], str]) -> Callable:
+    """One option for each field of a dataclass of integers."""
+
+    def decorate(command: Callable) -> Callable:
+        for field in reversed(fields(parameters)):
+            name = field.name.replace("_", "-")
+            command = click.option(f"--{name}", field.name, type=int, default=None, help=f"{help_of(field.name)} Default {field.default}.")(
+                command
+            )
+        return command
+
+    return decorate
+
+
+_MACHINE = Block("", MachineParameters, MachineParameters)
+
+
+@main.command("compile")
+@click.argument("model", type=FILE)
+@click.option("-o", "--output", type=NEW, required=True, help="Folder to write; an earlier one of celosia's is replaced.")
+@click.option("--target", type=click.Choice(list(TARGETS)), default=DEFAULT_TARGET, show_default=True, help="Named machine to start from.")
+@click.option("--config", type=FILE, help="TOML file of machine parameters; options override it.")
+@click.option("--program", type=click.Choice(["memory", "rom"]), default="memory", show_default=True, help="Where the steps lie.")
+@_parameter_options(MachineParameters, _MACHINE.help)
+def compile_command(model: Path, output: Path, target: str, config: Path | None, program: str, **options: int | None) -> None:
+    """Compile MODEL, a QDQ ONNX file, to an accelerator in a folder."""
+    values: dict[str, object] = asdict(TARGETS[target])
+    if config is not None:
+        try:
+            values |= tomllib.loads(config.read_text())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+            raise ValueError(f"{config}: {e}") from None
+    values |= {name: value for name, value in options.items() if value is not None}
+    parameters = MachineParameters.from_dict(values)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("compiling", total=2)
+        compiled = compile_model(model, parameters)
+        progress.update(task, completed=1, description="writing Verilog")
+        manifest = write_project(compiled, output, rom=program == "rom")
+    console.print(
+        f"{output}: {parameters.rows} x {parameters.cols} MACs, {len(manifest.labels)} steps a run, "
+        f"{len(manifest.constants)} bytes of constants, {compiled.graph.macs()} multiply-accumulates",
+        highlight=False,
+    )
+    console.print(f"next: celosia run {output} --input X.npy", highlight=False)
+
+
+@main.command("build")
+@click.argument("folder", type=FOLDER)
+@click.option("--waveform", is_flag=True, help="Build the slower simulator that can write waveforms.")
+def build_command(folder: Path, waveform: bool) -> None:
+    """Build the simulator of a compiled network (celosia run does it when needed)."""
+    Manifest.load(folder)
+    console.print(str(_simulator(folder, waveform=waveform)), highlight=False)
+
+
+def _simulator(folder: Path, *, waveform: bool) -> Path:
+    with console.status("building the simulator (about a minute the first time)"):
+        return build_simulator(folder, waveform=waveform)
+
+
+class _Cycles(click.ParamType):
+    """FIRST:LAST"""
+
+    name = "first:last"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        first, _, last = str(value).partition(":")
+        if not (first.isdigit() and last.isdigit() and int(first) <= int(last)):
+            self.fail(f"{value!r} is not FIRST:LAST with FIRST <= LAST", param, ctx)
+        return int(first), int(last)
+
+
+@main.command("run")
+@click.argument("folder", type=FOLDER)
+@click.option("--input", "input_path", type=FILE, required=True, help="Array of the network's input shape, or a stack of them.")
+@click.option("-o", "--output", type=NEW, help="Where to save the outputs (.npy), stacked as the inputs.")
+@click.option("--latency", type=click.IntRange(1), default=20, show_default=True, help="Cycles of a memory access.")
+@click.option("--bandwidth", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help="Bus beats per cycle.")
+@click.option("--waveform", type=NEW, help="Write an FST waveform (needs --cycles; builds another simulator).")
+@click.option("--cycles", type=_Cycles(), help="Cycles of the waveform, counted from the reset.")
+def run_command(
+    folder: Path,
+    input_path: Path,
+    output: Path | None,
+    latency: int,
+    bandwidth: float,
+    waveform: Path | None,
+    cycles: tuple[int, int] | None,
+) -> None:
+    """Run arrays through the simulated accelerator of FOLDER."""
+    if (waveform is None) != (cycles is None):
+        raise click.UsageError("--waveform and --cycles go together")
+    manifest = Manifest.load(folder)
+    if len(manifest.inputs) != 1:
+        raise ValueError(f"{folder}: the network has {len(manifest.inputs)} inputs: use the Python API")
+    arrays = _stack(input_path, manifest.inputs[0].port.shape)
+    library = _simulator(folder, waveform=waveform is not None)
+    with open_device(folder, library=library, latency=latency, bandwidth=Fraction(bandwidth).limit_denominator(1 << 16)) as network:
+        if waveform is not None and cycles is not None:
+            network.device.trace(waveform, first=cycles[0], last=cycles[1])  # pyright: ignore[reportAttributeAccessIssue]
+        name = manifest.outputs[0].port.name
+        results = [network.run(array)[name] for array in track(arrays, "running", console=console, transient=True)]
+        counters = network.counters()
+    if output is not None:
+        np.save(output, np.stack(results))
+    else:
+        console.print(np.stack(results))
+    used = counters["mac_cycles"] / counters["cycles"]
+    console.print(f"{len(results)} runs, {counters['cycles']} cycles each, {used:.1%} of peak MACs", highlight=False)
+
+
+def _stack(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """The arrays of a .npy file, [runs, *shape]. Raises ValueError naming the file."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as e:
+        raise ValueError(f"{path}: not a .npy array: {e}") from None
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{path}: must hold one array, not an archive")
+    if array.shape == shape:
+        return array[None]
+    for stacked in (array, array[:, None]) if array.ndim else ():  # [runs, *shape], or without the shape's leading 1
+        if stacked.shape[1:] == shape:
+            return stacked
+    if array.ndim and (1, *array.shape[1:]) == shape:
+        return array[:, None]
+    raise ValueError(f"{path}: shape {list(array.shape)} is neither the network's {list(shape)} nor a stack of it")
+
+
+@main.command("report")
+@click.argument("folder", type=FOLDER)
+@click.option("-o", "--output", type=NEW, help="Where to write it. Default FOLDER/report.html.")
+def report_command(folder: Path, output: Path | None) -> None:
+    """Run FOLDER's network once and write a page: timeline, layers, roofline."""
+    from ..sw.report import write_report
+
+    library = _simulator(folder, waveform=False)
+    with open_device(folder, library=library) as network:
+        path = write_report(network, output or folder / "report.html")
+    console.print(str(path), highlight=False)
+
+
+@main.command("blocks")
+def blocks_command() -> None:
+    """List the blocks that `generate` knows, with their parameters and defaults."""
+    table = Table("block", "what it is", "parameters and defaults")
+    for name, block in BLOCKS.items():
+        table.add_row(name, block.text, ", ".join(f"{f.name}={f.default}" for f in block.fields))
+    console.print(table)
+
+
+@main.group("generate")
+def generate_group() -> None:
+    """Write the Verilog of one block."""
+
+
+def _add_generator(name: str, block: Block) -> None:
+    @generate_group.command(name, help=block.text)
+    @click.option("-o", "--output", type=NEW, required=True, help="Folder to write.")
+    @_parameter_options(block.parameters, block.help)
+    def generate(output: Path, **options: int | None) -> None:
+        parameters = block.parameters(**{name: value for name, value in options.items() if value is not None})
+        with console.status("writing Verilog"):
+            path = write_block(name, parameters, output)
+        console.print(str(path), highlight=False)
+
+
+for _name, _block in BLOCKS.items():
+    _add_generator(_name, _block)
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""A compiled network's folder: Verilog, program, constants, manifest, register map, and the simulator built from them."""
+
+from pathlib import Path
+
+from ..rtl.accelerator import Accelerator
+from ..sw.api import SIMULATION
+from ..sw.compiler.program import Program
+from ..sw.manifest import MANIFEST, Manifest
+from .folder import fresh_folder
+from .registers import write_register_map
+from .simulation import build_library
+from .verilog import to_verilog
+
+TOP = "accelerator"
+VERILOG = f"{TOP}.v"
+WAVEFORM = "waveform"  # folder of the simulator that can write waveforms
+
+
+def write_project(program: Program, folder: Path, *, rom: bool = False) -> Manifest:
+    """Write all but the simulator into ``folder``, which is replaced whole or not at all. rom: the program goes into the circuit.
+
+    Raises OutputError if ``folder`` holds something else or can't be written.
+    """
+    manifest = Manifest.of(program, rom=rom)
+    with fresh_folder(folder, marker=MANIFEST) as new:
+        manifest.save(new)
+        circuit = Accelerator(program.parameters, program=manifest.code if rom else None)
+        (new / VERILOG).write_text(to_verilog(circuit, name=TOP))
+        write_register_map(new)
+    return manifest
+
+
+def build_simulator(folder: Path, *, waveform: bool = False) -> Path:
+    """Build the simulator of a project's Verilog, unless it is there. waveform: the slower one that can write waveforms.
+
+    Raises ToolError where a tool is missing or fails.
+    """
+    return build_library(folder / VERILOG, TOP, folder / (WAVEFORM if waveform else SIMULATION), trace=waveform)

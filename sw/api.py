@@ -1,0 +1,50 @@
+"""The two functions that most users need."""
+
+from fractions import Fraction
+from pathlib import Path
+
+from ..rtl.arch.parameters import MachineParameters
+from ..rtl.arch.targets import DEFAULT_TARGET, TARGETS
+from .compiler.program import Program, compile_graph
+from .driver.device import DeviceError
+from .driver.network import Network
+from .driver.verilated import VerilatedDevice
+from .frontend import import_model
+from .manifest import Manifest
+
+SIMULATION = "simulation"  # folder of the simulator's library in a compiled network's folder
+
+
+def compile_model(model: Path | str, parameters: MachineParameters = TARGETS[DEFAULT_TARGET]) -> Program:
+    """Compile a QDQ ONNX file for a machine.
+
+    Raises
+    ------
+    ModelError
+        If the file can't be read or holds what can't be mapped.
+    CompileError
+        If an operator does not fit the machine.
+    """
+    path = Path(model)
+    return compile_graph(import_model(path), parameters, name=path.stem)
+
+
+def open_device(folder: Path | str, *, library: Path | None = None, latency: int = 20, bandwidth: Fraction = Fraction(1)) -> Network:
+    """A compiled network on its simulated hardware, with its memory of ``latency`` cycles and ``bandwidth`` beats per cycle.
+
+    folder: written by ``celosia compile``. library: the simulator, by default the one that ``celosia build`` left in the folder.
+
+    Raises
+    ------
+    ManifestError
+        If the folder does not hold a compiled network of this version.
+    DeviceError
+        If the simulator is missing, or was built for another configuration.
+    """
+    manifest = Manifest.load(Path(folder))
+    if library is None:
+        found = sorted(Path(folder, SIMULATION).glob("*.so"))
+        if len(found) != 1:
+            raise DeviceError(f"{folder} must hold one simulator in {SIMULATION}/, not {len(found)}: run celosia build {folder}")
+        library = found[0]
+    return Network(VerilatedDevice(library, memory_bytes=manifest.memory_bytes, latency=latency, bandwidth=bandwidth), manifest)

@@ -1,0 +1,156 @@
+"""Run a compiled network on a device: identity, upload, arrays in, arrays out, counters."""
+
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...rtl.arch.parameters import VERSION
+from ...rtl.arch.registers import ERROR_ENGINE_SEQUENCER, IDENTITY, OFFSETS, REGISTERS, ErrorCode
+from ...rtl.arch.steps import Engine
+from ..executor import InputError, dequantize_output, quantize_input
+from ..manifest import Manifest, PortLayout
+from .device import Device, DeviceError
+
+START, RESET, ACKNOWLEDGE = 1, 2, 4  # of the control register
+ERROR = 4  # of the status register
+WATCHDOG_CYCLES = 1_000_000  # without a completed step
+TIMEOUT_CYCLES = 1 << 34
+COUNTERS = tuple(r.name for r in REGISTERS if r.offset >= OFFSETS["cycles"])
+
+
+class MachineError(DeviceError):
+    """The machine stopped with an error. code: ErrorCode. step: index in the program. engine: Engine, or None for the sequencer."""
+
+    def __init__(self, code: ErrorCode, step: int, engine: Engine | None, where: str) -> None:
+        self.code, self.step, self.engine = code, step, engine
+        place = engine.name.lower() if engine is not None else "sequencer"
+        super().__init__(f"the machine stopped: {code.name.lower().replace('_', ' ')} in the {place} at step {step}{where}")
+
+
+class Network:
+    """A compiled network on an open device, which it owns. Its memory must hold ``manifest.memory_bytes`` from address ``base`` on.
+
+    Raises
+    ------
+    DeviceError
+        If the device is not a Celosia accelerator of this format version, or was generated for another configuration.
+    """
+
+    def __init__(self, device: Device, manifest: Manifest, *, base: int = 0, watchdog: int = WATCHDOG_CYCLES) -> None:
+        self.device, self.manifest = device, manifest
+        self._base = base
+        self._check_identity()
+        self._write("control", RESET | ACKNOWLEDGE)
+        for name, value in (
+            ("memory_base", base),
+            ("memory_size", manifest.memory_bytes),
+            ("program_base", base + manifest.program_offset),
+            ("watchdog", watchdog),
+            ("interrupt_enable", 1),
+        ):
+            self._write(name, value)
+        self._loaded = False
+
+    def upload(self) -> None:
+        """Write constants and program, and load the constants that stay in the scratchpad. Raises MachineError."""
+        self.device.write_memory(self._base, self.manifest.constants)
+        if not self.manifest.rom:
+            self.device.write_memory(self._base + self.manifest.program_offset, self.manifest.code)
+        if self.manifest.prologue:
+            self._run(0, self.manifest.prologue)
+        self._loaded = True
+
+    def run(self, inputs: NDArray | Mapping[str, NDArray]) -> dict[str, NDArray]:
+        """Run once. inputs: an array for each ONNX input by name, or the array of the only one. Returns the ONNX outputs by name.
+
+        Raises InputError on a wrong name, shape or type, MachineError where the machine stops; the next run starts anew.
+        """
+        return {port.port.name: dequantize_output(port.port, values) for port, values in self._outputs(inputs)}
+
+    def run_integers(self, inputs: NDArray | Mapping[str, NDArray]) -> dict[str, NDArray]:
+        """As `run`, but the outputs as the machine's integers [rows, cols], by ONNX output name."""
+        return {port.port.name: values for port, values in self._outputs(inputs)}
+
+    def counters(self) -> dict[str, int]:
+        """The cycle and stall counters of the last run, by register name."""
+        return {name: self._read(name) for name in COUNTERS}
+
+    def close(self) -> None:
+        """Close the device."""
+        self.device.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def _outputs(self, inputs: NDArray | Mapping[str, NDArray]) -> Iterator[tuple[PortLayout, NDArray]]:
+        m = self.manifest
+        arrays = self._named(inputs)
+        for port in m.inputs:
+            values = quantize_input(port.port, np.asarray(arrays[port.port.name]))
+            self.device.write_memory(self._base + port.offset, port.to_memory(values, m.parameters))
+        if not self._loaded:
+            self.upload()
+        self._run(m.prologue, len(m.labels))
+        for port in m.outputs:
+            data = self.device.read_memory(self._base + port.offset, port.slots * m.parameters.slot_bytes)
+            yield port, port.from_memory(data, m.parameters)
+
+    def _named(self, inputs: NDArray | Mapping[str, NDArray]) -> Mapping[str, NDArray]:
+        names = [port.port.name for port in self.manifest.inputs]
+        if not isinstance(inputs, Mapping):
+            if len(names) != 1:
+                raise InputError(f"the network has the inputs {', '.join(names)}: give an array for each by name")
+            return {names[0]: inputs}
+        for name in inputs:
+            if name not in names:
+                raise InputError(f"input {name} is not one of the network's: {', '.join(names)}")
+        for name in names:
+            if name not in inputs:
+                raise InputError(f"input {name} is missing")
+        return inputs
+
+    def _check_identity(self) -> None:
+        identity = self._read("identity")
+        if identity != IDENTITY:
+            raise DeviceError(f"the device is not a Celosia accelerator: its identity register reads {identity:#010x}")
+        version = divmod(self._read("version"), 1 << 16)
+        if version != VERSION:
+            raise DeviceError(f"the device has format version {version[0]}.{version[1]}, this library {VERSION[0]}.{VERSION[1]}")
+        found = self._read("hash_low") | self._read("hash_high") << 32
+        if found != self.manifest.configuration:
+            raise DeviceError(
+                f"the device was generated for configuration {found:016x}, but network {self.manifest.name} "
+                f"was compiled for {self.manifest.configuration:016x}"
+            )
+
+    def _run(self, first: int, count: int) -> None:
+        self._write("program_first", first)
+        self._write("program_count", count)
+        self._write("control", START)
+        if not self.device.wait_interrupt(TIMEOUT_CYCLES):
+            raise DeviceError(f"no interrupt within {TIMEOUT_CYCLES} cycles")
+        status = self._read("status")
+        self._write("control", ACKNOWLEDGE)
+        if status & ERROR:
+            self._loaded = False
+            self._fail()
+
+    def _fail(self) -> None:
+        error, step = self._read("error"), self._read("error_step")
+        engine = None if error >> 8 == ERROR_ENGINE_SEQUENCER else Engine(error >> 8)
+        index = step - self.manifest.prologue
+        where = f" ({self.manifest.labels[index][0]})" if 0 <= index < len(self.manifest.labels) else ""
+        self._write("control", RESET)
+        raise MachineError(ErrorCode(error & 0xFF), step, engine, where)
+
+    def _read(self, name: str) -> int:
+        return self.device.read_register(OFFSETS[name])
+
+    def _write(self, name: str, value: int) -> None:
+        self.device.write_register(OFFSETS[name], value)

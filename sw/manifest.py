@@ -1,0 +1,221 @@
+"""The manifest of a compiled network: all that a driver has to know, as JSON, beside the program and the constants."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..rtl.arch.parameters import VERSION, MachineParameters, configuration_hash
+from ..rtl.arch.registers import REGISTERS
+from ..rtl.arch.steps import STEP_BYTES
+from . import graph as ir
+from .compiler.layout import Layout
+from .compiler.program import Program, from_slots, to_slots
+
+MANIFEST, CONSTANTS, PROGRAM = "manifest.json", "constants.bin", "program.bin"
+
+
+class ManifestError(ValueError):
+    """A folder that does not hold a compiled network of this version: the message names the file."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PortLayout:
+    """How a user's array lies in the driver's buffer. offset: bytes from its start."""
+
+    port: ir.Port
+    layout: Layout
+    offset: int
+
+    @property
+    def slots(self) -> int:
+        return self.layout.tensor.rows * self.layout.row_words
+
+    def to_memory(self, values: NDArray, parameters: MachineParameters) -> bytes:
+        """The bytes at ``offset`` of the 2-D tensor's values."""
+        return to_slots(self.layout.pack(values), parameters)
+
+    def from_memory(self, data: bytes, parameters: MachineParameters) -> NDArray:
+        """The 2-D tensor's values from the bytes at ``offset``."""
+        return self.layout.unpack(from_slots(data, parameters))
+
+    def to_json(self) -> dict[str, Any]:
+        port, tensor = self.port, self.port.tensor
+        flat = port.permutation.reshape(-1)
+        return {
+            **{"name": port.name, "shape": list(port.shape), "dtype": str(port.dtype), "scale": port.scale, "zero_point": port.zero_point},
+            "permutation": None if (flat == np.arange(flat.size)).all() else flat.tolist(),
+            "tensor": {"rows": tensor.rows, "cols": tensor.cols, "bits": tensor.bits, "group": self.layout.group, "offset": self.offset},
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], kind: type[ir.Port], parameters: MachineParameters) -> "PortLayout":
+        t = value["tensor"]
+        scale, zero_point = float(value["scale"]), int(value["zero_point"])
+        tensor = ir.Tensor(name=value["name"], rows=t["rows"], cols=t["cols"], bits=t["bits"], scale=scale, zero_point=zero_point)
+        size = tensor.rows * tensor.cols
+        listed = value["permutation"]
+        permutation = np.arange(size) if listed is None else np.array(listed, np.int64)
+        shape = tuple(int(n) for n in value["shape"])
+        if not (np.sort(permutation) == np.arange(size)).all() or np.prod(shape) != size:
+            raise ValueError(f"the permutation of {tensor.name} is not one of {size} elements")
+        port = kind(
+            name=tensor.name,
+            shape=shape,
+            dtype=np.dtype(value["dtype"]),
+            tensor=tensor,
+            scale=scale,
+            zero_point=zero_point,
+            permutation=permutation.reshape(tensor.rows, tensor.cols),
+        )
+        if tensor.cols % t["group"]:
+            raise ValueError(f"group must divide the {tensor.cols} columns of {tensor.name}, not {t['group']!r}")
+        return cls(port=port, layout=Layout(tensor=tensor, group=t["group"], word_bytes=parameters.word_bytes), offset=int(t["offset"]))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Manifest:
+    """rom: the program is in the circuit. prologue, body: numbers of steps. labels: the operator of each body step, and its engine.
+
+    operators: for reports, by name: node, kind, macs.
+    """
+
+    name: str
+    parameters: MachineParameters
+    rom: bool
+    configuration: int
+    prologue: int
+    labels: tuple[tuple[str, str], ...]
+    program_offset: int
+    memory_bytes: int
+    inputs: tuple[PortLayout, ...]
+    outputs: tuple[PortLayout, ...]
+    operators: Mapping[str, Mapping[str, Any]]
+    constants: bytes
+    code: bytes
+
+    @classmethod
+    def of(cls, program: Program, *, rom: bool) -> "Manifest":
+        code = program.code
+        engines = [step.engine.name.lower() for step in program.body]
+
+        def ports(values: tuple[ir.Port, ...]) -> tuple[PortLayout, ...]:
+            return tuple(PortLayout(port=v, layout=program.layouts[v.tensor.name], offset=program.external[v.tensor.name]) for v in values)
+
+        return cls(
+            name=program.name,
+            parameters=program.parameters,
+            rom=rom,
+            configuration=configuration_hash(program.parameters, code if rom else None),
+            prologue=len(program.prologue),
+            labels=tuple(zip(program.labels, engines, strict=True)),
+            program_offset=program.program_offset,
+            memory_bytes=program.memory_bytes,
+            inputs=ports(program.graph.inputs),
+            outputs=ports(program.graph.outputs),
+            operators={op.name: {"node": op.node, "kind": type(op).__name__, "macs": _macs(op)} for op in program.graph.operators},
+            constants=program.image,
+            code=code,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write manifest, constants and program into an existing folder."""
+        (folder / CONSTANTS).write_bytes(self.constants)
+        (folder / PROGRAM).write_bytes(self.code)
+        (folder / MANIFEST).write_text(json.dumps(self.to_json(), indent=1) + "\n")
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": list(VERSION),
+            "name": self.name,
+            "parameters": asdict(self.parameters),
+            "program": {"rom": self.rom, "prologue": self.prologue, "offset": self.program_offset, "sha256": _sha256(self.code)},
+            "configuration": f"{self.configuration:016x}",
+            "memory": {"bytes": self.memory_bytes, "constants_sha256": _sha256(self.constants)},
+            "inputs": [port.to_json() for port in self.inputs],
+            "outputs": [port.to_json() for port in self.outputs],
+            "operators": self.operators,
+            "steps": [list(label) for label in self.labels],
+            "registers": {r.name: {"offset": r.offset, "access": r.access.value} for r in REGISTERS},
+        }
+
+    @classmethod
+    def load(cls, folder: Path) -> "Manifest":
+        """Read a folder that `save` wrote; it is not trusted.
+
+        Raises
+        ------
+        ManifestError
+            If a file is missing, damaged, or of another version of the format; the message names it.
+        """
+        path = folder / MANIFEST
+        try:
+            text = json.loads(path.read_text())
+            constants, code = (folder / CONSTANTS).read_bytes(), (folder / PROGRAM).read_bytes()
+        except FileNotFoundError as e:
+            raise ManifestError(f"{e.filename}: no such file: {folder} must be a folder that celosia compile wrote") from None
+        except (OSError, ValueError) as e:
+            raise ManifestError(f"{path}: {e}") from None
+        try:
+            if text["format"] != list(VERSION):
+                raise ValueError(f"format {text['format']} is not this library's {list(VERSION)}: compile the network again")
+            for file, data, digest in (
+                (CONSTANTS, constants, text["memory"]["constants_sha256"]),
+                (PROGRAM, code, text["program"]["sha256"]),
+            ):
+                if _sha256(data) != digest:
+                    raise ManifestError(f"{folder / file}: damaged or truncated ({len(data)} bytes): its SHA-256 is not the manifest's")
+            manifest = cls._from_json(text, constants, code)
+        except ManifestError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:
+            what = f"{e.args[0]!r} is missing" if isinstance(e, KeyError) else str(e)
+            raise ManifestError(f"{path}: {what}") from None
+        return manifest
+
+    @classmethod
+    def _from_json(cls, text: Mapping[str, Any], constants: bytes, code: bytes) -> "Manifest":
+        parameters = MachineParameters.from_dict(text["parameters"])
+        rom, prologue = bool(text["program"]["rom"]), int(text["program"]["prologue"])
+        configuration = int(text["configuration"], 16)
+        if configuration != configuration_hash(parameters, code if rom else None):
+            raise ValueError("the configuration hash is not that of the parameters and the program")
+        labels = tuple((str(name), str(engine)) for name, engine in text["steps"])
+        if len(code) != STEP_BYTES * (prologue + len(labels)):
+            raise ValueError(f"the program has {len(code)} bytes, not {STEP_BYTES} for each of {prologue + len(labels)} steps")
+        ports = {
+            kind: tuple(PortLayout.from_json(value, kind, parameters) for value in text[key])
+            for key, kind in (("inputs", ir.GraphInput), ("outputs", ir.GraphOutput))
+        }
+        memory_bytes, program_offset = int(text["memory"]["bytes"]), int(text["program"]["offset"])
+        ends = [port.offset + port.slots * parameters.slot_bytes for kind in ports.values() for port in kind]
+        if not max(*ends, len(constants), program_offset + len(code)) <= memory_bytes <= 1 << 32:
+            raise ValueError(f"a tensor, the constants or the program lie beyond the buffer of {memory_bytes} bytes")
+        return cls(
+            name=str(text["name"]),
+            parameters=parameters,
+            rom=rom,
+            configuration=configuration,
+            prologue=prologue,
+            labels=labels,
+            program_offset=program_offset,
+            memory_bytes=memory_bytes,
+            inputs=ports[ir.GraphInput],
+            outputs=ports[ir.GraphOutput],
+            operators=dict(text["operators"]),
+            constants=constants,
+            code=code,
+        )
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _macs(op: ir.Operator) -> int:
+    return sum(part.a.rows * part.a.cols * part.out.cols for part in op.parts) if isinstance(op, ir.MatMul) else 0
