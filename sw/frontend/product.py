@@ -1,5 +1,6 @@
 """Matrix products between DequantizeLinear and QuantizeLinear: MatMul, Gemm, patch convolution and mean over rows."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -58,27 +59,41 @@ def _stored(constant: Constant, names: Names, *, per_column: bool) -> tuple[Tens
     return tensor, scale, zero_point
 
 
-def _left(a: Index, tensor: Tensor) -> tuple[Block, ...]:
-    blocks = [rectangle(tensor, m) for m in matrices(a)]
-    if not all(blocks):
-        raise ValueError(f"its first operand {list(a.shape)} is not made of rows of the stored tensor {tensor}")
-    return tuple(b for b in blocks if b)
-
-
-def _right(b: Index, tensor: Tensor) -> tuple[tuple[Block, ...], bool]:
-    for transposed in (False, True):
-        blocks = [rectangle(tensor, m.T if transposed else m) for m in matrices(b)]
-        if all(blocks):
-            return tuple(block for block in blocks if block), transposed
-    raise ValueError(f"its second operand {list(b.shape)} is not made of rows or columns of the stored tensor {tensor}")
-
-
 def _source(view: View) -> Tensor:
     if not isinstance(view.source, Tensor):
         raise ValueError("its operand is not quantized")
     if view.source.bits != 8:
         raise ValueError(f"its operand {view.source} must be int8 or uint8")
     return view.source
+
+
+def _left(a: View | Constant, batch: tuple[int, ...], join: bool, names: Names) -> Operand:
+    """a's matrices, one for each of ``batch``; if ``join``, all in one block where their rows are neighbours."""
+    if isinstance(a, Constant):
+        tensor, scale, zero_point = _stored(a, names, per_column=False)
+        return Operand(blocks=(tensor.whole,) * math.prod(batch), scale=scale, zero_point=zero_point)
+    source = _source(a)
+    blocks = [rectangle(source, a.index.reshape(-1, a.shape[-1]))] if join else [None]
+    if not all(blocks):
+        blocks = [rectangle(source, m) for m in matrices(np.broadcast_to(a.index, (*batch, *a.shape[-2:])))]
+    if not all(blocks):
+        raise ValueError(f"its first operand {list(a.shape)} is not made of rows of the stored tensor {source}")
+    return Operand(blocks=tuple(filter(None, blocks)), scale=np.array(a.scale), zero_point=source.zero_point)
+
+
+def _right(b: View | Constant, batch: tuple[int, ...], names: Names) -> tuple[Operand, bool]:
+    """b's matrices, one for each of ``batch``, and whether they are stored [N, K]."""
+    if isinstance(b, Constant):
+        tensor, scale, zero_point = _stored(b, names, per_column=True)
+        return Operand(blocks=(tensor.whole,) * math.prod(batch), scale=scale, zero_point=zero_point), True
+    source = _source(b)
+    for transposed in (False, True):
+        every = matrices(np.broadcast_to(b.index, (*batch, *b.shape[-2:])))
+        blocks = [rectangle(source, m.T if transposed else m) for m in every]
+        if all(blocks):
+            operand = Operand(blocks=tuple(filter(None, blocks)), scale=np.array(b.scale), zero_point=source.zero_point)
+            return operand, transposed
+    raise ValueError(f"its second operand {list(b.shape)} is not made of rows or columns of the stored tensor {source}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -186,41 +201,26 @@ def multiply(node: Node, a: View | Constant, b: View | Constant, names: Names) -
         raise ValueError(f"its operands' shapes {list(a.shape)} and {list(b.shape)} don't fit")
     m, k, n = *a.shape[-2:], b.shape[-1]
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    count = int(np.prod(batch, dtype=object))
-    if count * m * n > MAX_ELEMENTS:
+    size = math.prod((*batch, m, n))
+    if size > MAX_ELEMENTS:
         raise ValueError(f"its result {[*batch, m, n]} has more than {MAX_ELEMENTS} elements")
-    result = np.arange(count * m * n).reshape(*batch, m, n)
-
-    if isinstance(a, Constant):
-        tensor, a_scale, a_zero = _stored(a, names, per_column=False)
-        a_blocks = (tensor.whole,) * count
+    alone = math.prod(b.shape[:-2]) == 1
+    left = _left(a, batch, alone, names)
+    if alone:
+        right, transposed = _right(b.moved(lambda x: x.reshape(k, n)), (len(left.blocks),), names)
     else:
-        source, a_scale, a_zero = _source(a), np.array(a.scale), _source(a).zero_point
-        rows = a.index.reshape(-1, k)
-        joined = rectangle(source, rows) if all(d == 1 for d in b.shape[:-2]) else None
-        if joined:  # one product for all: each row stands for itself
-            a_blocks, count, m = (joined,), 1, len(rows)
-        else:
-            a_blocks = _left(np.broadcast_to(a.index, (*batch, m, k)), source)
-    if isinstance(b, Constant):
-        tensor, b_scale, b_zero = _stored(b, names, per_column=True)
-        b_blocks, transposed = (tensor.whole,) * count, True
-    else:
-        source, b_scale, b_zero = _source(b), np.array(b.scale), _source(b).zero_point
-        shape = (*batch, k, n) if count > 1 else (k, n)
-        b_index = np.broadcast_to(b.index, shape) if count > 1 else b.index.reshape(shape)
-        b_blocks, transposed = _right(b_index, source)
+        right, transposed = _right(b, batch, names)
     product = Product(
         node=node,
-        a=Operand(blocks=a_blocks, scale=a_scale, zero_point=a_zero),
-        b=Operand(blocks=b_blocks, scale=b_scale, zero_point=b_zero),
+        a=left,
+        b=right,
         b_transposed=transposed,
-        m=m,
+        m=left.blocks[0].rows,
         n=n,
         k=k,
         bias=np.zeros(n),
     )
-    return View(source=product, index=result)
+    return View(source=product, index=np.arange(size).reshape(*batch, m, n))
 
 
 def patches(index: Index, kernel: tuple[int, int]) -> Index:
