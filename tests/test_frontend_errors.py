@@ -187,6 +187,10 @@ def dynamic_reshape(net: Net) -> str:
     return net.op("Reshape", net.quantized(net.input(2, 8)), net.input(2, kind=onnx.TensorProto.INT64))
 
 
+def reshape_by_matrix(net: Net) -> str:
+    return net.op("Reshape", net.quantized(net.input(2, 8)), net.constant(np.array([[4, 4]])))
+
+
 def large_scale_ratio(net: Net) -> str:
     return net.op("MatMul", net.quantized(net.input(2, 8), 1e6), net.weights(8, 3))
 
@@ -211,7 +215,8 @@ REASONS: dict[Callable[[Net], str], str] = {
     bias_per_row: "what is added to a product before QuantizeLinear must have one value per output channel",
     scales_per_row: "the weights constant_1 must have one scale, or one per output channel",
     transposed_sum: "(Add) of [4, 4], [4, 4]: its operands input_1[4x4 int8] and input_1[4x4 int8] are not stored in the same order",
-    dynamic_reshape: "must be constant integers",
+    dynamic_reshape: "must be a constant list of integers",
+    reshape_by_matrix: "must be a constant list of integers",
     large_scale_ratio: "(MatMul) of [2, 8], [8, 3]: its scales don't fit the machine: real must be below 2**16",
     wide_accumulator: "(MatMul) of [2, 8], [8, 3]: its accumulator can reach 21",
 }

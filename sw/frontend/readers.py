@@ -56,8 +56,8 @@ class Readers:
         if slot >= len(node.inputs) or not node.inputs[slot]:
             return None
         value = self.constants.get(node.inputs[slot])
-        if value is None or value.dtype.kind != "i":
-            raise ValueError(f"its input {node.inputs[slot]} must be constant integers")
+        if value is None or value.dtype.kind != "i" or value.ndim > 1:
+            raise ValueError(f"its input {node.inputs[slot]} must be a constant list of integers")
         return value
 
     def mean_axes(self, node: Node) -> NDArray | None:
