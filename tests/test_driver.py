@@ -259,3 +259,13 @@ def test_failed_build_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="missing"):
         simulation.build_library(tmp_path / "bad.v", "bad", tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_activity_is_recorded_from_the_first_change_on(device: VerilatedDevice) -> None:
+    device.record_activity()
+    cycles = copy_cycles(device, bursts=4)
+    (begun, busy), (ended, idle) = device.activity()
+    assert (busy, idle) == (1, 0)
+    assert 0 < ended - begun <= cycles + 2
+    device.record_activity()
+    assert device.activity() == []

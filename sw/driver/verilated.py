@@ -31,6 +31,8 @@ def _load(library: Path) -> ctypes.CDLL:
             ("memory_mute", None, [_POINTER, _INT]),
             ("violation", ctypes.c_char_p, [_POINTER]),
             ("trace", _INT, [_POINTER, ctypes.c_char_p, _U64, _U64]),
+            ("record_activity", None, [_POINTER]),
+            ("activity", _U64, [_POINTER, ctypes.POINTER(_U64), _U64]),
         ):
             function = getattr(lib, f"celosia_{name}")
             function.restype, function.argtypes = result, arguments
@@ -129,6 +131,17 @@ class VerilatedDevice(Device):
         except OSError as e:
             raise DeviceError(f"waveform {path}: {e.strerror}") from None
         self._check(self._lib.celosia_trace(self._open(), str(path).encode(), first, last), f"waveform {path}")
+
+    def record_activity(self) -> None:
+        """From now on record each change of the accelerator's ``busy`` outputs, forgetting what was recorded before."""
+        self._lib.celosia_record_activity(self._open())
+
+    def activity(self) -> list[tuple[int, int]]:
+        """The recorded changes: (cycle, busy), one bit of busy for each engine."""
+        count = self._lib.celosia_activity(self._open(), None, 0)
+        changes = (_U64 * count)()
+        self._lib.celosia_activity(self._open(), changes, count)
+        return [(change >> 8, change & 0xFF) for change in changes]
 
     def close(self) -> None:
         if self._handle:

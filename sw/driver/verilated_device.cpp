@@ -1,7 +1,9 @@
 /* The Verilated accelerator with its memory, behind the C interface of verilated_device.h. */
 #include "verilated_device.h"
 
+#include <algorithm>
 #include <new>
+#include <vector>
 
 #include "Vtop.h"
 #include "axi_memory.h"
@@ -30,6 +32,10 @@ struct celosia_device {
     }
     void edge() {
         memory.observe(top, cycles);
+        if (recording && top.busy != busy) {
+            busy = top.busy;
+            activity.push_back(cycles << 8 | busy);
+        }
         top.clk = 1;
         top.eval();
         dump(5);
@@ -47,6 +53,9 @@ struct celosia_device {
     Vtop top{&context, "top"};
     Memory<Vtop> memory;
     uint64_t cycles = 0;
+    bool recording = false;
+    uint8_t busy = 0;
+    std::vector<uint64_t> activity;
 
 #if VM_TRACE_FST
     VerilatedFstC trace;
@@ -158,4 +167,16 @@ int celosia_trace(celosia_device *device, const char *path, uint64_t first, uint
     (void)device, (void)path, (void)first, (void)last;
     return CELOSIA_NO_TRACE;
 #endif
+}
+
+void celosia_record_activity(celosia_device *device) {
+    device->activity.clear();
+    device->busy = 0;
+    device->recording = true;
+}
+
+uint64_t celosia_activity(const celosia_device *device, uint64_t *changes, uint64_t limit) {
+    const auto &activity = device->activity;
+    std::copy_n(activity.begin(), std::min<uint64_t>(limit, activity.size()), changes);
+    return activity.size();
 }
