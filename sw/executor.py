@@ -23,9 +23,10 @@ def signed_offset(dtype: np.dtype) -> int:
     return -(1 << (8 * dtype.itemsize - 1)) if dtype.kind == "u" else 0
 
 
-def quantize(array: ArrayLike, scale: float, zero_point: int, low: int, high: int) -> Int:
-    """ONNX QuantizeLinear in its own float32 arithmetic: round half to even, saturate."""
-    steps = np.rint(np.asarray(array, np.float32) / np.float32(scale))
+def quantize(array: ArrayLike, scale: ArrayLike, zero_point: int | Int, low: int, high: int) -> Int:
+    """ONNX QuantizeLinear in its own float32 arithmetic: round half to even, saturate; infinities too. No NaN."""
+    with np.errstate(over="ignore"):
+        steps = np.rint(np.asarray(array, np.float32) / np.asarray(scale, np.float32))
     return np.clip(steps.astype(np.float64) + zero_point, low, high).astype(np.int64)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from celosia.sw import graph as ir
-from celosia.sw.executor import InputError, dequantize_output, execute
+from celosia.sw.executor import InputError, dequantize_output, execute, quantize_input
 from celosia.sw.frontend import import_model
 from celosia.sw.frontend.reference import Reference, compare_layers
 from numpy.typing import NDArray
@@ -90,3 +90,13 @@ def test_inputs_are_checked(graph: ir.Graph, images: NDArray[np.float32]) -> Non
         with pytest.raises(InputError) as caught:
             execute(graph, arrays, lanes=LANES)
         assert str(caught.value) == message
+
+
+def test_extreme_pixels_saturate(graph: ir.Graph, reference: Reference) -> None:
+    image = np.zeros((1, 1, 8, 8), np.float32)
+    image[0, 0, 0, :4] = np.inf, -np.inf, np.finfo(np.float32).max, -7
+    port = graph.inputs[0]
+    assert sorted(set(quantize_input(port, image).reshape(-1).tolist())) == [-128, 0, 127]
+    _, layers = reference.run({"image": image})
+    found = next(compare_layers(graph, {"image": image}, layers, lanes=LANES))
+    assert found.within_one == found.elements

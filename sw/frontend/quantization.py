@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from ..executor import signed_offset
+from ..executor import quantize, signed_offset
 from ..graph import Tensor
 from .onnx_file import Node, element_type
 from .values import Constant, Quantized
@@ -93,12 +93,11 @@ class Quantization:
     def quantized(self, constant: Constant) -> Constant:
         """QuantizeLinear of a real constant."""
         scale, zero_point = self._along(constant.shape)
-        limits = np.iinfo(self.dtype)
-        steps = np.rint(constant.array.astype(np.float32) / scale.astype(np.float32)).astype(np.float64)
-        if np.isnan(steps).any():
+        if np.isnan(constant.array).any():
             raise ValueError(f"{constant.name} must hold numbers, not NaN")
-        data = np.clip(steps + zero_point, limits.min, limits.max).astype(self.dtype)
-        return Constant(name=constant.name, array=data)
+        limits = np.iinfo(self.dtype)
+        data = quantize(constant.array, scale, zero_point, limits.min, limits.max)
+        return Constant(name=constant.name, array=data.astype(self.dtype))
 
 
 def _activation_type(kind: int) -> np.dtype:
