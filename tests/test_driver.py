@@ -255,10 +255,13 @@ def test_build_is_cached(folder: Path, library: Path, monkeypatch: pytest.Monkey
 
 
 def test_failed_build_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "bad.v").write_text("module bad(input a, output b); assign b = missing; endmodule\n")
+    bad = tmp_path / "bad.v"
+    bad.write_text("module bad(clk, rst);\n  input clk;\n  input rst;\n  wire b = missing;\nendmodule\n")
     with pytest.raises(ToolError, match="missing"):
-        simulation.build_library(tmp_path / "bad.v", "bad", tmp_path / "out")
+        simulation.build_library(bad, "bad", tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
+    with pytest.raises(ToolError, match=r"bad\.v: no module 'good'"):
+        simulation.build_library(bad, "good", tmp_path / "out")
 
 
 def test_activity_is_recorded_from_the_first_change_on(device: VerilatedDevice) -> None:
