@@ -26,7 +26,7 @@ def sim(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style, format and types of the Python, and Verilator's lint of the Verilog of every block."""
-    session.install(".[lint]")  # not editable: the type checker follows no import hooks
+    session.install(".[lint]", "nox")  # not editable: the type checker follows no import hooks
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("basedpyright", "--pythonpath", session.virtualenv.bin + "/python")
