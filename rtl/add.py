@@ -1,6 +1,6 @@
 """Residual add, and requantize between scales (model: sw/golden/add.py)."""
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -11,6 +11,9 @@ from .elements import beat_layout
 from .layouts import record_layout
 from .requantizer import Rounder
 from .streams import Pipelined
+
+PRODUCT_BITS = 17 + 16  # an int16 less its zero point, times a multiplier
+MAX_LEFT = (1 << blocks.ADD_LEFT_BITS) - 1
 
 
 class _AddDatapath(wiring.Component):
@@ -26,14 +29,11 @@ class _AddDatapath(wiring.Component):
         m = Module()
         p = self.parameters
         for lane in range(self._lanes):
-            m.submodules[f"rounder{lane}"] = rounder = Rounder(35)
-            a, b = (Signal(signed(33), name=f"{name}_{lane}") for name in "ab")
-            m.d.sync += [
-                a.eq((self.i.a.values[lane] - p.a_zero_point) * p.a_multiplier),
-                b.eq((self.i.b.values[lane] - p.b_zero_point) * p.b_multiplier),
-                rounder.i.value.eq(a + b),
-            ]
+            m.submodules[f"rounder{lane}"] = rounder = Rounder(PRODUCT_BITS + MAX_LEFT + 1)
+            a = delay(m, (self.i.a.values[lane] - p.a_zero_point) * p.a_multiplier, 1)
+            b = delay(m, (self.i.b.values[lane] - p.b_zero_point) * p.b_multiplier, 1)
             m.d.comb += [
+                rounder.i.value.eq(delay(m, (a << p.a_left) + (b << p.b_left), 1)),
                 rounder.i.shift.eq(p.shift),
                 rounder.zero_point.eq(p.out_zero_point),
                 rounder.low.eq(p.low),

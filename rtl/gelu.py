@@ -32,8 +32,8 @@ class _GeluDatapath(wiring.Component):
             m.submodules[f"table{lane}"] = table = TableLookup(GELU_CORRECTION)
             m.submodules[f"to_out{lane}"] = to_out = Requantizer(FIXED_BITS + 1)
             x = to_fixed.o
-            magnitude = Signal(FIXED_BITS - 1, name=f"magnitude_{lane}")
-            y = Signal(signed(FIXED_BITS + 1), name=f"y_{lane}")
+            magnitude = Signal(FIXED_BITS - 1, name=f"magnitude_{lane}", reset_less=True)
+            y = Signal(signed(FIXED_BITS + 1), name=f"y_{lane}", reset_less=True)
             m.d.comb += [
                 to_fixed.i.value.eq(self.i.values[lane] - p.in_zero_point),
                 to_fixed.i.multiplier.eq(p.in_multiplier),

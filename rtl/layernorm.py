@@ -41,13 +41,14 @@ class _RowFactor(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.rsqrt = rsqrt = TableLookup(RSQRT)
-        mean_square, square_mean, variance = (Signal(VARIANCE_BITS, name=n) for n in ("mean_square", "square_mean", "variance"))
+        mean_square, square_mean = Signal(VARIANCE_BITS, reset_less=True), Signal(VARIANCE_BITS, reset_less=True)
+        variance = Signal(VARIANCE_BITS, reset_less=True)
         leading = leading_one(m, variance, "leading")
-        position, held = Signal.like(leading), Signal(VARIANCE_BITS)
-        index = Signal(RSQRT.input_bits)
+        position, held = Signal.like(leading, reset_less=True), Signal(VARIANCE_BITS, reset_less=True)
+        index = Signal(RSQRT.input_bits, reset_less=True)
         # the RSQRT_MANTISSA_BITS bits below the leading one
         justified = (held << (VARIANCE_BITS - 1 - position)[: len(position)])[VARIANCE_BITS - 1 - RSQRT_MANTISSA_BITS : VARIANCE_BITS - 1]
-        shift = Signal(6)
+        shift = Signal(6, reset_less=True)
         difference = mean_square - square_mean + self.parameters.epsilon
         m.d.sync += [
             mean_square.eq(self.i.count * self.i.squares),
@@ -89,16 +90,12 @@ class _Normalise(wiring.Component):
             m.submodules[f"to_out{lane}"] = to_out = Rounder(48)
             affine = delay(m, self.i.affine[lane].as_value(), 1 + Requantizer.latency)
             gamma, beta = affine[:16].as_signed(), affine[16:].as_signed()
-            scaled, offset = Signal(signed(Z_BITS + 16), name=f"scaled_{lane}"), Signal(signed(47), name=f"offset_{lane}")
-            m.d.sync += [
-                to_z.i.value.eq(factor.count * beat.values[lane] - factor.sum),
-                to_z.i.multiplier.eq(factor.rsqrt),
-                to_z.i.shift.eq(factor.shift),
-                scaled.eq(to_z.o * gamma),
-                offset.eq(beta << p.beta_shift[:5]),
-                to_out.i.value.eq(scaled + offset),
-            ]
+            scaled, offset = delay(m, to_z.o * gamma, 1), delay(m, beta << p.beta_shift[:5], 1)
             m.d.comb += [
+                to_z.i.value.eq(delay(m, factor.count * beat.values[lane] - factor.sum, 1)),
+                to_z.i.multiplier.eq(delay(m, factor.rsqrt, 1)),
+                to_z.i.shift.eq(delay(m, factor.shift, 1)),
+                to_out.i.value.eq(delay(m, scaled + offset, 1)),
                 to_z.low.eq(-(1 << (Z_BITS - 1))),
                 to_z.high.eq((1 << (Z_BITS - 1)) - 1),
                 to_out.i.shift.eq(p.shift),

@@ -41,22 +41,22 @@ class MacArray(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        a = Signal(data.ArrayLayout(OPERAND, self._rows))
-        held = Signal(tile_layout(self._rows, self._cols))
+        a = Signal(data.ArrayLayout(OPERAND, self._rows), reset_less=True)
+        held = Signal(tile_layout(self._rows, self._cols), reset_less=True)
         m.d.sync += a.eq(self.a)
         with m.If(self.swap):
             m.d.sync += held.eq(self.tile)
         for c in range(self._cols):
             terms = []
             for r in range(self._rows):
-                product = Signal(signed(18), name=f"product_{c}_{r}")
+                product = Signal(signed(18), name=f"product_{c}_{r}", reset_less=True)
                 m.d.sync += product.eq(a[r] * held[c][r])
                 terms.append(product)
             level = 0
             while len(terms) > 1:
                 sums = []
                 for i in range(0, len(terms), 2):
-                    total = Signal(signed(len(terms[i]) + 1), name=f"sum_{c}_{level}_{i // 2}")
+                    total = Signal(signed(len(terms[i]) + 1), name=f"sum_{c}_{level}_{i // 2}", reset_less=True)
                     m.d.sync += total.eq(sum(terms[i + 1 : i + 2], terms[i]))
                     sums.append(total)
                 terms, level = sums, level + 1

@@ -30,15 +30,17 @@ class Rounder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        floor, up = Signal(signed(self._width)), Signal()
-        total = Signal(signed(max(self._width, len(self.o)) + 2))
+        floor, up = Signal(signed(self._width), reset_less=True), Signal(reset_less=True)
+        total = Signal(signed(max(self._width, len(self.o)) + 2), reset_less=True)
+        result = Signal.like(self.o, reset_less=True)
         next_floor, next_up = split_shift(self.i.value, self.i.shift)
         m.d.sync += [
             floor.eq(next_floor),
             up.eq(next_up),
             total.eq(floor + up + self.zero_point),
-            self.o.eq(saturate(total, self.low, self.high)),
+            result.eq(saturate(total, self.low, self.high)),
         ]
+        m.d.comb += self.o.eq(result)
         return m
 
 
@@ -61,8 +63,12 @@ class Requantizer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.rounder = rounder = Rounder(self._product_bits, out_bits=len(self.o))
-        m.d.sync += [rounder.i.value.eq(self.i.value * self.i.multiplier), rounder.i.shift.eq(self.i.shift)]
+        product = Signal(signed(self._product_bits), reset_less=True)
+        shift = Signal(SHIFT_BITS, reset_less=True)
+        m.d.sync += [product.eq(self.i.value * self.i.multiplier), shift.eq(self.i.shift)]
         m.d.comb += [
+            rounder.i.value.eq(product),
+            rounder.i.shift.eq(shift),
             rounder.zero_point.eq(self.zero_point),
             rounder.low.eq(self.low),
             rounder.high.eq(self.high),

@@ -8,10 +8,11 @@ def split_shift(value: Value, shift: Value) -> tuple[Value, Value]:
 
     One barrel shifter gives floor and the first bit below it; the bits below that one only decide ties.
     """
+    width = len(value)
     shifted = Cat(Const(0, 1), value).as_signed() >> shift
-    below_half = (value & (((1 << shift) - 1) >> 1)).any()
-    floor = (shifted >> 1)[: len(value)].as_signed()
-    return floor, shifted[0] & (below_half | floor[0])
+    below_half = (((Const(1) << shift) - 1) >> 1)[:width] & value.as_unsigned()
+    floor = (shifted >> 1)[:width].as_signed()
+    return floor, shifted[0] & (below_half.any() | floor[0])
 
 
 def saturate(value: Value, low: Value, high: Value) -> Value:

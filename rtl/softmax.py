@@ -79,11 +79,11 @@ class _Exponentiate(wiring.Component):
             ]
             mantissas.append(mantissa)
             exponents.append(exponent)
-        maximum, total = Signal(EXPONENT), Signal(GROUP_SUM_BITS)
+        maximum, total = Signal(EXPONENT, reset_less=True), Signal(GROUP_SUM_BITS, reset_less=True)
         m.d.sync += maximum.eq(reduce(lambda a, b: Mux(a > b, a, b), exponents))
         terms = []
         for lane, (mantissa, exponent) in enumerate(zip(mantissas, exponents, strict=True)):
-            term = Signal(MANTISSA.width + SOFTMAX_GUARD_BITS, name=f"term_{lane}")
+            term = Signal(MANTISSA.width + SOFTMAX_GUARD_BITS, name=f"term_{lane}", reset_less=True)
             below = (maximum - delay(m, exponent, 1))[: EXPONENT.width]
             m.d.sync += term.eq(_shift_right(Cat(Const(0, SOFTMAX_GUARD_BITS), delay(m, mantissa, 1)), below))
             terms.append(term)
@@ -120,14 +120,15 @@ class _RowFactor(wiring.Component):
         m.submodules.reciprocal = reciprocal = TableLookup(RECIPROCAL)
         m.submodules.to_out = to_out = Requantizer(RECIPROCAL.base_bits + 1, out_bits=WEIGHT_BITS + 1)
         leading = leading_one(m, self.i.sum, "leading")
-        position, total, fraction = Signal.like(leading), Signal(SUM_BITS), Signal(RECIPROCAL_FRACTION_BITS)
+        position, total = Signal.like(leading, reset_less=True), Signal(SUM_BITS, reset_less=True)
+        fraction = Signal(RECIPROCAL_FRACTION_BITS, reset_less=True)
         m.d.sync += [
             position.eq(leading),
             total.eq(self.i.sum),
             # the bits below the leading one
             fraction.eq((total >> (position - RECIPROCAL_FRACTION_BITS)[: len(position)])[:RECIPROCAL_FRACTION_BITS]),
         ]
-        shift = Signal(SCALE_SHIFT)
+        shift = Signal(SCALE_SHIFT, reset_less=True)
         m.d.sync += shift.eq(delay(m, self.i.maximum, 1) + position - UNIT_BITS + self.parameters.out_shift)
         m.d.comb += [
             reciprocal.i.eq(fraction),
@@ -158,12 +159,10 @@ class _Scale(wiring.Component):
         for lane in range(self._lanes):
             m.submodules[f"to_out{lane}"] = to_out = Requantizer(MANTISSA.width + 1, multiplier_bits=WEIGHT_BITS)
             shift = factor.shift - beat.exponent[lane]  # never negative
-            m.d.sync += [
-                to_out.i.value.eq(beat.mantissa[lane]),
-                to_out.i.multiplier.eq(factor.weight),
-                to_out.i.shift.eq(Mux(shift > MAX_SHIFT, MAX_SHIFT, shift)),
-            ]
             m.d.comb += [
+                to_out.i.value.eq(delay(m, beat.mantissa[lane], 1)),
+                to_out.i.multiplier.eq(delay(m, factor.weight, 1)),
+                to_out.i.shift.eq(delay(m, Mux(shift > MAX_SHIFT, MAX_SHIFT, shift), 1)),
                 to_out.zero_point.eq(p.out_zero_point),
                 to_out.low.eq(p.low),
                 to_out.high.eq(p.high),

@@ -23,13 +23,14 @@ class TableLookup(wiring.Component):
         rows = [{"base": b, "slope": s} for b, s in zip(table.base, table.slope, strict=True)]
         m.submodules.segments = segments = memory.Memory(shape=segment, depth=len(rows), init=rows)
         read = segments.read_port()
-        fraction, base = Signal(table.fraction_bits), Signal(table.base_bits)
-        rise = Signal(signed(table.slope_bits + table.fraction_bits + 1))
-        m.d.comb += read.addr.eq(self.i[table.fraction_bits :])
+        fraction, base = Signal(table.fraction_bits, reset_less=True), Signal(table.base_bits, reset_less=True)
+        rise = Signal(signed(table.slope_bits + table.fraction_bits + 1), reset_less=True)
+        result = Signal(table.base_bits, reset_less=True)
+        m.d.comb += [read.addr.eq(self.i[table.fraction_bits :]), self.o.eq(result)]
         m.d.sync += [
             fraction.eq(self.i[: table.fraction_bits]),
             rise.eq(read.data.slope * fraction),
             base.eq(read.data.base),
-            self.o.eq(base + ((rise + (1 << (table.fraction_bits - 1))) >> table.fraction_bits)),
+            result.eq(base + ((rise + (1 << (table.fraction_bits - 1))) >> table.fraction_bits)),
         ]
         return m

@@ -40,10 +40,14 @@ def _scale(prefix: str = "") -> tuple[Field, ...]:
 
 _OUT = _signed("out_zero_point", "low", "high")
 
-ADD = Record(
-    "add",
-    (*_signed("a_zero_point"), Field("a_multiplier", 16), *_signed("b_zero_point"), Field("b_multiplier", 16), Field("shift", 6), *_OUT),
-)
+ADD_LEFT_BITS = 4  # of the left shift that brings the operand with the larger factor to the other's units
+
+
+def _operand(name: str) -> tuple[Field, ...]:
+    return (*_signed(f"{name}_zero_point"), Field(f"{name}_multiplier", 16), Field(f"{name}_left", ADD_LEFT_BITS))
+
+
+ADD = Record("add", (*_operand("a"), *_operand("b"), Field("shift", 6), *_OUT))
 GELU = Record("gelu", (*_signed("in_zero_point"), *_scale("in_"), *_scale("out_"), *_OUT))
 SOFTMAX = Record("softmax", (*_scale(), *_scale("out_"), *_OUT))
 LAYERNORM = Record("layernorm", (Field("shift", 6), Field("beta_shift", 6), Field("epsilon", 48), *_OUT))

@@ -11,6 +11,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .blocks import ADD_LEFT_BITS
 from .record import Field, Record
 
 STEP_BITS = 512
@@ -93,6 +94,8 @@ VECTOR = Record(
         Field("multiplier_1", 16),
         Field("shift_0", 6),
         Field("shift_1", 6),
+        Field("a_left", ADD_LEFT_BITS),
+        Field("b_left", ADD_LEFT_BITS),
         Field("epsilon", 48),
         Field("a_wide", 1),
         Field("b_wide", 1),
@@ -104,8 +107,8 @@ VECTOR = Record(
 # row); LAYERNORM takes gamma and beta as the two 16-bit rows of b.
 VECTOR_SCALARS: Mapping[VectorOperation, Mapping[str, str]] = {
     VectorOperation.ADD: {
-        "a_zero_point": "a_zero_point", "multiplier_0": "a_multiplier",
-        "b_zero_point": "b_zero_point", "multiplier_1": "b_multiplier", "shift_0": "shift",
+        "a_zero_point": "a_zero_point", "multiplier_0": "a_multiplier", "a_left": "a_left",
+        "b_zero_point": "b_zero_point", "multiplier_1": "b_multiplier", "b_left": "b_left", "shift_0": "shift",
     },
     VectorOperation.RESCALE: {"a_zero_point": "a_zero_point", "multiplier_0": "a_multiplier", "shift_0": "shift"},
     VectorOperation.SOFTMAX: {"multiplier_0": "multiplier", "shift_0": "shift", "multiplier_1": "out_multiplier", "shift_1": "out_shift"},

@@ -1,8 +1,9 @@
 """The first memory plan: which buffers stay in the scratchpad and where, which pass through its staging area.
 
 Activations are placed first fit over their lifetimes, in the order in which operators run; constants fill what is left from the
-other end, so mostly in other banks, and stay for all runs. What finds no place lies in external memory and is loaded to, or stored from, the staging area tile by
-tile. The size of the staging area is tried in a few steps; the plan that moves the fewest bytes a run wins.
+other end, so mostly in other banks, and stay for all runs. What finds no place lies in external memory and is loaded to, or
+stored from, the staging area tile by tile. The size of the staging area is tried in a few steps; the plan that moves the fewest
+bytes a run wins.
 """
 
 from collections.abc import Iterator, Mapping

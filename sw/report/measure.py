@@ -1,0 +1,127 @@
+"""What one run did: when each step ran, and cycles, MACs and bytes per operator."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...rtl.arch.parameters import MachineParameters
+from ...rtl.arch.steps import STEP_BYTES, Engine, Step
+from ..driver.device import DeviceError
+from ..manifest import Manifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A step under way from cycle ``start`` to before ``end``, counted from the run's first step."""
+
+    engine: Engine
+    operator: str
+    start: int
+    end: int
+    external_bytes: int
+    scratchpad_bytes: int
+
+    @property
+    def cycles(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorUse:
+    """An operator's share of a run. cycles: of its compute or vector steps. macs: multiply-accumulates of the network."""
+
+    name: str
+    node: str
+    kind: str
+    engine: str
+    start: int
+    cycles: int
+    macs: int
+    external_bytes: int
+    scratchpad_bytes: int
+    peak_macs: int
+
+    @property
+    def mac_use(self) -> float:
+        """Share of the peak MACs while the operator's steps ran."""
+        return self.macs / (self.cycles * self.peak_macs)
+
+
+def spans(activity: Sequence[tuple[int, int]], manifest: Manifest) -> list[Span]:
+    """The spans of the body's steps, in program order, from the changes of the engines' busy bits in one run.
+
+    An engine's busy bit falls for at least a cycle between two steps, and an engine runs its steps in order.
+
+    Raises DeviceError if the activity is not that of one whole run.
+    """
+    edges: dict[Engine, list[list[int]]] = {engine: [] for engine in Engine}
+    before = 0
+    for cycle, busy in activity:
+        for engine in Engine:
+            if (busy ^ before) >> engine & 1:
+                if busy >> engine & 1:
+                    edges[engine].append([cycle])
+                else:
+                    edges[engine][-1].append(cycle)
+        before = busy
+    first = min((cycle for cycle, _ in activity), default=0)
+    steps = [Step.decode(manifest.code[i : i + STEP_BYTES]) for i in range(manifest.prologue * STEP_BYTES, len(manifest.code), STEP_BYTES)]
+    expected = {engine: sum(step.engine is engine for step in steps) for engine in Engine}
+    if before or any(len(edges[engine]) != count for engine, count in expected.items()):
+        raise DeviceError(f"the recorded activity is not that of one run of {len(steps)} steps")
+    taken = dict.fromkeys(Engine, 0)
+    result = []
+    for step, (operator, _) in zip(steps, manifest.labels, strict=True):
+        start, end = edges[step.engine][taken[step.engine]]
+        taken[step.engine] += 1
+        external, scratchpad = _bytes_moved(step, manifest.parameters)
+        result.append(
+            Span(
+                engine=step.engine,
+                operator=operator,
+                start=start - first,
+                end=end - first,
+                external_bytes=external,
+                scratchpad_bytes=scratchpad,
+            )
+        )
+    return result
+
+
+def _bytes_moved(step: Step, p: MachineParameters) -> tuple[int, int]:
+    """(external, scratchpad) bytes that a step reads and writes."""
+    c = step.command
+    word = p.word_bytes
+    if step.engine in (Engine.LOAD, Engine.STORE):
+        words = c["rows"] * c["words"]
+        return words * p.slot_bytes, words * word
+    if step.engine is Engine.COMPUTE:
+        k_tiles, n_tiles = -(-c["k"] // p.rows), -(-c["n"] // p.cols)
+        a = c["m"] * k_tiles * n_tiles * word
+        b = c["n"] * k_tiles * word if c["b_transposed"] else c["k"] * -(-c["n"] // word) * word
+        return 0, a + b + n_tiles * p.channel_words * word + c["m"] * c["n"] * (1 + c["out_wide"])
+    row = lambda wide: -(-(c["cols"] << wide) // word) * word  # noqa: E731
+    return 0, c["rows"] * (row(c["a_wide"]) + row(c["out_wide"]))
+
+
+def operator_use(run: Sequence[Span], manifest: Manifest) -> list[OperatorUse]:
+    """One entry for each operator, in the order in which they began."""
+    result = []
+    for name, about in manifest.operators.items():
+        mine = [span for span in run if span.operator == name]
+        work = [span for span in mine if span.engine in (Engine.COMPUTE, Engine.VECTOR)]
+        if work:
+            result.append(
+                OperatorUse(
+                    name=name,
+                    node=str(about["node"]),
+                    kind=str(about["kind"]),
+                    engine=work[0].engine.name.lower(),
+                    start=work[0].start,
+                    cycles=sum(span.cycles for span in work),
+                    macs=int(about["macs"]),
+                    external_bytes=sum(span.external_bytes for span in mine),
+                    scratchpad_bytes=sum(span.scratchpad_bytes for span in work),
+                    peak_macs=manifest.parameters.peak_macs,
+                )
+            )
+    return sorted(result, key=lambda use: use.start)

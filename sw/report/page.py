@@ -1,0 +1,116 @@
+"""The report: one HTML page without scripts or links, with a timeline, a table per operator and the roofline."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jinja2
+import numpy as np
+
+from ...rtl.arch.steps import Engine
+from ..driver.device import DeviceError
+from ..driver.network import Network
+from ..driver.verilated import VerilatedDevice
+from .measure import OperatorUse, Span, operator_use, spans
+
+if TYPE_CHECKING:
+    from ...rtl.arch.parameters import MachineParameters
+
+WIDTH, ROW, LABEL = 1100, 34, 90  # of the timeline, in pixels
+COLOURS = {
+    "MatMul": "#3b6ea8",
+    "Add": "#7a9e3f",
+    "Rescale": "#9db36b",
+    "Softmax": "#c8553d",
+    "Gelu": "#d9a441",
+    "LayerNorm": "#8a5a9e",
+    "transfer": "#888888",
+}
+
+
+def write_report(network: Network, path: Path) -> Path:
+    """Run the network once, on inputs of zeros (the cycles do not depend on the data), and write the page to ``path``.
+
+    Raises DeviceError if the device can't record its activity.
+    """
+    device, manifest = network.device, network.manifest
+    if not isinstance(device, VerilatedDevice):
+        raise DeviceError("a report needs a simulated device")
+    inputs = {port.port.name: np.zeros(port.port.shape, port.port.dtype) for port in manifest.inputs}
+    network.upload()
+    device.record_activity()
+    network.run(inputs)
+    run = spans(device.activity(), manifest)
+    uses = operator_use(run, manifest)
+    counters = network.counters()
+    template = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    ).get_template("page.html")
+    kinds = {name: str(about["kind"]) for name, about in manifest.operators.items()}
+    path.write_text(
+        template.render(
+            manifest=manifest,
+            parameters=asdict(manifest.parameters),
+            counters=counters,
+            macs=sum(use.macs for use in uses),
+            external_bytes=sum(span.external_bytes for span in run),
+            engines=[(e, counters[f"{e.name.lower()}_busy"], counters[f"{e.name.lower()}_conflicts"]) for e in Engine],
+            uses=uses,
+            timeline=_timeline(run, kinds, counters["cycles"]),
+            colours=COLOURS,
+            roofline=_roofline(uses, manifest.parameters),
+        )
+    )
+    return path
+
+
+def _timeline(run: Sequence[Span], kinds: dict[str, str], cycles: int) -> dict:
+    """Geometry of the timeline: bars with their tooltips, and ticks."""
+    scale = (WIDTH - LABEL) / cycles
+    bars = [
+        {
+            "x": LABEL + span.start * scale,
+            "y": span.engine * ROW + 4,
+            "width": max(1.0, span.cycles * scale),
+            "colour": COLOURS[kinds.get(span.operator, "transfer") if span.engine >= Engine.COMPUTE else "transfer"],
+            "text": f"{span.operator}: {span.cycles} cycles from {span.start}",
+        }
+        for span in run
+    ]
+    step = 10 ** int(np.log10(max(cycles, 10)))
+    step = next(s for s in (step // 10, step // 5, step // 2, step) if cycles / max(s, 1) <= 12)
+    ticks = [{"x": LABEL + c * scale, "text": f"{c:,}"} for c in range(0, cycles + 1, max(step, 1))]
+    height = ROW * len(Engine)
+    return {"width": WIDTH, "height": height, "row": ROW, "bars": bars, "ticks": ticks, "engines": [e.name.lower() for e in Engine]}
+
+
+def _roofline(uses: Sequence[OperatorUse], p: "MachineParameters") -> str:
+    """SVG: MACs per cycle against MACs per scratchpad byte, under the array's and the scratchpad ports' ceilings."""
+    from matplotlib.figure import Figure
+
+    products = [use for use in uses if use.macs]
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    axes = figure.subplots()
+    ports = 3 * p.word_bytes  # bytes per cycle: the compute unit's two read ports and its write port
+    x = np.geomspace(0.1, 100, 200)
+    axes.loglog(x, np.minimum(p.peak_macs, x * ports), color="black", linewidth=1.2)
+    axes.annotate(f"peak {p.peak_macs} MACs per cycle", (100, p.peak_macs), ha="right", va="bottom", fontsize=8)
+    axes.annotate(f"{ports} bytes per cycle", (0.12, 0.12 * ports * 1.3), fontsize=8, rotation=25)
+    for use in products:
+        intensity, rate = use.macs / use.scratchpad_bytes, use.macs / use.cycles
+        axes.plot(intensity, rate, "o", color=COLOURS["MatMul"], markersize=5)
+    labelled: list[tuple[float, float]] = []
+    for use in sorted(products, key=lambda u: -u.macs):
+        at = np.log10(use.macs / use.scratchpad_bytes), np.log10(use.macs / use.cycles)
+        if all(abs(at[0] - other[0]) > 0.25 or abs(at[1] - other[1]) > 0.08 for other in labelled):
+            labelled.append(at)
+            axes.annotate(use.name, (10 ** at[0], 10 ** at[1]), xytext=(6, -3), textcoords="offset points", fontsize=7)
+    axes.set_xlabel("MACs per scratchpad byte")
+    axes.set_ylabel("MACs per cycle")
+    axes.grid(True, which="both", alpha=0.2)
+    out = io.StringIO()
+    figure.savefig(out, format="svg")
+    svg = out.getvalue()
+    return svg[svg.index("<svg") :]
