@@ -106,13 +106,17 @@ class ComputeUnit(wiring.Component):
         results_depth = array.latency + Requantizer.latency + 6
         places = Signal(range(results_depth + 1), init=results_depth)
         fire = Signal()
+        claimed = Signal()  # the channels in the loader belong to rows in the array
+        channels_free = loader.channels_full & ~claimed
         tag_layout = data.StructLayout({"valid": 1, "row": row.shape(), "first_tile": 1, "last_tile": 1, "first_row": 1})
         tags = [Signal(tag_layout, name=f"tag{i}") for i in range(array.latency)]
         self._results = results = Queue(results_layout(p.cols), depth=results_depth)
         m.submodules.results = results
         m.d.comb += [
             fire.eq(
-                reader.words.valid & ((row != 0) | (loader.tile_full & (since_swap == TILE_CYCLES - 1))) & (~last_tile | (places != 0))
+                reader.words.valid
+                & ((row != 0) | (loader.tile_full & (since_swap == TILE_CYCLES - 1) & (~last_tile | channels_free)))
+                & (~last_tile | (places != 0))
             ),
             reader.words.ready.eq(fire),
             array.swap.eq(fire & (row == 0)),
@@ -132,6 +136,10 @@ class ComputeUnit(wiring.Component):
             *(later.eq(earlier) for earlier, later in pairwise(tags)),
             places.eq(places - (fire & last_tile) + (results.o.valid & results.o.ready)),
         ]
+        with m.If(loader.channels_taken):
+            m.d.sync += claimed.eq(0)
+        with m.If(fire & (row == 0) & last_tile):
+            m.d.sync += claimed.eq(1)
         with m.If(fire & (row == 0)):
             m.d.sync += since_swap.eq(0)
         with m.Elif(since_swap != TILE_CYCLES - 1):

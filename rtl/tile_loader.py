@@ -1,12 +1,12 @@
 """Loads the stationary operand of the compute unit, tile by tile, and the requantization parameters of its channels.
 
 Tiles come in the order n, then k. Each goes into a shadow register while the array works on the one before; the channels of
-a tile row (same n) come before its first tile.
+a tile row (same n) come after its first tile.
 """
 
 from itertools import pairwise
 
-from amaranth.hdl import Array, Module, Mux, Signal
+from amaranth.hdl import Array, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,6 +15,9 @@ from .arch.steps import ADDRESS_BITS, CHANNEL, COUNT_BITS
 from .layouts import record_layout
 from .mac_array import tile_layout
 from .scratchpad import READ_LATENCY, ReadPort
+from .streams import Queue
+
+ARRIVALS = 8  # words on their way or waiting: covers the scratchpad's latency and the queue's
 
 
 def channels_layout(cols: int) -> data.ArrayLayout:
@@ -46,127 +49,123 @@ class TileLoader(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         p = self._p
-        rows, cols, word = p.rows, p.cols, p.word_bytes
         c = Signal.like(self.command.payload)
+        tag, taken = self._request(m, c)
+
+        # Each word arrives with the tag of its request, and waits until its place is free.
+        arrival = data.StructLayout({"word": 8 * p.word_bytes, "tag": tag.shape()})
+        m.submodules.arrivals = arrivals = Queue(arrival, depth=ARRIVALS)
+        places = Signal(range(ARRIVALS + 1), init=ARRIVALS)
+        tags = [tag, *(Signal(tag.shape(), name=f"tag{i}") for i in range(READ_LATENCY))]
+        m.d.sync += [later.eq(earlier) for earlier, later in pairwise(tags)]
+        m.d.sync += places.eq(places - taken + (arrivals.o.valid & arrivals.o.ready))
+        m.d.comb += [
+            self._room.eq(places != 0),
+            arrivals.i.payload.word.eq(self.port.word),
+            arrivals.i.payload.tag.eq(tags[-1]),
+            arrivals.i.valid.eq(self.port.valid),
+        ]
+        self._store(m, c, arrivals.o)
+        return m
+
+    def _request(self, m: Module, c: data.View) -> tuple[data.View, Value]:
+        """Ask for the words of all channels and tiles in order; gives the tag of the word asked for, and when it is."""
+        p = self._p
+        rows, cols, word = p.rows, p.cols, p.word_bytes
+        wide_words, slots = max(1, cols // word), max(1, word // cols)  # words of a line of b [k, n], or tiles that share one
         n_left, k_left = Signal(COUNT_BITS), Signal(COUNT_BITS)  # from the tile's first channel and first k
         n_base = Signal(ADDRESS_BITS)  # transposed: row of the tile's first channel; else column word of that channel
         k_base = Signal(ADDRESS_BITS)  # transposed: word of the tile's first k in each row; else row of that k
-        channels_base = Signal(ADDRESS_BITS)
-        slots = max(1, word // cols)  # tiles that share a word, where the array is narrower than it
+        channels_base, line_base = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
+        line, part = Signal(range(max(rows, cols, p.channel_words))), Signal(range(wide_words))
+        tag = Signal(
+            data.StructLayout(
+                {
+                    **{"channels": 1, "line": line.shape(), "part": part.shape(), "slot": range(slots), "last": 1},
+                    **{"n": range(cols + 1), "k": range(rows + 1)},
+                }
+            )
+        )
         slot = Signal(range(slots))
-
-        # One request: line j of the tile, word i of that line.
-        requesting_channels, requesting_tile = Signal(), Signal()
-        line, line_base = Signal(range(max(rows, cols, p.channel_words))), Signal(ADDRESS_BITS)
-        wide_words = max(1, cols // word)
-        part = Signal(range(wide_words))
-        lines = Mux(c.b_transposed, Mux(n_left < cols, n_left, cols), Mux(k_left < rows, k_left, rows))
-        part_ends = c.b_transposed | (part == wide_words - 1) | (n_left <= (part + 1) * word)
-        last_line = Mux(requesting_channels, line == p.channel_words - 1, line == lines - 1)
-        last = last_line & (requesting_channels | part_ends)
+        asking, channels, first_tile = Signal(), Signal(), Signal()
+        self._room = Signal()
+        last_line = line == Mux(channels, p.channel_words, Mux(c.b_transposed, tag.n, tag.k)) - 1
+        last_part = channels | c.b_transposed | (part == wide_words - 1) | (n_left <= (part + 1) * word)
         taken = self.port.address.valid & self.port.address.ready
         m.d.comb += [
             self.port.address.payload.eq(line_base + part),
-            self.port.address.valid.eq(requesting_channels | requesting_tile),
+            self.port.address.valid.eq(asking & self._room),
+            tag.channels.eq(channels),
+            tag.line.eq(line),
+            tag.part.eq(part),
+            tag.slot.eq(slot),
+            tag.last.eq(last_line & last_part),
+            tag.n.eq(Mux(n_left < cols, n_left, cols)),
+            tag.k.eq(Mux(k_left < rows, k_left, rows)),
         ]
-        with m.If(taken):
-            with m.If(requesting_channels):
-                m.d.sync += [line.eq(line + 1), line_base.eq(line_base + 1)]
-            with m.Elif(part_ends):
-                m.d.sync += [line.eq(line + 1), part.eq(0), line_base.eq(line_base + c.b_stride)]
+        next_k_base = (k_base + Mux(c.b_transposed, 1, c.b_stride * rows))[:ADDRESS_BITS]
+        last_slot = slot == slots - 1
+        next_n_base = (n_base + Mux(c.b_transposed, c.b_stride * cols, Mux(last_slot, wide_words, 0)))[:ADDRESS_BITS]
+        command = self.command.payload
+        with m.If(~asking):
+            m.d.comb += self.command.ready.eq(1)
+            row_base, column_base = Mux(command.b_transposed, command.b, 0), Mux(command.b_transposed, 0, command.b)
+            m.d.sync += [
+                *(c.eq(command), n_left.eq(command.n), k_left.eq(command.k), asking.eq(self.command.valid)),
+                *(n_base.eq(row_base), k_base.eq(column_base), line_base.eq(command.b), channels_base.eq(command.channels)),
+                *(channels.eq(0), first_tile.eq(1), line.eq(0), part.eq(0), slot.eq(0)),
+            ]
+        with m.Elif(taken & ~last_part):
+            m.d.sync += part.eq(part + 1)
+        with m.Elif(taken & ~last_line):
+            m.d.sync += [part.eq(0), line.eq(line + 1), line_base.eq(line_base + Mux(channels, 1, c.b_stride))]
+        with m.Elif(taken):
+            m.d.sync += [part.eq(0), line.eq(0), first_tile.eq(0), channels.eq(0)]
+            with m.If(first_tile):
+                m.d.sync += [channels.eq(1), line_base.eq(channels_base), channels_base.eq(channels_base + c.channels_stride)]
+            with m.Elif(k_left > rows):
+                m.d.sync += [k_left.eq(k_left - rows), k_base.eq(next_k_base), line_base.eq(n_base + next_k_base)]
             with m.Else():
-                m.d.sync += part.eq(part + 1)
-
-        # The tag of each request arrives with its word.
-        tag_layout = data.StructLayout({"valid": 1, "channels": 1, "line": line.shape(), "part": part.shape(), "last": 1})
-        tags = [Signal(tag_layout, name=f"tag{i}") for i in range(READ_LATENCY)]
-        m.d.sync += [
-            tags[0].valid.eq(taken),
-            tags[0].channels.eq(requesting_channels),
-            tags[0].line.eq(line),
-            tags[0].part.eq(part),
-            tags[0].last.eq(last),
-            *(later.eq(earlier) for earlier, later in pairwise(tags)),
-        ]
-        self._store(m, tags[-1], c, n_left, k_left, slot)
-
-        with m.FSM():
-            with m.State("IDLE"):
-                m.d.comb += self.command.ready.eq(1)
-                command = self.command.payload
+                first_k = Mux(c.b_transposed, 0, c.b)
                 m.d.sync += [
-                    c.eq(command),
-                    n_left.eq(command.n),
-                    n_base.eq(Mux(command.b_transposed, command.b, 0)),
-                    channels_base.eq(command.channels),
-                    slot.eq(0),
+                    *(k_left.eq(c.k), k_base.eq(first_k), n_left.eq(n_left - cols), asking.eq(n_left > cols)),
+                    *(first_tile.eq(1), n_base.eq(next_n_base), line_base.eq(next_n_base + first_k)),
+                    slot.eq(Mux(last_slot, 0, slot + 1)),
                 ]
-                with m.If(self.command.valid):
-                    m.next = "CHANNELS"
-            with m.State("CHANNELS"):
-                m.d.sync += [
-                    k_left.eq(c.k),
-                    k_base.eq(Mux(c.b_transposed, 0, c.b)),
-                    line.eq(0),
-                    line_base.eq(channels_base),
-                ]
-                with m.If(~self.channels_full):
-                    m.d.sync += requesting_channels.eq(1)
-                    m.next = "REQUEST CHANNELS"
-            with m.State("REQUEST CHANNELS"), m.If(taken & last):
-                m.d.sync += requesting_channels.eq(0)
-                m.next = "TILE"
-            with m.State("TILE"):
-                m.d.sync += [line.eq(0), line_base.eq(n_base + k_base)]
-                with m.If(~self.tile_full):
-                    m.d.sync += requesting_tile.eq(1)
-                    m.next = "REQUEST TILE"
-            with m.State("REQUEST TILE"), m.If(taken & last):
-                m.d.sync += requesting_tile.eq(0)
-                m.next = "STORE TILE"
-            with m.State("STORE TILE"), m.If(tags[-1].valid & tags[-1].last & ~tags[-1].channels):
-                m.d.sync += [k_left.eq(k_left - rows), k_base.eq(k_base + Mux(c.b_transposed, 1, c.b_stride * rows))]
-                m.next = "TILE"
-                with m.If(k_left <= rows):
-                    m.d.sync += [n_left.eq(n_left - cols), channels_base.eq(channels_base + c.channels_stride)]
-                    with m.If(c.b_transposed):
-                        m.d.sync += n_base.eq(n_base + c.b_stride * cols)
-                    with m.Elif(slot == slots - 1):
-                        m.d.sync += [n_base.eq(n_base + wide_words), slot.eq(0)]
-                    with m.Else():
-                        m.d.sync += slot.eq(slot + 1)
-                    m.next = "CHANNELS"
-                    with m.If(n_left <= cols):
-                        m.next = "IDLE"
-        return m
+        return tag, taken
 
-    def _store(self, m: Module, tag, c, n_left: Signal, k_left: Signal, slot: Signal) -> None:
-        """Put the arriving word in its place, less the zero point, zero beyond n and k."""
+    def _store(self, m: Module, c: data.View, arrival: stream.Interface) -> None:
+        """Put the arriving word in its place, less the zero point; what no word fills stays zero."""
         p = self._p
         word_bytes = p.word_bytes
-        octets = [self.port.word.word_select(i, 8).as_signed() - c.b_zero_point for i in range(word_bytes)]
-        channel_words = Signal(p.channel_words * 8 * word_bytes)
-        m.d.comb += self.channels.as_value().eq(channel_words)
+        word, tag = arrival.payload.word, arrival.payload.tag
+        octets = [word.word_select(i, 8).as_signed() - c.b_zero_point for i in range(word_bytes)]
+        channel_words = Signal(p.channel_words * 8 * word_bytes, reset_less=True)
+        tile = Signal.like(self.tile, reset_less=True)
+        free = Mux(tag.channels, ~self.channels_full | self.channels_taken, ~self.tile_full | self.tile_taken)
+        m.d.comb += [self.channels.as_value().eq(channel_words), self.tile.eq(tile), arrival.ready.eq(free)]
 
-        with m.If(self.tile_taken):
-            m.d.sync += [self.tile_full.eq(0), self.tile.eq(0)]
         with m.If(self.channels_taken):
             m.d.sync += self.channels_full.eq(0)
-        with m.If(tag.valid & tag.channels):
-            m.d.sync += channel_words.word_select(tag.line, 8 * word_bytes).eq(self.port.word)
+        with m.If(arrival.valid & free & tag.channels):
+            m.d.sync += channel_words.word_select(tag.line, 8 * word_bytes).eq(word)
             with m.If(tag.last):
                 m.d.sync += self.channels_full.eq(1)
-        with m.If(tag.valid & ~tag.channels):
+        with m.If(self.tile_taken):
+            m.d.sync += self.tile_full.eq(0)
+        with m.If(arrival.valid & free & ~tag.channels):
             with m.If(tag.last):
                 m.d.sync += self.tile_full.eq(1)
+            with m.If((tag.line == 0) & (tag.part == 0)):
+                m.d.sync += tile.eq(0)
             for col in range(p.cols):
                 with m.If(c.b_transposed & (tag.line == col)):
                     for row in range(p.rows):
-                        with m.If(row < k_left):
-                            m.d.sync += self.tile[col][row].eq(octets[row])
+                        with m.If(row < tag.k):
+                            m.d.sync += tile[col][row].eq(octets[row])
                 part, lane = divmod(col, word_bytes)
-                octet = Array(octets[lane + s * p.cols] for s in range(max(1, word_bytes // p.cols)))[slot]
-                with m.If(~c.b_transposed & (tag.part == part) & (col < n_left)):
+                octet = Array(octets[lane + s * p.cols] for s in range(max(1, word_bytes // p.cols)))[tag.slot]
+                with m.If(~c.b_transposed & (tag.part == part) & (col < tag.n)):
                     for row in range(p.rows):
                         with m.If(tag.line == row):
-                            m.d.sync += self.tile[col][row].eq(octet)
+                            m.d.sync += tile[col][row].eq(octet)

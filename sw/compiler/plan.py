@@ -1,9 +1,9 @@
 """The first memory plan: which buffers stay in the scratchpad and where, which pass through its staging area.
 
-Activations are placed first fit over their lifetimes, in the order in which operators run; constants fill what is left from the
-other end, so mostly in other banks, and stay for all runs. What finds no place lies in external memory and is loaded to, or
-stored from, the staging area tile by tile. The size of the staging area is tried in a few steps; the plan that moves the fewest
-bytes a run wins.
+Activations are placed over their lifetimes, in the order in which operators run; constants fill what no activation ever uses and
+stay for all runs. Among the places that are free, the one in other banks than the operands read at the same time is taken.
+What finds no place lies in external memory and is loaded to, or stored from, the staging area tile by tile. The size of the
+staging area is tried in a few steps; the plan that moves the fewest bytes a run wins.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from ...rtl.arch.parameters import MachineParameters
 from .. import graph as ir
 from .errors import CompileError
 from .layout import Buffer, Layout
-from .tasks import Task, TaskMaker
+from .tasks import Task, TaskMaker, head_rows
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,33 +36,35 @@ def make_plan(graph: ir.Graph, layouts: Mapping[str, Layout], buffers: Mapping[s
     total = parameters.scratchpad_words
     best, problem = None, None
     for eighths in (0, 1, 2, 4, 6, 8):
-        half = total * eighths // 16
-        try:
-            plan = _with_staging(graph, layouts, buffers, parameters, half)
-        except CompileError as e:
-            problem = e
-            continue
-        if best is None or plan.words_moved < best.words_moved:
-            best = plan
+        for spread in (True, False):  # spreading over the banks may leave gaps that are too small
+            try:
+                plan = _with_staging(graph, layouts, buffers, parameters, total * eighths // 16, spread=spread)
+            except CompileError as e:
+                problem = e
+                continue
+            if best is None or plan.words_moved < best.words_moved:
+                best = plan
     if best is None:
         raise problem or CompileError("the network has no operator")
     return best
 
 
 def _with_staging(
-    graph: ir.Graph, layouts: Mapping[str, Layout], buffers: Mapping[str, Buffer], parameters: MachineParameters, half: int
+    graph: ir.Graph,
+    layouts: Mapping[str, Layout],
+    buffers: Mapping[str, Buffer],
+    parameters: MachineParameters,
+    half: int,
+    *,
+    spread: bool,
 ) -> Plan:
-    staging = limit = parameters.scratchpad_words - 2 * half
-    resident, top = _place_activations(graph, buffers, limit)
-    for buffer in buffers.values():
-        if buffer.data is not None and limit - buffer.words >= top:
-            limit -= buffer.words
-            resident[buffer.name] = limit
-    maker = TaskMaker(parameters, layouts, buffers, lambda b: b.name not in resident, half)
+    limit = parameters.scratchpad_words - 2 * half
+    resident = _place(graph, buffers, limit, parameters.bank_words if spread else limit + 1)
+    maker = TaskMaker(parameters, layouts, buffers, staged=lambda b: b.name not in resident, staging_words=half, heads=head_rows(graph))
     tasks = tuple(task for op in graph.operators for task in maker.tasks(op))
     staged = sum(o.size for task in tasks for o in task.operands.values() if o.buffer.name not in resident)
     ports = sum(buffers[port.tensor.name].words for port in (*graph.inputs, *graph.outputs) if port.tensor.name in resident)
-    return Plan(resident=resident, staging=(staging, staging + half), staging_words=half, tasks=tasks, words_moved=staged + ports)
+    return Plan(resident=resident, staging=(limit, limit + half), staging_words=half, tasks=tasks, words_moved=staged + ports)
 
 
 def lifetimes(graph: ir.Graph) -> Iterator[tuple[str, int, int]]:
@@ -78,20 +80,52 @@ def lifetimes(graph: ir.Graph) -> Iterator[tuple[str, int, int]]:
     return ((name, start, last[name]) for name, start in sorted(first.items(), key=lambda item: item[1]))
 
 
-def _place_activations(graph: ir.Graph, buffers: Mapping[str, Buffer], limit: int) -> tuple[dict[str, int], int]:
-    """Addresses of the activations that fit below ``limit``, and the end of the highest."""
+def _place(graph: ir.Graph, buffers: Mapping[str, Buffer], limit: int, bank_words: int) -> dict[str, int]:
+    """Addresses below ``limit`` of the buffers that find a place."""
+    partners = _read_together(graph)
     placed: dict[str, int] = {}
-    alive: list[tuple[int, int, int]] = []  # address, end, last use
-    top = 0
-    for name, start, end in lifetimes(graph):
-        alive = [entry for entry in alive if entry[2] >= start]
-        address, words = 0, buffers[name].words
-        for low, high, _ in sorted(alive):
-            if address + words <= low:
-                break
-            address = max(address, high)
-        if address + words <= limit:
+
+    def range_of(name: str) -> tuple[int, int]:
+        return placed[name], placed[name] + buffers[name].words
+
+    def place(name: str, taken: list[tuple[int, int]]) -> None:
+        avoid = [range_of(other) for other in partners.get(name, ()) if other in placed]
+        address = _best_address(buffers[name].words, sorted(taken), limit, bank_words, avoid)
+        if address is not None:
             placed[name] = address
-            alive.append((address, address + words, end))
-            top = max(top, address + words)
-    return placed, top
+
+    spans = list(lifetimes(graph))
+    ends = {name: end for name, _, end in spans}
+    for name, start, _ in spans:
+        place(name, [range_of(other) for other in placed if ends[other] >= start])
+    constants = [buffer.name for buffer in buffers.values() if buffer.data is not None]
+    for name in sorted(constants, key=lambda name: -buffers[name].words):
+        place(name, [range_of(other) for other in placed])
+    return placed
+
+
+def _read_together(graph: ir.Graph) -> dict[str, set[str]]:
+    """For each tensor those that some operator reads at the same time."""
+    partners: dict[str, set[str]] = {}
+    for op in graph.operators:
+        names = {block.tensor.name for block in op.inputs}
+        for name in names:
+            partners.setdefault(name, set()).update(names - {name})
+    return partners
+
+
+def _best_address(words: int, taken: list[tuple[int, int]], limit: int, bank_words: int, avoid: list[tuple[int, int]]) -> int | None:
+    """The lowest free address of those with the fewest words in a bank of the ranges to avoid; None where there is no place."""
+    gaps, start = [], 0
+    for low, high in [*taken, (limit, limit)]:
+        gaps.append((start, low))
+        start = max(start, high)
+    starts = sorted(
+        {at for low, high in gaps for at in (low, *range(-(-low // bank_words) * bank_words, high, bank_words)) if at + words <= high}
+    )
+    banks = {bank for low, high in avoid for bank in range(low // bank_words, (high - 1) // bank_words + 1)}
+
+    def shared(at: int) -> int:
+        return sum(max(0, min(at + words, (b + 1) * bank_words) - max(at, b * bank_words)) for b in banks)
+
+    return min(starts, key=lambda at: (shared(at), at), default=None)

@@ -44,19 +44,26 @@ Staged = Callable[[Buffer], bool]
 
 
 class TaskMaker:
-    """Makes tasks for operators of a graph. staged: tells the buffers that pass through the staging area, of ``staging_words`` a task."""
+    """Makes tasks for operators of a graph.
+
+    staged: tells the buffers that pass through the staging area, of ``staging_words`` a task. heads: rows of a head, by the name of
+    the tensor in which heads lie one below the other: what reads them starts with the first head while the next is computed.
+    """
 
     def __init__(
         self,
         parameters: MachineParameters,
         layouts: Mapping[str, Layout],
         buffers: Mapping[str, Buffer],
+        *,
         staged: Staged,
         staging_words: int,
+        heads: Mapping[str, int],
     ) -> None:
         self._p = parameters
         self._layouts, self._buffers = layouts, buffers
         self._staged, self._staging_words = staged, staging_words
+        self._heads = heads
 
     def tasks(self, operator: ir.Operator) -> Iterator[Task]:
         """The operator's tasks in order. Raises CompileError where it can't be mapped."""
@@ -95,19 +102,11 @@ class TaskMaker:
         words = -(-cols // layout.word_elements)
         return Operand(buffer=self._buffers[block.tensor.name], row=block.row + row, rows=rows, word=word, words=words, repeat=repeat)
 
-    def _segments(self, blocks: list[ir.Block]) -> Iterator[tuple[int, int]]:
-        """Runs of columns (first, count) that are contiguous in each of the blocks."""
-        cuts = {0, blocks[0].cols}
-        for block in blocks:
-            group = self._layouts[block.tensor.name].group
-            cuts |= {g - block.col for g in range(0, block.tensor.cols, group) if 0 < g - block.col < block.cols}
-        return ((a, b - a) for a, b in pairwise(sorted(cuts)))
-
     def _matmul(self, op: ir.MatMul) -> Iterator[Task]:
         p, q = self._p, op.parameters
         for part in op.parts:
             k, whole_rows = self._depth(op, part)
-            for first, count in self._segments([part.out] if op.b_transposed else [part.out, part.b]):
+            for first, count in _channel_segments(self._layouts, op, part):
                 table = self._buffers[channels_name(op, first, count)]
 
                 def make(row: int, rows: int, col: int, cols: int, part=part, first=first, table=table, k=k, whole=whole_rows) -> Task:
@@ -154,7 +153,7 @@ class TaskMaker:
         operation = OPERATIONS[type(op)]
         p, q = self._p, op.parameters  # pyright: ignore[reportAttributeAccessIssue] - every row operator has parameters
         blocks = [op.a, op.out] + ([op.b] if isinstance(op, ir.Add) else [])
-        segments = list(self._segments(blocks))
+        segments = list(_segments(self._layouts, blocks))
         whole_row = isinstance(op, ir.Softmax | ir.LayerNorm)
         if whole_row and len(segments) > 1:
             raise CompileError("its rows are kept in groups of columns")
@@ -181,7 +180,30 @@ class TaskMaker:
                     fields["b_wide"] = 1
                 return Task(engine=Engine.VECTOR, operator=op, command=fields, operands=operands)
 
-            yield from self._tiled(make, op.a.rows, count, op.a.rows, count)
+            yield from self._tiled(make, op.a.rows, count, self._heads.get(op.a.tensor.name, op.a.rows), count)
+
+
+def _segments(layouts: Mapping[str, Layout], blocks: list[ir.Block]) -> Iterator[tuple[int, int]]:
+    """Runs of columns (first, count) that are contiguous in each of the blocks."""
+    cuts = {0, blocks[0].cols}
+    for block in blocks:
+        group = layouts[block.tensor.name].group
+        cuts |= {g - block.col for g in range(0, block.tensor.cols, group) if 0 < g - block.col < block.cols}
+    return ((a, b - a) for a, b in pairwise(sorted(cuts)))
+
+
+def _channel_segments(layouts: Mapping[str, Layout], op: ir.MatMul, part: ir.MatMulPart) -> Iterator[tuple[int, int]]:
+    """Runs of output channels (first, count) that one command can compute."""
+    return _segments(layouts, [part.out] if op.b_transposed else [part.out, part.b])
+
+
+def head_rows(graph: ir.Graph) -> dict[str, int]:
+    """Rows of a head, by the name of each tensor in which heads lie one below the other."""
+    return {
+        op.parts[0].out.tensor.name: op.parts[0].out.rows
+        for op in graph.operators
+        if isinstance(op, ir.MatMul) and len({part.out.row for part in op.parts}) > 1
+    }
 
 
 def _halves(count: int) -> Iterator[int]:
@@ -212,11 +234,10 @@ def affine_name(op: ir.LayerNorm) -> str:
 def make_buffers(graph: ir.Graph, layouts: Mapping[str, Layout], parameters: MachineParameters) -> dict[str, Buffer]:
     """A buffer for each tensor, and for each table that an operator needs."""
     buffers = {name: layout.buffer() for name, layout in layouts.items()}
-    maker = TaskMaker(parameters, layouts, buffers, lambda _: False, 0)
     for op in graph.operators:
         if isinstance(op, ir.MatMul):
             for part in op.parts:
-                for first, count in maker._segments([part.out] if op.b_transposed else [part.out, part.b]):
+                for first, count in _channel_segments(layouts, op, part):
                     name = channels_name(op, first, count)
                     buffers[name] = _channels(op, first, count, name, parameters)
         elif isinstance(op, ir.LayerNorm):
