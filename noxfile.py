@@ -31,3 +31,10 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check")
     session.run("basedpyright", "--pythonpath", session.virtualenv.bin + "/python")
     session.run("pytest", *sorted(glob("tests/test_lint*.py")))
+
+
+@nox.session
+def accuracy(session: nox.Session) -> None:
+    """Every operator of the demo network against ONNX Runtime: writes the table of docs/accuracy.md."""
+    session.install("-e", ".[test]")
+    session.run("python", "examples/digits/compare.py", "docs/accuracy.md")
