@@ -10,7 +10,7 @@ from .delay import delay
 from .elements import beat_layout
 from .layouts import record_layout
 from .requantizer import Rounder
-from .streams import Pipelined
+from .streams import Pipelined, Queue
 
 PRODUCT_BITS = 17 + 16  # an int16 less its zero point, times a multiplier
 MAX_LEFT = (1 << blocks.ADD_LEFT_BITS) - 1
@@ -50,13 +50,18 @@ class Add(wiring.Component):
     Members
     -------
     a, b: rows of the same length. o: the result. unary: b is not read; its multiplier must be 0.
-    parameters: as AddParameters; constant while rows are under way. latency: cycles from a beat of a and b to its result.
+    parameters: as AddParameters; constant while rows are under way.
     """
 
     def __init__(self, parameters: LaneParameters) -> None:
         self._lanes = parameters.lanes
         beats = stream.Signature(beat_layout(self._lanes))
         super().__init__({"a": In(beats), "b": In(beats), "unary": In(1), "parameters": In(record_layout(blocks.ADD)), "o": Out(beats)})
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a beat to its result when nothing waits."""
+        return _AddDatapath.latency + Queue.latency
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

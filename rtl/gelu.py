@@ -11,7 +11,7 @@ from .delay import delay
 from .elements import beat_layout
 from .layouts import record_layout
 from .requantizer import Requantizer
-from .streams import Pipelined
+from .streams import Pipelined, Queue
 from .table import TableLookup
 
 FIXED_BITS = blocks.GELU_FIXED.bits
@@ -68,6 +68,11 @@ class Gelu(wiring.Component):
         self._lanes = parameters.lanes
         beats = stream.Signature(beat_layout(self._lanes))
         super().__init__({"i": In(beats), "parameters": In(record_layout(blocks.GELU)), "o": Out(beats)})
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a beat to its result when nothing waits."""
+        return _GeluDatapath.latency + Queue.latency
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -125,6 +125,11 @@ class LayerNorm(wiring.Component):
             {"i": In(beats), "affine": In(beats), "reload": In(1), "parameters": In(record_layout(blocks.LAYERNORM)), "o": Out(beats)}
         )
 
+    @property
+    def latency(self) -> int:
+        """Cycles from a row's last beat to its first result when nothing waits."""
+        return _RowFactor.latency + _Normalise.latency + 3 * Queue.latency
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes = self._p.lanes

@@ -185,6 +185,11 @@ class Softmax(wiring.Component):
         beats = stream.Signature(beat_layout(parameters.lanes))
         super().__init__({"i": In(beats), "parameters": In(record_layout(blocks.SOFTMAX)), "o": Out(beats)})
 
+    @property
+    def latency(self) -> int:
+        """Cycles from a row's last beat to its first result when nothing waits."""
+        return _Exponentiate.latency + _RowFactor.latency + _Scale.latency + 4 * Queue.latency
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes = self._p.lanes

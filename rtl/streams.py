@@ -12,7 +12,12 @@ from amaranth.lib.wiring import In, Out
 
 
 class Queue(wiring.Component):
-    """A FIFO of ``depth`` payloads of ``shape``, one in and one out per cycle; ``level`` counts what it holds."""
+    """A FIFO of ``depth`` payloads of ``shape``, one in and one out per cycle; ``level`` counts what it holds.
+
+    latency: cycles from an input to its output when empty.
+    """
+
+    latency = 2
 
     def __init__(self, shape: ShapeLike, *, depth: int) -> None:
         self.depth = depth
@@ -53,6 +58,11 @@ class Pipelined(wiring.Component):
         shapes = datapath.signature.members  # pyright: ignore[reportAttributeAccessIssue] - a wiring.Component
         self._result_shape = shapes["o"].shape
         super().__init__({"i": In(stream.Signature(shapes["i"].shape)), "o": Out(stream.Signature(self._result_shape))})
+
+    @property
+    def latency(self) -> int:
+        """Cycles from an input to its output when nothing waits."""
+        return self._datapath.latency + Queue.latency
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
