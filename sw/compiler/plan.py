@@ -36,7 +36,7 @@ def make_plan(graph: ir.Graph, layouts: Mapping[str, Layout], buffers: Mapping[s
     total = parameters.scratchpad_words
     best, problem = None, None
     for eighths in (0, 1, 2, 4, 6, 8):
-        for spread in (True, False):  # spreading over the banks may leave gaps that are too small
+        for spread in (True, False):  # which takes more room
             try:
                 plan = _with_staging(graph, layouts, buffers, parameters, total * eighths // 16, spread=spread)
             except CompileError as e:
@@ -59,7 +59,7 @@ def _with_staging(
     spread: bool,
 ) -> Plan:
     limit = parameters.scratchpad_words - 2 * half
-    resident = _place(graph, buffers, limit, parameters.bank_words if spread else limit + 1)
+    resident = _place(graph, buffers, limit, parameters.bank_words, spread=spread)
     maker = TaskMaker(parameters, layouts, buffers, staged=lambda b: b.name not in resident, staging_words=half, heads=head_rows(graph))
     tasks = tuple(task for op in graph.operators for task in maker.tasks(op))
     staged = sum(o.size for task in tasks for o in task.operands.values() if o.buffer.name not in resident)
@@ -80,8 +80,12 @@ def lifetimes(graph: ir.Graph) -> Iterator[tuple[str, int, int]]:
     return ((name, start, last[name]) for name, start in sorted(first.items(), key=lambda item: item[1]))
 
 
-def _place(graph: ir.Graph, buffers: Mapping[str, Buffer], limit: int, bank_words: int) -> dict[str, int]:
-    """Addresses below ``limit`` of the buffers that find a place."""
+def _place(graph: ir.Graph, buffers: Mapping[str, Buffer], limit: int, bank_words: int, *, spread: bool) -> dict[str, int]:
+    """Addresses below ``limit`` of the buffers that find a place.
+
+    spread: keep what is read together in different banks, and each activation's place for one operator longer than needed, so that
+    operators on different engines can overlap.
+    """
     partners = _read_together(graph)
     placed: dict[str, int] = {}
 
@@ -89,7 +93,7 @@ def _place(graph: ir.Graph, buffers: Mapping[str, Buffer], limit: int, bank_word
         return placed[name], placed[name] + buffers[name].words
 
     def place(name: str, taken: list[tuple[int, int]]) -> None:
-        avoid = [range_of(other) for other in partners.get(name, ()) if other in placed]
+        avoid = [range_of(other) for other in partners.get(name, ()) if spread and other in placed]
         address = _best_address(buffers[name].words, sorted(taken), limit, bank_words, avoid)
         if address is not None:
             placed[name] = address
@@ -97,7 +101,7 @@ def _place(graph: ir.Graph, buffers: Mapping[str, Buffer], limit: int, bank_word
     spans = list(lifetimes(graph))
     ends = {name: end for name, _, end in spans}
     for name, start, _ in spans:
-        place(name, [range_of(other) for other in placed if ends[other] >= start])
+        place(name, [range_of(other) for other in placed if ends[other] + spread >= start])
     constants = [buffer.name for buffer in buffers.values() if buffer.data is not None]
     for name in sorted(constants, key=lambda name: -buffers[name].words):
         place(name, [range_of(other) for other in placed])
