@@ -1,6 +1,5 @@
 """The command line. Bad input gives one line and exit code 2."""
 
-import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import asdict, fields
@@ -129,7 +128,7 @@ class _Cycles(click.ParamType):
 @main.command("run")
 @click.argument("folder", type=FOLDER)
 @click.option("--input", "input_path", type=FILE, required=True, help="Array of the network's input shape, or a stack of them.")
-@click.option("-o", "--output", type=NEW, help="Where to save the outputs (.npy), stacked as the inputs.")
+@click.option("-o", "--output", type=NEW, help="Where to save the outputs, stacked as the inputs: .npy, or .npz of several by name.")
 @click.option("--latency", type=click.IntRange(1), default=20, show_default=True, help="Cycles of a memory access.")
 @click.option("--bandwidth", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help="Bus beats per cycle.")
 @click.option("--waveform", type=NEW, help="Write an FST waveform (needs --cycles; builds another simulator).")
@@ -154,23 +153,30 @@ def run_command(
     with open_device(folder, library=library, latency=latency, bandwidth=Fraction(bandwidth).limit_denominator(1 << 16)) as network:
         if waveform is not None and cycles is not None:
             network.device.trace(waveform, first=cycles[0], last=cycles[1])  # pyright: ignore[reportAttributeAccessIssue]
-        name = manifest.outputs[0].port.name
-        results = [network.run(array)[name] for array in track(arrays, "running", console=console, transient=True)]
+        runs = [network.run(array) for array in track(arrays, "running", console=console, transient=True)]
         counters = network.counters()
-    if output is not None:
-        np.save(output, np.stack(results))
-    else:
-        console.print(np.stack(results))
+    results = {name: np.stack([run[name] for run in runs]) for name in runs[0]}
+    _save(results, output)
     used = counters["mac_cycles"] / counters["cycles"]
-    console.print(f"{len(results)} runs, {counters['cycles']} cycles each, {used:.1%} of peak MACs", highlight=False)
+    console.print(f"{len(runs)} runs, {counters['cycles']} cycles each, {used:.1%} of peak MACs", highlight=False)
+
+
+def _save(results: dict[str, np.ndarray], output: Path | None) -> None:
+    """One output as .npy, several as .npz; without a file, print them."""
+    if output is None:
+        console.print(*results.values(), sep="\n")
+    elif len(results) == 1:
+        np.save(output, *results.values())
+    else:
+        np.savez(output, **results)
 
 
 def _stack(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """The arrays of a .npy file, [runs, *shape]. Raises ValueError naming the file."""
     try:
         array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as e:
-        raise ValueError(f"{path}: not a .npy array: {e}") from None
+    except (ValueError, EOFError):
+        raise ValueError(f"{path}: not a .npy array of numbers") from None
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{path}: must hold one array, not an archive")
     if array.shape == shape:
@@ -223,6 +229,3 @@ def _add_generator(name: str, block: Block) -> None:
 
 for _name, _block in BLOCKS.items():
     _add_generator(_name, _block)
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from .compiler.layout import Layout
 from .compiler.program import Program, from_slots, to_slots
 
 MANIFEST, CONSTANTS, PROGRAM = "manifest.json", "constants.bin", "program.bin"
+PORT_TYPES = ("float32", "int8", "uint8", "int16", "uint16")
+MAX_COUNT = 1 << 26  # elements or bytes that a manifest may ask for
 
 
 class ManifestError(ValueError):
@@ -56,26 +59,27 @@ class PortLayout:
     @classmethod
     def from_json(cls, value: Mapping[str, Any], kind: type[ir.Port], parameters: MachineParameters) -> "PortLayout":
         t = value["tensor"]
-        scale, zero_point = float(value["scale"]), int(value["zero_point"])
-        tensor = ir.Tensor(name=value["name"], rows=t["rows"], cols=t["cols"], bits=t["bits"], scale=scale, zero_point=zero_point)
-        size = tensor.rows * tensor.cols
-        listed = value["permutation"]
+        rows, cols, group = (_count(t[name], name) for name in ("rows", "cols", "group"))
+        scale, zero_point, bits = float(value["scale"]), int(value["zero_point"]), int(t["bits"])
+        if cols % group:
+            raise ValueError(f"group must divide the {cols} columns of {value['name']}, not {group}")
+        tensor = ir.Tensor(name=str(value["name"]), rows=rows, cols=cols, bits=bits, scale=scale, zero_point=zero_point)
+        listed, size = value["permutation"], rows * cols
         permutation = np.arange(size) if listed is None else np.array(listed, np.int64)
-        shape = tuple(int(n) for n in value["shape"])
-        if not (np.sort(permutation) == np.arange(size)).all() or np.prod(shape) != size:
+        shape = tuple(_count(n, "a dimension") for n in value["shape"])
+        if not np.array_equal(np.sort(permutation), np.arange(size)) or math.prod(shape) != size:
             raise ValueError(f"the permutation of {tensor.name} is not one of {size} elements")
+        layout = Layout(tensor=tensor, group=group, word_bytes=parameters.word_bytes)
         port = kind(
             name=tensor.name,
             shape=shape,
-            dtype=np.dtype(value["dtype"]),
+            dtype=_dtype(value["dtype"]),
             tensor=tensor,
             scale=scale,
             zero_point=zero_point,
             permutation=permutation.reshape(tensor.rows, tensor.cols),
         )
-        if tensor.cols % t["group"]:
-            raise ValueError(f"group must divide the {tensor.cols} columns of {tensor.name}, not {t['group']!r}")
-        return cls(port=port, layout=Layout(tensor=tensor, group=t["group"], word_bytes=parameters.word_bytes), offset=int(t["offset"]))
+        return cls(port=port, layout=layout, offset=_count(value["tensor"]["offset"], "offset", low=0))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -181,7 +185,7 @@ class Manifest:
     @classmethod
     def _from_json(cls, text: Mapping[str, Any], constants: bytes, code: bytes) -> "Manifest":
         parameters = MachineParameters.from_dict(text["parameters"])
-        rom, prologue = bool(text["program"]["rom"]), int(text["program"]["prologue"])
+        rom, prologue = bool(text["program"]["rom"]), _count(text["program"]["prologue"], "prologue", low=0)
         configuration = int(text["configuration"], 16)
         if configuration != configuration_hash(parameters, code if rom else None):
             raise ValueError("the configuration hash is not that of the parameters and the program")
@@ -192,7 +196,7 @@ class Manifest:
             kind: tuple(PortLayout.from_json(value, kind, parameters) for value in text[key])
             for key, kind in (("inputs", ir.GraphInput), ("outputs", ir.GraphOutput))
         }
-        memory_bytes, program_offset = int(text["memory"]["bytes"]), int(text["program"]["offset"])
+        memory_bytes, program_offset = int(text["memory"]["bytes"]), _count(text["program"]["offset"], "offset", low=0)
         ends = [port.offset + port.slots * parameters.slot_bytes for kind in ports.values() for port in kind]
         if not max(*ends, len(constants), program_offset + len(code)) <= memory_bytes <= 1 << 32:
             raise ValueError(f"a tensor, the constants or the program lie beyond the buffer of {memory_bytes} bytes")
@@ -207,10 +211,28 @@ class Manifest:
             memory_bytes=memory_bytes,
             inputs=ports[ir.GraphInput],
             outputs=ports[ir.GraphOutput],
-            operators=dict(text["operators"]),
+            operators={str(name): _about(about) for name, about in text["operators"].items()},
             constants=constants,
             code=code,
         )
+
+
+def _count(value: object, name: str, *, low: int = 1) -> int:
+    """An untrusted number of elements or bytes."""
+    if type(value) is not int or not low <= value <= MAX_COUNT:
+        raise ValueError(f"{name} must be an integer in {low}..{MAX_COUNT}, not {value!r}")
+    return value
+
+
+def _about(value: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of an operator, for reports."""
+    return {"node": str(value["node"]), "kind": str(value["kind"]), "macs": int(value["macs"])}
+
+
+def _dtype(name: object) -> np.dtype:
+    if name not in PORT_TYPES:
+        raise ValueError(f"dtype must be one of {', '.join(PORT_TYPES)}, not {name!r}")
+    return np.dtype(str(name))
 
 
 def _sha256(data: bytes) -> str:

@@ -9,14 +9,16 @@ from numpy.typing import NDArray
 
 from ...rtl.arch.parameters import VERSION
 from ...rtl.arch.registers import ERROR_ENGINE_SEQUENCER, IDENTITY, OFFSETS, REGISTERS, ErrorCode
-from ...rtl.arch.steps import Engine
+from ...rtl.arch.steps import STEP_BYTES, Engine, Step
+from ..compiler.cost import ideal_cycles
 from ..executor import InputError, dequantize_output, quantize_input
 from ..manifest import Manifest, PortLayout
 from .device import Device, DeviceError
 
 START, RESET, ACKNOWLEDGE = 1, 2, 4  # of the control register
 ERROR = 4  # of the status register
-WATCHDOG_CYCLES = 1_000_000  # without a completed step
+WATCHDOG_CYCLES = 1_000_000  # without a completed step, beside the longest step at SLOWDOWN times its ideal
+SLOWDOWN = 64  # by a slow memory or scratchpad conflicts
 TIMEOUT_CYCLES = 1 << 34
 COUNTERS = tuple(r.name for r in REGISTERS if r.offset >= OFFSETS["cycles"])
 
@@ -33,13 +35,15 @@ class MachineError(DeviceError):
 class Network:
     """A compiled network on an open device, which it owns. Its memory must hold ``manifest.memory_bytes`` from address ``base`` on.
 
+    watchdog: cycles without a completed step after which the machine stops; by default well above the longest step's.
+
     Raises
     ------
     DeviceError
         If the device is not a Celosia accelerator of this format version, or was generated for another configuration.
     """
 
-    def __init__(self, device: Device, manifest: Manifest, *, base: int = 0, watchdog: int = WATCHDOG_CYCLES) -> None:
+    def __init__(self, device: Device, manifest: Manifest, *, base: int = 0, watchdog: int | None = None) -> None:
         self.device, self.manifest = device, manifest
         self._base = base
         self._check_identity()
@@ -48,7 +52,7 @@ class Network:
             ("memory_base", base),
             ("memory_size", manifest.memory_bytes),
             ("program_base", base + manifest.program_offset),
-            ("watchdog", watchdog),
+            ("watchdog", default_watchdog(manifest) if watchdog is None else watchdog),
             ("interrupt_enable", 1),
         ):
             self._write(name, value)
@@ -154,3 +158,10 @@ class Network:
 
     def _write(self, name: str, value: int) -> None:
         self.device.write_register(OFFSETS[name], value)
+
+
+def default_watchdog(manifest: Manifest) -> int:
+    """Cycles that no step of the program should ever take."""
+    steps = (Step.decode(manifest.code[i : i + STEP_BYTES]) for i in range(0, len(manifest.code), STEP_BYTES))
+    longest = max((ideal_cycles(step, manifest.parameters) for step in steps), default=0)
+    return min(WATCHDOG_CYCLES + SLOWDOWN * longest, (1 << 32) - 1)

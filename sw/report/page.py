@@ -18,7 +18,7 @@ from .measure import OperatorUse, Span, operator_use, spans
 if TYPE_CHECKING:
     from ...rtl.arch.parameters import MachineParameters
 
-WIDTH, ROW, LABEL = 1100, 34, 90  # of the timeline, in pixels
+WIDTH, MARGIN, ROW, LABEL = 1080, 30, 34, 90  # of the timeline, in pixels
 COLOURS = {
     "MatMul": "#3b6ea8",
     "Add": "#7a9e3f",
@@ -74,7 +74,7 @@ def _timeline(run: Sequence[Span], kinds: dict[str, str], cycles: int) -> dict:
             "x": LABEL + span.start * scale,
             "y": span.engine * ROW + 4,
             "width": max(1.0, span.cycles * scale),
-            "colour": COLOURS[kinds.get(span.operator, "transfer") if span.engine >= Engine.COMPUTE else "transfer"],
+            "colour": COLOURS.get(kinds.get(span.operator, "") if span.engine >= Engine.COMPUTE else "", COLOURS["transfer"]),
             "text": f"{span.operator}: {span.cycles} cycles from {span.start}",
         }
         for span in run
@@ -83,7 +83,14 @@ def _timeline(run: Sequence[Span], kinds: dict[str, str], cycles: int) -> dict:
     step = next(s for s in (step // 10, step // 5, step // 2, step) if cycles / max(s, 1) <= 12)
     ticks = [{"x": LABEL + c * scale, "text": f"{c:,}"} for c in range(0, cycles + 1, max(step, 1))]
     height = ROW * len(Engine)
-    return {"width": WIDTH, "height": height, "row": ROW, "bars": bars, "ticks": ticks, "engines": [e.name.lower() for e in Engine]}
+    return {
+        "width": WIDTH + MARGIN,
+        "height": height,
+        "row": ROW,
+        "bars": bars,
+        "ticks": ticks,
+        "engines": [e.name.lower() for e in Engine],
+    }
 
 
 def _roofline(uses: Sequence[OperatorUse], p: "MachineParameters") -> str:
