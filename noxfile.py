@@ -38,3 +38,10 @@ def accuracy(session: nox.Session) -> None:
     """Every operator of the demo network against ONNX Runtime: writes the table of docs/accuracy.md."""
     session.install("-e", ".[test]")
     session.run("python", "examples/digits/compare.py", "docs/accuracy.md")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """A quantized network to Verilog, and every test image through that Verilog."""
+    session.install("-e", ".[demo]")
+    session.run("python", "examples/digits/demo.py", *session.posargs)
