@@ -60,8 +60,14 @@ class ComputeUnit(wiring.Component):
         connect(m, reader.port, flipped(self.read_a))
         connect(m, loader.port, flipped(self.read_b))
         connect(m, writer.port, flipped(self.write))
-        row_ends = self._feed(m, c, reader, loader, array)
-        self._finish(m, c, row_ends, loader, array, writer)
+        results_depth = array.latency + Requantizer.latency + 6  # rows between the array's input and the writer
+        m.submodules.results = results = Queue(results_layout(p.cols), depth=results_depth)
+        accumulators = memory.Memory(shape=data.ArrayLayout(ACCUMULATOR, p.cols), depth=p.accumulator_depth, init=[])
+        m.submodules.accumulators = accumulators
+        partial = accumulators.read_port()
+        tag = self._feed(m, c, reader, loader, array, results, partial)
+        self._finish(m, c, tag, loader, array, results, partial, accumulators.write_port())
+        connect(m, results.o, writer.rows)
 
         command = self.engine.command
         with m.FSM():
@@ -97,21 +103,27 @@ class ComputeUnit(wiring.Component):
         ]
         return m
 
-    def _feed(self, m: Module, c: data.View, reader: Reader, loader: TileLoader, array: MacArray) -> data.View:
+    def _feed(
+        self,
+        m: Module,
+        c: data.View,
+        reader: Reader,
+        loader: TileLoader,
+        array: MacArray,
+        results: Queue,
+        partial: memory.ReadPort,
+    ) -> data.View:
         """Send rows of a into the array, swapping tiles at the first of each; gives the row's tag as it leaves the array."""
         p = self._p
         row, k_left = Signal(range(p.accumulator_depth)), Signal(COUNT_BITS)
         first_tile, last_tile, last_row = Signal(), k_left <= p.rows, row == c.m - 1
         since_swap = Signal(range(TILE_CYCLES), init=TILE_CYCLES - 1)
-        results_depth = array.latency + Requantizer.latency + 6
-        places = Signal(range(results_depth + 1), init=results_depth)
+        places = Signal(range(results.depth + 1), init=results.depth)
         fire = Signal()
         claimed = Signal()  # the channels in the loader belong to rows in the array
         channels_free = loader.channels_full & ~claimed
         tag_layout = data.StructLayout({"valid": 1, "row": row.shape(), "first_tile": 1, "last_tile": 1, "first_row": 1})
         tags = [Signal(tag_layout, name=f"tag{i}") for i in range(array.latency)]
-        self._results = results = Queue(results_layout(p.cols), depth=results_depth)
-        m.submodules.results = results
         m.d.comb += [
             fire.eq(
                 reader.words.valid
@@ -151,18 +163,24 @@ class ComputeUnit(wiring.Component):
             with m.If(last_row):
                 m.d.sync += [row.eq(0), k_left.eq(Mux(last_tile, c.k, k_left - p.rows)), first_tile.eq(last_tile)]
         # The accumulator is read one cycle before the sums leave the array.
-        self._accumulators = accumulators = memory.Memory(shape=data.ArrayLayout(ACCUMULATOR, p.cols), depth=p.accumulator_depth, init=[])
-        m.submodules.accumulators = accumulators
-        self._partial = accumulators.read_port()
-        m.d.comb += self._partial.addr.eq(tags[-2].row)
+        m.d.comb += partial.addr.eq(tags[-2].row)
         return tags[-1]
 
-    def _finish(self, m: Module, c: data.View, tag: data.View, loader: TileLoader, array: MacArray, writer: ResultWriter) -> None:
-        """Accumulate; after the last tile along K add the bias, requantize, and queue the row for the writer."""
+    def _finish(
+        self,
+        m: Module,
+        c: data.View,
+        tag: data.View,
+        loader: TileLoader,
+        array: MacArray,
+        results: Queue,
+        partial: memory.ReadPort,
+        write: memory.WritePort,
+    ) -> None:
+        """Accumulate; after the last tile along K add the bias, requantize, and queue the row."""
         p = self._p
         totals = Signal(data.ArrayLayout(ACCUMULATOR, p.cols))
         channels = Signal(channels_layout(p.cols))
-        write = self._accumulators.write_port()
         total_tag = Signal.like(tag)
         finished = Signal(1 + Requantizer.latency)
         m.d.sync += [total_tag.eq(tag), finished.eq(finished << 1 | (tag.valid & tag.last_tile))]
@@ -176,7 +194,7 @@ class ComputeUnit(wiring.Component):
             m.d.sync += channels.eq(loader.channels)
         for col in range(p.cols):
             m.submodules[f"requantizer{col}"] = requantizer = Requantizer(33)
-            m.d.sync += totals[col].eq(array.o[col] + Mux(tag.first_tile, 0, self._partial.data[col]))
+            m.d.sync += totals[col].eq(array.o[col] + Mux(tag.first_tile, 0, partial.data[col]))
             m.d.comb += [
                 requantizer.i.value.eq(totals[col] + channels[col].bias),
                 requantizer.i.multiplier.eq(channels[col].multiplier),
@@ -184,7 +202,6 @@ class ComputeUnit(wiring.Component):
                 requantizer.zero_point.eq(c.out_zero_point),
                 requantizer.low.eq(c.low),
                 requantizer.high.eq(c.high),
-                self._results.i.payload[col].eq(requantizer.o),
+                results.i.payload[col].eq(requantizer.o),
             ]
-        m.d.comb += self._results.i.valid.eq(finished[-1])
-        connect(m, self._results.o, writer.rows)
+        m.d.comb += results.i.valid.eq(finished[-1])

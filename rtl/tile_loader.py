@@ -50,17 +50,16 @@ class TileLoader(wiring.Component):
         m = Module()
         p = self._p
         c = Signal.like(self.command.payload)
-        tag, taken = self._request(m, c)
+        places = Signal(range(ARRIVALS + 1), init=ARRIVALS)
+        tag, taken = self._request(m, c, places != 0)
 
         # Each word arrives with the tag of its request, and waits until its place is free.
         arrival = data.StructLayout({"word": 8 * p.word_bytes, "tag": tag.shape()})
         m.submodules.arrivals = arrivals = Queue(arrival, depth=ARRIVALS)
-        places = Signal(range(ARRIVALS + 1), init=ARRIVALS)
         tags = [tag, *(Signal(tag.shape(), name=f"tag{i}") for i in range(READ_LATENCY))]
         m.d.sync += [later.eq(earlier) for earlier, later in pairwise(tags)]
         m.d.sync += places.eq(places - taken + (arrivals.o.valid & arrivals.o.ready))
         m.d.comb += [
-            self._room.eq(places != 0),
             arrivals.i.payload.word.eq(self.port.word),
             arrivals.i.payload.tag.eq(tags[-1]),
             arrivals.i.valid.eq(self.port.valid),
@@ -68,7 +67,7 @@ class TileLoader(wiring.Component):
         self._store(m, c, arrivals.o)
         return m
 
-    def _request(self, m: Module, c: data.View) -> tuple[data.View, Value]:
+    def _request(self, m: Module, c: data.View, room: Value) -> tuple[data.View, Value]:
         """Ask for the words of all channels and tiles in order; gives the tag of the word asked for, and when it is."""
         p = self._p
         rows, cols, word = p.rows, p.cols, p.word_bytes
@@ -88,13 +87,12 @@ class TileLoader(wiring.Component):
         )
         slot = Signal(range(slots))
         asking, channels, first_tile = Signal(), Signal(), Signal()
-        self._room = Signal()
         last_line = line == Mux(channels, p.channel_words, Mux(c.b_transposed, tag.n, tag.k)) - 1
         last_part = channels | c.b_transposed | (part == wide_words - 1) | (n_left <= (part + 1) * word)
         taken = self.port.address.valid & self.port.address.ready
         m.d.comb += [
             self.port.address.payload.eq(line_base + part),
-            self.port.address.valid.eq(asking & self._room),
+            self.port.address.valid.eq(asking & room),
             tag.channels.eq(channels),
             tag.line.eq(line),
             tag.part.eq(part),

@@ -54,7 +54,8 @@ class VectorEngine(wiring.Component):
         connect(m, reader_b.port, flipped(self.read_b))
         connect(m, reader_a.words, unpacker_a.words)
         connect(m, reader_b.words, unpacker_b.words)
-        self._blocks(m, c, unpacker_a, unpacker_b, packer)
+        start = Signal()
+        self._blocks(m, c, start, unpacker_a, unpacker_b, packer)
 
         write = self.write.write
         m.d.comb += [
@@ -68,7 +69,6 @@ class VectorEngine(wiring.Component):
         ]
         has_b = (c.operation == VectorOperation.ADD) | (c.operation == VectorOperation.LAYERNORM)
         b_rows = Mux(c.operation == VectorOperation.LAYERNORM, 2, c.rows)
-        start = Signal()
         for loops, base, stride, rows, wide in (
             (reader_a.loops, c.a, c.a_stride, c.rows, c.a_wide),
             (reader_b.loops, c.b, c.b_stride, b_rows, c.b_wide),
@@ -111,10 +111,9 @@ class VectorEngine(wiring.Component):
             with m.State("DONE"):
                 m.d.comb += self.engine.done.eq(1)
                 m.next = "IDLE"
-        m.d.comb += self._reload.eq(start)
         return m
 
-    def _blocks(self, m: Module, c: data.View, unpacker_a: Unpacker, unpacker_b: Unpacker, packer: Packer) -> None:
+    def _blocks(self, m: Module, c: data.View, start: Signal, unpacker_a: Unpacker, unpacker_b: Unpacker, packer: Packer) -> None:
         """Send the operands through the operation's block."""
         p = self._p
         rows = RowParameters(lanes=p.lanes, row_elements=p.row_elements)
@@ -122,7 +121,6 @@ class VectorEngine(wiring.Component):
         m.submodules.softmax = softmax = Softmax(rows)
         m.submodules.gelu = gelu = Gelu(LaneParameters(lanes=p.lanes))
         m.submodules.layernorm = layernorm = LayerNorm(rows)
-        self._reload = layernorm.reload
         uses = {
             VectorOperation.ADD: (add, add.a, add.b),
             VectorOperation.RESCALE: (add, add.a, None),
@@ -130,7 +128,7 @@ class VectorEngine(wiring.Component):
             VectorOperation.GELU: (gelu, gelu.i, None),
             VectorOperation.LAYERNORM: (layernorm, layernorm.i, layernorm.affine),
         }
-        m.d.comb += add.unary.eq(c.operation == VectorOperation.RESCALE)
+        m.d.comb += [add.unary.eq(c.operation == VectorOperation.RESCALE), layernorm.reload.eq(start)]
         with m.Switch(c.operation):
             for operation, (block, a, b) in uses.items():
                 with m.Case(operation):
