@@ -1,0 +1,40 @@
+"""The register map that PeakRDL writes is the one that the hardware and the driver use."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from celosia.gen.registers import write_register_map
+from celosia.rtl.arch.registers import OFFSETS, REGISTERS
+from systemrdl import RDLCompiler
+from systemrdl.node import RegNode
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("registers")
+    write_register_map(folder)
+    return folder
+
+
+def test_offsets_are_distinct_words() -> None:
+    assert len(set(OFFSETS.values())) == len(REGISTERS)
+    assert all(offset % 4 == 0 for offset in OFFSETS.values())
+
+
+def test_systemrdl_reads_back(folder: Path) -> None:
+    compiler = RDLCompiler()
+    compiler.compile_file(str(folder / "registers.rdl"))
+    registers = [node for node in compiler.elaborate().top.children() if isinstance(node, RegNode)]
+    assert {node.inst_name: node.address_offset for node in registers} == OFFSETS
+    fields = {node.inst_name: {(f.inst_name, f.low, f.width) for f in node.fields()} for node in registers}
+    assert fields["status"] == {(f.name, f.low, f.bits) for r in REGISTERS if r.name == "status" for f in r.fields}
+
+
+def test_c_header_compiles_and_has_every_offset(folder: Path) -> None:
+    checks = [f'_Static_assert(offsetof(celosia_t, {name}) == {offset}, "{name}");' for name, offset in OFFSETS.items()]
+    source = '#include <stddef.h>\n#include "registers.h"\n' + "\n".join(checks) + "\n"
+    command = ["g++", "-x", "c", "-std=c11", "-fsyntax-only", "-I", str(folder), "-"]
+    subprocess.run(command, input=source, text=True, check=True)
+    assert re.search(r"CELOSIA__CONTROL__START_bm 0x1\b", (folder / "registers.h").read_text())

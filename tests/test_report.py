@@ -1,0 +1,58 @@
+"""The report's measurements, from recorded activity that is written by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from celosia.rtl.arch.parameters import MachineParameters
+from celosia.rtl.arch.steps import Engine
+from celosia.sw.api import compile_model
+from celosia.sw.driver.device import DeviceError
+from celosia.sw.manifest import Manifest
+from celosia.sw.report.measure import operator_use, spans
+
+MODEL = Path(__file__).parent.parent / "examples" / "digits" / "digits_qdq.onnx"
+
+
+@pytest.fixture(scope="module")
+def manifest() -> Manifest:
+    return Manifest.of(compile_model(MODEL, MachineParameters()), rom=False)
+
+
+def activity(manifest: Manifest, *, cycles: int = 10, pause: int = 2) -> list[tuple[int, int]]:
+    """One step after the other, ``cycles`` each."""
+    changes, now = [], 1000
+    for _, engine in manifest.labels:
+        changes += [(now, 1 << Engine[engine.upper()]), (now + cycles, 0)]
+        now += cycles + pause
+    return changes
+
+
+def test_spans_follow_the_program(manifest: Manifest) -> None:
+    run = spans(activity(manifest), manifest)
+    assert [(span.operator, span.engine.name.lower()) for span in run] == list(manifest.labels)
+    assert [span.start for span in run] == [12 * i for i in range(len(run))]
+    assert {span.cycles for span in run} == {10}
+
+
+def test_every_mac_and_every_operator_is_counted(manifest: Manifest) -> None:
+    uses = operator_use(spans(activity(manifest), manifest), manifest)
+    assert {use.name for use in uses} == set(manifest.operators)
+    assert sum(use.macs for use in uses) == 1_119_872
+    assert [use.start for use in uses] == sorted(use.start for use in uses)
+    use = next(use for use in uses if use.kind == "MatMul")
+    assert use.mac_use == use.macs / (use.cycles * 256)
+
+
+def test_bytes_of_a_transfer_are_its_slots(manifest: Manifest) -> None:
+    run = spans(activity(manifest), manifest)
+    moved = sum(span.external_bytes for span in run)
+    port_slots = sum(port.slots for port in (*manifest.inputs, *manifest.outputs))
+    assert moved == port_slots * manifest.parameters.slot_bytes
+    assert np.all([span.scratchpad_bytes > 0 for span in run])
+
+
+def test_activity_of_half_a_run_is_refused(manifest: Manifest) -> None:
+    changes = activity(manifest)
+    with pytest.raises(DeviceError, match="not that of one run"):
+        spans(changes[: len(changes) // 2], manifest)
