@@ -1,11 +1,11 @@
-"""Address generation: nested loops over the scratchpad, and the reader that turns them into a stream of words."""
+"""Address generation: nested loops over the scratchpad, and the reader and writer that walk them with a stream of words."""
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .arch.steps import ADDRESS_BITS, COUNT_BITS, STRIDE_BITS
-from .scratchpad import ReadPort
+from .scratchpad import ReadPort, WritePort
 from .streams import Queue
 
 
@@ -75,7 +75,10 @@ class AddressGenerator(wiring.Component):
 
 
 class Reader(wiring.Component):
-    """Reads words along nested loops: ``loops`` in, ``words`` out, a word per cycle when the scratchpad grants it."""
+    """Reads words along nested loops: ``loops`` in, ``words`` out, a word per cycle when the scratchpad grants it.
+
+    last: the word shown is the last of its loops.
+    """
 
     DEPTH = 8  # words on their way or waiting: covers the scratchpad's latency and the queue's
 
@@ -85,6 +88,7 @@ class Reader(wiring.Component):
             {
                 "loops": In(stream.Signature(loops_layout(len(steps)))),
                 "words": Out(stream.Signature(8 * word_bytes)),
+                "last": Out(1),
                 "port": Out(ReadPort(word_bytes)),
             }
         )
@@ -101,8 +105,40 @@ class Reader(wiring.Component):
             generator.o.ready.eq(self.port.address.ready & (places != 0)),
             queue.i.payload.eq(self.port.word),
             queue.i.valid.eq(self.port.valid),
+            self.last.eq(generator.i.ready & (places == self.DEPTH - 1)),
         ]
         m.d.sync += places.eq(places - taken + (self.words.valid & self.words.ready))
         connect(m, flipped(self.loops), generator.i)
         connect(m, flipped(self.words), queue.o)
+        return m
+
+
+class Writer(wiring.Component):
+    """Writes words along nested loops: ``loops`` in, ``words`` in; ``done`` in the cycle in which the last word is written."""
+
+    def __init__(self, word_bytes: int, *, steps: tuple[int, ...]) -> None:
+        self._steps = steps
+        super().__init__(
+            {
+                "loops": In(stream.Signature(loops_layout(len(steps)))),
+                "words": In(stream.Signature(8 * word_bytes)),
+                "port": Out(WritePort(word_bytes)),
+                "done": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.generator = generator = AddressGenerator(self._steps)
+        connect(m, flipped(self.loops), generator.i)
+        write = self.port.write
+        m.d.comb += [
+            write.payload.address.eq(generator.o.payload.address),
+            write.payload.word.eq(self.words.payload),
+            write.payload.mask.eq(~0),
+            write.valid.eq(generator.o.valid & self.words.valid),
+            generator.o.ready.eq(write.ready & self.words.valid),
+            self.words.ready.eq(write.ready & generator.o.valid),
+            self.done.eq(write.valid & write.ready & generator.o.payload.last),
+        ]
         return m

@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from .access import AddressGenerator, Reader
+from .access import Reader, Writer
 from .add import Add
 from .arch.blocks import LaneParameters, RowParameters
 from .arch.parameters import MachineParameters
@@ -49,30 +49,23 @@ class VectorEngine(wiring.Component):
         m.submodules.unpacker_a = unpacker_a = Unpacker(word, p.lanes)
         m.submodules.unpacker_b = unpacker_b = Unpacker(word, p.lanes)
         m.submodules.packer = packer = Packer(word, p.lanes)
-        m.submodules.addresses = addresses = AddressGenerator((word, 1))
+        m.submodules.writer = writer = Writer(word, steps=(word, 1))
         connect(m, reader_a.port, flipped(self.read_a))
         connect(m, reader_b.port, flipped(self.read_b))
         connect(m, reader_a.words, unpacker_a.words)
         connect(m, reader_b.words, unpacker_b.words)
+        connect(m, packer.words, writer.words)
+        connect(m, writer.port, flipped(self.write))
         start = Signal()
         self._blocks(m, c, start, unpacker_a, unpacker_b, packer)
 
-        write = self.write.write
-        m.d.comb += [
-            write.payload.address.eq(addresses.o.payload.address),
-            write.payload.word.eq(packer.words.payload),
-            write.payload.mask.eq(~0),
-            write.valid.eq(addresses.o.valid & packer.words.valid),
-            addresses.o.ready.eq(write.ready & packer.words.valid),
-            packer.words.ready.eq(write.ready & addresses.o.valid),
-            packer.wide.eq(c.out_wide),
-        ]
+        m.d.comb += packer.wide.eq(c.out_wide)
         has_b = (c.operation == VectorOperation.ADD) | (c.operation == VectorOperation.LAYERNORM)
         b_rows = Mux(c.operation == VectorOperation.LAYERNORM, 2, c.rows)
         for loops, base, stride, rows, wide in (
             (reader_a.loops, c.a, c.a_stride, c.rows, c.a_wide),
             (reader_b.loops, c.b, c.b_stride, b_rows, c.b_wide),
-            (addresses.i, c.out, c.out_stride, c.rows, c.out_wide),
+            (writer.loops, c.out, c.out_stride, c.rows, c.out_wide),
         ):
             m.d.comb += [
                 loops.payload.base.eq(base),
@@ -106,7 +99,7 @@ class VectorEngine(wiring.Component):
                 with m.If(illegal):
                     m.d.comb += [self.engine.error.eq(ErrorCode.ILLEGAL_STEP), self.engine.done.eq(1)]
                     m.next = "IDLE"
-            with m.State("RUN"), m.If(write.valid & write.ready & addresses.o.payload.last):
+            with m.State("RUN"), m.If(writer.done):
                 m.next = "DONE"
             with m.State("DONE"):
                 m.d.comb += self.engine.done.eq(1)

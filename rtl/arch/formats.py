@@ -37,7 +37,7 @@ INT32 = Format(32)
 class Multiplier:
     """The factor ``value / 2**shift``, with value an unsigned 16-bit integer, so that it fits one DSP input.
 
-    ``value`` is normalised to [2**15, 2**16) by `from_real`, which leaves a relative error of at most 2**-17.
+    ``value`` is normalised to [2**15, 2**16) by `from_real`, which leaves a relative error of at most 2**-16.
     """
 
     value: int
