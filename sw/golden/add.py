@@ -49,7 +49,7 @@ class AddParameters:
     ) -> Self:
         """Each factor is normalised to 16 bits, unless it is less than 2**-15 of the other.
 
-        The error before rounding is at most 2**-17 of each operand's share, or 2**-32 of the larger factor where that is more.
+        The error before rounding is at most 2**-16 of each operand's share, or 2**-32 of the larger factor where that is more.
 
         Raises
         ------

@@ -2,7 +2,7 @@
 
 The input is first brought to a fixed point of 14 fraction bits and 24 bits in all. Before the output's own rounding the error
 is at most 3.2 * 2**-14: 1.6 from the table's segments (h**2 / 8 * 0.8, h = 1/32), 1 from its rounding and 0.5 * 1.13 from the
-input's, plus the two multipliers' 2**-17 of the value.
+input's, plus the two multipliers' 2**-16 of the value.
 """
 
 from dataclasses import dataclass
