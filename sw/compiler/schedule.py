@@ -113,7 +113,7 @@ class Scheduler:
     def _staged(self, engine: Engine, operand: Operand, address: int, label: str) -> PlannedStep:
         slot, row_words = self._p.slot_bytes, operand.buffer.row_words
         external = self._external[operand.buffer.name] + (operand.row * row_words + operand.word) * slot
-        if operand.words == row_words:  # rows follow each other: one long row
+        if operand.words == row_words and operand.size <= MAX_TRANSFER_WORDS:  # rows follow each other: one long row
             return self._transfer(engine, external, 0, address, operand.size, 1, operand.size, label)
         return self._transfer(engine, external, row_words * slot, address, operand.words, operand.rows, operand.words, label)
 

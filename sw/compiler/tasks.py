@@ -7,10 +7,13 @@ from itertools import pairwise
 import numpy as np
 
 from ...rtl.arch.parameters import MachineParameters
-from ...rtl.arch.steps import CHANNEL, VECTOR_SCALARS, Engine, VectorOperation
+from ...rtl.arch.steps import CHANNEL, COMMANDS, COUNT_BITS, VECTOR_SCALARS, Engine, VectorOperation
 from .. import graph as ir
 from .errors import CompileError
 from .layout import Buffer, Layout
+
+
+MAX_ROWS = (1 << COUNT_BITS) - 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,7 +71,9 @@ class TaskMaker:
     def tasks(self, operator: ir.Operator) -> Iterator[Task]:
         """The operator's tasks in order. Raises CompileError where it can't be mapped."""
         try:
-            yield from self._matmul(operator) if isinstance(operator, ir.MatMul) else self._row_operator(operator)
+            for task in self._matmul(operator) if isinstance(operator, ir.MatMul) else self._row_operator(operator):
+                COMMANDS[task.engine].pack(task.command)  # raises where a dimension exceeds its field
+                yield task
         except ValueError as e:
             raise CompileError(f"{operator.node}: {e} ({operator})") from None
 
@@ -180,7 +185,7 @@ class TaskMaker:
                     fields["b_wide"] = 1
                 return Task(engine=Engine.VECTOR, operator=op, command=fields, operands=operands)
 
-            yield from self._tiled(make, op.a.rows, count, self._heads.get(op.a.tensor.name, op.a.rows), count)
+            yield from self._tiled(make, op.a.rows, count, self._heads.get(op.a.tensor.name, MAX_ROWS), count)
 
 
 def _segments(layouts: Mapping[str, Layout], blocks: list[ir.Block]) -> Iterator[tuple[int, int]]:
