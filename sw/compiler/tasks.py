@@ -12,7 +12,6 @@ from .. import graph as ir
 from .errors import CompileError
 from .layout import Buffer, Layout
 
-
 MAX_ROWS = (1 << COUNT_BITS) - 1
 
 
