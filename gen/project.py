@@ -16,13 +16,13 @@ VERILOG = f"{TOP}.v"
 WAVEFORM = "waveform"  # folder of the simulator that can write waveforms
 
 
-def write_project(program: Program, folder: Path, *, rom: bool = False) -> Manifest:
+def write_project(program: Program, folder: Path | str, *, rom: bool = False) -> Manifest:
     """Write all but the simulator into ``folder``, which is replaced whole or not at all. rom: the program goes into the circuit.
 
     Raises OutputError if ``folder`` holds something else or can't be written.
     """
     manifest = Manifest.of(program, rom=rom)
-    with fresh_folder(folder, marker=MANIFEST) as new:
+    with fresh_folder(Path(folder), marker=MANIFEST) as new:
         manifest.save(new)
         circuit = Accelerator(program.parameters, program=manifest.code if rom else None)
         (new / VERILOG).write_text(to_verilog(circuit, name=TOP))
@@ -30,9 +30,10 @@ def write_project(program: Program, folder: Path, *, rom: bool = False) -> Manif
     return manifest
 
 
-def build_simulator(folder: Path, *, waveform: bool = False) -> Path:
+def build_simulator(folder: Path | str, *, waveform: bool = False) -> Path:
     """Build the simulator of a project's Verilog, unless it is there. waveform: the slower one that can write waveforms.
 
     Raises ToolError where a tool is missing or fails.
     """
+    folder = Path(folder)
     return build_library(folder / VERILOG, TOP, folder / (WAVEFORM if waveform else SIMULATION), trace=waveform)
