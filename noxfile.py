@@ -45,3 +45,10 @@ def demo(session: nox.Session) -> None:
     """A quantized network to Verilog, and every test image through that Verilog."""
     session.install("-e", ".[demo]")
     session.run("python", "examples/digits/demo.py", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Simulation speed, and cycles per image on each target: writes docs/bench.md."""
+    session.install("-e", ".[hdl]")
+    session.run("python", "bench/simulation_speed.py", "docs/bench.md")
