@@ -5,7 +5,7 @@ With S = sum(x) and Q = sum(x**2), both exact, V = n * Q - S**2 + E is n**2 time
 V = v * 4**e with v in [1, 4); 1 / sqrt(v) comes from a table. The normalised value z has 14 fraction bits.
 
 Error before the output's rounding: |z| * 2**-16 from the table and 2**-15 from z's rounding, both times gamma / out_scale,
-and half a unit of beta's last place.
+|z| times half a unit of gamma's last place, and half a unit of beta's.
 """
 
 import math

@@ -1,0 +1,340 @@
+"""The golden models against exact fractions and float64, within the bounds that their docstrings state."""
+
+import math
+import zlib
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from celosia.rtl.arch import tables
+from celosia.rtl.arch.formats import INT8, INT16, Format
+from celosia.rtl.arch.tables import LinearTable
+from celosia.sw.golden.add import AddParameters, add, rescale
+from celosia.sw.golden.gelu import GeluParameters, gelu
+from celosia.sw.golden.layernorm import LayerNormParameters, layernorm, normalise
+from celosia.sw.golden.matmul import MatMulParameters, accumulator_bound, matmul
+from celosia.sw.golden.requantize import requantize, round_shift, saturate
+from celosia.sw.golden.softmax import SoftmaxParameters, softmax
+from celosia.sw.golden.table import interpolate
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+FORMATS = pytest.mark.parametrize("source", [INT8, INT16], ids=["int8", "int16"])
+OUT = pytest.mark.parametrize("out", [INT8, INT16], ids=["to8", "to16"])
+
+
+def every(source: Format) -> NDArray[np.int64]:
+    return np.arange(source.min, source.max + 1)
+
+
+def rows_of(source: Format, n: int) -> NDArray[np.int64]:
+    """Random rows of n elements, and the extreme ones: equal values, one value apart, both ends."""
+    random = np.random.default_rng(n)
+    alternating = np.where(np.arange(n) % 2, source.min, source.max)
+    one = np.full(n, source.min)
+    one[n // 2] = source.max
+    step = np.full(n, 5)
+    step[-1] = 6
+    extremes = [np.full(n, value) for value in (source.min, -1, 0, source.max)]
+    uniform = random.integers(source.min, source.max + 1, (20, n))
+    narrow = random.integers(-20, 21, (10, n))
+    return np.stack([*extremes, alternating, one, -1 - one, step, *uniform, *narrow])
+
+
+def test_round_shift_at_small_widths() -> None:
+    for shift in range(8):
+        x = np.arange(-512, 513)
+        assert round_shift(x, shift).tolist() == [round(Fraction(int(v), 1 << shift)) for v in x]
+
+
+@given(st.integers(-(2**62), 2**62), st.integers(0, 62))
+def test_round_shift_of_large_values(x: int, shift: int) -> None:
+    assert int(round_shift(x, shift)) == round(Fraction(x, 1 << shift))
+
+
+@given(st.integers(-(2**20), 2**20), st.integers(1, 40))
+def test_round_shift_at_ties(x: int, shift: int) -> None:
+    tie = (2 * x + 1) << (shift - 1)
+    assert int(round_shift(tie, shift)) == round(Fraction(2 * x + 1, 2)) == x + x % 2
+    assert int(round_shift(tie + 1, shift + 8)) == round(Fraction(tie + 1, 1 << (shift + 8)))
+
+
+@given(st.integers(-(2**31) + 1, 2**31 - 1), st.integers(0, 2**16 - 1), st.integers(0, 47), st.integers(-128, 127))
+def test_requantize(accumulator: int, multiplier: int, shift: int, zero_point: int) -> None:
+    bias = accumulator // 3
+    exact = round(Fraction((accumulator - bias + bias) * multiplier, 1 << shift)) + zero_point
+    found = int(requantize(accumulator - bias, bias, multiplier, shift, zero_point, -100, 127))
+    assert found == min(max(exact, -100), 127)
+
+
+def test_saturate() -> None:
+    assert saturate([-(2**40), -129, -128, 127, 128], INT8).tolist() == [-128, -128, -128, 127, 127]
+
+
+def rsqrt_argument(u: NDArray[np.int64]) -> NDArray[np.float64]:
+    parity, mantissa = u >> tables.RSQRT_MANTISSA_BITS, u & ((1 << tables.RSQRT_MANTISSA_BITS) - 1)
+    return (1 + mantissa / 2**tables.RSQRT_MANTISSA_BITS) * (1 + parity)
+
+
+def gelu_correction(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.array([v * 0.5 * math.erfc(v / math.sqrt(2)) for v in x.tolist()])
+
+
+# The argument of each table's function, the function, its unit, and h**2 / 8 * max|f''|, to which one unit is added.
+TABLES: dict[str, tuple[LinearTable, Callable, Callable, float, float]] = {
+    "exp2": (tables.EXP2, lambda u: u / 2**14, np.exp2, 2.0**-16, (1 / 128) ** 2 / 8 * 2 * math.log(2) ** 2),
+    "reciprocal": (tables.RECIPROCAL, lambda u: 1 + u / 2**18, lambda x: 1 / x, 2.0**-17, (1 / 256) ** 2 / 8 * 2),
+    "rsqrt": (tables.RSQRT, rsqrt_argument, lambda x: x**-0.5, 2.0**-17, (1 / 128) ** 2 / 8 * 0.75),
+    "gelu": (tables.GELU_CORRECTION, lambda u: u / 2**14, gelu_correction, 2.0**-14, (1 / 32) ** 2 / 8 * 0.8),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_table_over_its_whole_input_range(name: str) -> None:
+    table, argument, function, unit, segments = TABLES[name]
+    u = np.arange(1 << table.input_bits)
+    u = u[:: max(1, len(u) >> 17)] if name == "rsqrt" else u
+    found = interpolate(table, u)
+    assert found.min() >= 0
+    assert int(found.max()).bit_length() <= table.base_bits
+    assert np.abs(found * unit - function(argument(u))).max() <= segments + unit
+
+
+def test_table_is_exact_at_its_samples() -> None:
+    for table, argument, function, unit, _ in TABLES.values():
+        u = np.arange(len(table.base)) << table.fraction_bits
+        assert interpolate(table, u).tolist() == [round(float(v) / unit) for v in function(argument(u))]
+
+
+def test_refused_table() -> None:
+    for base, slope, message in (
+        ((1, 2, 3), (0, 0, 0), "base must have a power of two of entries, not 3"),
+        ((1,), (0,), "base must have a power of two of entries, not 1"),
+        ((1, 2), (0,), r"slope must have as many entries as base \(2\), not 1"),
+    ):
+        with pytest.raises(ValueError, match=rf"^{message}$"):
+            LinearTable(base, slope, 4)
+
+
+SCALES = [(0.05, 0.07, 0.09), (0.05, 0.0004, 0.05), (3e-5, 0.2, 0.2), (0.1, 0.1, 0.1), (1.0, 2.0**-17, 0.01)]
+
+
+@FORMATS
+@OUT
+@pytest.mark.parametrize(("a_scale", "b_scale", "out_scale"), SCALES)
+def test_add(source: Format, out: Format, a_scale: float, b_scale: float, out_scale: float) -> None:
+    random = np.random.default_rng(zlib.crc32(repr((a_scale, b_scale)).encode()))
+    a = np.concatenate([every(source)[:: source.bits**2 // 64], [source.min, source.min, source.max, source.max]])
+    b = random.integers(source.min, source.max + 1, a.size)
+    b[-4:] = source.min, source.max, source.min, source.max
+    parameters = AddParameters.from_scales(
+        a_scale=a_scale, a_zero_point=3, b_scale=b_scale, b_zero_point=-7, out_scale=out_scale, out_zero_point=5, out=out
+    )
+    left, right = (a - 3) * a_scale / out_scale, (b + 7) * b_scale / out_scale
+    larger = max(a_scale, b_scale) / out_scale
+    error = sum(np.maximum(np.abs(share) * 2.0**-16, np.abs(q) * larger * 2.0**-32) for share, q in ((left, a - 3), (right, b + 7)))
+    assert_close(add(a, b, parameters), left + right + 5, error, out)
+
+
+def assert_close(found: NDArray[np.int64], exact: NDArray[np.float64], error: NDArray | float, out: Format) -> None:
+    """``found`` is ``exact`` rounded and limited to ``out``, where ``exact`` may be off by ``error`` before that."""
+    assert found.min() >= out.min
+    assert found.max() <= out.max
+    assert (np.abs(found - np.clip(exact, out.min, out.max)) <= 0.5 + error + 1e-9).all()
+
+
+@FORMATS
+def test_add_of_equal_scales_is_exact(source: Format) -> None:
+    parameters = AddParameters.from_scales(
+        a_scale=0.3, a_zero_point=0, b_scale=0.3, b_zero_point=0, out_scale=0.3, out_zero_point=0, out=source
+    )
+    a = every(source)
+    for shift in (0, 1, source.max // 2, source.max):
+        b = np.roll(a, shift)
+        assert add(a, b, parameters).tolist() == np.clip(a + b, source.min, source.max).tolist()
+
+
+def test_add_broadcasts_a_row() -> None:
+    parameters = AddParameters.from_scales(a_scale=1, a_zero_point=0, b_scale=1, b_zero_point=0, out_scale=1, out_zero_point=0, out=INT8)
+    assert add([[1, 2], [3, 4]], [[10, 20]], parameters).tolist() == [[11, 22], [13, 24]]
+
+
+@FORMATS
+@OUT
+@pytest.mark.parametrize("ratio", [1.0, 0.3, 1 / 256, 7.7, 200.0])
+def test_rescale_over_the_whole_range(source: Format, out: Format, ratio: float) -> None:
+    parameters = AddParameters.from_scales(a_scale=0.02 * ratio, a_zero_point=-4, out_scale=0.02, out_zero_point=11, out=out)
+    q = every(source)
+    exact = (q + 4) * ratio
+    assert_close(rescale(q, parameters), exact + 11, np.abs(exact) * 2.0**-16, out)
+
+
+def test_rescale_with_relu() -> None:
+    parameters = AddParameters.from_scales(a_scale=1, a_zero_point=2, out_scale=1, out_zero_point=-128, out=INT8, relu=True)
+    q = every(INT8)
+    assert rescale(q, parameters).tolist() == np.clip(np.maximum(q - 2, 0) - 128, -128, 127).tolist()
+
+
+def test_refused_ratio() -> None:
+    with pytest.raises(ValueError, match=r"^real must be below 2\*\*16, not 100000.0$"):
+        AddParameters.from_scales(a_scale=1e5, a_zero_point=0, out_scale=1, out_zero_point=0, out=INT8)
+
+
+@FORMATS
+@OUT
+@pytest.mark.parametrize(("in_zero", "reach"), [(0, 8.0), (0, 1.0), (0, 100.0), (50, 6.0)])
+def test_gelu_over_the_whole_range(source: Format, out: Format, in_zero: int, reach: float) -> None:
+    in_scale, out_scale = reach / source.max, reach / out.max
+    parameters = GeluParameters.from_scales(
+        in_scale=in_scale, in_zero_point=in_zero, out_scale=out_scale, out_zero_point=-9, source=source, out=out
+    )
+    q = every(source)
+    x = (q - in_zero) * in_scale
+    exact = np.array([v * 0.5 * (1 + math.erf(v / math.sqrt(2))) for v in x.tolist()])
+    error = 3.2 * 2.0**-14 + 2 * 2.0**-16 * np.abs(x) * 1.13
+    assert_close(gelu(q, parameters), exact / out_scale - 9, error / out_scale, out)
+
+
+def test_refused_gelu() -> None:
+    with pytest.raises(ValueError, match=r"^in_scale must keep the input below 512, not 2.1$"):
+        GeluParameters.from_scales(in_scale=2.1, in_zero_point=0, out_scale=1, out_zero_point=0, source=INT8, out=INT8)
+
+
+LENGTHS = pytest.mark.parametrize("n", [1, 2, 16, 100, 1000])
+
+
+@FORMATS
+@OUT
+@LENGTHS
+@pytest.mark.parametrize("reach", [1.0, 10.0, 60.0])
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_softmax(source: Format, out: Format, n: int, reach: float, lanes: int) -> None:
+    """docs/accuracy.md: at most 1 step on 8 bits, at most 2 on 16."""
+    in_scale = reach / (source.max - source.min)
+    out_scale = 1 / (out.max - out.min)
+    rows = rows_of(source, n)
+    parameters = SoftmaxParameters.from_scales(in_scale=in_scale, out_scale=out_scale, out_zero_point=out.min, out=out)
+    found = softmax(rows, parameters, lanes)
+    x = rows * in_scale
+    exact = np.exp(x - x.max(axis=1, keepdims=True))
+    exact /= exact.sum(axis=1, keepdims=True)
+    steps = np.clip(np.rint(exact / out_scale) + out.min, out.min, out.max)
+    assert np.abs(found - steps).max() <= (1 if out is INT8 else 2)
+
+
+def test_softmax_ignores_what_is_added_to_a_row() -> None:
+    parameters = SoftmaxParameters.from_scales(in_scale=math.log(2) / 4, out_scale=1 / 255, out_zero_point=-128, out=INT8)
+    rows = np.random.default_rng(3).integers(-60, 61, (20, 30))
+    assert softmax(rows + 4, parameters, 4).tolist() == softmax(rows, parameters, 4).tolist()
+
+
+def test_refused_softmax() -> None:
+    with pytest.raises(ValueError, match=r"^real must be below 2\*\*16, not "):
+        SoftmaxParameters.from_scales(in_scale=2.78, out_scale=1 / 255, out_zero_point=0, out=INT8)
+
+
+@FORMATS
+@OUT
+@LENGTHS
+@pytest.mark.parametrize("epsilon", [1e-5, 1e-12])
+def test_layernorm(source: Format, out: Format, n: int, epsilon: float) -> None:
+    random = np.random.default_rng(n)
+    in_scale, out_scale = 4 / source.max, 6 / out.max
+    gamma, beta = random.normal(1, 0.3, n), random.normal(0, 0.5, n)
+    rows = rows_of(source, n)
+    parameters = LayerNormParameters.from_scales(
+        in_scale=in_scale, gamma=gamma, beta=beta, epsilon=epsilon, out_scale=out_scale, out_zero_point=2, out=out
+    )
+    x = rows * in_scale
+    # epsilon as the machine has it, an integer of the input's own units: part of the operator's definition here
+    variance = x.var(axis=1, keepdims=True) + parameters.epsilon * (in_scale / n) ** 2
+    z = np.divide(x - x.mean(axis=1, keepdims=True), np.sqrt(variance), out=np.zeros_like(x), where=variance > 1e-15)
+    exact = (z * gamma + beta) / out_scale + 2
+    gamma_unit, beta_unit = 2.0 ** (14 - parameters.shift), 2.0 ** (parameters.beta_shift - parameters.shift)  # in output steps
+    error = (np.abs(z) * 2.0**-16 + 2.0**-15) * np.abs(gamma) / out_scale + (np.abs(z) * gamma_unit + beta_unit) / 2
+    assert_close(layernorm(rows, parameters), exact, error, out)
+
+
+def test_normalised_rows_of_equal_values_are_zero() -> None:
+    rows = np.repeat(np.array([[-32768], [-1], [0], [32767]]), 1000, axis=1)
+    assert not normalise(rows, 0).any()
+    assert not normalise(rows, 12345).any()
+
+
+def test_layernorm_takes_leading_axes() -> None:
+    parameters = LayerNormParameters.from_scales(
+        in_scale=0.1, gamma=np.ones(6), beta=np.zeros(6), epsilon=1e-5, out_scale=0.05, out_zero_point=0, out=INT8
+    )
+    q = np.random.default_rng(5).integers(-128, 128, (2, 3, 6))
+    assert layernorm(q, parameters).tolist() == layernorm(q.reshape(6, 6), parameters).reshape(2, 3, 6).tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"gamma": [math.inf, 1]}, "gamma and beta must be finite"),
+        ({"beta": [math.nan, 1]}, "gamma and beta must be finite"),
+        ({"gamma": [1e12, 1]}, r"gamma must be below 2\*\*29 output steps, not 1000000000000.0"),
+        ({"beta": [1e12, 1]}, r"beta must be below 2\*\*46 units of gamma's last place, not 1000000000000.0 output steps"),
+        ({"epsilon": 1e15}, r"epsilon \* \(n / in_scale\)\*\*2 must be in 0\.\.2\*\*48 - 1, not 4000000000000000"),
+    ],
+)
+def test_refused_layernorm(change: dict, message: str) -> None:
+    values = {"in_scale": 1, "gamma": [1, 1], "beta": [0, 0], "epsilon": 1e-5, "out_scale": 1, "out_zero_point": 0, "out": INT8}
+    with pytest.raises(ValueError, match=rf"^{message}$"):
+        LayerNormParameters.from_scales(**(values | change))
+
+
+def product_parameters(n: int, **changes: object) -> MatMulParameters:
+    values = {
+        **{"a_scale": 0.02, "a_zero_point": -3, "b_scale": np.linspace(0.001, 0.01, n), "b_zero_point": 0, "bias": np.linspace(-1, 1, n)},
+        **{"out_scale": 0.05, "out_zero_point": 4, "out": INT8, "channels": n},
+    }
+    return MatMulParameters.from_scales(**(values | changes))  # pyright: ignore[reportArgumentType]
+
+
+@OUT
+@pytest.mark.parametrize(("m", "k", "n"), [(1, 1, 1), (3, 17, 5), (16, 1000, 9)])
+def test_matmul(out: Format, m: int, k: int, n: int) -> None:
+    random = np.random.default_rng(k)
+    a, b = random.integers(-128, 128, (m, k)), random.integers(-128, 128, (k, n))
+    a[0], b[:, 0] = -128, -128
+    out_scale = 0.05 if out is INT8 else 0.0003
+    parameters = product_parameters(n, out=out, out_scale=out_scale)
+    b_scale = np.linspace(0.001, 0.01, n)
+    exact = ((a + 3) * 0.02) @ (b * b_scale) + np.linspace(-1, 1, n)
+    error = (np.abs(exact) * 2.0**-16 + 0.02 * b_scale / 2) / out_scale  # of the multiplier, and of the bias' rounding
+    assert_close(matmul(a, b, parameters), exact / out_scale + 4, error, out)
+
+
+def test_matmul_at_the_accumulators_limit() -> None:
+    k = 2**31 // 255**2
+    parameters = product_parameters(1, a_zero_point=127, b_zero_point=127, bias=0.0)
+    a, b = np.full((1, k), -128), np.full((k, 1), -128)
+    assert matmul(a, b, parameters).tolist() == [[127]]
+    a, b = np.full((1, k + 1), -128), np.full((k + 1, 1), -128)
+    with pytest.raises(OverflowError, match=r"^an accumulator exceeds int32$"):
+        matmul(a, b, parameters)
+
+
+@given(st.integers(-128, 127), st.integers(-128, 127), st.integers(0, 2**32))
+def test_accumulator_bound_is_reached(a_zero_point: int, b_zero_point: int, seed: int) -> None:
+    b = np.random.default_rng(seed).integers(-128, 128, (6, 3))
+    bound = accumulator_bound(b, b_zero_point, a_zero_point, [0, 0, 0])
+    extreme = -128 if 128 + a_zero_point >= 127 - a_zero_point else 127
+    worst = np.abs((extreme - a_zero_point) * np.abs(b - b_zero_point)).sum(axis=0).max()
+    assert bound == worst
+
+
+def test_product_with_relu() -> None:
+    parameters = product_parameters(3, relu=True)
+    assert (parameters.low, parameters.high) == (4, 127)
+
+
+def test_refused_product() -> None:
+    with pytest.raises(ValueError, match=r"^bias must fit int32 at scale a_scale \* b_scale, not "):
+        product_parameters(1, bias=1e6)
+    with pytest.raises(ValueError, match=r"^real must be below 2\*\*16, not "):
+        product_parameters(1, out_scale=1e-10)
