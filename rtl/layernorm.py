@@ -141,7 +141,7 @@ class LayerNorm(wiring.Component):
         m.submodules.normalise = back = Pipelined(normalise)
         # Room for the longest row, and for the next row's head while the factor is computed.
         m.submodules.rows = rows = Queue(beat_layout(lanes), depth=row_beats + 32)
-        m.submodules.sums = sums = Queue(_ROW, depth=2)
+        m.submodules.sums = sums = Queue(_ROW, depth=3)
         connect(m, sums.o, factors.i)
 
         beat = self.i.payload

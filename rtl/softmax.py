@@ -201,7 +201,7 @@ class Softmax(wiring.Component):
         m.submodules.scale = back = Pipelined(scale)
         # Room for the longest row, and for the next row's head while the factor is computed.
         m.submodules.rows = rows = Queue(_row_beat(lanes), depth=-(-self._p.row_elements // lanes) + 32)
-        m.submodules.sums = sums = Queue(_ROW, depth=2)
+        m.submodules.sums = sums = Queue(_ROW, depth=3)
         connect(m, flipped(self.i), front.i)
         connect(m, sums.o, factors.i)
 

@@ -4,7 +4,7 @@ Rules for every stream (docs/architecture.md): valid never waits for ready; vali
 combinational path from an input stream to an output stream's ready or back.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from amaranth.hdl import Cat, Module, Shape, ShapeLike, Signal, Value
 from amaranth.lib import fifo, stream, wiring
@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 
 class Queue(wiring.Component):
-    """A FIFO of ``depth`` payloads of ``shape``, one in and one out per cycle; ``level`` counts what it holds.
+    """A FIFO of ``depth`` payloads of ``shape``; ``level`` counts what it holds. From depth 3 on, one in and one out per cycle.
 
     latency: cycles from an input to its output when empty.
     """
@@ -41,6 +41,9 @@ class Queue(wiring.Component):
 
 class Datapath(Protocol):
     """A component that takes ``i`` every cycle and gives its result as ``o``, ``latency`` cycles later; it never stalls."""
+
+    i: Any
+    o: Any
 
     @property
     def latency(self) -> int: ...

@@ -133,5 +133,5 @@ class VectorEngine(wiring.Component):
                         packer.beats.valid.eq(block.o.valid),
                         block.o.ready.eq(packer.beats.ready),
                     ]
-                    for command_field, block_field in (VECTOR_SCALARS[operation] | OUT_SCALARS).items():
+                    for command_field, block_field in {**VECTOR_SCALARS[operation], **OUT_SCALARS}.items():
                         m.d.comb += block.parameters[block_field].eq(c[command_field])
