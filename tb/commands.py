@@ -1,0 +1,106 @@
+"""Random commands for the engines, with the scratchpad that they work on."""
+
+import random
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..rtl.arch.formats import INT8, INT16
+from ..rtl.arch.parameters import MachineParameters
+from ..rtl.arch.steps import CHANNEL, VECTOR, Engine, VectorOperation
+from .engine_bench import MEMORY_BYTES
+
+Case = tuple[dict[str, int], NDArray[np.uint8]]  # a command, and the scratchpad [words, word_bytes] before it
+
+
+class _Regions:
+    """Regions of the scratchpad, one after the other, with gaps."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng, self._end = rng, 0
+
+    def matrix(self, rows: int, words: int) -> tuple[int, int]:
+        """(address, stride) of a matrix of rows of ``words`` words."""
+        stride = words + self._rng.choice((0, 0, 1, 3))
+        address = self._end + self._rng.randint(0, 3)
+        self._end = address + stride * rows
+        return address, stride
+
+
+def _noise(rng: random.Random, p: MachineParameters) -> NDArray[np.uint8]:
+    return np.frombuffer(rng.randbytes(p.scratchpad_words * p.word_bytes), np.uint8).reshape(p.scratchpad_words, -1).copy()
+
+
+def _out_range(rng: random.Random, *, wide: bool) -> dict[str, int]:
+    limits = INT16 if wide else INT8
+    low, high = sorted(rng.choice((limits.min, limits.max, rng.randint(limits.min, limits.max))) for _ in range(2))
+    return {"out_zero_point": rng.randint(limits.min, limits.max), "low": low, "high": high, "out_wide": int(wide)}
+
+
+def compute(rng: random.Random, p: MachineParameters) -> Case:
+    """A matrix product: sizes from 1 to a few tiles, with small numbers of rows often."""
+    size = lambda most: rng.choice((1, 2, rng.randint(1, most)))  # noqa: E731
+    m, n, k = size(20), size(3 * p.cols), size(3 * p.rows)
+    words = lambda octets: -(-octets // p.word_bytes)  # noqa: E731
+    transposed, wide = rng.random() < 0.5, rng.random() < 0.5
+    regions, tiles = _Regions(rng), -(-n // p.cols)
+    a, a_stride = regions.matrix(m, words(k))
+    b, b_stride = regions.matrix(n, words(k)) if transposed else regions.matrix(k, words(n))
+    channels, channels_stride = regions.matrix(tiles, p.channel_words)
+    out, out_stride = regions.matrix(m, words(n << wide))
+    scratchpad = _noise(rng, p)
+    for tile in range(tiles):
+        records = [
+            CHANNEL.pack({"bias": rng.randint(-(1 << 20), 1 << 20), "multiplier": rng.getrandbits(16), "shift": rng.randint(0, 47)})
+            for _ in range(p.cols)
+        ]
+        table = b"".join(record.to_bytes(8, "little") for record in records).ljust(p.channel_words * p.word_bytes, b"\0")
+        at = channels + tile * channels_stride
+        scratchpad[at : at + p.channel_words] = np.frombuffer(table, np.uint8).reshape(p.channel_words, -1)
+    command = {
+        **{"a": a, "a_stride": a_stride, "b": b, "b_stride": b_stride, "channels": channels, "channels_stride": channels_stride},
+        **{"out": out, "out_stride": out_stride, "m": m, "n": n, "k": k, "b_transposed": int(transposed)},
+        **{"a_zero_point": rng.randint(-128, 127), "b_zero_point": rng.randint(-128, 127)},
+        **_out_range(rng, wide=wide),
+    }
+    return command, scratchpad
+
+
+def vector(rng: random.Random, p: MachineParameters) -> Case:
+    """Any operation with any scalars."""
+    operation = rng.choice(list(VectorOperation))
+    rows, cols = rng.randint(1, 9), rng.choice((1, rng.randint(1, 40)))
+    wide = {name: rng.random() < 0.5 for name in ("a", "b", "out")}
+    layernorm = operation is VectorOperation.LAYERNORM
+    wide["b"] |= layernorm
+    regions, command = _Regions(rng), {}
+    for name, count in (("a", rows), ("b", 2 if layernorm else rows), ("out", rows)):
+        address, stride = regions.matrix(count, -(-(cols << wide[name]) // p.word_bytes))
+        command |= {name: address, f"{name}_stride": stride, f"{name}_wide": int(wide[name])}
+    if operation is VectorOperation.ADD and rng.random() < 0.3:
+        command["b_stride"] = 0
+    scalars = ("a_zero_point", "b_zero_point", "multiplier_0", "multiplier_1", "shift_0", "shift_1", "epsilon", "a_left", "b_left")
+    command |= {field.name: rng.randint(field.min, field.max) for field in VECTOR.fields if field.name in scalars}
+    command |= {"shift_0": rng.randint(0, 47), "shift_1": rng.randint(0, 31 if layernorm else 47)}
+    command |= {"operation": operation, "rows": rows, "cols": cols, **_out_range(rng, wide=wide["out"])}
+    return command, _noise(rng, p)
+
+
+def transfer(rng: random.Random, p: MachineParameters) -> Case:
+    """A transfer that often crosses pages of 4 KiB."""
+    rows, words = rng.choice(((1, rng.randint(1, 200)), (rng.randint(1, 6), rng.randint(1, 12))))
+    scratchpad, scratchpad_stride = _Regions(rng).matrix(rows, words)
+    stride = (words + rng.randint(0, 5)) * p.slot_bytes
+    most = (MEMORY_BYTES - (rows - 1) * stride - words * p.slot_bytes) // p.bus_bytes
+    external = rng.randint(0, most) * p.bus_bytes
+    command = {"external": external, "external_stride": stride, "rows": rows, "words": words}
+    return command | {"scratchpad": scratchpad, "scratchpad_stride": scratchpad_stride}, _noise(rng, p)
+
+
+CASES: dict[Engine, Callable[[random.Random, MachineParameters], Case]] = {
+    Engine.LOAD: transfer,
+    Engine.STORE: transfer,
+    Engine.COMPUTE: compute,
+    Engine.VECTOR: vector,
+}

@@ -1,0 +1,73 @@
+"""An engine between a real scratchpad and, for the DMA engines, an AXI4 port: what tb/test_engine.py drives."""
+
+from amaranth.hdl import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from ..rtl.arch.parameters import MachineParameters
+from ..rtl.arch.steps import COMMANDS, Engine
+from ..rtl.axi import ReadGate, WriteGate, axi4_ports
+from ..rtl.compute import ComputeUnit
+from ..rtl.dma import LoadEngine, StoreEngine
+from ..rtl.layouts import record_layout
+from ..rtl.scratchpad import ReadPort, Scratchpad, WritePort
+from ..rtl.vector import VectorEngine
+
+ENGINES = {Engine.LOAD: LoadEngine, Engine.STORE: StoreEngine, Engine.COMPUTE: ComputeUnit, Engine.VECTOR: VectorEngine}
+MEMORY_BASE = 0x1000  # of the driver's buffer
+MEMORY_BYTES = 0x4000
+
+
+class EngineBench(wiring.Component):
+    """Members
+    -------
+    command, done, error: the engine's port. out_of_range: it asked for an address beyond the scratchpad.
+    host_read, host_write: scratchpad ports of the bench, which also disturb the engine. m_axi_*: to memory.
+    """
+
+    def __init__(self, engine: Engine, parameters: MachineParameters) -> None:
+        self._engine, self._p = engine, parameters
+        word = parameters.word_bytes
+        super().__init__(
+            {
+                "command": In(stream.Signature(record_layout(COMMANDS[engine]))),
+                "done": Out(1),
+                "error": Out(8),
+                "out_of_range": Out(1),
+                "host_read": In(ReadPort(word)),
+                "host_write": In(WritePort(word)),
+                **axi4_ports(parameters.bus_bytes),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        p = self._p
+        m.submodules.engine = engine = ENGINES[self._engine](p)
+        m.d.comb += [
+            engine.engine.command.payload.eq(self.command.payload),
+            engine.engine.command.valid.eq(self.command.valid),
+            self.command.ready.eq(engine.engine.command.ready),
+            self.done.eq(engine.engine.done),
+            self.error.eq(engine.engine.error),
+        ]
+        reads = [getattr(engine, name) for name in ("read", "read_a", "read_b") if name in engine.signature.members]
+        writes = [engine.write] if "write" in engine.signature.members else []
+        m.submodules.scratchpad = scratchpad = Scratchpad(p, readers=len(reads) + 1, writers=len(writes) + 1)
+        for i, port in enumerate(reads):
+            connect(m, port, getattr(scratchpad, f"read{i}"))
+        for i, port in enumerate(writes):
+            connect(m, port, getattr(scratchpad, f"write{i}"))
+        connect(m, flipped(self.host_read), getattr(scratchpad, f"read{len(reads)}"))
+        connect(m, flipped(self.host_write), getattr(scratchpad, f"write{len(writes)}"))
+        m.d.comb += self.out_of_range.eq(scratchpad.out_of_range.any())
+        if self._engine in (Engine.LOAD, Engine.STORE):
+            loads = self._engine is Engine.LOAD
+            m.submodules.gate = gate = ReadGate(p.bus_bytes, masters=1) if loads else WriteGate(p.bus_bytes)
+            connect(m, engine.bus, gate.master0 if loads else gate.master)
+            m.d.comb += [engine.memory_base.eq(MEMORY_BASE), engine.memory_size.eq(MEMORY_BYTES)]
+            for name, member in axi4_ports(p.bus_bytes, "").items():
+                if name in gate.signature.members:
+                    inner, outer = getattr(gate, name), getattr(self, f"m_axi_{name}")
+                    m.d.comb += outer.eq(inner) if member.flow is Out else inner.eq(outer)
+        return m
