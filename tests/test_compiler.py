@@ -1,0 +1,255 @@
+"""Layouts, tiles, memory plan, schedule, and whole programs on the golden machine against the executor."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pytest
+from celosia.rtl.arch.parameters import MachineParameters
+from celosia.rtl.arch.steps import STEP_BYTES, Engine, Step, VectorOperation
+from celosia.sw import graph as ir
+from celosia.sw.compiler.errors import CompileError
+from celosia.sw.compiler.layout import Layout
+from celosia.sw.compiler.program import Program, compile_graph, from_slots, to_slots
+from celosia.sw.executor import execute
+from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import strategies as st
+from random_graphs import Builder, graphs, machines, random_inputs, run_on_golden_machine
+
+SMALL = MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=4)
+many = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+
+
+def compiled(graph: ir.Graph, machine: MachineParameters) -> Program:
+    """Only what is too large for the machine may be refused."""
+    try:
+        return compile_graph(graph, machine)
+    except CompileError as e:
+        if "a larger scratchpad is needed" not in str(e) and "but row_elements is" not in str(e):
+            raise
+        reject()
+
+
+@given(st.integers(1, 5), st.integers(1, 6), st.integers(1, 30), st.sampled_from((8, 16)), st.sampled_from((4, 6, 16)))
+def test_layout_round_trip(rows: int, groups: int, group: int, bits: int, word_bytes: int) -> None:
+    cols = groups * group
+    tensor = ir.Tensor(name="t", rows=rows, cols=cols, bits=bits, scale=1.0, zero_point=7)
+    layout = Layout(tensor=tensor, group=group, word_bytes=word_bytes)
+    values = np.random.default_rng(cols).integers(tensor.format.min, tensor.format.max + 1, (rows, cols)).astype(tensor.dtype)
+    data = layout.pack(values)
+    assert len(data) == rows * layout.row_words * word_bytes
+    assert (layout.unpack(data) == values).all()
+    padded = np.frombuffer(data, tensor.dtype).reshape(rows, layout.row_words, -1)
+    for start in range(0, cols, group):
+        assert (padded[:, layout.word(start), 0] == values[:, start]).all()
+    last = padded.reshape(rows, groups, -1)
+    assert (last[:, :, group:] == 7).all()
+
+
+def test_column_within_a_word() -> None:
+    layout = Layout(tensor=ir.Tensor(name="t", rows=1, cols=32, bits=8, scale=1.0, zero_point=0), group=32, word_bytes=16)
+    assert layout.word(16) == 1
+    with pytest.raises(ValueError, match=r"^column 5 of t does not start a word$"):
+        layout.word(5)
+
+
+@given(st.binary(max_size=300), st.sampled_from((4, 6, 8, 20)), st.sampled_from((4, 8, 16)))
+def test_slots_round_trip(data: bytes, rows: int, bus: int) -> None:
+    machine = MachineParameters(rows=rows, cols=rows, lanes=rows // 2, bus_bytes=bus)
+    words = data.ljust(-(-len(data) // rows) * rows, b"\0")
+    slots = to_slots(words, machine)
+    assert len(slots) == len(words) // rows * machine.slot_bytes
+    assert from_slots(slots, machine) == words
+
+
+def alive(program: Program) -> dict[str, tuple[int, int]]:
+    """First and last operator that needs each resident buffer; tables and constants are needed always."""
+    graph = program.graph
+    result = {name: (-1, len(graph.operators)) for name in program.plan.resident}
+    for name, tensor in graph.tensors.items():
+        if name in result and tensor.data is None:
+            uses = [i for i, op in enumerate(graph.operators) for b in (*op.inputs, *op.outputs) if b.tensor is tensor]
+            first = -1 if any(port.tensor is tensor for port in graph.inputs) else min(uses)
+            last = len(graph.operators) if any(port.tensor is tensor for port in graph.outputs) else max(uses, default=-1)
+            result[name] = first, last
+    return result
+
+
+def buffer_words(program: Program, name: str) -> int:
+    layout = program.layouts.get(name)
+    if layout is not None:
+        return layout.tensor.rows * layout.row_words
+    return next(o.buffer.words for task in program.plan.tasks for o in task.operands.values() if o.buffer.name == name)
+
+
+@many
+@given(graphs(), machines())
+def test_buffers_alive_together_do_not_overlap(graph: ir.Graph, machine: MachineParameters) -> None:
+    program = compiled(graph, machine)
+    plan, times = program.plan, alive(program)
+    places = {name: (at, at + buffer_words(program, name)) for name, at in plan.resident.items()}
+    assert all(0 <= low < high <= plan.staging[0] for low, high in places.values())
+    for a, b in combinations(places, 2):
+        together = times[a][0] <= times[b][1] and times[b][0] <= times[a][1]
+        overlap = places[a][0] < places[b][1] and places[b][0] < places[a][1]
+        assert not (together and overlap), (a, b)
+    assert plan.staging[0] + plan.staging_words <= plan.staging[1]
+    assert plan.staging[1] + plan.staging_words <= machine.scratchpad_words
+    for task in plan.tasks:
+        staged = sum(o.size for o in task.operands.values() if o.buffer.name not in plan.resident)
+        assert staged <= plan.staging_words
+
+
+@many
+@given(graphs(), machines())
+def test_tiles_cover_every_output_once(graph: ir.Graph, machine: MachineParameters) -> None:
+    program = compiled(graph, machine)
+    covered: dict[str, np.ndarray] = {}
+    for task in program.plan.tasks:
+        out = task.operands["out"]
+        words = covered.setdefault(out.buffer.name, np.zeros((out.buffer.rows, out.buffer.row_words), int))
+        words[out.row : out.row + out.rows, out.word : out.word + out.words] += 1
+        if task.engine is Engine.COMPUTE:
+            assert task.command["m"] <= machine.accumulator_depth
+    written = {block.tensor.name for op in graph.operators for block in op.outputs}
+    assert set(covered) == written
+    assert all((words == 1).all() for words in covered.values())
+
+
+Places = set[tuple[str, int]]
+
+
+def touched(step: Step, p: MachineParameters) -> tuple[Places, Places]:
+    """Scratchpad words and external bytes that a step reads, and those that it writes, from its fields alone."""
+    c = step.command
+
+    def matrix(name: str, rows: int, elements: int, *, wide: int = 0) -> Places:
+        words = -(-(elements << wide) // p.word_bytes)
+        return {("scratchpad", c[name] + r * c[f"{name}_stride"] + w) for r in range(rows) for w in range(words)}
+
+    match step.engine:
+        case Engine.LOAD | Engine.STORE:
+            scratchpad = matrix("scratchpad", c["rows"], c["words"] * p.word_bytes)
+            size = c["words"] * p.slot_bytes
+            external = {("external", c["external"] + r * c["external_stride"] + i) for r in range(c["rows"]) for i in range(size)}
+            return (external, scratchpad) if step.engine is Engine.LOAD else (scratchpad, external)
+        case Engine.COMPUTE:
+            m, n, k = c["m"], c["n"], c["k"]
+            b = matrix("b", n, k) if c["b_transposed"] else matrix("b", k, n)
+            tables = matrix("channels", -(-n // p.cols), p.channel_words * p.word_bytes)
+            return matrix("a", m, k) | b | tables, matrix("out", m, n, wide=c["out_wide"])
+        case Engine.VECTOR:
+            rows, cols = c["rows"], c["cols"]
+            second = {VectorOperation.ADD: rows, VectorOperation.LAYERNORM: 2}.get(VectorOperation(c["operation"]), 0)
+            reads = matrix("a", rows, cols, wide=c["a_wide"]) | matrix("b", second, cols, wide=c["b_wide"])
+            return reads, matrix("out", rows, cols, wide=c["out_wide"])
+
+
+def complete_before(steps: Sequence[Step]) -> list[dict[Engine, int]]:
+    """For each step how many steps of each engine are surely complete when it starts."""
+    known: list[dict[Engine, int]] = []
+    of_engine: dict[Engine, list[int]] = {engine: [] for engine in Engine}
+    for step in steps:
+        done = dict.fromkeys(Engine, 0)
+        for engine in Engine:
+            count = max(step.waits[engine], len(of_engine[engine]) if engine is step.engine else 0)
+            assert count <= len(of_engine[engine]), "a step waits for a later one: the machine would stand still"
+            if count:  # an engine runs its steps in order: what the last of them knew, all knew
+                last = known[of_engine[engine][count - 1]]
+                done = {e: max(n, last[e]) for e, n in done.items()}
+            done[engine] = max(done[engine], count)
+        of_engine[step.engine].append(len(known))
+        known.append(done)
+    return known
+
+
+@settings(many, max_examples=40)
+@given(graphs(), machines((1, 2, 16)))
+def test_conflicting_steps_are_ordered(graph: ir.Graph, machine: MachineParameters) -> None:
+    program = compiled(graph, machine)
+    decoded = [Step.decode(program.code[i : i + STEP_BYTES]) for i in range(0, len(program.code), STEP_BYTES)]
+    for steps in (decoded[: len(program.prologue)], decoded[len(program.prologue) :]):
+        known = complete_before(steps)
+        places = [touched(step, machine) for step in steps]
+        number = [sum(s.engine is step.engine for s in steps[:i]) for i, step in enumerate(steps)]
+        for reads, writes in places:
+            assert all(
+                at < machine.scratchpad_words if space == "scratchpad" else at < program.program_offset for space, at in reads | writes
+            )
+        for i, j in combinations(range(len(steps)), 2):
+            conflict = places[i][1] & (places[j][0] | places[j][1]) or places[i][0] & places[j][1]
+            assert not conflict or known[j][steps[i].engine] > number[i], (steps[i], steps[j])
+
+
+def any_legal_order(steps: Sequence[Step], seed: int) -> list[Step]:
+    """As engines at random speeds would run them."""
+    random = np.random.default_rng(seed)
+    queues = {engine: [step for step in steps if step.engine is engine] for engine in Engine}
+    done = dict.fromkeys(Engine, 0)
+    order = []
+    while len(order) < len(steps):
+        ready = [
+            queue[done[engine]]
+            for engine, queue in queues.items()
+            if done[engine] < len(queue) and all(done[e] >= n for e, n in queue[done[engine]].waits.items())
+        ]
+        assert ready, "the steps wait for each other"
+        step = ready[int(random.integers(len(ready)))]
+        done[step.engine] += 1
+        order.append(step)
+    return order
+
+
+@settings(many, max_examples=150)
+@given(graphs(), machines(), st.integers(0, 1 << 16))
+def test_programs_compute_what_the_executor_does(graph: ir.Graph, machine: MachineParameters, seed: int) -> None:
+    program = compiled(graph, machine)
+    inputs = random_inputs(graph, seed)
+    values = execute(graph, inputs, lanes=machine.lanes)
+    for body in (program.body, any_legal_order(program.body, seed)):
+        found = run_on_golden_machine(program, inputs, body)
+        for port in graph.outputs:
+            assert (found[port.name] == values[port.tensor.name]).all(), port.name
+    assert len(program.code) == 64 * (len(program.prologue) + len(program.body))
+    assert program.program_offset + len(program.code) == program.memory_bytes
+    assert len(program.labels) == len(program.body)
+
+
+def test_too_large_for_the_scratchpad() -> None:
+    builder = Builder(1)
+    x = builder.tensor(3, 1000, 16)
+    graph = builder.graph([x], [builder.layernorm(x, 16)])
+    with pytest.raises(CompileError) as caught:
+        compile_graph(graph, MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=2, banks=2))
+    message = str(caught.value)
+    assert message.startswith("node0: its smallest tile needs ")
+    assert message.endswith("a larger scratchpad is needed (t1[3x1000 int16] = LayerNorm(t0[3x1000 int16])  # node0)")
+    assert "\n" not in message
+    compile_graph(graph, MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=32))
+
+
+def test_rows_longer_than_the_machines() -> None:
+    builder = Builder(1)
+    x = builder.tensor(2, 100, 8)
+    with pytest.raises(CompileError, match=r"^node0: its rows have 100 elements, but row_elements is 64 \("):
+        compile_graph(builder.graph([x], [builder.softmax(x, 8)]), MachineParameters(row_elements=64))
+
+
+def test_what_fits_is_loaded_once() -> None:
+    builder = Builder(2)
+    x = builder.tensor(4, 16, 8)
+    graph = builder.graph([x], [builder.linear(builder.linear(x, 16, 8), 16, 8)])
+    program = compile_graph(graph, SMALL)
+    assert {step.engine for step in program.prologue} == {Engine.LOAD}
+    assert [step.engine for step in program.body] == [Engine.LOAD, Engine.COMPUTE, Engine.COMPUTE, Engine.STORE]
+
+
+def test_what_does_not_fit_is_tiled() -> None:
+    builder = Builder(3)
+    x = builder.tensor(40, 100, 8)
+    graph = builder.graph([x], [builder.linear(x, 120, 16)])
+    program = compile_graph(graph, SMALL)
+    assert sum(step.engine is Engine.COMPUTE for step in program.body) > 10
+    inputs = random_inputs(graph, 1)
+    expected = execute(graph, inputs, lanes=4)["t2"]
+    assert (run_on_golden_machine(program, inputs)["t2"] == expected).all()
