@@ -1,6 +1,6 @@
 """Writes the compute unit's results: rows of cols channels, tile row by tile row, into a row-major matrix."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,7 +14,7 @@ def results_layout(cols: int) -> data.ArrayLayout:
 
 
 class ResultWriter(wiring.Component):
-    """Takes m rows for each tile of cols channels and writes what lies within n; ``done`` with the last word written."""
+    """Takes m rows for each tile of cols channels and writes the n channels that count, no byte beyond; ``done`` with the last word."""
 
     def __init__(self, parameters: MachineParameters, command: data.StructLayout) -> None:
         self._p = parameters
@@ -39,25 +39,24 @@ class ResultWriter(wiring.Component):
         part, slot = Signal(range(most_words)), Signal(range(most_slots))
 
         results = self.rows.payload
-        forms = []  # for int8 and int16: a row's bits, its words, the rows that share a word, and whether this part is the last
+        enabled = [Value.cast(col < n_left) for col in range(p.cols)]
+        forms = []  # for int8 and int16: the word at ``part``, its byte mask, words of a row, rows that share a word, and the last part
         for octets in (1, 2):
             bits = Cat(*(results[i][: 8 * octets] for i in range(p.cols)))
+            mask = Cat(*(enabled[i].replicate(octets) for i in range(p.cols)))
             words, slots = max(1, p.cols * octets // word), max(1, word // (p.cols * octets))
             last_part = (part == words - 1) | (n_left <= (part + 1) * (word // octets))
-            forms.append((bits, words, slots, last_part))
-        (narrow, _, narrow_slots, narrow_last), (wide, _, wide_slots, wide_last) = forms
+            if slots > 1:  # several tiles share a word
+                forms.append((Cat(*(bits for _ in range(slots))), mask << (slot * len(mask)), words, slots, last_part))
+            else:
+                forms.append((bits.word_select(part, 8 * word), mask.word_select(part, word), words, slots, last_part))
+        (narrow_word, narrow_mask, narrow_words, narrow_slots, narrow_last), (wide_word, wide_mask, wide_words, wide_slots, wide_last) = (
+            forms
+        )
         last_part = Mux(c.out_wide, wide_last, narrow_last)
         last_slot = Mux(c.out_wide, slot == wide_slots - 1, slot == narrow_slots - 1)
 
-        def placed(bits: Cat, slots: int) -> tuple:  # pyright: ignore[reportGeneralTypeIssues]
-            """The word at ``part``, and the bytes enabled: those of ``slot`` where several tiles share a word."""
-            if slots > 1:
-                octets = word // slots
-                return Cat(*(bits for _ in range(slots))), ((1 << octets) - 1) << (slot * octets)
-            return bits.word_select(part, 8 * word), (1 << word) - 1
-
         write = self.port.write
-        (narrow_word, narrow_mask), (wide_word, wide_mask) = placed(narrow, narrow_slots), placed(wide, wide_slots)
         m.d.comb += [
             self.command.ready.eq(~running),
             write.valid.eq(running & self.rows.valid),
@@ -83,7 +82,7 @@ class ResultWriter(wiring.Component):
             with m.If(last_part):
                 m.d.sync += [part.eq(0), m_left.eq(m_left - 1), row.eq(row + c.out_stride)]
                 with m.If(m_left == 1):
-                    words = Mux(c.out_wide, forms[1][1], forms[0][1])
+                    words = Mux(c.out_wide, wide_words, narrow_words)
                     following = (column + Mux(last_slot, words, 0))[:ADDRESS_BITS]
                     m.d.sync += [m_left.eq(c.m), n_left.eq(n_left - p.cols), column.eq(following), row.eq(following)]
                     m.d.sync += slot.eq(Mux(last_slot, 0, slot + 1))

@@ -9,13 +9,125 @@ import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
-from cocotbext.axi import AxiBus, AxiRam, AxiReadBus, AxiRamRead, AxiRamWrite, AxiWriteBus
+from cocotbext.axi import AxiBus, AxiRam
+from numpy.typing import NDArray
 
 from ..rtl.arch.parameters import MachineParameters
-from ..rtl.arch.steps import COMMANDS, Engine, Step
+from ..rtl.arch.steps import ADDRESS_BITS, COMMANDS, Engine, Step
+from ..rtl.scratchpad import READ_LATENCY
 from ..sw.golden.machine import Machine
 from .commands import CASES
 from .engine_bench import MEMORY_BASE, MEMORY_BYTES
 from .runner import parameters
 
 LIMIT = 20_000  # cycles of a command
+
+
+class _Host:
+    """The bench's side of the scratchpad ports."""
+
+    def __init__(self, dut: Any, p: MachineParameters, rng: random.Random) -> None:
+        self.dut, self.p, self.rng = dut, p, rng
+
+    async def fill(self, scratchpad: NDArray[np.uint8]) -> None:
+        self.dut.host_write__write__valid.value = 1
+        for address, word in enumerate(scratchpad):
+            self.dut.host_write__write__payload.value = self._write(address, int.from_bytes(word.tobytes(), "little"), enable=True)
+            await RisingEdge(self.dut.clk)
+        self.dut.host_write__write__valid.value = 0
+
+    async def dump(self) -> NDArray[np.uint8]:
+        dut, words = self.dut, []
+        for cycle in range(self.p.scratchpad_words + READ_LATENCY + 1):
+            dut.host_read__address__valid.value = int(cycle < self.p.scratchpad_words)
+            dut.host_read__address__payload.value = min(cycle, self.p.scratchpad_words - 1)
+            await ReadOnly()
+            if dut.host_read__valid.value:
+                words.append(int(dut.host_read__word.value).to_bytes(self.p.word_bytes, "little"))
+            await RisingEdge(dut.clk)
+        return np.frombuffer(b"".join(words), np.uint8).reshape(self.p.scratchpad_words, -1)
+
+    async def disturb(self, rate: float) -> None:
+        """Contend for banks until killed: reads whose words nobody takes, writes that enable no byte."""
+        dut, rng = self.dut, self.rng
+        while True:
+            for name in ("host_read__address", "host_write__write"):
+                valid, ready = getattr(dut, f"{name}__valid"), getattr(dut, f"{name}__ready")
+                if not valid.value or ready.value:
+                    address = rng.randrange(self.p.scratchpad_words)
+                    valid.value = int(rng.random() < rate)
+                    getattr(dut, f"{name}__payload").value = self._write(address, 0, enable=False) if "write" in name else address
+            await RisingEdge(dut.clk)
+
+    def quiet(self) -> None:
+        self.dut.host_read__address__valid.value = 0
+        self.dut.host_write__write__valid.value = 0
+
+    def _write(self, address: int, word: int, *, enable: bool) -> int:
+        mask = (1 << self.p.word_bytes) - 1 if enable else 0
+        return address | word << ADDRESS_BITS | mask << (ADDRESS_BITS + 8 * self.p.word_bytes)
+
+
+def _pauses(rng: random.Random, rate: float) -> Iterator[bool]:
+    return (rng.random() < rate for _ in itertools.count())
+
+
+async def _memory(dut: Any, rng: random.Random) -> AxiRam:
+    """The memory, every channel stalling at random."""
+    ram = AxiRam(AxiBus.from_prefix(dut, "m_axi"), dut.clk, dut.rst, size=MEMORY_BASE + MEMORY_BYTES + 0x1000)
+    write, read = ram.write_if, ram.read_if
+    for channel in (write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel):
+        channel.set_pause_generator(_pauses(rng, 0.3))
+    return ram
+
+
+async def _run(dut: Any, command: int) -> None:
+    """One command from its start to done; nothing may go wrong."""
+    dut.command__payload.value = command
+    dut.command__valid.value = 1
+    for _ in range(LIMIT):
+        await ReadOnly()
+        assert not dut.error.value
+        assert not dut.out_of_range.value
+        taken, done = bool(dut.command__ready.value), bool(dut.done.value)
+        await RisingEdge(dut.clk)
+        if taken:
+            dut.command__valid.value = 0
+        if done:
+            return
+    raise AssertionError(f"not done within {LIMIT} cycles")
+
+
+@cocotb.test()
+async def leaves_what_the_model_leaves(dut: Any) -> None:
+    """Random commands, each on a scratchpad of noise, alone and with contention for the banks."""
+    about = parameters()
+    p, engine = MachineParameters(**about["machine"]), Engine[about["engine"]]
+    rng = random.Random(about["seed"])
+    host = _Host(dut, p, rng)
+    host.quiet()
+    dut.command__valid.value = 0
+    dut.rst.value = 1
+    cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
+    ram = await _memory(dut, rng)
+    for _ in range(4):
+        await RisingEdge(dut.clk)
+    dut.rst.value = 0
+    for case in range(about["cases"]):
+        command, scratchpad = CASES[engine](rng, p)
+        machine = Machine(p, MEMORY_BYTES)
+        machine.scratchpad[:] = scratchpad
+        machine.memory[:] = np.frombuffer(rng.randbytes(MEMORY_BYTES), np.uint8)
+        ram.write(MEMORY_BASE, machine.memory.tobytes())
+        await host.fill(scratchpad)
+        disturbance = cocotb.start_soon(host.disturb(0.6 * (case % 2)))
+        await _run(dut, COMMANDS[engine].pack(command))
+        disturbance.cancel()
+        host.quiet()
+        machine.run([Step(engine, command)])
+        for _ in range(READ_LATENCY + 1):
+            await RisingEdge(dut.clk)
+        found = await host.dump()
+        wrong = np.flatnonzero((found != machine.scratchpad).any(axis=1))
+        assert not wrong.size, f"case {case}: scratchpad words {wrong[:8]} differ after {command}"
+        assert ram.read(MEMORY_BASE, MEMORY_BYTES) == machine.memory.tobytes(), f"case {case}: memory differs after {command}"

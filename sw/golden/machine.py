@@ -49,20 +49,21 @@ class Machine:
         self.scratchpad[lines] = octets.reshape(*lines.shape, -1)
 
     def _transfer(self, c: Mapping[str, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Scratchpad lines [rows, words] and memory bytes [rows, words, word_bytes] of a transfer."""
+        """Scratchpad lines [rows, words] and memory bytes [rows, words, slot_bytes] of a transfer."""
         p = self.parameters
         rows, words = np.arange(c["rows"]), np.arange(c["words"])
         lines = c["scratchpad"] + c["scratchpad_stride"] * rows[:, None] + words
         slots = c["external"] + c["external_stride"] * rows[:, None] + p.slot_bytes * words
-        return lines, slots[:, :, None] + np.arange(p.word_bytes)
+        return lines, slots[:, :, None] + np.arange(p.slot_bytes)
 
     def _load(self, c: Mapping[str, int]) -> None:
         lines, octets = self._transfer(c)
-        self.scratchpad[lines] = self.memory[octets]
+        self.scratchpad[lines] = self.memory[octets][:, :, : self.parameters.word_bytes]
 
     def _store(self, c: Mapping[str, int]) -> None:
         lines, octets = self._transfer(c)
-        self.memory[octets] = self.scratchpad[lines]
+        padding = self.parameters.slot_bytes - self.parameters.word_bytes
+        self.memory[octets] = np.pad(self.scratchpad[lines], ((0, 0), (0, 0), (0, padding)))  # the bus writes whole beats
 
     def _compute(self, c: Mapping[str, int]) -> None:
         p = self.parameters

@@ -1,0 +1,34 @@
+"""Each engine alone, between a scratchpad and a memory, against the machine's golden model."""
+
+from dataclasses import asdict
+
+import pytest
+from celosia.rtl.arch.parameters import MachineParameters
+from celosia.rtl.arch.steps import Engine
+from celosia.tb.engine_bench import EngineBench
+from celosia.tb.runner import run_bench
+
+SQUARE = MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=16, accumulator_depth=32, row_elements=64)
+WIDE = MachineParameters(rows=4, cols=8, lanes=2, scratchpad_kib=16, banks=2, accumulator_depth=32, row_elements=64)
+TALL = MachineParameters(rows=8, cols=4, lanes=1, scratchpad_kib=16, banks=8, bus_bytes=4, accumulator_depth=32, row_elements=64)
+ODD = MachineParameters(rows=12, cols=12, lanes=3, scratchpad_kib=16, banks=1, bus_bytes=8, accumulator_depth=32, row_elements=64)
+
+
+CASES = [
+    (Engine.COMPUTE, SQUARE),
+    (Engine.COMPUTE, WIDE),
+    (Engine.COMPUTE, TALL),
+    (Engine.COMPUTE, ODD),
+    (Engine.VECTOR, SQUARE),
+    (Engine.VECTOR, ODD),
+    (Engine.LOAD, TALL),
+    (Engine.LOAD, ODD),
+    (Engine.STORE, TALL),
+    (Engine.STORE, ODD),
+]
+
+
+@pytest.mark.parametrize(("engine", "machine"), CASES, ids=[f"{engine.name.lower()}-{m.rows}x{m.cols}" for engine, m in CASES])
+def test_engine(engine: Engine, machine: MachineParameters) -> None:
+    about = {"engine": engine.name, "machine": asdict(machine), "seed": 1, "cases": 24}
+    run_bench(EngineBench(engine, machine), "celosia.tb.test_engine", about)
