@@ -138,9 +138,12 @@ class WriteGate(wiring.Component):
         m = Module()
         master = self.master
         outstanding = Signal(OUTSTANDING_BITS)  # bursts without their response
-        owed = Signal(9)  # beats of the current burst that have not been sent
+        owed = Signal(9)  # beats of the current burst that have not been taken
         stale = Signal()
         taken, answered = master.burst.valid & master.burst.ready, self.bvalid & self.bready
+        # As in ReadGate a beat is held here, so that it stays through a flush.
+        w_free = ~self.wvalid | self.wready
+        beat_taken = (owed != 0) & w_free & (stale | master.beat.valid)
         m.d.comb += [
             master.burst.ready.eq(
                 (~self.awvalid | self.awready) & (owed == 0) & ~stale & ~self.flush & (outstanding < (1 << OUTSTANDING_BITS) - 2)
@@ -148,11 +151,7 @@ class WriteGate(wiring.Component):
             self.awsize.eq((self._bus_bytes - 1).bit_length()),
             self.awburst.eq(1),
             self.draining.eq(stale),
-            self.wvalid.eq((owed != 0) & (stale | master.beat.valid)),
-            self.wdata.eq(master.beat.payload.data),
-            self.wstrb.eq(Mux(stale, 0, master.beat.payload.strb)),
-            self.wlast.eq(owed == 1),
-            master.beat.ready.eq((owed != 0) & self.wready & ~stale),
+            master.beat.ready.eq((owed != 0) & w_free & ~stale),
             self.bready.eq(stale | master.response.ready),
             master.response.valid.eq(self.bvalid & ~stale),
             master.response.payload.eq(self.bresp),
@@ -166,8 +165,15 @@ class WriteGate(wiring.Component):
                 self.awlen.eq(master.burst.payload.len),
                 owed.eq(master.burst.payload.len + 1),
             ]
-        with m.Elif(self.wvalid & self.wready):
+        with m.Elif(beat_taken):
             m.d.sync += owed.eq(owed - 1)
+        with m.If(w_free):
+            m.d.sync += [
+                self.wvalid.eq(beat_taken),
+                self.wdata.eq(master.beat.payload.data),
+                self.wstrb.eq(Mux(stale, 0, master.beat.payload.strb)),
+                self.wlast.eq(owed == 1),
+            ]
         m.d.sync += outstanding.eq(outstanding + taken - answered)
         with m.If(self.flush & (outstanding != 0)):
             m.d.sync += stale.eq(1)

@@ -1,6 +1,6 @@
 """The AXI4-Lite slave with the registers of rtl/arch/registers.py."""
 
-from amaranth.hdl import Cat, Module, Mux
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -34,8 +34,10 @@ class ControlRegisters(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        write = self.awvalid & self.wvalid & (~self.bvalid | self.bready)
-        m.d.comb += [self.awready.eq(write), self.wready.eq(write)]
+        # Ready comes from a register, a cycle after valid, which AXI has hold until then.
+        write, read = Signal(), Signal()
+        m.d.sync += [write.eq(self.awvalid & self.wvalid & ~write & ~self.bvalid), read.eq(self.arvalid & ~read & ~self.rvalid)]
+        m.d.comb += [self.awready.eq(write), self.wready.eq(write), self.arready.eq(read)]
         with m.If(write):
             m.d.sync += self.bvalid.eq(1)
         with m.Elif(self.bready):
@@ -52,8 +54,6 @@ class ControlRegisters(wiring.Component):
                 with m.If(selected):
                     m.d.sync += value.eq(self.wdata & enabled | value & ~enabled)
 
-        read = self.arvalid & (~self.rvalid | self.rready)
-        m.d.comb += self.arready.eq(read)
         with m.If(read):
             m.d.sync += self.rvalid.eq(1)
             with m.Switch(self.araddr[2:]):

@@ -1,6 +1,7 @@
 """An accelerator in a cocotb bench: a memory with faults behind its AXI4 master, and the driver's device in front of it."""
 
 import random
+from collections.abc import Collection
 from itertools import count
 from typing import Any
 
@@ -14,6 +15,7 @@ from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiResp, AxiSlave
 from ..sw.driver.device import Device, DeviceError
 
 LIMIT = 200_000  # cycles that no run here may take
+CHANNELS = [f"{side}_{channel}" for side in ("m_axi", "s_axil") for channel in ("aw", "w", "b", "ar", "r")]
 _MASTER = {
     "m_axi_aw": ("awid", "awaddr", "awlen", "awsize", "awburst"),
     "m_axi_w": ("wdata", "wstrb", "wlast"),
@@ -54,13 +56,17 @@ class Memory:
 
 
 class System(Device):
-    """The accelerator out of reset, as the driver sees it: its methods block, and are for a function under cocotb.bridge."""
+    """The accelerator out of reset, as the driver sees it: its methods block, and are for a function under cocotb.bridge.
+
+    violations: of the rule that valid and payload hold until ready, on the AXI channels that the accelerator drives.
+    """
 
     def __init__(self, dut: Any, memory: Memory) -> None:
         self.dut, self.memory = dut, memory
         self._memory_side: Any = AxiSlave(AxiBus.from_prefix(dut, "m_axi"), dut.clk, dut.rst, target=memory)
         self._register_side: Any = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
         self._cycles = 0
+        self.violations: list[str] = []
 
     @classmethod
     async def start(cls, dut: Any, memory: Memory) -> "System":
@@ -74,14 +80,14 @@ class System(Device):
         start_soon(system._watch())
         return system
 
-    def stall(self, probability: float, seed: int) -> None:
-        """From now on each of the ten channels stalls at random."""
-        sides = self._memory_side, self._register_side
-        writes = [channel for side in sides for i in (side.write_if,) for channel in (i.aw_channel, i.w_channel, i.b_channel)]
-        reads = [channel for side in sides for i in (side.read_if,) for channel in (i.ar_channel, i.r_channel)]
-        for number, channel in enumerate(writes + reads):
-            rng = random.Random(f"{seed} {number}")
-            channel.set_pause_generator(rng.random() < probability for _ in count())
+    def stall(self, probability: float, seed: int, *, channels: Collection[str] = CHANNELS) -> None:
+        """From now on these channels, named as ``m_axi_w``, stall at random, each with this probability in a cycle."""
+        for name in channels:
+            prefix, channel = name.rsplit("_", 1)
+            side = self._memory_side if prefix == "m_axi" else self._register_side
+            interface = side.read_if if channel in ("ar", "r") else side.write_if
+            rng = random.Random(f"{seed} {name}")
+            getattr(interface, f"{channel}_channel").set_pause_generator(rng.random() < probability for _ in count())
 
     async def _watch(self) -> None:
         """On every channel that the accelerator drives, valid and all that belongs to it must hold until ready."""
@@ -99,9 +105,12 @@ class System(Device):
                     continue
                 values = [int(signal.value) for signal in payload]
                 if name in waiting:
-                    assert valid.value, f"{name}: valid was taken back before ready"
-                    assert values == waiting.pop(name), f"{name}: the payload changed before ready"
-                if not ready.value:
+                    if not valid.value:
+                        self.violations.append(f"{name}: valid was taken back before ready, in cycle {self._cycles}")
+                    elif values != waiting[name]:
+                        self.violations.append(f"{name}: payload changed before ready, in cycle {self._cycles}")
+                    del waiting[name]
+                if valid.value and not ready.value:
                     waiting[name] = values
 
     def read_register(self, offset: int) -> int:
