@@ -4,11 +4,11 @@ from pathlib import Path
 
 from peakrdl_cheader.exporter import CHeaderExporter
 from peakrdl_systemrdl.exporter import SystemRDLExporter
-from systemrdl import RDLCompiler
+from systemrdl.compiler import RDLCompiler
 from systemrdl.component import Field
 from systemrdl.importer import RDLImporter
 from systemrdl.node import RootNode
-from systemrdl.rdltypes import AccessType
+from systemrdl.rdltypes.builtin_enums import AccessType
 
 from ..rtl.arch.registers import REGISTERS, Access, BitField, Register
 
@@ -20,7 +20,6 @@ def register_model() -> RootNode:
     """The elaborated SystemRDL model of the map."""
     compiler = RDLCompiler()
     importer = RDLImporter(compiler)
-    importer.default_src_ref = None
     top = importer.create_addrmap_definition("celosia")
     for register in REGISTERS:
         definition = importer.create_reg_definition(register.name)

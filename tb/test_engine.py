@@ -75,9 +75,9 @@ def _pauses(rng: random.Random, rate: float) -> Iterator[bool]:
 async def _memory(dut: Any, rng: random.Random) -> AxiRam:
     """The memory, every channel stalling at random."""
     ram = AxiRam(AxiBus.from_prefix(dut, "m_axi"), dut.clk, dut.rst, size=MEMORY_BASE + MEMORY_BYTES + 0x1000)
-    write, read = ram.write_if, ram.read_if
-    for channel in (write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel):
-        channel.set_pause_generator(_pauses(rng, 0.3))
+    for side, channels in ((ram.write_if, ("aw", "w", "b")), (ram.read_if, ("ar", "r"))):
+        for name in channels:
+            getattr(side, f"{name}_channel").set_pause_generator(_pauses(rng, 0.3))
     return ram
 
 

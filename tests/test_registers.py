@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from celosia.gen.registers import write_register_map
 from celosia.rtl.arch.registers import OFFSETS, REGISTERS
-from systemrdl import RDLCompiler
+from systemrdl.compiler import RDLCompiler
 from systemrdl.node import RegNode
 
 

@@ -75,8 +75,14 @@ class Machine:
         records = self.scratchpad[tables].reshape(len(tables), -1)[:, : 8 * p.cols].reshape(-1, 8)[:n]
         channels = [CHANNEL.unpack(int.from_bytes(record.tobytes(), "little")) for record in records]
         parameters = MatMulParameters(
-            **{name: c[name] for name in ("a_zero_point", "b_zero_point", "out_zero_point", "low", "high")},
-            **{name: np.array([channel[name] for channel in channels], np.int64) for name in ("bias", "multiplier", "shift")},
+            a_zero_point=c["a_zero_point"],
+            b_zero_point=c["b_zero_point"],
+            bias=np.array([channel["bias"] for channel in channels], np.int64),
+            multiplier=np.array([channel["multiplier"] for channel in channels], np.int64),
+            shift=np.array([channel["shift"] for channel in channels], np.int64),
+            out_zero_point=c["out_zero_point"],
+            low=c["low"],
+            high=c["high"],
         )
         out = matmul(a, b.T if c["b_transposed"] else b, parameters)
         self.write_matrix(c["out"], c["out_stride"], out, wide=bool(c["out_wide"]), whole_words=False)
