@@ -20,6 +20,7 @@ def register_model() -> RootNode:
     """The elaborated SystemRDL model of the map."""
     compiler = RDLCompiler()
     importer = RDLImporter(compiler)
+    importer.default_src_ref = None  # pyright: ignore[reportAttributeAccessIssue] - its own type is wrong
     top = importer.create_addrmap_definition("celosia")
     for register in REGISTERS:
         definition = importer.create_reg_definition(register.name)
