@@ -1,5 +1,9 @@
-"""Verilator's lint on generated Verilog, with the warnings that generated code can't avoid waived by name."""
+"""Verilator's lint on generated Verilog, with the warnings that generated code can't avoid waived by name.
 
+``python -m celosia.gen.lint`` checks every block with its default parameters.
+"""
+
+import tempfile
 from pathlib import Path
 
 from . import verilator
@@ -27,3 +31,16 @@ def lint(source: Path, *, top: str) -> None:
     """Check the Verilog file ``source`` with all of Verilator's warnings but WAIVERS; raises ToolError naming what is wrong."""
     options = ["--lint-only", "-Wall", *waiver_options(), "--top-module", top]
     verilator.find().run([*options, str(source.resolve())], folder=source.parent)
+
+
+def main() -> None:
+    """Lint every block; raises ToolError on the first that has a fault."""
+    from .blocks import BLOCKS, write_block  # simulations import this module for its waivers alone
+
+    with tempfile.TemporaryDirectory(prefix="celosia-") as folder:
+        for name, block in BLOCKS.items():
+            lint(write_block(name, block.parameters(), Path(folder, name)), top=name)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,16 +3,35 @@
 from pathlib import Path
 
 import pytest
+from celosia.gen.blocks import BLOCKS, write_block
 from celosia.gen.lint import lint
 from celosia.gen.verilator import ToolError
 from celosia.gen.verilog import to_verilog
 from celosia.rtl.accelerator import Accelerator
+from celosia.rtl.arch.blocks import LaneParameters, RowParameters
 from celosia.rtl.arch.parameters import MachineParameters
 
+ODD = MachineParameters(rows=6, cols=12, lanes=3, scratchpad_kib=1, banks=1, bus_bytes=4)
+ONE_LANE = MachineParameters(rows=4, cols=4, lanes=1, scratchpad_kib=1, banks=2)
+SMALLEST = {
+    "add": LaneParameters(lanes=1),
+    "gelu": LaneParameters(lanes=3),
+    "softmax": RowParameters(lanes=1, row_elements=16),
+    "layernorm": RowParameters(lanes=3, row_elements=16),
+    "compute": ODD,
+    "vector": ONE_LANE,
+    "accelerator": ODD,
+}
 
-def test_accelerator(tmp_path: Path) -> None:
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_block(tmp_path: Path, name: str) -> None:
+    lint(write_block(name, SMALLEST[name], tmp_path / name), top=name)
+
+
+def test_program_in_a_rom(tmp_path: Path) -> None:
     source = tmp_path / "accelerator.v"
-    source.write_text(to_verilog(Accelerator(MachineParameters(rows=4, cols=4, lanes=2, scratchpad_kib=16)), name="accelerator"))
+    source.write_text(to_verilog(Accelerator(ONE_LANE, program=bytes(range(64))), name="accelerator"))
     lint(source, top="accelerator")
 
 
