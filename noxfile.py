@@ -13,14 +13,14 @@ nox.options.default_venv_backend = "venv"
 def tests(session: nox.Session) -> None:
     """Everything that CI requires."""
     session.install("-e", ".[test]")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "--numprocesses", "logical", *session.posargs)
 
 
 @nox.session
 def sim(session: nox.Session) -> None:
     """The simulations of the Verilog alone: all cocotb benches."""
     session.install("-e", ".[test]")
-    session.run("pytest", *(session.posargs or sorted(glob("tests/test_sim_*.py"))))
+    session.run("pytest", "--numprocesses", "logical", *(session.posargs or sorted(glob("tests/test_sim_*.py"))))
 
 
 @nox.session
