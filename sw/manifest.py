@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..rtl.arch.parameters import VERSION, MachineParameters, configuration_hash
 from ..rtl.arch.registers import REGISTERS
-from ..rtl.arch.steps import STEP_BYTES
+from ..rtl.arch.steps import STEP_BYTES, Step
 from . import graph as ir
 from .compiler.layout import Layout
 from .compiler.program import Program, from_slots, to_slots
@@ -163,7 +163,7 @@ class Manifest:
             constants, code = (folder / CONSTANTS).read_bytes(), (folder / PROGRAM).read_bytes()
         except FileNotFoundError as e:
             raise ManifestError(f"{e.filename}: no such file: {folder} must be a folder that celosia compile wrote") from None
-        except (OSError, ValueError) as e:
+        except (OSError, ValueError, RecursionError) as e:
             raise ManifestError(f"{path}: {e}") from None
         try:
             if text["format"] != list(VERSION):
@@ -192,6 +192,11 @@ class Manifest:
         labels = tuple((str(name), str(engine)) for name, engine in text["steps"])
         if len(code) != STEP_BYTES * (prologue + len(labels)):
             raise ValueError(f"the program has {len(code)} bytes, not {STEP_BYTES} for each of {prologue + len(labels)} steps")
+        for index in range(prologue + len(labels)):
+            try:
+                Step.decode(code[index * STEP_BYTES : (index + 1) * STEP_BYTES])
+            except ValueError as e:
+                raise ValueError(f"step {index} of {PROGRAM}: {e}") from None
         ports = {
             kind: tuple(PortLayout.from_json(value, kind, parameters) for value in text[key])
             for key, kind in (("inputs", ir.GraphInput), ("outputs", ir.GraphOutput))
