@@ -25,6 +25,7 @@ MODEL = Path(__file__).parent.parent / "examples" / "digits" / "digits_qdq.onnx"
 MACHINE = MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=16, row_elements=64, accumulator_depth=32)
 IMAGE = np.random.default_rng(1).random((1, 1, 8, 8), np.float32)
 SPARE = 1 << 16  # bytes of the simulated memory beyond the buffer
+in_memory = pytest.mark.parametrize("project", ["memory"], indirect=True)  # tests that change the program
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +55,6 @@ def device(project: tuple[Manifest, Path]) -> Iterator[VerilatedDevice]:
 def expected(program: Program) -> np.ndarray:
     port = program.graph.outputs[0]
     return execute(program.graph, {"image": IMAGE}, lanes=MACHINE.lanes)[port.tensor.name]
-
-
-def in_memory(manifest: Manifest) -> Manifest:
-    if manifest.rom:
-        pytest.skip("the program is in the circuit")
-    return manifest
 
 
 def changed(manifest: Manifest, engine: Engine, **fields: int) -> tuple[Manifest, int]:
@@ -104,6 +99,7 @@ def test_a_buffer_need_not_start_at_zero(device: VerilatedDevice, manifest: Mani
     assert device.read_memory(len(guard) + manifest.memory_bytes, len(guard)) == guard
 
 
+@in_memory
 @pytest.mark.parametrize(
     ("engine", "fields", "code"),
     [
@@ -121,31 +117,34 @@ def test_a_buffer_need_not_start_at_zero(device: VerilatedDevice, manifest: Mani
 def test_a_bad_command_stops_the_machine_and_nothing_else(
     device: VerilatedDevice, manifest: Manifest, expected: np.ndarray, engine: Engine, fields: dict[str, int], code: ErrorCode
 ) -> None:
-    bad, step = changed(in_memory(manifest), engine, **fields)
+    bad, step = changed(manifest, engine, **fields)
     assert_stops(device, bad, code, engine, step)
     assert_runs(device, manifest, expected)
 
 
+@in_memory
 def test_an_unknown_engine_is_an_illegal_step(device: VerilatedDevice, manifest: Manifest, expected: np.ndarray) -> None:
-    code = bytearray(in_memory(manifest).code)
+    code = bytearray(manifest.code)
     step = manifest.prologue + 3
     code[step * STEP_BYTES] = 9
     assert_stops(device, replace(manifest, code=bytes(code)), ErrorCode.ILLEGAL_STEP, None, step)
     assert_runs(device, manifest, expected)
 
 
+@in_memory
 @pytest.mark.parametrize(("engine", "code"), [(Engine.LOAD, ErrorCode.BUS_READ), (Engine.STORE, ErrorCode.BUS_WRITE)])
 def test_a_bus_error_is_reported(
     device: VerilatedDevice, manifest: Manifest, expected: np.ndarray, engine: Engine, code: ErrorCode
 ) -> None:
     beyond = manifest.memory_bytes + SPARE  # of the memory, but within the buffer that the driver claims
-    bad, step = changed(in_memory(manifest), engine, external=beyond)
+    bad, step = changed(manifest, engine, external=beyond)
     assert_stops(device, replace(bad, memory_bytes=beyond + (1 << 20)), code, engine, step)
     assert_runs(device, manifest, expected)
 
 
+@in_memory
 def test_a_program_that_cannot_be_read_is_reported(device: VerilatedDevice, manifest: Manifest, expected: np.ndarray) -> None:
-    network = Network(device, in_memory(manifest))
+    network = Network(device, manifest)
     network.upload()
     network._write("program_base", 1 << 31)
     with pytest.raises(MachineError, match="bus read in the sequencer"):
