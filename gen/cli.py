@@ -1,7 +1,8 @@
 """The command line. Bad input gives one line and exit code 2."""
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from fractions import Fraction
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any
 import click
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress, track
+from rich.progress import track
 from rich.table import Table
 
 from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.targets import DEFAULT_TARGET, TARGETS
 from ..sw import compile_model, open_device
+from ..sw.executor import InputError, check_input
+from ..sw.graph import Port
 from ..sw.manifest import Manifest
 from .blocks import BLOCKS, Block, write_block
 from .project import build_simulator, write_project
@@ -27,16 +30,31 @@ NEW = click.Path(path_type=Path)
 
 
 class _OneLineErrors(click.Group):
-    """Turns the project's errors, which are all ValueError or RuntimeError, into one line and exit code 2."""
+    """Turns the project's errors, which are all ValueError or RuntimeError, and wrong usage into one line and exit code 2."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _one_line(ctx):
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _one_line(ctx):
             return super().invoke(ctx)
-        except (ValueError, RuntimeError, OSError) as e:
-            if isinstance(e, click.exceptions.Exit):
-                raise
-            click.echo(f"celosia: {' '.join(str(e).split())}", err=True)
-            ctx.exit(2)
+
+
+@contextmanager
+def _one_line(ctx: click.Context) -> Iterator[None]:
+    try:
+        yield
+    except (click.exceptions.Exit, click.exceptions.NoArgsIsHelpError):
+        raise
+    except click.UsageError as e:
+        message = f"{e.format_message()} ({(e.ctx or ctx).command_path} --help)"
+    except (ValueError, RuntimeError, OSError) as e:
+        message = str(e)
+    else:
+        return
+    click.echo(f"celosia: {' '.join(message.split())}", err=True)
+    ctx.exit(2)
 
 
 @click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
@@ -66,16 +84,13 @@ def _parameter_options(parameters: type, help_of: Callable[[str], str]) -> Calla
     return decorate
 
 
-_MACHINE = Block("", MachineParameters, MachineParameters)
-
-
 @main.command("compile")
 @click.argument("model", type=FILE)
 @click.option("-o", "--output", type=NEW, required=True, help="Folder to write; an earlier one of celosia's is replaced.")
 @click.option("--target", type=click.Choice(list(TARGETS)), default=DEFAULT_TARGET, show_default=True, help="Named machine to start from.")
 @click.option("--config", type=FILE, help="TOML file of machine parameters; options override it.")
 @click.option("--program", type=click.Choice(["memory", "rom"]), default="memory", show_default=True, help="Where the steps lie.")
-@_parameter_options(MachineParameters, _MACHINE.help)
+@_parameter_options(MachineParameters, BLOCKS["accelerator"].help)
 def compile_command(model: Path, output: Path, target: str, config: Path | None, program: str, **options: int | None) -> None:
     """Compile MODEL, a QDQ ONNX file, to an accelerator in a folder."""
     values: dict[str, object] = asdict(TARGETS[target])
@@ -86,10 +101,9 @@ def compile_command(model: Path, output: Path, target: str, config: Path | None,
             raise ValueError(f"{config}: {e}") from None
     values |= {name: value for name, value in options.items() if value is not None}
     parameters = MachineParameters.from_dict(values)
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("compiling", total=2)
+    with console.status("compiling") as status:
         compiled = compile_model(model, parameters)
-        progress.update(task, completed=1, description="writing Verilog")
+        status.update("writing Verilog")
         manifest = write_project(compiled, output, rom=program == "rom")
     console.print(
         f"{output}: {parameters.rows} x {parameters.cols} MACs, {len(manifest.labels)} steps a run, "
@@ -148,7 +162,7 @@ def run_command(
     manifest = Manifest.load(folder)
     if len(manifest.inputs) != 1:
         raise ValueError(f"{folder}: the network has {len(manifest.inputs)} inputs: use the Python API")
-    arrays = _stack(input_path, manifest.inputs[0].port.shape)
+    arrays = _stack(input_path, manifest.inputs[0].port)
     library = _simulator(folder, waveform=waveform is not None)
     with open_device(folder, library=library, latency=latency, bandwidth=Fraction(bandwidth).limit_denominator(1 << 16)) as network:
         if waveform is not None and cycles is not None:
@@ -171,21 +185,29 @@ def _save(results: dict[str, np.ndarray], output: Path | None) -> None:
         np.savez(output, **results)
 
 
-def _stack(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """The arrays of a .npy file, [runs, *shape]. Raises ValueError naming the file."""
+def _stack(path: Path, port: Port) -> np.ndarray:
+    """The input's arrays in a .npy file, [runs, *shape]. Raises ValueError naming the file."""
     try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError):
+        with path.open("rb") as file:
+            array = np.load(file, allow_pickle=False)
+    except OSError:
+        raise
+    except Exception:  # NumPy does not say what it raises on a damaged file: it depends on the damage
         raise ValueError(f"{path}: not a .npy array of numbers") from None
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{path}: must hold one array, not an archive")
-    if array.shape == shape:
-        return array[None]
-    for stacked in (array, array[:, None]) if array.ndim else ():  # [runs, *shape], or without the shape's leading 1
-        if stacked.shape[1:] == shape:
+    shape = port.shape
+    candidates = [array[None]]
+    if array.ndim:  # a stack, of the shape, without its leading 1, or along its leading 1
+        candidates += [array, array[:, None]]
+    for stacked in candidates:
+        if stacked.shape[1:] == shape and len(stacked):
+            try:
+                for one in stacked:
+                    check_input(port, one)
+            except InputError as e:
+                raise ValueError(f"{path}: {e}") from None
             return stacked
-    if array.ndim and (1, *array.shape[1:]) == shape:
-        return array[:, None]
     raise ValueError(f"{path}: shape {list(array.shape)} is neither the network's {list(shape)} nor a stack of it")
 
 
@@ -196,6 +218,7 @@ def report_command(folder: Path, output: Path | None) -> None:
     """Run FOLDER's network once and write a page: timeline, layers, roofline."""
     from ..sw.report import write_report
 
+    Manifest.load(folder)
     library = _simulator(folder, waveform=False)
     with open_device(folder, library=library) as network:
         path = write_report(network, output or folder / "report.html")

@@ -30,7 +30,7 @@ def quantize(array: ArrayLike, scale: ArrayLike, zero_point: int | Int, low: int
     return np.clip(steps.astype(np.float64) + zero_point, low, high).astype(np.int64)
 
 
-def check_input(port: ir.GraphInput, array: NDArray) -> None:
+def check_input(port: ir.Port, array: NDArray) -> None:
     """Raises InputError unless the array has the port's shape and type, and only numbers."""
     if array.shape != port.shape:
         raise InputError(f"input {port.name} must have the shape {list(port.shape)}, not {list(array.shape)}")
