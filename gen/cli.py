@@ -175,12 +175,12 @@ def run_command(
     console.print(f"{len(runs)} runs, {counters['cycles']} cycles each, {used:.1%} of peak MACs", highlight=False)
 
 
-def _save(results: dict[str, np.ndarray], output: Path | None) -> None:
+def _save(results: dict[str, Any], output: Path | None) -> None:
     """One output as .npy, several as .npz; without a file, print them."""
     if output is None:
         console.print(*results.values(), sep="\n")
     elif len(results) == 1:
-        np.save(output, *results.values())
+        np.save(output, next(iter(results.values())))
     else:
         np.savez(output, **results)
 

@@ -40,7 +40,7 @@ def check_input(port: ir.Port, array: NDArray) -> None:
         raise InputError(f"input {port.name} must hold numbers, not NaN")
 
 
-def quantize_input(port: ir.GraphInput, array: NDArray) -> Int:
+def quantize_input(port: ir.Port, array: NDArray) -> Int:
     """The 2-D tensor [rows, cols] of a user's array. Raises InputError on a wrong shape or type, or NaN."""
     check_input(port, array)
     flat = array.reshape(-1)[port.permutation]

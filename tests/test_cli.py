@@ -370,7 +370,7 @@ INPUTS = {
     "a huge shape": written(header("(1000000, 10000000)")),
     "a bad header": written(header("(4,")),
     "shape": array(np.zeros((4, 13), np.float32), "shape [4, 13] is neither the network's [4, 12] nor a stack of it"),
-    "number": array(np.float32(1), "shape [] is neither the network's [4, 12] nor a stack of it"),
+    "number": array(np.array(1, np.float32), "shape [] is neither the network's [4, 12] nor a stack of it"),
     "empty stack": array(np.zeros((0, 4, 12), np.float32), "shape [0, 4, 12] is neither the network's [4, 12] nor a stack of it"),
     "type": array(X.astype(np.float64), "input input_1 must be float32, not float64"),
     "strings": array(X.astype(str), "input input_1 must be float32, not <U32"),

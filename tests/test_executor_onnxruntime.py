@@ -51,7 +51,7 @@ def check_layers(path: Path, samples: list[dict[str, NDArray]], steps: int) -> i
     """Every layer within one step of ONNX Runtime in 99 % of elements, given its inputs; the outputs within ``steps`` without."""
     graph = import_model(path)
     reference = Reference(path, graph)
-    totals = dict.fromkeys(graph.layers, (0, 0))
+    totals: dict[str, tuple[int, int]] = dict.fromkeys(graph.layers, (0, 0))
     for arrays in samples:
         outputs, layers = reference.run(arrays)
         for operator, found in zip(graph.operators, compare_layers(graph, arrays, layers, lanes=LANES), strict=True):

@@ -167,7 +167,7 @@ def test_add_broadcasts_a_row() -> None:
 def test_rescale_over_the_whole_range(source: Format, out: Format, ratio: float) -> None:
     parameters = AddParameters.from_scales(a_scale=0.02 * ratio, a_zero_point=-4, out_scale=0.02, out_zero_point=11, out=out)
     q = every(source)
-    exact = (q + 4) * ratio
+    exact = np.asarray((q + 4) * ratio, np.float64)
     assert_close(rescale(q, parameters), exact + 11, np.abs(exact) * 2.0**-16, out)
 
 
