@@ -1,0 +1,85 @@
+"""One Verilated machine runs random networks as the executor does, and survives damaged programs."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from celosia.gen.project import TOP, VERILOG, write_project
+from celosia.gen.simulation import build_library
+from celosia.rtl.arch.parameters import MachineParameters
+from celosia.rtl.arch.steps import STEP_BYTES
+from celosia.sw import graph as ir
+from celosia.sw.compiler.errors import CompileError
+from celosia.sw.compiler.program import Program, compile_graph
+from celosia.sw.driver.network import MachineError, Network
+from celosia.sw.driver.verilated import VerilatedDevice
+from celosia.sw.executor import execute
+from celosia.sw.manifest import Manifest
+from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import strategies as st
+from random_graphs import Builder, graphs, random_inputs
+
+# Words wider than the bus, more columns than rows, few lanes, and a scratchpad that many of the networks do not fit.
+MACHINE = MachineParameters(rows=12, cols=24, lanes=2, scratchpad_kib=4, banks=2, accumulator_depth=16, row_elements=64)
+GUARD = 1 << 12  # bytes on either side of the buffer
+MEMORY = 1 << 20
+quick = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+
+
+@pytest.fixture(scope="module")
+def program() -> Program:
+    builder = Builder(4)
+    x = builder.tensor(20, 30, 8)
+    y = builder.layernorm(builder.gelu(builder.add(x, builder.attention(x, 2, 7), 16), 8), 16)
+    return compile_graph(builder.graph([x], [builder.linear(builder.rescale(y, 8), 9, 16)]), MACHINE)
+
+
+@pytest.fixture(scope="module")
+def device(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VerilatedDevice]:
+    folder = tmp_path_factory.mktemp("random") / "project"
+    write_project(program, folder)
+    library = build_library(folder / VERILOG, TOP, Path(folder, "simulation"), optimise="-O1")
+    with VerilatedDevice(library, memory_bytes=MEMORY) as device:
+        yield device
+
+
+def assert_runs(device: VerilatedDevice, program: Program, seed: int) -> None:
+    inputs = random_inputs(program.graph, seed)
+    values = execute(program.graph, inputs, lanes=MACHINE.lanes)
+    found = Network(device, Manifest.of(program, rom=False), base=GUARD).run_integers(inputs)
+    for port in program.graph.outputs:
+        assert (found[port.name] == values[port.tensor.name]).all(), port.name
+
+
+@settings(quick, max_examples=200)
+@given(graphs(), st.integers(1, 30), st.fractions(Fraction(1, 5), 1, max_denominator=8), st.integers(0, 1 << 16))
+def test_random_networks(device: VerilatedDevice, graph: ir.Graph, latency: int, bandwidth: Fraction, seed: int) -> None:
+    try:
+        program = compile_graph(graph, MACHINE)
+    except CompileError:
+        reject()
+    device.set_memory_timing(latency=latency, bandwidth=bandwidth)
+    assert_runs(device, program, seed)
+
+
+@settings(quick, max_examples=60)
+@given(st.data())
+def test_damaged_programs_neither_hang_nor_write_elsewhere(device: VerilatedDevice, program: Program, data: st.DataObject) -> None:
+    manifest = Manifest.of(program, rom=False)
+    code = bytearray(manifest.code)
+    for _ in range(data.draw(st.integers(1, 3))):
+        step = data.draw(st.integers(0, len(code) // STEP_BYTES - 1))
+        code[step * STEP_BYTES + data.draw(st.integers(0, STEP_BYTES - 1))] ^= data.draw(st.integers(1, 255))
+    below, above = bytes(range(256)) * (GUARD // 256), bytes(MEMORY - GUARD - manifest.memory_bytes)
+    device.set_memory_timing(latency=1, bandwidth=Fraction(1))
+    device.write_memory(0, below)
+    device.write_memory(GUARD + manifest.memory_bytes, above)
+    network = Network(device, replace(manifest, code=bytes(code)), base=GUARD, watchdog=50_000)
+    with suppress(MachineError):
+        network.run_integers(random_inputs(program.graph, 1))
+    assert device.read_memory(0, GUARD) == below
+    assert device.read_memory(GUARD + manifest.memory_bytes, len(above)) == above
+    assert_runs(device, program, 2)
