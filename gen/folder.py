@@ -30,8 +30,14 @@ def fresh_folder(path: Path, *, marker: str) -> Iterator[Path]:
         new = beside / "new"
         new.mkdir()
         yield new
+        old = beside / "old"
         if path.exists():
-            path.rename(beside / "old")
-        new.rename(path)
+            path.rename(old)
+        try:
+            new.rename(path)
+        except OSError as e:
+            if old.exists():
+                old.rename(path)
+            raise OutputError(f"{path} can't be written: {e.strerror}") from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
