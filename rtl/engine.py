@@ -7,6 +7,8 @@ from .arch.record import Record
 from .arch.registers import ErrorCode
 from .layouts import record_layout
 
+ERROR_SHAPE = range(max(ErrorCode) + 1)
+
 
 class EnginePort(wiring.Signature):
     """As seen by the sequencer: one command at a time.
@@ -21,6 +23,6 @@ class EnginePort(wiring.Signature):
             {
                 "command": Out(stream.Signature(record_layout(command))),
                 "done": In(1),
-                "error": In(range(max(ErrorCode) + 1)),
+                "error": In(ERROR_SHAPE),
             }
         )

@@ -11,12 +11,10 @@ from amaranth.lib.wiring import In, Out
 from .arch.parameters import MachineParameters
 from .arch.registers import ERROR_ENGINE_SEQUENCER, ErrorCode
 from .arch.steps import COMMANDS, HEADER, STEP_BITS, WAIT_BITS, Engine
-from .engine import EnginePort
+from .engine import ERROR_SHAPE, EnginePort
 from .layouts import record_layout
 from .program import STEP_INDEX_BITS
 from .streams import Queue
-
-ERROR_SHAPE = range(max(ErrorCode) + 1)
 
 
 class Sequencer(wiring.Component):

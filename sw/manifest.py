@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,11 @@ class Manifest:
     operators: Mapping[str, Mapping[str, Any]]
     constants: bytes
     code: bytes
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """The program's steps, prologue first. Raises ValueError on a step that no engine knows."""
+        return tuple(Step.decode(self.code[i : i + STEP_BYTES]) for i in range(0, len(self.code), STEP_BYTES))
 
     @classmethod
     def of(cls, program: Program, *, rom: bool) -> "Manifest":

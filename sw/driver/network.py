@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...rtl.arch.parameters import VERSION
 from ...rtl.arch.registers import ERROR_ENGINE_SEQUENCER, IDENTITY, OFFSETS, REGISTERS, ErrorCode
-from ...rtl.arch.steps import STEP_BYTES, Engine, Step
+from ...rtl.arch.steps import Engine
 from ..compiler.cost import ideal_cycles
 from ..executor import InputError, dequantize_output, quantize_input
 from ..manifest import Manifest, PortLayout
@@ -162,6 +162,5 @@ class Network:
 
 def default_watchdog(manifest: Manifest) -> int:
     """Cycles that no step of the program should ever take."""
-    steps = (Step.decode(manifest.code[i : i + STEP_BYTES]) for i in range(0, len(manifest.code), STEP_BYTES))
-    longest = max((ideal_cycles(step, manifest.parameters) for step in steps), default=0)
+    longest = max((ideal_cycles(step, manifest.parameters) for step in manifest.steps), default=0)
     return min(WATCHDOG_CYCLES + SLOWDOWN * longest, (1 << 32) - 1)

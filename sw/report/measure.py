@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...rtl.arch.parameters import MachineParameters
-from ...rtl.arch.steps import STEP_BYTES, Engine, Step
+from ...rtl.arch.steps import Engine, Step
 from ..driver.device import DeviceError
 from ..manifest import Manifest
 
@@ -64,7 +64,7 @@ def spans(activity: Sequence[tuple[int, int]], manifest: Manifest) -> list[Span]
                     edges[engine][-1].append(cycle)
         before = busy
     first = min((cycle for cycle, _ in activity), default=0)
-    steps = [Step.decode(manifest.code[i : i + STEP_BYTES]) for i in range(manifest.prologue * STEP_BYTES, len(manifest.code), STEP_BYTES)]
+    steps = manifest.steps[manifest.prologue :]
     expected = {engine: sum(step.engine is engine for step in steps) for engine in Engine}
     if before or any(len(edges[engine]) != count for engine, count in expected.items()):
         raise DeviceError(f"the recorded activity is not that of one run of {len(steps)} steps")
