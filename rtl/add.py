@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .arch import blocks
-from .arch.blocks import LaneParameters
+from .arch.blocks import LaneCircuit
 from .delay import delay
 from .elements import beat_layout
 from .layouts import record_layout
@@ -53,7 +53,7 @@ class Add(wiring.Component):
     parameters: as AddParameters; constant while rows are under way.
     """
 
-    def __init__(self, parameters: LaneParameters) -> None:
+    def __init__(self, parameters: LaneCircuit) -> None:
         self._lanes = parameters.lanes
         beats = stream.Signature(beat_layout(self._lanes))
         super().__init__({"a": In(beats), "b": In(beats), "unary": In(1), "parameters": In(record_layout(blocks.ADD)), "o": Out(beats)})

@@ -18,13 +18,14 @@ from .arch.steps import COMPUTE, COUNT_BITS
 from .engine import EnginePort
 from .layouts import record_layout
 from .mac_array import MacArray
-from .requantizer import Requantizer
+from .requantizer import Requantizer, requantizer_latency
 from .result_writer import ResultWriter, results_layout
 from .scratchpad import ReadPort, WritePort
 from .streams import Queue
 from .tile_loader import TileLoader, channels_layout
 
 ACCUMULATOR = signed(32)
+TOTAL_BITS = 33  # of an accumulator with its bias
 TILE_CYCLES = 4  # at least, between two rows of the same index: the accumulator's read, add and write
 
 
@@ -60,7 +61,7 @@ class ComputeUnit(wiring.Component):
         connect(m, reader.port, flipped(self.read_a))
         connect(m, loader.port, flipped(self.read_b))
         connect(m, writer.port, flipped(self.write))
-        results_depth = array.latency + Requantizer.latency + 6  # rows between the array's input and the writer
+        results_depth = array.latency + requantizer_latency(TOTAL_BITS) + 6  # rows between the array's input and the writer
         m.submodules.results = results = Queue(results_layout(p.cols), depth=results_depth)
         accumulators = memory.Memory(shape=data.ArrayLayout(ACCUMULATOR, p.cols), depth=p.accumulator_depth, init=[])
         m.submodules.accumulators = accumulators
@@ -182,7 +183,7 @@ class ComputeUnit(wiring.Component):
         totals = Signal(data.ArrayLayout(ACCUMULATOR, p.cols))
         channels = Signal(channels_layout(p.cols))
         total_tag = Signal.like(tag)
-        finished = Signal(1 + Requantizer.latency)
+        finished = Signal(1 + requantizer_latency(TOTAL_BITS))
         m.d.sync += [total_tag.eq(tag), finished.eq(finished << 1 | (tag.valid & tag.last_tile))]
         m.d.comb += [
             write.addr.eq(total_tag.row),
@@ -193,7 +194,7 @@ class ComputeUnit(wiring.Component):
         with m.If(loader.channels_taken):
             m.d.sync += channels.eq(loader.channels)
         for col in range(p.cols):
-            m.submodules[f"requantizer{col}"] = requantizer = Requantizer(33)
+            m.submodules[f"requantizer{col}"] = requantizer = Requantizer(TOTAL_BITS)
             m.d.sync += totals[col].eq(array.o[col] + Mux(tag.first_tile, 0, partial.data[col]))
             m.d.comb += [
                 requantizer.i.value.eq(totals[col] + channels[col].bias),

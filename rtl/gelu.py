@@ -5,12 +5,12 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .arch import blocks
-from .arch.blocks import LaneParameters
+from .arch.blocks import LaneCircuit
 from .arch.tables import GELU_CORRECTION
 from .delay import delay
 from .elements import beat_layout
 from .layouts import record_layout
-from .requantizer import Requantizer
+from .requantizer import Requantizer, requantizer_latency
 from .streams import Pipelined, Queue
 from .table import TableLookup
 
@@ -18,7 +18,7 @@ FIXED_BITS = blocks.GELU_FIXED.bits
 
 
 class _GeluDatapath(wiring.Component):
-    latency = Requantizer.latency + 1 + TableLookup.latency + 1 + Requantizer.latency
+    latency = requantizer_latency(17) + 1 + TableLookup.latency + 1 + requantizer_latency(FIXED_BITS + 1)
 
     def __init__(self, lanes: int) -> None:
         self._lanes = lanes
@@ -64,7 +64,7 @@ class Gelu(wiring.Component):
     i, o: rows. parameters: as GeluParameters; constant while rows are under way.
     """
 
-    def __init__(self, parameters: LaneParameters) -> None:
+    def __init__(self, parameters: LaneCircuit) -> None:
         self._lanes = parameters.lanes
         beats = stream.Signature(beat_layout(self._lanes))
         super().__init__({"i": In(beats), "parameters": In(record_layout(blocks.GELU)), "o": Out(beats)})

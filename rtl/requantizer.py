@@ -1,11 +1,13 @@
 """Rounding shift with saturation, and the requantizer (model: sw/golden/requantize.py)."""
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Cat, Module, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arch.formats import MULTIPLIER_BITS, SHIFT_BITS
-from .rounding import saturate, split_shift
+from .delay import delay
+from .multiplier import multiply, product_latency
+from .rounding import SPLIT_LATENCY, saturate, split_shift
 
 
 def _limits(out_bits: int) -> dict[str, wiring.Member]:
@@ -15,29 +17,31 @@ def _limits(out_bits: int) -> dict[str, wiring.Member]:
 class Rounder(wiring.Component):
     """``o = clamp(round_half_even(value / 2**shift) + zero_point, low, high)``, `latency` cycles later.
 
+    steady: shift is constant while values are under way, which saves its registers.
+
     Members
     -------
     i: value, signed of ``width`` bits; shift 0..63.
     zero_point, low, high: signed of ``out_bits`` bits, constant while values are under way. o: signed of ``out_bits`` bits.
     """
 
-    latency = 3
+    latency = SPLIT_LATENCY + 2
 
-    def __init__(self, width: int, *, out_bits: int = 16) -> None:
-        self._width = width
+    def __init__(self, width: int, *, out_bits: int = 16, steady: bool = False) -> None:
+        self._steady = steady
         layout = data.StructLayout({"value": signed(width), "shift": SHIFT_BITS})
         super().__init__({"i": In(layout), **_limits(out_bits), "o": Out(signed(out_bits))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        floor, up = Signal(signed(self._width), reset_less=True), Signal(reset_less=True)
-        total = Signal(signed(max(self._width, len(self.o)) + 2), reset_less=True)
+        # One bit more than the output has: what does not fit that is limited whatever the zero point.
+        bits = len(self.o) + 1
+        floor, up = split_shift(m, self.i.value, self.i.shift, out_bits=bits, steady=self._steady)
+        total = Signal(signed(bits + 1), reset_less=True)
         result = Signal.like(self.o, reset_less=True)
-        next_floor, next_up = split_shift(self.i.value, self.i.shift)
+        # ``up`` enters the one adder as the carry out of an additional lowest bit.
         m.d.sync += [
-            floor.eq(next_floor),
-            up.eq(next_up),
-            total.eq(floor + up + self.zero_point),
+            total.eq((Cat(up, floor).as_signed() + Cat(up, self.zero_point).as_signed())[1:].as_signed()),
             result.eq(saturate(total, self.low, self.high)),
         ]
         m.d.comb += self.o.eq(result)
@@ -47,25 +51,28 @@ class Rounder(wiring.Component):
 class Requantizer(wiring.Component):
     """``o = clamp(round_half_even(value * multiplier / 2**shift) + zero_point, low, high)``, `latency` cycles later.
 
+    steady: multiplier and shift are constant while values are under way, which saves registers.
+
     Members
     -------
     i: value, signed of ``width`` bits; multiplier, unsigned of ``multiplier_bits`` bits; shift 0..63.
     zero_point, low, high: signed of ``out_bits`` bits, constant while values are under way. o: signed of ``out_bits`` bits.
     """
 
-    latency = 1 + Rounder.latency
-
-    def __init__(self, width: int, *, multiplier_bits: int = MULTIPLIER_BITS, out_bits: int = 16) -> None:
-        self._product_bits = width + multiplier_bits
+    def __init__(self, width: int, *, multiplier_bits: int = MULTIPLIER_BITS, out_bits: int = 16, steady: bool = False) -> None:
+        self._steady = steady
         layout = data.StructLayout({"value": signed(width), "multiplier": multiplier_bits, "shift": SHIFT_BITS})
         super().__init__({"i": In(layout), **_limits(out_bits), "o": Out(signed(out_bits))})
 
+    @property
+    def latency(self) -> int:
+        return requantizer_latency(len(self.i.value), len(self.i.multiplier))
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.rounder = rounder = Rounder(self._product_bits, out_bits=len(self.o))
-        product = Signal(signed(self._product_bits), reset_less=True)
-        shift = Signal(SHIFT_BITS, reset_less=True)
-        m.d.sync += [product.eq(self.i.value * self.i.multiplier), shift.eq(self.i.shift)]
+        product = multiply(m, self.i.value, self.i.multiplier, name="product")
+        m.submodules.rounder = rounder = Rounder(len(product), out_bits=len(self.o), steady=self._steady)
+        shift = self.i.shift if self._steady else delay(m, self.i.shift, self.latency - Rounder.latency)
         m.d.comb += [
             rounder.i.value.eq(product),
             rounder.i.shift.eq(shift),
@@ -75,3 +82,8 @@ class Requantizer(wiring.Component):
             self.o.eq(rounder.o),
         ]
         return m
+
+
+def requantizer_latency(width: int, multiplier_bits: int = MULTIPLIER_BITS) -> int:
+    """Cycles of a Requantizer of these widths."""
+    return product_latency(signed(width), unsigned(multiplier_bits)) + Rounder.latency

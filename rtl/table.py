@@ -5,12 +5,13 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arch.tables import LinearTable
+from .delay import delay
 
 
 class TableLookup(wiring.Component):
     """``o = base[index] + round(slope[index] * fraction / 2**fraction_bits)``, `latency` cycles after ``i``."""
 
-    latency = 3
+    latency = 4
 
     def __init__(self, table: LinearTable) -> None:
         self._table = table
@@ -23,14 +24,14 @@ class TableLookup(wiring.Component):
         rows = [{"base": b, "slope": s} for b, s in zip(table.base, table.slope, strict=True)]
         m.submodules.segments = segments = memory.Memory(shape=segment, depth=len(rows), init=rows)
         read = segments.read_port()
-        fraction, base = Signal(table.fraction_bits, reset_less=True), Signal(table.base_bits, reset_less=True)
+        fraction = delay(m, self.i[: table.fraction_bits], 2)
+        found = Signal(segment, reset_less=True)  # at once, since blocks are slow
         rise = Signal(signed(table.slope_bits + table.fraction_bits + 1), reset_less=True)
         result = Signal(table.base_bits, reset_less=True)
         m.d.comb += [read.addr.eq(self.i[table.fraction_bits :]), self.o.eq(result)]
         m.d.sync += [
-            fraction.eq(self.i[: table.fraction_bits]),
-            rise.eq(read.data.slope * fraction),
-            base.eq(read.data.base),
-            result.eq(base + ((rise + (1 << (table.fraction_bits - 1))) >> table.fraction_bits)),
+            found.eq(read.data),
+            rise.eq(found.slope * fraction),
+            result.eq(delay(m, found.base, 1) + ((rise + (1 << (table.fraction_bits - 1))) >> table.fraction_bits)),
         ]
         return m
