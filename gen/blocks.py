@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import Field, dataclass, fields
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from amaranth.lib import wiring
 
 from ..rtl.accelerator import Accelerator
 from ..rtl.add import Add
-from ..rtl.arch.blocks import LaneParameters, RowParameters
+from ..rtl.arch.blocks import LaneCircuit
+from ..rtl.arch.layernorm import LayerNormCircuit
 from ..rtl.arch.parameters import MachineParameters
+from ..rtl.arch.softmax import SoftmaxCircuit
 from ..rtl.compute import ComputeUnit
 from ..rtl.gelu import Gelu
 from ..rtl.layernorm import LayerNorm
@@ -23,7 +26,7 @@ from .verilog import to_verilog
 
 @dataclass(frozen=True)
 class Block:
-    """make: from an instance of ``parameters``, a dataclass of integers with defaults."""
+    """make: from an instance of ``parameters``, a dataclass with defaults: integers, flags, formats and other choices."""
 
     text: str
     make: Callable[[Any], wiring.Component]
@@ -42,14 +45,19 @@ class Block:
 
 
 BLOCKS = {
-    "add": Block("Residual add, or requantize between scales", Add, LaneParameters),
-    "gelu": Block("GELU: ReLU minus a small table", Gelu, LaneParameters),
-    "softmax": Block("Single-pass softmax of rows", Softmax, RowParameters),
-    "layernorm": Block("LayerNorm of rows in one pass", LayerNorm, RowParameters),
+    "add": Block("Residual add, or requantize between scales", Add, LaneCircuit),
+    "gelu": Block("GELU: ReLU minus a small table", Gelu, LaneCircuit),
+    "softmax": Block("Single-pass softmax of rows", Softmax, SoftmaxCircuit),
+    "layernorm": Block("LayerNorm or RMSNorm of rows in one pass", LayerNorm, LayerNormCircuit),
     "compute": Block("Compute unit: int8 matrix products on scratchpad ports", ComputeUnit, MachineParameters),
     "vector": Block("Vector engine: add, softmax, GELU, LayerNorm on scratchpad ports", VectorEngine, MachineParameters),
     "accelerator": Block("The whole machine, program in memory: AXI4 master, AXI4-Lite slave", Accelerator, MachineParameters),
 }
+
+
+def default_of(field: Field) -> object:
+    """The default of a block's parameter, as a user writes it."""
+    return field.default.value if isinstance(field.default, Enum) else field.default
 
 
 def write_block(name: str, parameters: object, folder: Path) -> Path:

@@ -14,13 +14,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from ..rtl.arch.blocks import choices
 from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.targets import DEFAULT_TARGET, TARGETS
 from ..sw import compile_model, open_device
 from ..sw.executor import InputError, check_input
 from ..sw.graph import Port
 from ..sw.manifest import Manifest
-from .blocks import BLOCKS, Block, write_block
+from .blocks import BLOCKS, Block, default_of, write_block
 from .project import build_simulator, write_project
 
 console = Console()
@@ -71,14 +72,18 @@ def main() -> None:
 
 
 def _parameter_options(parameters: type, help_of: Callable[[str], str]) -> Callable:
-    """One option for each field of a dataclass of integers."""
+    """One option for each field of a dataclass of integers, flags and choices by name."""
 
     def decorate(command: Callable) -> Callable:
         for field in reversed(fields(parameters)):
             name = field.name.replace("_", "-")
-            command = click.option(f"--{name}", field.name, type=int, default=None, help=f"{help_of(field.name)} Default {field.default}.")(
-                command
-            )
+            options = choices(field.type)
+            kind = int if options is None else click.Choice(list(options))
+            if field.type is bool:
+                command = click.option(f"--{name}", field.name, is_flag=True, default=None, help=help_of(field.name))(command)
+            else:
+                text = f"{help_of(field.name)} Default {default_of(field)}."
+                command = click.option(f"--{name}", field.name, type=kind, default=None, help=text)(command)
         return command
 
     return decorate
@@ -230,7 +235,7 @@ def blocks_command() -> None:
     """List the blocks that `generate` knows, with their parameters and defaults."""
     table = Table("block", "what it is", "parameters and defaults")
     for name, block in BLOCKS.items():
-        table.add_row(name, block.text, ", ".join(f"{f.name}={f.default}" for f in block.fields))
+        table.add_row(name, block.text, ", ".join(f"{f.name}={default_of(f)}" for f in block.fields))
     console.print(table)
 
 
@@ -243,8 +248,9 @@ def _add_generator(name: str, block: Block) -> None:
     @generate_group.command(name, help=block.text)
     @click.option("-o", "--output", type=NEW, required=True, help="Folder to write.")
     @_parameter_options(block.parameters, block.help)
-    def generate(output: Path, **options: int | None) -> None:
-        parameters = block.parameters(**{name: value for name, value in options.items() if value is not None})
+    def generate(output: Path, **options: int | str | None) -> None:
+        given = {name: value for name, value in options.items() if value is not None}
+        parameters = block.parameters.from_dict(given)
         with console.status("writing Verilog"):
             path = write_block(name, parameters, output)
         console.print(str(path), highlight=False)

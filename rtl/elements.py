@@ -1,18 +1,24 @@
 """Between scratchpad words and beats of elements."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from .arch.formats import Format
 from .arch.steps import COUNT_BITS
 
 ELEMENT = signed(16)
 
 
-def beat_layout(lanes: int) -> data.StructLayout:
+def beat_layout(lanes: int, element: Shape = ELEMENT) -> data.StructLayout:
     """``lanes`` elements of a row: ``keep`` marks the valid ones (all but in the row's last beat), ``last`` ends the row."""
-    return data.StructLayout({"values": data.ArrayLayout(ELEMENT, lanes), "keep": lanes, "last": 1})
+    return data.StructLayout({"values": data.ArrayLayout(element, lanes), "keep": lanes, "last": 1})
+
+
+def element_shape(number: Format) -> Shape:
+    """Of an element of this format in a beat."""
+    return Shape(number.bits, number.signed)
 
 
 class Unpacker(wiring.Component):

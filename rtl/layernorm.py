@@ -1,207 +1,251 @@
-"""LayerNorm in one pass (model and method: sw/golden/layernorm.py).
+"""LayerNorm and RMSNorm in one pass (model and method: sw/golden/layernorm.py).
 
-rows -> fork -> row buffer ---------------------------> normalise, gamma, beta -> out
-           \\-> sums -> variance -> 1 / sqrt(variance) -/
+rows -> row memory ----------------------------> normalise, gamma, beta -> out
+    \\-> sums -> variance -> 1 / sqrt(variance) -/
 """
 
-from amaranth.hdl import Module, Mux, Signal, signed
-from amaranth.lib import data, memory, stream, wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from collections.abc import Mapping
 
-from .arch import blocks
-from .arch.blocks import LAYERNORM_Z_FRACTION_BITS, RowParameters
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.utils import ceil_log2
+
+from .affine import AFFINE, Affine
+from .arch.blocks import BlockError
+from .arch.formats import SHIFT_BITS
+from .arch.layernorm import LAYERNORM, Z_BITS, Z_FRACTION_BITS, LayerNormCircuit
 from .arch.tables import RSQRT, RSQRT_FRACTION_BITS, RSQRT_MANTISSA_BITS
 from .delay import delay
-from .elements import ELEMENT, beat_layout
-from .layouts import record_layout
-from .leading import leading_one
-from .requantizer import Requantizer, Rounder
-from .streams import Pipelined, Queue
+from .elements import ELEMENT, beat_layout, element_shape
+from .layouts import parameter_port, parameter_values, record_layout
+from .multiplier import multiply, product_latency
+from .normaliser import Normaliser
+from .reduction import reduce_tree, reduction_latency
+from .requantizer import Rounder
+from .rounding import SPLIT_LATENCY, split_shift
+from .rowwise import Rowwise, back_ports, front_ports
 from .table import TableLookup
 
-COUNT_BITS = 14  # 8,192 elements
-SUM = signed(16 + 13 + 1)
-SQUARES_BITS = 30 + 13 + 1
-VARIANCE_BITS = SQUARES_BITS + COUNT_BITS + 1
-Z_BITS = 24
 
-_ROW = data.StructLayout({"count": COUNT_BITS, "sum": SUM, "squares": SQUARES_BITS})
-_FACTOR = data.StructLayout({"count": COUNT_BITS, "sum": SUM, "rsqrt": RSQRT.base_bits, "shift": 6})
-_AFFINE = data.StructLayout({"gamma": ELEMENT, "beta": ELEMENT})
+def _stored_layout(circuit: LayerNormCircuit) -> data.ArrayLayout:
+    return data.ArrayLayout(element_shape(circuit.source), circuit.lanes)
 
 
-class _RowFactor(wiring.Component):
-    """The sums of a row to the factor 1 / sqrt(count * squares - sum**2 + epsilon)."""
+def _factor_layout(circuit: LayerNormCircuit) -> data.StructLayout:
+    """The normalised value of x is ``(count * x - sum) * rsqrt / 2**shift``."""
+    row_bits = ceil_log2(circuit.row_elements)
+    total = signed(circuit.source.bits + row_bits)
+    return data.StructLayout({"count": row_bits + 1, "sum": total, "rsqrt": RSQRT.base_bits, "shift": SHIFT_BITS})
 
-    latency = 4 + TableLookup.latency
 
-    def __init__(self) -> None:
-        super().__init__({"i": In(_ROW), "o": Out(_FACTOR), "parameters": In(record_layout(blocks.LAYERNORM))})
+class _Front(wiring.Component):
+    """Sums of the rows, their variance and its reciprocal square root."""
+
+    latency = 1
+
+    def __init__(self, circuit: LayerNormCircuit) -> None:
+        self._circuit = circuit
+        row_bits, bits = ceil_log2(circuit.row_elements), circuit.source.bits
+        self._count, self._sum = unsigned(row_bits + 1), signed(bits + row_bits)
+        self._squares = unsigned(2 * bits - 1 + row_bits)
+        # of count * squares; epsilon may take it one place further
+        self._normaliser = Normaliser(max(self._count.width + self._squares.width, 49))
+        ports = front_ports(beat_layout(circuit.lanes, element_shape(circuit.source)), _stored_layout(circuit), _factor_layout(circuit))
+        super().__init__({**ports, "parameters": In(record_layout(LAYERNORM))})
+
+    @property
+    def _sums_latency(self) -> int:
+        return 2 + reduction_latency(self._circuit.lanes) + 1
+
+    @property
+    def _products_latency(self) -> int:
+        return max(product_latency(self._count, self._squares), product_latency(self._sum, self._sum))
+
+    @property
+    def factor_latency(self) -> int:
+        return self._sums_latency + self._products_latency + 3 + self._normaliser.latency + 1 + TableLookup.latency
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.rsqrt = rsqrt = TableLookup(RSQRT)
-        mean_square, square_mean = Signal(VARIANCE_BITS, reset_less=True), Signal(VARIANCE_BITS, reset_less=True)
-        variance = Signal(VARIANCE_BITS, reset_less=True)
-        leading = leading_one(m, variance, "leading")
-        position, held = Signal.like(leading, reset_less=True), Signal(VARIANCE_BITS, reset_less=True)
-        index = Signal(RSQRT.input_bits, reset_less=True)
-        # the RSQRT_MANTISSA_BITS bits below the leading one
-        justified = (held << (VARIANCE_BITS - 1 - position)[: len(position)])[VARIANCE_BITS - 1 - RSQRT_MANTISSA_BITS : VARIANCE_BITS - 1]
-        shift = Signal(6, reset_less=True)
-        difference = mean_square - square_mean + self.parameters.epsilon
-        m.d.sync += [
-            mean_square.eq(self.i.count * self.i.squares),
-            square_mean.eq(self.i.sum * self.i.sum),
-            variance.eq(Mux(difference == 0, 1, difference)),
-            position.eq(leading),
-            held.eq(variance),
-            index[:RSQRT_MANTISSA_BITS].eq(justified),
-            index[RSQRT_MANTISSA_BITS].eq(position[0]),
-            shift.eq((position >> 1) + RSQRT_FRACTION_BITS - LAYERNORM_Z_FRACTION_BITS),
-        ]
-        m.d.comb += [
-            rsqrt.i.eq(index),
-            self.o.rsqrt.eq(rsqrt.o),
-            self.o.shift.eq(delay(m, shift, TableLookup.latency)),
-            self.o.count.eq(delay(m, self.i.count, self.latency)),
-            self.o.sum.eq(delay(m, self.i.sum, self.latency)),
-        ]
+        m.d.comb += self.stored.eq(delay(m, self.i.values.as_value(), 1))
+        count, total, squares = self._sums(m)
+        variance = self._variance(m, count, total, squares)
+        self._invert(m, variance)
+        rest = self.factor_latency - self._sums_latency
+        m.d.comb += [self.factor.count.eq(delay(m, count, rest)), self.factor.sum.eq(delay(m, total, rest))]
         return m
 
+    def _sums(self, m: Module) -> tuple[Signal, Signal, Signal]:
+        """Count, sum and sum of squares of the row up to here."""
+        values, ones, squares = [], [], []
+        for lane in range(self._circuit.lanes):
+            kept = delay(m, Mux(self.i.keep[lane], self.i.values[lane], 0), 1)
+            square = Signal(2 * self._circuit.source.bits - 1, name=f"square_{lane}", reset_less=True)
+            m.d.sync += square.eq(kept * kept)
+            values.append(delay(m, kept, 1))
+            squares.append(square)
+            ones.append(delay(m, self.i.keep[lane], 2))
+        cycles = 2 + reduction_latency(self._circuit.lanes)
+        valid, first = (delay(m, bit, cycles, reset_less=False) for bit in (self.valid, self.first))
+        totals = []
+        for name, terms, shape in (("count", ones, self._count), ("sum", values, self._sum), ("squares", squares, self._squares)):
+            total = Signal(shape, name=name, reset_less=True)
+            group = reduce_tree(m, terms, lambda a, b: a + b, f"{name}_group")
+            with m.If(valid):
+                m.d.sync += total.eq(Mux(first, 0, total) + group)
+            totals.append(total)
+        total = Signal(self._sum, name="centre")
+        m.d.comb += total.eq(Mux(self.parameters.rms, 0, totals[1]))
+        return totals[0], total, totals[2]
 
-class _Normalise(wiring.Component):
+    def _variance(self, m: Module, count: Signal, total: Signal, squares: Signal) -> Signal:
+        """``count * squares - sum**2 + epsilon``, at least 1."""
+        width, cycles = len(self._normaliser.i), self._products_latency
+        mean_square = delay(m, multiply(m, count, squares, name="mean_square"), cycles - product_latency(self._count, self._squares))
+        square_mean = delay(m, multiply(m, total, total, name="square_mean"), cycles - product_latency(self._sum, self._sum))
+        difference, raised, variance = (Signal(width, name=name, reset_less=True) for name in ("difference", "raised", "variance"))
+        m.d.sync += [
+            difference.eq(mean_square - square_mean),
+            raised.eq(difference + self.parameters.epsilon),
+            variance.eq(raised | (raised == 0)),
+        ]
+        return variance
+
+    def _invert(self, m: Module, variance: Signal) -> None:
+        m.submodules.normaliser = normaliser = self._normaliser
+        m.submodules.rsqrt = rsqrt = TableLookup(RSQRT)
+        width = len(variance)
+        position = Signal(range(width), name="position")  # of the leading one
+        index, shift = Signal(RSQRT.input_bits, reset_less=True), Signal(SHIFT_BITS, reset_less=True)
+        m.d.comb += [normaliser.i.eq(variance), position.eq(width - 1 - normaliser.shift), rsqrt.i.eq(index)]
+        m.d.sync += [
+            index.eq(Cat(normaliser.o[width - 1 - RSQRT_MANTISSA_BITS : width - 1], position[0])),
+            shift.eq((position >> 1) + RSQRT_FRACTION_BITS - Z_FRACTION_BITS),
+        ]
+        m.d.comb += [self.factor.rsqrt.eq(rsqrt.o), self.factor.shift.eq(delay(m, shift, TableLookup.latency))]
+
+
+class _Back(wiring.Component):
     """Elements, the row's factor, gamma and beta to the result."""
 
-    latency = 1 + Requantizer.latency + 2 + Rounder.latency
+    def __init__(self, circuit: LayerNormCircuit) -> None:
+        self._circuit = circuit
+        out = data.ArrayLayout(element_shape(circuit.out), circuit.lanes)
+        ports = back_ports(_stored_layout(circuit), _factor_layout(circuit), out)
+        members = {"column": Out(range(-(-circuit.row_elements // circuit.lanes))), "affine": In(data.ArrayLayout(AFFINE, circuit.lanes))}
+        super().__init__({**ports, **members, "parameters": In(record_layout(LAYERNORM))})
+        factor = self.i.factor
+        self._difference = signed(len(factor.count) + circuit.source.bits + 1)
+        self._spread = product_latency(element_shape(circuit.source), factor.count.shape())
+        self._scaled = product_latency(self._difference, unsigned(RSQRT.base_bits))
+        self._weighted = product_latency(signed(Z_BITS), ELEMENT)
 
-    def __init__(self, lanes: int) -> None:
-        self._lanes = lanes
-        operands = data.StructLayout({"beat": beat_layout(lanes), "factor": _FACTOR, "affine": data.ArrayLayout(_AFFINE, lanes)})
-        super().__init__({"i": In(operands), "o": Out(beat_layout(lanes)), "parameters": In(record_layout(blocks.LAYERNORM))})
+    @property
+    def _z_latency(self) -> int:
+        return self._spread + 1 + self._scaled + SPLIT_LATENCY + 1
+
+    @property
+    def latency(self) -> int:
+        return self._z_latency + self._weighted + 1 + Rounder.latency
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        p, beat, factor = self.parameters, self.i.beat, self.i.factor
-        for lane in range(self._lanes):
-            m.submodules[f"to_z{lane}"] = to_z = Requantizer(
-                COUNT_BITS + ELEMENT.width + 1, multiplier_bits=RSQRT.base_bits, out_bits=Z_BITS
-            )
-            m.submodules[f"to_out{lane}"] = to_out = Rounder(48)
-            affine = delay(m, self.i.affine[lane].as_value(), 1 + Requantizer.latency)
-            gamma, beta = affine[:16].as_signed(), affine[16:].as_signed()
-            scaled, offset = delay(m, to_z.o * gamma, 1), delay(m, beta << p.beta_shift[:5], 1)
+        p, factor = self.parameters, self.i.factor
+        following = Signal.like(self.column)
+        column = Mux(self.first, 0, following)
+        with m.If(self.valid):
+            m.d.sync += following.eq(column + 1)
+        # gamma and beta follow their column by Affine.latency cycles
+        m.d.comb += self.column.eq(delay(m, column, self._z_latency - Affine.latency))
+        total, rsqrt, shift = delay(m, factor.sum, self._spread), delay(m, factor.rsqrt, self._spread + 1), factor.shift
+        shift = delay(m, shift, self._spread + 1 + self._scaled)
+        for lane in range(self._circuit.lanes):
+            spread = multiply(m, self.i.stored[lane], factor.count, name=f"spread_{lane}")
+            difference = Signal(self._difference, name=f"difference_{lane}", reset_less=True)
+            m.d.sync += difference.eq(spread - total)
+            scaled = multiply(m, difference, rsqrt, name=f"scaled_{lane}")
+            floor, up = split_shift(m, scaled, shift, out_bits=Z_BITS)
+            z = Signal(signed(Z_BITS), name=f"z_{lane}", reset_less=True)
+            m.d.sync += z.eq(floor + up)
+            affine = self.affine[lane]
+            weighted = multiply(m, z, affine.gamma, name=f"weighted_{lane}")
+            total_bits = 1 + max(Z_BITS + ELEMENT.width, ELEMENT.width + (1 << len(p.beta_shift)) - 1)
+            sum_ = Signal(signed(total_bits), name=f"sum_{lane}", reset_less=True)
+            m.d.sync += sum_.eq(weighted + self._placed(m, affine.beta, lane))
+            m.submodules[f"rounder_{lane}"] = rounder = Rounder(total_bits, out_bits=self._circuit.out.bits, steady=True)
             m.d.comb += [
-                to_z.i.value.eq(delay(m, factor.count * beat.values[lane] - factor.sum, 1)),
-                to_z.i.multiplier.eq(delay(m, factor.rsqrt, 1)),
-                to_z.i.shift.eq(delay(m, factor.shift, 1)),
-                to_out.i.value.eq(delay(m, scaled + offset, 1)),
-                to_z.low.eq(-(1 << (Z_BITS - 1))),
-                to_z.high.eq((1 << (Z_BITS - 1)) - 1),
-                to_out.i.shift.eq(p.shift),
-                to_out.zero_point.eq(p.out_zero_point),
-                to_out.low.eq(p.low),
-                to_out.high.eq(p.high),
-                self.o.values[lane].eq(to_out.o),
+                rounder.i.value.eq(sum_),
+                rounder.i.shift.eq(p.shift),
+                rounder.zero_point.eq(p.out_zero_point),
+                rounder.low.eq(p.low),
+                rounder.high.eq(p.high),
+                self.o[lane].eq(rounder.o ^ self._circuit.out.offset),
             ]
-        m.d.comb += [self.o.keep.eq(delay(m, beat.keep, self.latency)), self.o.last.eq(delay(m, beat.last, self.latency))]
         return m
+
+    def _placed(self, m: Module, beta: Value, lane: int) -> Value:
+        """``beta << beta_shift``, by the rest of 8 and then by multiples of it, as late as the product with gamma."""
+        by = self.parameters.beta_shift
+        fine = Signal(signed(ELEMENT.width + 7), name=f"beta_fine_{lane}", reset_less=True)
+        placed = Signal(signed(ELEMENT.width + (1 << len(by)) - 1), name=f"beta_{lane}", reset_less=True)
+        m.d.sync += [fine.eq(beta << by[:3]), placed.eq(fine << Cat(Const(0, 3), by[3:]))]
+        return delay(m, placed, self._weighted - 2)
 
 
 class LayerNorm(wiring.Component):
-    """LayerNorm of each row, ``lanes`` elements per cycle, rows of 1 to ``row_elements`` elements.
+    """LayerNorm or RMSNorm of each row, ``lanes`` elements per cycle, rows of 1 to ``row_elements`` elements.
+
+    fixed: values of the run-time parameters, as LayerNormParameters, that are built in.
 
     Members
     -------
-    i, o: rows. parameters: as LayerNormParameters; constant while rows are under way.
-    affine: gamma as one packet, then beta as another, both as long as a row. Rows wait until both are in.
-    reload: forget gamma and beta.
+    i, o: rows of the circuit's formats. parameters: as LayerNormParameters; constant while rows are under way.
+    affine: gamma as one packet, then beta as another, both as long as a row. Rows wait until both are in. reload: forget both.
+    errors: BlockError bits of the packets that have been dropped since ``clear``.
     """
 
-    def __init__(self, parameters: RowParameters) -> None:
-        self._p = parameters
-        beats = stream.Signature(beat_layout(parameters.lanes))
+    def __init__(self, circuit: LayerNormCircuit, fixed: Mapping[str, int] | None = None) -> None:
+        self._circuit, self._fixed = circuit, fixed
+        self._front, self._back = _Front(circuit), _Back(circuit)
+        self._rows = Rowwise(circuit, self._front, self._back)
         super().__init__(
-            {"i": In(beats), "affine": In(beats), "reload": In(1), "parameters": In(record_layout(blocks.LAYERNORM)), "o": Out(beats)}
+            {
+                "i": In(stream.Signature(beat_layout(circuit.lanes, element_shape(circuit.source)))),
+                "affine": In(stream.Signature(beat_layout(circuit.lanes))),
+                "reload": In(1),
+                "o": Out(stream.Signature(beat_layout(circuit.lanes, element_shape(circuit.out)))),
+                "errors": Out(len(BlockError)),
+                "clear": In(1),
+                **parameter_port(circuit.record, fixed),
+            }
         )
 
     @property
     def latency(self) -> int:
         """Cycles from a row's last beat to its first result when nothing waits."""
-        return _RowFactor.latency + _Normalise.latency + 3 * Queue.latency
+        return self._rows.latency
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        lanes = self._p.lanes
-        row_beats = -(-self._p.row_elements // lanes)
-        factor, normalise = _RowFactor(), _Normalise(lanes)
-        for datapath in (factor, normalise):
-            m.d.comb += datapath.parameters.eq(self.parameters)
-        m.submodules.row_factor = factors = Pipelined(factor)
-        m.submodules.normalise = back = Pipelined(normalise)
-        # Room for the longest row, and for the next row's head while the factor is computed.
-        m.submodules.rows = rows = Queue(beat_layout(lanes), depth=row_beats + 32)
-        m.submodules.sums = sums = Queue(_ROW, depth=3)
-        connect(m, sums.o, factors.i)
-
-        beat = self.i.payload
-        taken = self.i.valid & rows.i.ready & sums.i.ready
-        running, following = Signal(_ROW), Signal(_ROW)
-        kept = [Mux(beat.keep[i], beat.values[i], 0) for i in range(lanes)]
+        m.submodules.rows = rows = self._rows
+        m.submodules.affine = affine = Affine(self._circuit.lanes, beats=-(-self._circuit.row_elements // self._circuit.lanes))
+        parameters = parameter_values(self, self._circuit.record, self._fixed)
+        connect(m, flipped(self.i), rows.i)
+        connect(m, flipped(self.affine), affine.i)
+        connect(m, flipped(self.o), rows.o)
+        too_long = Signal()
+        with m.If(affine.too_long | self.clear):
+            m.d.sync += too_long.eq(affine.too_long)
         m.d.comb += [
-            following.count.eq(running.count + sum(beat.keep[i] for i in range(lanes))),
-            following.sum.eq(running.sum + sum(kept)),
-            following.squares.eq(running.squares + sum(v * v for v in kept)),
-            self.i.ready.eq(taken),
-            rows.i.valid.eq(taken),
-            rows.i.payload.eq(beat),
-            sums.i.valid.eq(taken & beat.last),
-            sums.i.payload.eq(following),
+            self._front.parameters.eq(parameters),
+            self._back.parameters.eq(parameters),
+            affine.reload.eq(self.reload),
+            affine.column.eq(self._back.column),
+            affine.read.eq(rows.moves),
+            self._back.affine.eq(affine.values),
+            rows.hold.eq(~affine.loaded),
+            self.errors.eq(rows.errors | Mux(too_long, BlockError.LONG.value, 0)),
+            rows.clear.eq(self.clear),
         ]
-        with m.If(taken):
-            m.d.sync += running.eq(following)
-            with m.If(beat.last):
-                m.d.sync += running.eq(0)
-
-        affine, affine_loaded, next_column = self._affine(m, row_beats)
-        column = Signal(range(row_beats))
-        # The memory is read for the beat that will be given next.
-        usable = rows.o.valid & factors.o.valid & affine_loaded
-        given = usable & back.i.ready
-        m.d.comb += [
-            next_column.eq(Mux(given, Mux(rows.o.payload.last, 0, column + 1), column)),
-            back.i.payload.beat.eq(rows.o.payload),
-            back.i.payload.factor.eq(factors.o.payload),
-            back.i.payload.affine.eq(affine),
-            back.i.valid.eq(usable),
-            rows.o.ready.eq(given),
-            factors.o.ready.eq(given & rows.o.payload.last),
-        ]
-        m.d.sync += column.eq(next_column)
-        connect(m, flipped(self.o), back.o)
         return m
-
-    def _affine(self, m: Module, row_beats: int) -> tuple[data.View, Signal, Signal]:
-        """The memory of gamma and beta: its read data, whether it is loaded, and its read address."""
-        lanes = self._p.lanes
-        half = data.ArrayLayout(ELEMENT, lanes)
-        m.submodules.gammas = gammas = memory.Memory(shape=half, depth=row_beats, init=[])
-        m.submodules.betas = betas = memory.Memory(shape=half, depth=row_beats, init=[])
-        loaded, loading_beta, at = Signal(), Signal(), Signal(range(row_beats))
-        usable, address = Signal(), Signal(range(row_beats))
-        beat = self.affine.payload
-        taken = self.affine.valid & self.affine.ready
-        m.d.comb += self.affine.ready.eq(~loaded)
-        m.d.sync += usable.eq(loaded & ~self.reload)  # a cycle later: the first read must follow the last write
-        result = Signal(data.ArrayLayout(_AFFINE, lanes))
-        for table, enable, field in ((gammas, ~loading_beta, "gamma"), (betas, loading_beta, "beta")):
-            write, read = table.write_port(), table.read_port()
-            m.d.comb += [write.addr.eq(at), write.en.eq(taken & enable), write.data.eq(beat.values), read.addr.eq(address)]
-            m.d.comb += [result[i][field].eq(read.data[i]) for i in range(lanes)]
-        with m.If(self.reload):
-            m.d.sync += [loaded.eq(0), loading_beta.eq(0), at.eq(0)]
-        with m.Elif(taken):
-            m.d.sync += at.eq(Mux(beat.last, 0, at + 1))
-            with m.If(beat.last):
-                m.d.sync += [loading_beta.eq(~loading_beta), loaded.eq(loading_beta)]
-        return result, usable, address

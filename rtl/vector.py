@@ -6,9 +6,11 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .access import Reader, Writer
 from .add import Add
-from .arch.blocks import LaneParameters, RowParameters
+from .arch.blocks import LaneCircuit
+from .arch.layernorm import LayerNormCircuit
 from .arch.parameters import MachineParameters
 from .arch.registers import ErrorCode
+from .arch.softmax import SoftmaxCircuit
 from .arch.steps import VECTOR, VECTOR_SCALARS, VectorOperation
 from .elements import Packer, Unpacker
 from .engine import EnginePort
@@ -85,6 +87,7 @@ class VectorEngine(wiring.Component):
             | (c.cols == 0)
             | (c.cols >> (len(c.cols) - 1))  # in bytes, a row must fit the loops' counters
             | (holds_row & (c.cols > p.row_elements))
+            | ((c.operation == VectorOperation.SOFTMAX) & ((c.multiplier_0 == 0) | (c.multiplier_1 == 0)))
         )
         command = self.engine.command
         with m.FSM():
@@ -109,11 +112,10 @@ class VectorEngine(wiring.Component):
     def _blocks(self, m: Module, c: data.View, start: Signal, unpacker_a: Unpacker, unpacker_b: Unpacker, packer: Packer) -> None:
         """Send the operands through the operation's block."""
         p = self._p
-        rows = RowParameters(lanes=p.lanes, row_elements=p.row_elements)
-        m.submodules.add = add = Add(LaneParameters(lanes=p.lanes))
-        m.submodules.softmax = softmax = Softmax(rows)
-        m.submodules.gelu = gelu = Gelu(LaneParameters(lanes=p.lanes))
-        m.submodules.layernorm = layernorm = LayerNorm(rows)
+        m.submodules.add = add = Add(LaneCircuit(lanes=p.lanes))
+        m.submodules.softmax = softmax = Softmax(SoftmaxCircuit(lanes=p.lanes, row_elements=p.row_elements))
+        m.submodules.gelu = gelu = Gelu(LaneCircuit(lanes=p.lanes))
+        m.submodules.layernorm = layernorm = LayerNorm(LayerNormCircuit(lanes=p.lanes, row_elements=p.row_elements))
         uses = {
             VectorOperation.ADD: (add, add.a, add.b),
             VectorOperation.RESCALE: (add, add.a, None),

@@ -11,7 +11,7 @@ from .golden.gelu import gelu
 from .golden.layernorm import layernorm
 from .golden.matmul import matmul
 from .golden.requantize import Int
-from .golden.softmax import softmax
+from .golden.softmax import machine_circuit, softmax
 
 
 class InputError(ValueError):
@@ -79,7 +79,7 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
         case ir.Rescale():
             result = rescale(read(operator.a), operator.parameters)
         case ir.Softmax():
-            result = softmax(read(operator.a), operator.parameters, lanes)
+            result = softmax(read(operator.a), operator.parameters, machine_circuit(lanes))
         case ir.Gelu():
             result = gelu(read(operator.a), operator.parameters)
         case ir.LayerNorm():

@@ -14,24 +14,24 @@ Rows = Sequence[NDArray[np.int64]]
 ELEMENT_BITS = 16
 
 
-def to_beats(rows: Rows, lanes: int, noise: random.Random | None = None) -> list[int]:
+def to_beats(rows: Rows, lanes: int, noise: random.Random | None = None, *, element_bits: int = ELEMENT_BITS) -> list[int]:
     """Each row as beats of ``lanes`` elements; the elements that its last beat lacks are zero, or noise."""
-    beats = []
+    beats, mask = [], (1 << element_bits) - 1
     for row in rows:
         for start in range(0, len(row), lanes):
             values = [int(v) for v in row[start : start + lanes]]
             keep, last = (1 << len(values)) - 1, start + lanes >= len(row)
-            values += [noise.getrandbits(ELEMENT_BITS) if noise else 0] * (lanes - len(values))
-            packed = sum((v & 0xFFFF) << (ELEMENT_BITS * i) for i, v in enumerate(values))
-            beats.append(packed | keep << (ELEMENT_BITS * lanes) | last << ((ELEMENT_BITS + 1) * lanes))
+            values += [noise.getrandbits(element_bits) if noise else 0] * (lanes - len(values))
+            packed = sum((v & mask) << (element_bits * i) for i, v in enumerate(values))
+            beats.append(packed | keep << (element_bits * lanes) | last << ((element_bits + 1) * lanes))
     return beats
 
 
-def kept(beat: int, lanes: int) -> int:
+def kept(beat: int, lanes: int, element_bits: int = ELEMENT_BITS) -> int:
     """The beat with the elements that mean nothing set to zero."""
     for i in range(lanes):
-        if not beat >> (ELEMENT_BITS * lanes + i) & 1:
-            beat &= ~(0xFFFF << (ELEMENT_BITS * i))
+        if not beat >> (element_bits * lanes + i) & 1:
+            beat &= ~(((1 << element_bits) - 1) << (element_bits * i))
     return beat
 
 
@@ -53,15 +53,23 @@ def random_rows(rng: random.Random, sizes: Sequence[int], bits: int = ELEMENT_BI
 
 
 async def check_rows(
-    dut: Any, *, lanes: int, inputs: Mapping[str, Rows], output: Rows, seed: int, without_bubbles: Sequence[str] | None = None
+    dut: Any,
+    *,
+    lanes: int,
+    inputs: Mapping[str, Rows],
+    output: Rows,
+    seed: int,
+    without_bubbles: Sequence[str] | None = None,
+    in_bits: int = ELEMENT_BITS,
+    out_bits: int = ELEMENT_BITS,
 ) -> None:
-    """tb/rules.check_streams for a block from rows to rows."""
+    """tb/rules.check_streams for a block from rows to rows, of elements of ``in_bits`` and ``out_bits`` bits."""
     rng = random.Random(seed)
     await check_streams(
         dut,
-        inputs={name: to_beats(rows, lanes, rng) for name, rows in inputs.items()},
-        outputs={"o": to_beats(output, lanes)},
-        meaning=lambda beat: kept(beat, lanes),
+        inputs={name: to_beats(rows, lanes, rng, element_bits=in_bits) for name, rows in inputs.items()},
+        outputs={"o": to_beats(output, lanes, element_bits=out_bits)},
+        meaning={"o": lambda beat: kept(beat, lanes, out_bits)},
         seed=seed,
         without_bubbles=without_bubbles,
     )

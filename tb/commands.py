@@ -80,8 +80,10 @@ def vector(rng: random.Random, p: MachineParameters) -> Case:
         command |= {name: address, f"{name}_stride": stride, f"{name}_wide": int(wide[name])}
     if operation is VectorOperation.ADD and rng.random() < 0.3:
         command["b_stride"] = 0
-    scalars = ("a_zero_point", "b_zero_point", "multiplier_0", "multiplier_1", "shift_0", "shift_1", "epsilon", "a_left", "b_left")
+    scalars = ("a_zero_point", "b_zero_point", "shift_0", "shift_1", "epsilon", "rms", "a_left", "b_left")
     command |= {field.name: rng.randint(field.min, field.max) for field in VECTOR.fields if field.name in scalars}
+    multipliers = (24, 18) if operation is VectorOperation.SOFTMAX else (16, 16)
+    command |= {f"multiplier_{i}": rng.getrandbits(bits) | 1 for i, bits in enumerate(multipliers)}  # softmax refuses zero
     command |= {"shift_0": rng.randint(0, 47), "shift_1": rng.randint(0, 31 if layernorm else 47)}
     command |= {"operation": operation, "rows": rows, "cols": cols, **_out_range(rng, wide=wide["out"])}
     return command, _noise(rng, p)

@@ -13,7 +13,7 @@ from celosia.sw.golden.gelu import GeluParameters
 from celosia.sw.golden.layernorm import LayerNormParameters
 from celosia.sw.golden.machine import Machine
 from celosia.sw.golden.matmul import MatMulParameters
-from celosia.sw.golden.softmax import SoftmaxParameters
+from celosia.sw.golden.softmax import SoftmaxParameters, machine_circuit
 from celosia.sw.manifest import Manifest
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -94,7 +94,7 @@ class Builder:
     def softmax(self, x: ir.Tensor, bits: int) -> ir.Tensor:
         out = self.tensor(x.rows, x.cols, bits)
         parameters = SoftmaxParameters.from_scales(
-            in_scale=x.scale, out_scale=2.0**-bits, out_zero_point=Format(bits).min, out=Format(bits)
+            machine_circuit(1), in_scale=x.scale, out_scale=2.0**-bits, source=x.format, out=Format(bits)
         )
         self.operators.append(ir.Softmax(**self.names, a=x.whole, out=out.whole, parameters=parameters))
         return out

@@ -259,7 +259,7 @@ def test_other_folders_are_left_alone(model: Path, folder: Path, tmp_path: Path)
 def test_generate_refuses(tmp_path: Path) -> None:
     assert (
         refused("generate", "softmax", "-o", tmp_path / "new", "--row-elements", 100)
-        == "row_elements must be a power of two in 16..8192, not 100"
+        == "row_elements must be a power of two in 16..65536, not 100"
     )
     assert refused("generate", "top-k", "-o", tmp_path / "new").startswith("No such command 'top-k'")
     assert refused("generate", "add").startswith("Missing option '-o' / '--output'.")

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 from celosia.rtl.arch import formats
-from celosia.rtl.arch.blocks import LaneParameters, RowParameters
+from celosia.rtl.arch.blocks import LaneCircuit, RowCircuit
 from celosia.rtl.arch.formats import MAX_SHIFT, Multiplier
 from celosia.rtl.arch.parameters import MachineParameters, ParameterError, configuration_hash
 from celosia.rtl.arch.record import Field, Record
@@ -189,9 +189,9 @@ def test_refused_name() -> None:
 @pytest.mark.parametrize(
     ("parameters", "values", "message"),
     [
-        (LaneParameters, {"lanes": 65}, "lanes must be an integer in 1..64, not 65"),
-        (RowParameters, {"lanes": 0}, "lanes must be an integer in 1..64, not 0"),
-        (RowParameters, {"row_elements": 100}, "row_elements must be a power of two in 16..8192, not 100"),
+        (LaneCircuit, {"lanes": 65}, "lanes must be an integer in 1..64, not 65"),
+        (RowCircuit, {"lanes": 0}, "lanes must be an integer in 1..64, not 0"),
+        (RowCircuit, {"row_elements": 100}, "row_elements must be a power of two in 16..65536, not 100"),
     ],
 )
 def test_refused_block(parameters: type, values: dict[str, int], message: str) -> None:

@@ -3,16 +3,20 @@
 import pytest
 from amaranth.sim import Simulator, SimulatorContext
 from celosia.rtl.add import Add
-from celosia.rtl.arch.blocks import LaneParameters, RowParameters
+from celosia.rtl.arch.blocks import LaneCircuit
+from celosia.rtl.arch.layernorm import LayerNormCircuit
+from celosia.rtl.arch.softmax import SoftmaxCircuit
 from celosia.rtl.gelu import Gelu
 from celosia.rtl.layernorm import LayerNorm
 from celosia.rtl.softmax import Softmax
 
-LANES = LaneParameters(lanes=2)
-ROWS = RowParameters(lanes=2, row_elements=16)
+LANES = LaneCircuit(lanes=2)
 
 
-@pytest.mark.parametrize("block", [Add(LANES), Gelu(LANES), Softmax(ROWS), LayerNorm(ROWS)], ids=lambda block: type(block).__name__)
+BLOCKS = [Add(LANES), Gelu(LANES), Softmax(SoftmaxCircuit(lanes=2, row_elements=16)), LayerNorm(LayerNormCircuit(lanes=2, row_elements=16))]
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: type(block).__name__)
 def test_one_beat_takes_the_stated_latency(block: Add | Gelu | Softmax | LayerNorm) -> None:
     beat = {"values": [1, 2], "keep": 3, "last": 1}
     inputs = [block.a, block.b] if isinstance(block, Add) else [block.i]

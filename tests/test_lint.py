@@ -8,16 +8,18 @@ from celosia.gen.lint import lint
 from celosia.gen.verilator import ToolError
 from celosia.gen.verilog import to_verilog
 from celosia.rtl.accelerator import Accelerator
-from celosia.rtl.arch.blocks import LaneParameters, RowParameters
+from celosia.rtl.arch.blocks import LaneCircuit
+from celosia.rtl.arch.layernorm import LayerNormCircuit
 from celosia.rtl.arch.parameters import MachineParameters
+from celosia.rtl.arch.softmax import SoftmaxCircuit
 
 ODD = MachineParameters(rows=6, cols=12, lanes=3, scratchpad_kib=1, banks=1, bus_bytes=4)
 ONE_LANE = MachineParameters(rows=4, cols=4, lanes=1, scratchpad_kib=1, banks=2)
 SMALLEST = {
-    "add": LaneParameters(lanes=1),
-    "gelu": LaneParameters(lanes=3),
-    "softmax": RowParameters(lanes=1, row_elements=16),
-    "layernorm": RowParameters(lanes=3, row_elements=16),
+    "add": LaneCircuit(lanes=1),
+    "gelu": LaneCircuit(lanes=3),
+    "softmax": SoftmaxCircuit(lanes=1, row_elements=16),
+    "layernorm": LayerNormCircuit(lanes=3, row_elements=16),
     "compute": ODD,
     "vector": ONE_LANE,
     "accelerator": ODD,

@@ -6,12 +6,17 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from celosia.rtl.access import AddressGenerator
 from celosia.rtl.add import Add
-from celosia.rtl.arch.blocks import LaneParameters, RowParameters
+from celosia.rtl.arch.blocks import LaneCircuit
+from celosia.rtl.arch.formats import INT8, INT16, INT32, UINT8, UINT16
+from celosia.rtl.arch.layernorm import LayerNormCircuit
+from celosia.rtl.arch.softmax import Mask, SoftmaxCircuit
 from celosia.rtl.arch.steps import COUNT_BITS
 from celosia.rtl.elements import Packer, Unpacker
 from celosia.rtl.gelu import Gelu
 from celosia.rtl.layernorm import LayerNorm
 from celosia.rtl.softmax import Softmax
+from celosia.sw.golden.layernorm import LayerNormParameters
+from celosia.sw.golden.softmax import SoftmaxParameters
 from celosia.tb.paths import stream_path_faults
 from celosia.tb.runner import run_bench
 
@@ -19,17 +24,53 @@ from celosia.tb.runner import run_bench
 @pytest.mark.parametrize("lanes", [1, 3, 8])
 @pytest.mark.parametrize("block", [Add, Gelu])
 def test_elementwise(block: type[Add | Gelu], lanes: int) -> None:
-    component = block(LaneParameters(lanes=lanes))
+    component = block(LaneCircuit(lanes=lanes))
     assert stream_path_faults(component) == []
     run_bench(component, f"celosia.tb.test_{block.__name__.lower()}", {"lanes": lanes})
 
 
-@pytest.mark.parametrize(("lanes", "row_elements"), [(1, 16), (3, 64), (8, 64)])
-@pytest.mark.parametrize("block", [Softmax, LayerNorm])
-def test_rowwise(block: type[Softmax | LayerNorm], lanes: int, row_elements: int) -> None:
-    component = block(RowParameters(lanes=lanes, row_elements=row_elements))
+SOFTMAX = [
+    (SoftmaxCircuit(lanes=1, row_elements=16), None),
+    (SoftmaxCircuit(lanes=8, row_elements=64, source=INT8, out=UINT8), {"in_scale": 0.05}),
+    (SoftmaxCircuit(lanes=3, row_elements=64, source=INT8, out=UINT16, mask=Mask.LENGTH), None),
+    (SoftmaxCircuit(lanes=4, row_elements=32, source=INT16, out=INT8, mask=Mask.CAUSAL), {"in_scale": 0.0005, "length": 2, "rows": 3}),
+    (SoftmaxCircuit(lanes=2, row_elements=128, source=INT32, out=UINT16), None),
+    (SoftmaxCircuit(lanes=3, row_elements=64, source=INT8, out=INT8, mask=Mask.CAUSAL, column_sums=True), None),
+    (SoftmaxCircuit(lanes=64, row_elements=256, source=INT8, out=INT8), {"in_scale": 2.0, "out_scale": 1 / 200, "out_zero_point": -3}),
+]
+
+
+@pytest.mark.parametrize(("circuit", "scales"), SOFTMAX, ids=[f"{c.lanes}-{c.source}-{c.out}-{c.mask.value}" for c, _ in SOFTMAX])
+def test_softmax(circuit: SoftmaxCircuit, scales: dict | None) -> None:
+    fixed = None
+    if scales is not None:
+        parameters = SoftmaxParameters.from_scales(circuit, **scales)
+        fixed = {field.name: getattr(parameters, field.name) for field in circuit.record.fields}
+    component = Softmax(circuit, fixed)
     assert stream_path_faults(component) == []
-    run_bench(component, f"celosia.tb.test_{block.__name__.lower()}", {"lanes": lanes, "row_elements": row_elements})
+    run_bench(component, "celosia.tb.test_softmax", {"circuit": circuit.as_dict(), "fixed": fixed})
+
+
+LAYERNORM = [
+    (LayerNormCircuit(lanes=1, row_elements=16), None),
+    (LayerNormCircuit(lanes=8, row_elements=64, out=INT8), None),
+    (LayerNormCircuit(lanes=3, row_elements=64, source=INT8, out=UINT16), None),
+    (LayerNormCircuit(lanes=4, row_elements=32, out=UINT8), {"rms": True, "out_scale": 0.03}),
+    (LayerNormCircuit(lanes=2, row_elements=128, source=INT8, out=INT8), {"out_scale": 0.03}),
+    (LayerNormCircuit(lanes=64, row_elements=256), None),
+]
+
+
+@pytest.mark.parametrize(("circuit", "scales"), LAYERNORM, ids=[f"{c.lanes}-{c.source}-{c.out}" for c, _ in LAYERNORM])
+def test_layernorm(circuit: LayerNormCircuit, scales: dict | None) -> None:
+    fixed = None
+    if scales is not None:
+        usual = {"in_scale": 0.001, "epsilon": 1e-5, "out_zero_point": 3, "out": circuit.out}
+        parameters = LayerNormParameters.from_scales(gamma=[1.0] * 10, beta=[1.0] * 10, **usual, **scales)
+        fixed = {field.name: getattr(parameters, field.name) for field in circuit.record.fields}
+    component = LayerNorm(circuit, fixed)
+    assert stream_path_faults(component) == []
+    run_bench(component, "celosia.tb.test_layernorm", {"circuit": circuit.as_dict(), "fixed": fixed})
 
 
 class Repack(wiring.Component):

@@ -1,14 +1,25 @@
 """Parameters of the blocks that are useful alone: at build time, and the run-time records (fields as in the golden models)."""
 
-from dataclasses import dataclass
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
-from .formats import Format
+from .formats import FORMATS, Format
 from .parameters import require
 from .record import Field, Record
 
 
+class BlockError(enum.IntFlag):
+    """Sticky bits of a block: why packets were dropped."""
+
+    EMPTY = 1  # a packet without elements, or with gaps between them
+    LONG = 2  # a row longer than row_elements
+    SCALE = 4  # a run-time scale of zero
+
+
 @dataclass(frozen=True, kw_only=True)
-class LaneParameters:
+class LaneCircuit:
     """lanes: elements per cycle."""
 
     lanes: int = 4
@@ -16,45 +27,69 @@ class LaneParameters:
     def __post_init__(self) -> None:
         require(type(self.lanes) is int and 1 <= self.lanes <= 64, "lanes", "an integer in 1..64", self.lanes)
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> Self:
+        """From numbers and the names of formats and other choices, as `as_dict` gives them. Raises ParameterError."""
+        kinds = {field.name: field.type for field in fields(cls)}
+        for name in values:
+            require(name in kinds, "parameter name", f"one of {', '.join(kinds)}", name)
+        chosen: dict[str, Any] = {name: _chosen(name, kinds[name], value) for name, value in values.items()}
+        return cls(**chosen)
+
+    def as_dict(self) -> dict[str, object]:
+        """All parameters as numbers and names."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {n: str(v) if isinstance(v, Format) else v.value if isinstance(v, enum.Enum) else v for n, v in values.items()}
+
+
+def choices(kind: object) -> Mapping[str, object] | None:
+    """What a parameter of type ``kind`` can be chosen from, by name; None for a number."""
+    if kind is Format:
+        return FORMATS
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return {member.value: member for member in kind}
+    return None
+
+
+def _chosen(name: str, kind: object, value: object) -> object:
+    options = choices(kind)
+    if options is None:
+        return value
+    require(value in options, name, f"one of {', '.join(options)}", value)
+    return options[str(value)]
+
 
 @dataclass(frozen=True, kw_only=True)
-class RowParameters(LaneParameters):
+class RowCircuit(LaneCircuit):
     """row_elements: longest row that the block can hold, a power of two."""
 
-    row_elements: int = 1024
+    row_elements: int = 4096
 
     def __post_init__(self) -> None:
         super().__post_init__()
         elements = self.row_elements
-        allowed = type(elements) is int and 16 <= elements <= 8192 and elements & (elements - 1) == 0
-        require(allowed, "row_elements", "a power of two in 16..8192", elements)
+        allowed = type(elements) is int and 16 <= elements <= 65536 and elements & (elements - 1) == 0
+        require(allowed, "row_elements", "a power of two in 16..65536", elements)
 
 
-def _signed(*names: str) -> tuple[Field, ...]:
+def signed_fields(*names: str) -> tuple[Field, ...]:
     return tuple(Field(name, 16, signed=True) for name in names)
 
 
-def _scale(prefix: str = "") -> tuple[Field, ...]:
+def scale_fields(prefix: str = "") -> tuple[Field, ...]:
     return Field(f"{prefix}multiplier", 16), Field(f"{prefix}shift", 6)
 
 
-_OUT = _signed("out_zero_point", "low", "high")
+OUT_FIELDS = signed_fields("out_zero_point", "low", "high")
 
 ADD_LEFT_BITS = 4  # of the left shift that brings the operand with the larger factor to the other's units
 
 
 def _operand(name: str) -> tuple[Field, ...]:
-    return (*_signed(f"{name}_zero_point"), Field(f"{name}_multiplier", 16), Field(f"{name}_left", ADD_LEFT_BITS))
+    return (*signed_fields(f"{name}_zero_point"), Field(f"{name}_multiplier", 16), Field(f"{name}_left", ADD_LEFT_BITS))
 
 
-ADD = Record("add", (*_operand("a"), *_operand("b"), Field("shift", 6), *_OUT))
-GELU = Record("gelu", (*_signed("in_zero_point"), *_scale("in_"), *_scale("out_"), *_OUT))
-SOFTMAX = Record("softmax", (*_scale(), *_scale("out_"), *_OUT))
-LAYERNORM = Record("layernorm", (Field("shift", 6), Field("beta_shift", 6), Field("epsilon", 48), *_OUT))
+ADD = Record("add", (*_operand("a"), *_operand("b"), Field("shift", 6), *OUT_FIELDS))
+GELU = Record("gelu", (*signed_fields("in_zero_point"), *scale_fields("in_"), *scale_fields("out_"), *OUT_FIELDS))
 
 GELU_FIXED = Format(24)  # of the argument and the result before requantization, GELU_FRACTION_BITS of fraction
-SOFTMAX_MANTISSA_BITS = 16  # fraction bits of the mantissa, which lies in [1, 2)
-SOFTMAX_GUARD_BITS = 14  # of the running sum below the mantissa's last place
-SOFTMAX_OUT_SHIFT_BIAS = 17  # keeps the output shift positive for output scales down to 2**-32
-LAYERNORM_Z_FRACTION_BITS = 14  # of the normalised value
-LAYERNORM_EPSILON_BITS = 48

@@ -90,13 +90,14 @@ VECTOR = Record(
         Field("out_zero_point", 16, signed=True),
         Field("low", 16, signed=True),
         Field("high", 16, signed=True),
-        Field("multiplier_0", 16),
-        Field("multiplier_1", 16),
+        Field("multiplier_0", 24),
+        Field("multiplier_1", 18),
         Field("shift_0", 6),
         Field("shift_1", 6),
         Field("a_left", ADD_LEFT_BITS),
         Field("b_left", ADD_LEFT_BITS),
         Field("epsilon", 48),
+        Field("rms", 1),
         Field("a_wide", 1),
         Field("b_wide", 1),
         Field("out_wide", 1),
@@ -116,7 +117,7 @@ VECTOR_SCALARS: Mapping[VectorOperation, Mapping[str, str]] = {
         "a_zero_point": "in_zero_point", "multiplier_0": "in_multiplier", "shift_0": "in_shift",
         "multiplier_1": "out_multiplier", "shift_1": "out_shift",
     },
-    VectorOperation.LAYERNORM: {"shift_0": "shift", "shift_1": "beta_shift", "epsilon": "epsilon"},
+    VectorOperation.LAYERNORM: {"shift_0": "shift", "shift_1": "beta_shift", "epsilon": "epsilon", "rms": "rms"},
 }  # fmt: skip
 
 COMMANDS: Mapping[Engine, Record] = {

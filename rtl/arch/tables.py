@@ -10,6 +10,7 @@ last place (half from rounding the samples, half from rounding the product).
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Self
 
 
@@ -49,10 +50,16 @@ class LinearTable:
     def input_bits(self) -> int:
         return self.index_bits + self.fraction_bits
 
+    def at(self, u: int) -> int:
+        """The table at ``u``, as an integer of `base_bits` bits."""
+        index, fraction = u >> self.fraction_bits, u & ((1 << self.fraction_bits) - 1)
+        return self.base[index] + ((self.slope[index] * fraction + (1 << self.fraction_bits >> 1)) >> self.fraction_bits)
+
     @property
     def base_bits(self) -> int:
-        """Bits of the unsigned base, which is also the width of the result."""
-        return max(max(self.base), max(b + s for b, s in zip(self.base, self.slope, strict=True))).bit_length()
+        """Bits of the unsigned base, which is also the width of the result: a segment is largest at one of its ends."""
+        ends = (self.at((i << self.fraction_bits) + end) for i in range(len(self.base)) for end in (0, (1 << self.fraction_bits) - 1))
+        return max(ends).bit_length()
 
     @property
     def slope_bits(self) -> int:
@@ -65,20 +72,29 @@ def _uniform(start: float, stop: float, count: int) -> list[tuple[float, float]]
     return [(start + i * step, start + (i + 1) * step) for i in range(count)]
 
 
-# 2**x for x in [0, 1), 14 bits in; 17 bits out with 16 of fraction. Error: 2**-17 from the segments, 2**-16 from rounding.
-EXP2_FRACTION_BITS = 14
-EXP2 = LinearTable.sample(lambda x: 2.0**x, _uniform(0, 1, 128), unit_bits=16, fraction_bits=7)
+@cache
+def exp2_table(input_bits: int, unit_bits: int) -> LinearTable:
+    """2**x for x in [0, 1) with ``input_bits`` bits, to ``unit_bits`` bits of fraction. Segments: at most a quarter of a unit."""
+    index_bits = unit_bits // 2 - (unit_bits % 2 == 0)
+    return LinearTable.sample(lambda x: 2.0**x, _uniform(0, 1, 1 << index_bits), unit_bits=unit_bits, fraction_bits=input_bits - index_bits)
 
-# 1 / x for x in [1, 2), 18 bits of fraction in; 17 bits of fraction out, in (2**16, 2**17].
-RECIPROCAL_FRACTION_BITS = 18
-RECIPROCAL = LinearTable.sample(lambda x: 1 / x, _uniform(1, 2, 256), unit_bits=17, fraction_bits=10)
+
+@cache
+def reciprocal_table(bits: int) -> LinearTable:
+    """1 / x for x in [1, 2) with ``bits`` bits of fraction in and out, the result in (1/2, 1]. Segments: at most one unit."""
+    index_bits = -(-bits // 2) - 1
+    return LinearTable.sample(lambda x: 1 / x, _uniform(1, 2, 1 << index_bits), unit_bits=bits, fraction_bits=bits - index_bits)
+
 
 # 1 / sqrt(x) for x in [1, 4): the top index bit is the parity of the exponent, then 7 + 12 bits of the mantissa below its
-# leading one; 17 bits of fraction out, in (2**16, 2**17].
+# leading one; 17 bits of fraction out, in (2**16, 2**17): one itself is a unit too small, and so fits 17 bits, a multiplier's operand.
 RSQRT_MANTISSA_BITS = 19
 RSQRT_FRACTION_BITS = 17
 RSQRT = LinearTable.sample(
-    lambda x: 1 / math.sqrt(x), _uniform(1, 2, 128) + _uniform(2, 4, 128), unit_bits=RSQRT_FRACTION_BITS, fraction_bits=12
+    lambda x: min(1 / math.sqrt(x), 1 - 2.0**-RSQRT_FRACTION_BITS),
+    _uniform(1, 2, 128) + _uniform(2, 4, 128),
+    unit_bits=RSQRT_FRACTION_BITS,
+    fraction_bits=12,
 )
 
 # relu(x) - gelu(x) = |x| * (1 - Phi(|x|)) in steps of 1/32 up to 8, 14 bits of fraction in and out (Edge-MoE; beyond 5.5 all zero).

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..golden.add import AddParameters
 from ..golden.gelu import GeluParameters
 from ..golden.layernorm import LayerNormParameters
-from ..golden.softmax import SoftmaxParameters
+from ..golden.softmax import SoftmaxParameters, machine_circuit
 from ..graph import Add, Block, Gelu, LayerNorm, Operator, Rescale, Softmax, Tensor
 from .onnx_file import Node
 from .values import Constant, Index, Names, Pending, View, cover, fit
@@ -155,9 +155,11 @@ class SoftmaxOf(Rowwise):
     def placed(self, name: str, out: Block) -> Softmax:
         parameters = fit(
             SoftmaxParameters.from_scales,
+            circuit=machine_circuit(lanes=1),  # the parameters are the same for any
             in_scale=self.scale,
             out_scale=out.tensor.scale,
             out_zero_point=out.tensor.zero_point,
+            source=self.a.tensor.format,
             out=out.tensor.format,
         )
         return Softmax(name=name, node=self.node.name, a=self.a, out=out, parameters=parameters)

@@ -1,11 +1,13 @@
-"""LayerNorm in one pass over the row for its statistics, with an integer reciprocal square root.
+"""LayerNorm and RMSNorm in one pass over the row for its statistics, with an integer reciprocal square root.
 
 With S = sum(x) and Q = sum(x**2), both exact, V = n * Q - S**2 + E is n**2 times the variance plus epsilon, and
 (n * x - S) / sqrt(V) is the normalised value: the input's scale and zero point cancel in all but E = n**2 * epsilon / scale**2.
-V = v * 4**e with v in [1, 4); 1 / sqrt(v) comes from a table. The normalised value z has 14 fraction bits.
+RMSNorm (arXiv 1910.07467) is the same with S = 0, for inputs whose zero point is 0. V = v * 4**e with v in [1, 4); 1 / sqrt(v) comes
+from a table. The normalised value z has 14 fraction bits.
 
 Error before the output's rounding: |z| * 2**-16 from the table and 2**-15 from z's rounding, both times gamma / out_scale,
-|z| times half a unit of gamma's last place, and half a unit of beta's.
+|z| times half a unit of gamma's last place, and half a unit of beta's. So an output is within 1 step on 8 bits, and within 2 on 16 bits
+where its range is at least one standard deviation times gamma.
 """
 
 import math
@@ -15,9 +17,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...rtl.arch.blocks import LAYERNORM_EPSILON_BITS as EPSILON_BITS
-from ...rtl.arch.blocks import LAYERNORM_Z_FRACTION_BITS as Z_FRACTION_BITS
 from ...rtl.arch.formats import INT16, Format
+from ...rtl.arch.layernorm import BETA_SHIFT_BITS, EPSILON_BITS, Z_FRACTION_BITS
 from ...rtl.arch.tables import RSQRT, RSQRT_FRACTION_BITS, RSQRT_MANTISSA_BITS
 from .requantize import Int, round_shift
 from .table import interpolate
@@ -27,7 +28,8 @@ from .table import interpolate
 class LayerNormParameters:
     """Run-time integers: ``clamp(round_half_even((z * gamma + beta * 2**beta_shift) / 2**shift) + out_zero_point, low, high)``.
 
-    gamma, beta: int16, one per channel. shift: 0..47. beta_shift: 0..31. epsilon: E above, 0..2**48 - 1.
+    gamma, beta: int16, one per channel. shift: 0..47. beta_shift: 0..31. epsilon: E above, 0..2**48 - 1. rms: 1 for RMSNorm.
+    out_zero_point, low, high: int16, of the signed number.
     """
 
     gamma: NDArray[np.int64]
@@ -38,6 +40,7 @@ class LayerNormParameters:
     out_zero_point: int
     low: int
     high: int
+    rms: int = 0
 
     @classmethod
     def from_scales(
@@ -45,14 +48,19 @@ class LayerNormParameters:
         *,
         in_scale: float,
         gamma: ArrayLike,
-        beta: ArrayLike,
+        beta: ArrayLike = 0.0,
         epsilon: float,
         out_scale: float,
         out_zero_point: int,
         out: Format,
+        rms: bool = False,
     ) -> Self:
-        """gamma, beta: real values, [n]. Raises ValueError where a value does not fit its field."""
-        gamma, beta = (np.asarray(v, np.float64) / out_scale for v in (gamma, beta))
+        """gamma, beta: real values, [n], or one for all channels of beta. Raises ValueError where a value does not fit its field."""
+        for name, scale in (("in_scale", in_scale), ("out_scale", out_scale)):
+            if not 0 < scale < math.inf:
+                raise ValueError(f"{name} must be positive and finite, not {scale!r}")
+        gamma = np.asarray(gamma, np.float64) / out_scale
+        beta = np.broadcast_to(np.asarray(beta, np.float64) / out_scale, gamma.shape)
         largest = float(np.abs(gamma).max())
         if not (math.isfinite(largest) and np.isfinite(beta).all()):
             raise ValueError("gamma and beta must be finite")
@@ -63,7 +71,7 @@ class LayerNormParameters:
         gamma_int = np.clip(np.rint(gamma * 2.0 ** (shift - Z_FRACTION_BITS)), INT16.min, INT16.max)
         beta_largest = float(np.abs(beta).max())
         beta_shift = max(0, math.frexp(beta_largest * 2.0**shift)[1] - 15) if beta_largest else 0
-        if beta_shift > 31:
+        if beta_shift >= 1 << BETA_SHIFT_BITS:
             raise ValueError(f"beta must be below 2**46 units of gamma's last place, not {beta_largest!r} output steps")
         beta_int = np.clip(np.rint(beta * 2.0 ** (shift - beta_shift)), INT16.min, INT16.max)
         e = round(len(gamma) ** 2 * epsilon / in_scale**2)
@@ -75,16 +83,17 @@ class LayerNormParameters:
             shift=shift,
             beta_shift=beta_shift,
             epsilon=e,
-            out_zero_point=out_zero_point,
-            low=out.min,
-            high=out.max,
+            out_zero_point=out_zero_point - out.offset,
+            low=out.min - out.offset,
+            high=out.max - out.offset,
+            rms=int(rms),
         )
 
 
-def normalise(rows: NDArray[np.int64], epsilon: int) -> Int:
+def normalise(rows: NDArray[np.int64], epsilon: int, rms: int = 0) -> Int:
     """z of each row, 14 fraction bits. rows: [R, n], int16 values, n up to 8,192."""
     n = rows.shape[1]
-    total, squares = rows.sum(axis=1), (rows**2).sum(axis=1)
+    total, squares = rows.sum(axis=1) * (1 - rms), (rows**2).sum(axis=1)
     # n * Q - S**2 is at most n**2 * 2**30 = 2**56 for n = 2**13
     v = np.maximum(n * squares - total**2 + epsilon, 1)
     leading = np.array([int(x).bit_length() - 1 for x in v], np.int64)
@@ -96,10 +105,10 @@ def normalise(rows: NDArray[np.int64], epsilon: int) -> Int:
     return round_shift(d * reciprocal[:, None], (leading >> 1)[:, None] + RSQRT_FRACTION_BITS - Z_FRACTION_BITS)
 
 
-def layernorm(q: ArrayLike, parameters: LayerNormParameters) -> Int:
-    """Over the last axis. q: [..., n], int8 or int16 values; returns the output format, same shape."""
+def layernorm(q: ArrayLike, parameters: LayerNormParameters, out: Format = INT16) -> Int:
+    """Over the last axis. q: [..., n], int8 or int16 values; returns numbers of the format ``out``, same shape."""
     p = parameters
     q = np.asarray(q, np.int64)
-    z = normalise(q.reshape(-1, q.shape[-1]), p.epsilon)
+    z = normalise(q.reshape(-1, q.shape[-1]), p.epsilon, p.rms)
     y = round_shift(z * p.gamma + (p.beta << p.beta_shift), p.shift)
-    return np.clip(y + p.out_zero_point, p.low, p.high).reshape(q.shape)
+    return (np.clip(y + p.out_zero_point, p.low, p.high) + out.offset).reshape(q.shape)

@@ -12,7 +12,7 @@ from .gelu import GeluParameters, gelu
 from .layernorm import LayerNormParameters, layernorm
 from .matmul import MatMulParameters, matmul
 from .requantize import Int
-from .softmax import SoftmaxParameters, softmax
+from .softmax import SoftmaxParameters, machine_circuit, softmax
 
 
 class Machine:
@@ -103,7 +103,7 @@ class Machine:
             case VectorOperation.RESCALE:
                 out = rescale(a, AddParameters(**scalars))
             case VectorOperation.SOFTMAX:
-                out = softmax(a, SoftmaxParameters(**scalars), self.parameters.lanes)
+                out = softmax(a, SoftmaxParameters(**scalars), machine_circuit(self.parameters.lanes))
             case VectorOperation.GELU:
                 out = gelu(a, GeluParameters(**scalars))
             case VectorOperation.LAYERNORM:

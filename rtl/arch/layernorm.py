@@ -1,0 +1,38 @@
+"""LayerNorm and RMSNorm: parameters of the circuit, number formats, and the run-time record."""
+
+from dataclasses import dataclass
+
+from .blocks import OUT_FIELDS, RowCircuit
+from .formats import INT8, INT16, UINT8, UINT16, Format
+from .parameters import require
+from .record import Field, Record
+
+Z_FRACTION_BITS = 14  # of the normalised value
+Z_BITS = 22  # of the normalised value: at most the root of 8,192, and the sign
+EPSILON_BITS = 48
+BETA_SHIFT_BITS = 5
+MOST_ELEMENTS = 8192
+
+LAYERNORM = Record(
+    "layernorm", (Field("shift", 6), Field("beta_shift", BETA_SHIFT_BITS), Field("epsilon", EPSILON_BITS), Field("rms", 1), *OUT_FIELDS)
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerNormCircuit(RowCircuit):
+    """source: format of the rows: int8 or int16.
+    out: format of the result: int8, uint8, int16 or uint16.
+    """
+
+    source: Format = INT16
+    out: Format = INT16
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.row_elements <= MOST_ELEMENTS, "row_elements", f"a power of two in 16..{MOST_ELEMENTS}", self.row_elements)
+        require(self.source in (INT8, INT16), "source", "int8 or int16", str(self.source))
+        require(self.out in (INT8, UINT8, INT16, UINT16), "out", "int8, uint8, int16 or uint16", str(self.out))
+
+    @property
+    def record(self) -> Record:
+        return LAYERNORM
