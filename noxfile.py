@@ -52,3 +52,10 @@ def bench(session: nox.Session) -> None:
     """Simulation speed, and cycles per image on each target: writes docs/bench.md."""
     session.install("-e", ".[hdl]")
     session.run("python", "bench/simulation_speed.py", "docs/bench.md")
+
+
+@nox.session
+def synth(session: nox.Session) -> None:
+    """Area and clock of every block: writes the tables of docs/blocks/."""
+    session.install("-e", ".[synth]")
+    session.run("python", "bench/synthesis.py")

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sysconfig
 import tempfile
 import zlib
 from collections.abc import Sequence
@@ -65,6 +66,15 @@ def run_tool(command: Sequence[str], *, folder: Path, environment: dict[str, str
         end = "\n".join(done.stdout.splitlines()[-20:])
         raise ToolError(f"{Path(command[0]).name} failed with status {done.returncode}:\n{end}")
     return done.stdout
+
+
+def find_program(name: str, *, package: str) -> str:
+    """The program that ``package`` brings: beside this Python, whether or not its environment is activated, else on the PATH."""
+    beside = Path(sysconfig.get_path("scripts")) / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        raise ToolError(f"no {name}: pip install {package}")
+    return found
 
 
 @functools.cache

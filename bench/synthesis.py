@@ -1,0 +1,85 @@
+"""Area, clock, latency and throughput of the blocks: `nox -s synth` writes the tables of docs/blocks/.
+
+What is measured is kept, so a second run measures only the blocks that changed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from celosia.gen.pages import write_section
+from celosia.gen.synthesis import Ecp5, Xilinx, measure_ecp5, measure_xilinx
+from celosia.gen.verilog import to_verilog
+from celosia.rtl.add import Add
+from celosia.rtl.arch.blocks import LaneParameters, RowParameters
+from celosia.rtl.gelu import Gelu
+from celosia.rtl.layernorm import LayerNorm
+from celosia.rtl.softmax import Softmax
+from rich.progress import Progress
+
+BLOCK_PAGES = Path(__file__).parents[1] / "docs" / "blocks"
+LANES = 1, 4, 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """elements: per cycle."""
+
+    label: str
+    make: Callable[[], Any]
+    elements: int
+
+
+def by_lanes(block: Callable[[Any], Any], parameters: type[LaneParameters]) -> list[Configuration]:
+    return [Configuration(label=f"lanes {n}", make=lambda n=n: block(parameters(lanes=n)), elements=n) for n in LANES]
+
+
+CONFIGURATIONS = {
+    "add": by_lanes(Add, LaneParameters),
+    "gelu": by_lanes(Gelu, LaneParameters),
+    "softmax": by_lanes(Softmax, RowParameters),
+    "layernorm": by_lanes(LayerNorm, RowParameters),
+}
+
+HEADER = (
+    ("configuration", "---"),
+    *((name, "---:") for name in ("LUT4", "COMB placed", "FF", "MULT18", "DP16KD", "MHz", "latency", "elements per cycle")),
+    *((name, "---:") for name in ("xcup LUT", "FF", "DSP", "RAMB36")),
+)
+LEGEND = """
+Lattice ECP5 (LFE5U-85F, speed grade 6): cells after synthesis, without wide LUTs; TRELLIS_COMB (LUTs, carry, distributed memory) and
+clock after place and route, out of context, one seed. Xilinx UltraScale+ (xcup): cells after synthesis; LUTs of logic + LUTs that are
+memory or shift registers. Latency in cycles.
+"""
+
+
+def row(configuration: Configuration, latency: int, ecp5: Ecp5, xilinx: Xilinx) -> list[str]:
+    """The cells of one line of the table."""
+    placed = ecp5.placement
+    comb, mhz = (f"{placed.comb:,}", f"{placed.mhz:.0f}") if placed else ("does not fit", "")
+    return [
+        configuration.label,
+        *(f"{ecp5.lut4:,}", comb, f"{ecp5.ff:,}", f"{ecp5.mult18}", f"{ecp5.dp16k}", mhz, f"{latency}", f"{configuration.elements}"),
+        *(f"{xilinx.lut:,} + {xilinx.memory_lut:,}", f"{xilinx.ff:,}", f"{xilinx.dsp}", f"{xilinx.ramb36 + xilinx.ramb18 / 2:g}"),
+    ]
+
+
+def table(name: str, configurations: list[Configuration], progress: Progress) -> str:
+    """Measure and lay out the configurations of one page."""
+    rows = [[title for title, _ in HEADER], [line for _, line in HEADER]]
+    for configuration in progress.track(configurations, description=name):
+        block = configuration.make()
+        verilog = to_verilog(block, name=name)
+        rows.append(row(configuration, block.latency, measure_ecp5(verilog, top=name), measure_xilinx(verilog, top=name)))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def main() -> None:
+    with Progress() as progress:
+        for name, configurations in progress.track(CONFIGURATIONS.items(), description="blocks"):
+            write_section(BLOCK_PAGES / f"{name}.md", "synth", f"{LEGEND}\n{table(name, configurations, progress)}")
+
+
+if __name__ == "__main__":
+    main()

