@@ -24,6 +24,13 @@ def sim(session: nox.Session) -> None:
 
 
 @nox.session
+def formal(session: nox.Session) -> None:
+    """Proofs, for every input, of what the simulations can only sample."""
+    session.install("-e", ".[test]")
+    session.run("pytest", "--numprocesses", "logical", *(session.posargs or ["tests/test_formal.py", *sorted(glob("tests/prove_*.py"))]))
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style, format and types of the Python, and Verilator's lint of the Verilog of every block."""
     session.install(".[lint]", "nox")  # not editable: the type checker follows no import hooks

@@ -11,7 +11,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from .verilator import ToolError, cache_folder, find_program, run_tool
 
 _ECP5 = "synth_ecp5 -nowidelut -json netlist.json -top"
 _XILINX = "synth_xilinx -family xcup -noiopad -flatten -top"
-# Out of context there are no pins, so the clock is that of the paths from register to register. Neither a target frequency nor
-# the other router or --tmg-ripup changes the result: the placement decides.
+# Out of context there are no pins, so the clock is that of the paths from register to register. A target frequency and --tmg-ripup
+# change nothing, since the placement decides; router2 does worse.
 _NEXTPNR = ("--85k", "--package", "CABGA756", "--speed", "6", "--out-of-context", "--seed", "1", "--timing-allow-fail")
 _NO_PLACE = r"(?i)unable to (find|place)|no bels remaining|failed to place"
 # LUTs that a cell takes in which LUTs are memory.
@@ -53,7 +53,7 @@ class Placement:
 
     comb: int
     mhz: float
-    path: tuple[Step, ...]
+    path: tuple[Step, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +186,7 @@ def _steps(path: list[Mapping[str, Any]]) -> tuple[Step, ...]:
 
 def _named(name: str) -> str:
     """The name in the design from which Yosys made up ``name``: of something near by, if it has none itself."""
-    return re.sub(r"_(LUT4|CCU2C|TRELLIS_|MULT18X18D|DP16KD|L6MUX|PFUMX|[A-Z]+\d*_(LUT4|CCU2C)).*", "", name).lstrip("\\")
+    return re.sub(r"_[A-Z][A-Z0-9]*([_\[$].*)?$", "", name).lstrip("\\")
 
 
 def _source(places: list[str]) -> str:
