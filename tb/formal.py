@@ -29,7 +29,6 @@ from amaranth.lib.wiring import In
 
 from ..gen.verilator import ToolError, find_program, run_tool
 
-_TASKS = "prove", "cover"
 _TOOLS = {"yosys": "yosys", "smtbmc": "yosys-smtbmc", "witness": "yosys-witness"}
 # memory_map, setundef: what reads beyond the end of a memory gets a name, without which no trace can be written.
 _SBY = """[tasks]
@@ -86,7 +85,7 @@ class Proof:
         try:
             run_tool([sby, "-f", *(f"--{o}={t}" for o, t in tools.items()), "proof.sby"], folder=folder, environment={"PATH": path})
         except ToolError:
-            logs = "".join((folder / f"proof_{task}" / "logfile.txt").read_text() for task in _TASKS)
+            logs = "".join(log.read_text() for log in sorted(folder.glob("proof_*/logfile.txt")))
             faults = [f"{'fails' if fails else 'never reached'}: {names[name]}" for fails, name in re.findall(_FAULT, logs)]
             if not faults:
                 raise
