@@ -11,10 +11,12 @@ from amaranth.lib import wiring
 
 from ..rtl.accelerator import Accelerator
 from ..rtl.add import Add
+from ..rtl.arch.attention import AttentionCircuit
 from ..rtl.arch.blocks import LaneCircuit
 from ..rtl.arch.layernorm import LayerNormCircuit
 from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.softmax import SoftmaxCircuit
+from ..rtl.attention import Attention
 from ..rtl.compute import ComputeUnit
 from ..rtl.gelu import Gelu
 from ..rtl.layernorm import LayerNorm
@@ -48,6 +50,7 @@ BLOCKS = {
     "add": Block("Residual add, or requantize between scales", Add, LaneCircuit),
     "gelu": Block("GELU: ReLU minus a small table", Gelu, LaneCircuit),
     "softmax": Block("Single-pass softmax of rows", Softmax, SoftmaxCircuit),
+    "attention": Block("Streaming attention: scores and values in, weighted values out", Attention, AttentionCircuit),
     "layernorm": Block("LayerNorm or RMSNorm of rows in one pass", LayerNorm, LayerNormCircuit),
     "compute": Block("Compute unit: int8 matrix products on scratchpad ports", ComputeUnit, MachineParameters),
     "vector": Block("Vector engine: add, softmax, GELU, LayerNorm on scratchpad ports", VectorEngine, MachineParameters),

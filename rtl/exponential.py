@@ -6,20 +6,13 @@ from amaranth.hdl import Module, Shape, Signal, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arch.formats import INT8
+from .arch.formats import INT8, round_shift
 from .arch.softmax import SoftmaxCircuit
 from .delay import delay
 from .elements import element_shape
 from .layouts import record_layout
 from .requantizer import Requantizer, requantizer_latency
 from .table import TableLookup
-
-
-def round_shift(value: int, shift: int) -> int:
-    """``round_half_even(value / 2**shift)``."""
-    floor, rest = value >> shift, value & ((1 << shift) - 1)
-    half = 1 << shift >> 1
-    return floor + (shift > 0 and (rest > half or (rest == half and floor & 1)))
 
 
 class Exponential(wiring.Component):

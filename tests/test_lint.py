@@ -8,7 +8,9 @@ from celosia.gen.lint import lint
 from celosia.gen.verilator import ToolError
 from celosia.gen.verilog import to_verilog
 from celosia.rtl.accelerator import Accelerator
+from celosia.rtl.arch.attention import AttentionCircuit
 from celosia.rtl.arch.blocks import LaneCircuit
+from celosia.rtl.arch.formats import UINT16
 from celosia.rtl.arch.layernorm import LayerNormCircuit
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.softmax import SoftmaxCircuit
@@ -19,6 +21,7 @@ SMALLEST = {
     "add": LaneCircuit(lanes=1),
     "gelu": LaneCircuit(lanes=3),
     "softmax": SoftmaxCircuit(lanes=1, row_elements=16),
+    "attention": AttentionCircuit(lanes=3, row_elements=16, head_elements=7, out=UINT16),
     "layernorm": LayerNormCircuit(lanes=3, row_elements=16),
     "compute": ODD,
     "vector": ONE_LANE,

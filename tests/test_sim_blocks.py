@@ -6,15 +6,18 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from celosia.rtl.access import AddressGenerator
 from celosia.rtl.add import Add
+from celosia.rtl.arch.attention import AttentionCircuit
 from celosia.rtl.arch.blocks import LaneCircuit
 from celosia.rtl.arch.formats import INT8, INT16, INT32, UINT8, UINT16
 from celosia.rtl.arch.layernorm import LayerNormCircuit
 from celosia.rtl.arch.softmax import Mask, SoftmaxCircuit
 from celosia.rtl.arch.steps import COUNT_BITS
+from celosia.rtl.attention import Attention
 from celosia.rtl.elements import Packer, Unpacker
 from celosia.rtl.gelu import Gelu
 from celosia.rtl.layernorm import LayerNorm
 from celosia.rtl.softmax import Softmax
+from celosia.sw.golden.attention import AttentionParameters
 from celosia.sw.golden.layernorm import LayerNormParameters
 from celosia.sw.golden.softmax import SoftmaxParameters
 from celosia.tb.paths import stream_path_faults
@@ -71,6 +74,27 @@ def test_layernorm(circuit: LayerNormCircuit, scales: dict | None) -> None:
     component = LayerNorm(circuit, fixed)
     assert stream_path_faults(component) == []
     run_bench(component, "celosia.tb.test_layernorm", {"circuit": circuit.as_dict(), "fixed": fixed})
+
+
+ATTENTION = [
+    (AttentionCircuit(lanes=1, row_elements=16, head_elements=5), None),
+    (AttentionCircuit(lanes=8, row_elements=64, head_elements=24, source=INT8, out=UINT8), {"in_scale": 0.05}),
+    (AttentionCircuit(lanes=3, row_elements=32, head_elements=7, source=INT8, out=UINT16), None),
+    (AttentionCircuit(lanes=4, row_elements=32, head_elements=4, source=INT16, out=INT16), {"in_scale": 0.0005}),
+    (AttentionCircuit(lanes=2, row_elements=16, head_elements=8, source=INT32, out=INT8), None),
+    (AttentionCircuit(lanes=16, row_elements=32, head_elements=64), None),
+]
+
+
+@pytest.mark.parametrize(("circuit", "scales"), ATTENTION, ids=[f"{c.lanes}-{c.source}-{c.out}" for c, _ in ATTENTION])
+def test_attention(circuit: AttentionCircuit, scales: dict | None) -> None:
+    fixed = None
+    if scales is not None:
+        parameters = AttentionParameters.of(circuit, value_scale=0.02, out_scale=0.02, **scales)
+        fixed = {field.name: getattr(parameters, field.name) for field in circuit.record.fields}
+    component = Attention(circuit, fixed)
+    assert stream_path_faults(component) == []
+    run_bench(component, "celosia.tb.test_attention", {"circuit": circuit.as_dict(), "fixed": fixed})
 
 
 class Repack(wiring.Component):

@@ -92,3 +92,9 @@ class Multiplier:
 def round_half_even(x: float) -> int:
     """The integer nearest to ``x``, ties to even: the rounding of ONNX QuantizeLinear."""
     return round(x)
+
+
+def round_shift(value: int, shift: int) -> int:
+    """``round_half_even(value / 2**shift)``, exactly, of integers of any size."""
+    floor, rest, half = value >> shift, value & ((1 << shift) - 1), 1 << shift >> 1
+    return floor + (shift > 0 and (rest > half or (rest == half and floor & 1 == 1)))

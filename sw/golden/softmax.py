@@ -147,6 +147,16 @@ def running_maximum(coarse: Int, lanes: int) -> Int:
     return np.repeat(beats, lanes, axis=1)[:, :n]
 
 
+def relations(rows: Int, parameters: SoftmaxParameters, circuit: SoftmaxCircuit) -> tuple[Int, Int, Int, Int]:
+    """Of each score [R, n]: the mantissa m, f, how far c lies below the running maximum C, and C; m is 0 where the mask leaves it out."""
+    counts = counted((rows.shape[0], rows.shape[1]), parameters, circuit)
+    mantissa, exponent = exponentials(rows, parameters, circuit)
+    lowest = -(1 << (circuit.exponent_bits - 1 - COARSE_BITS))
+    coarse = np.where(counts, exponent >> COARSE_BITS, lowest)
+    maximum = running_maximum(coarse, circuit.lanes)
+    return np.where(counts, mantissa, 0), exponent & (_BYTE - 1), np.minimum(maximum - coarse, _FURTHEST), maximum
+
+
 def running_sum(mantissa: Int, fine: Int, below: Int, maximum: Int, circuit: SoftmaxCircuit) -> Int:
     """Sum of each row [R, n], in units of 2**(8 * C - sum_bits) with the row's last C."""
     p, lanes = circuit.precision, circuit.lanes
@@ -193,14 +203,7 @@ def softmax(q: ArrayLike, parameters: SoftmaxParameters, circuit: SoftmaxCircuit
     """Over the last axis. q: [..., n] scores, the rows of one or more matrices; returns numbers of the output format, same shape."""
     p = parameters
     q = np.asarray(q, np.int64)
-    rows = q.reshape(-1, q.shape[-1])
-    counts = counted(rows.shape, p, circuit)
-    mantissa, exponent = exponentials(rows, p, circuit)
-    mantissa = np.where(counts, mantissa, 0)
-    lowest = -(1 << (circuit.exponent_bits - 1 - COARSE_BITS))
-    coarse, fine = np.where(counts, exponent >> COARSE_BITS, lowest), exponent & (_BYTE - 1)
-    maximum = running_maximum(coarse, circuit.lanes)
-    below = np.minimum(maximum - coarse, _FURTHEST)
+    mantissa, fine, below, maximum = relations(q.reshape(-1, q.shape[-1]), p, circuit)
     total = running_sum(mantissa, fine, below, maximum, circuit)
     weight, shift = row_weight(total, p, circuit)
     below = np.minimum(below + maximum[:, -1:] - maximum, _FURTHEST)
