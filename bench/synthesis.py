@@ -12,10 +12,15 @@ from celosia.gen.pages import write_section
 from celosia.gen.synthesis import Ecp5, Xilinx, measure_ecp5, measure_xilinx
 from celosia.gen.verilog import to_verilog
 from celosia.rtl.add import Add
-from celosia.rtl.arch.blocks import LaneParameters, RowParameters
-from celosia.rtl.gelu import Gelu
+from celosia.rtl.arch.attention import AttentionCircuit
+from celosia.rtl.arch.blocks import LaneCircuit
+from celosia.rtl.arch.formats import INT8, INT16, UINT8, UINT16
+from celosia.rtl.arch.layernorm import LayerNormCircuit
+from celosia.rtl.arch.softmax import SoftmaxCircuit
+from celosia.rtl.attention import Attention
 from celosia.rtl.layernorm import LayerNorm
 from celosia.rtl.softmax import Softmax
+from celosia.sw.golden.softmax import SoftmaxParameters
 from rich.progress import Progress
 
 BLOCK_PAGES = Path(__file__).parents[1] / "docs" / "blocks"
@@ -31,15 +36,31 @@ class Configuration:
     elements: int
 
 
-def by_lanes(block: Callable[[Any], Any], parameters: type[LaneParameters]) -> list[Configuration]:
-    return [Configuration(label=f"lanes {n}", make=lambda n=n: block(parameters(lanes=n)), elements=n) for n in LANES]
+def by_lanes(label: str, make: Callable[[int], Any]) -> list[Configuration]:
+    return [Configuration(label=f"{label}, {n} lane{'s' * (n > 1)}", make=lambda n=n: make(n), elements=n) for n in LANES]
+
+
+def softmax(lanes: int, *, in_scale: float | None = None, **formats: Any) -> Softmax:
+    """With a scale it is built in."""
+    circuit = SoftmaxCircuit(lanes=lanes, **formats)
+    if in_scale is None:
+        return Softmax(circuit)
+    parameters = SoftmaxParameters.from_scales(circuit, in_scale=in_scale)
+    return Softmax(circuit, {field.name: getattr(parameters, field.name) for field in circuit.record.fields})
 
 
 CONFIGURATIONS = {
-    "add": by_lanes(Add, LaneParameters),
-    "gelu": by_lanes(Gelu, LaneParameters),
-    "softmax": by_lanes(Softmax, RowParameters),
-    "layernorm": by_lanes(LayerNorm, RowParameters),
+    "add": by_lanes("int16 to int16", lambda lanes: Add(LaneCircuit(lanes=lanes))),
+    "softmax": [
+        *by_lanes("int8 to uint8, scale built in", lambda lanes: softmax(lanes, in_scale=0.1, source=INT8, out=UINT8)),
+        *by_lanes("int8 to uint8", lambda lanes: softmax(lanes, source=INT8, out=UINT8)),
+        *by_lanes("int16 to uint16", lambda lanes: softmax(lanes, source=INT16, out=UINT16)),
+    ],
+    "layernorm": [
+        *by_lanes("int16 to int8", lambda lanes: LayerNorm(LayerNormCircuit(lanes=lanes, row_elements=1024, out=INT8))),
+        *by_lanes("int16 to int16", lambda lanes: LayerNorm(LayerNormCircuit(lanes=lanes, row_elements=1024))),
+    ],
+    "attention": by_lanes("int16 scores to int8", lambda lanes: Attention(AttentionCircuit(lanes=lanes))),
 }
 
 HEADER = (

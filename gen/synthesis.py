@@ -22,6 +22,7 @@ _XILINX = "synth_xilinx -family xcup -noiopad -flatten -top"
 # Out of context there are no pins, so the clock is that of the paths from register to register. A target frequency and --tmg-ripup
 # change nothing, since the placement decides; router2 does worse.
 _NEXTPNR = ("--85k", "--package", "CABGA756", "--speed", "6", "--out-of-context", "--seed", "1", "--timing-allow-fail")
+_HIDE_NAMES = "select -set inside w:* c:* %u x:* %d; rename -hide @inside; rename -enumerate @inside; select -clear"
 _NO_PLACE = r"(?i)unable to (find|place)|no bels remaining|failed to place"
 # LUTs that a cell takes in which LUTs are memory.
 _MEMORY_LUTS = {
@@ -147,8 +148,16 @@ def _cached(key: tuple[str, ...], run: Callable[[Path], dict[str, Any]]) -> dict
 def _synthesise(verilog: str, command: str, folder: Path) -> dict[str, int]:
     """Cells by type."""
     (folder / "design.v").write_text(verilog)
-    script = f"read_verilog design.v; {command}; tee -q -o cells.json stat -json"
-    run_tool([_yosys(), "-q", "-p", script], folder=folder, environment={})
+    # Yosys 0.70 fails an assertion over the names inside of some larger designs as it takes them back from ABC: not without names.
+    unnamed = f"{command} -run begin:map_luts; {_HIDE_NAMES}; {command} -run map_luts:"
+    for way in (command, unnamed):
+        script = f"read_verilog design.v; {way}; tee -q -o cells.json stat -json"
+        try:
+            run_tool([_yosys(), "-q", "-p", script], folder=folder, environment={})
+            break
+        except ToolError:
+            if way is unnamed:
+                raise
     return json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
 
 

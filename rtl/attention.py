@@ -34,14 +34,16 @@ def _total_bits(circuit: AttentionCircuit) -> int:
     return circuit.total_fraction_bits + 1 + 7 + 8 + ceil_log2(circuit.row_elements) + 1
 
 
+def _scale_latency(circuit: AttentionCircuit) -> int:
+    return 1 + product_latency(signed(_total_bits(circuit)), unsigned(circuit.weight_bits)) + Rounder.latency
+
+
 class _Scale(wiring.Component):
     """Totals times the row's factor, rounded."""
 
     def __init__(self, circuit: AttentionCircuit, factor: data.StructLayout) -> None:
         self._circuit = circuit
-        self._weight = unsigned(circuit.weight_bits)
-        self._total = signed(_total_bits(circuit))
-        totals = data.ArrayLayout(self._total, circuit.lanes)
+        totals = data.ArrayLayout(signed(_total_bits(circuit)), circuit.lanes)
         operands = data.StructLayout({"totals": totals, "keep": circuit.lanes, "last": 1, "factor": factor})
         super().__init__(
             {
@@ -53,7 +55,7 @@ class _Scale(wiring.Component):
 
     @property
     def latency(self) -> int:
-        return 1 + product_latency(self._total, self._weight) + Rounder.latency
+        return _scale_latency(self._circuit)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -61,7 +63,7 @@ class _Scale(wiring.Component):
         dropped = precision.weight_bits - circuit.weight_bits
         weight = delay(m, self.i.factor.weight[dropped:], 1)
         extra = circuit.total_fraction_bits - precision.mantissa_bits - dropped
-        shift = delay(m, shift_field(self.i.factor.shift + extra), 1 + product_latency(self._total, self._weight))
+        shift = delay(m, shift_field(self.i.factor.shift + extra), self.latency - Rounder.latency)
         for lane in range(circuit.lanes):
             product = multiply(m, delay(m, self.i.totals[lane], 1), weight, name=f"product_{lane}")
             m.submodules[f"rounder_{lane}"] = rounder = Rounder(len(product), out_bits=circuit.out.bits)
@@ -106,6 +108,11 @@ class Attention(wiring.Component):
                 **parameter_port(circuit.record, fixed),
             }
         )
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a row's last score to its first result when nothing waits."""
+        return 1 + self._front.factor_latency + 2 * Queue.latency + _scale_latency(self._circuit)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -97,7 +97,7 @@ class Rowwise(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from a row's last beat to its first result when nothing waits."""
-        return 1 + self._front.factor_latency + 5 + self._back.latency
+        return 1 + self._front.factor_latency + 4 + self._back.latency
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
