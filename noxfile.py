@@ -66,3 +66,10 @@ def synth(session: nox.Session) -> None:
     """Area and clock of every block: writes the tables of docs/blocks/."""
     session.install("-e", ".[synth]")
     session.run("python", "bench/synthesis.py")
+
+
+@nox.session
+def errors(session: nox.Session) -> None:
+    """The error of each block against its input: draws docs/blocks/*.svg."""
+    session.install("-e", ".")
+    session.run("python", "bench/errors.py")

@@ -102,9 +102,9 @@ def test_causal_mask() -> None:
 @pytest.mark.parametrize(
     ("circuit", "scales", "message"),
     [
-        ({"source": INT16}, {"in_scale": 0.0}, "in_scale must be above 0 and below 0.04332 for int16 scores, not 0.0"),
-        ({"source": INT16}, {"in_scale": math.nan}, "in_scale must be above 0 and below 0.04332 for int16 scores, not nan"),
-        ({"source": INT16}, {"in_scale": 0.05}, "in_scale must be above 0 and below 0.04332 for int16 scores, not 0.05"),
+        ({"source": INT16}, {"in_scale": 0.0}, "in_scale must be above 0 and below 0.1733 for int16 scores, not 0.0"),
+        ({"source": INT16}, {"in_scale": math.nan}, "in_scale must be above 0 and below 0.1733 for int16 scores, not nan"),
+        ({"source": INT16}, {"in_scale": 0.2}, "in_scale must be above 0 and below 0.1733 for int16 scores, not 0.2"),
         ({"source": INT8}, {"in_scale": 2.8}, "in_scale must be above 0 and below 2.773 for int8 scores, not 2.8"),
         ({"source": INT32}, {"in_scale": 1.0}, "in_scale must be above 0 and below 0.002708 for int32 scores, not 1.0"),
         ({"source": INT8}, {"in_scale": 1e-30}, "in_scale must be above 1.084e-19, not 1e-30"),

@@ -51,7 +51,7 @@ PRECISION = {
     16: Precision(multiplier_bits=24, log2_bits=17, mantissa_bits=17, sum_bits=35, reciprocal_bits=20, weight_bits=18),
 }
 OUT_MULTIPLIER_BITS = 18
-EXPONENT_BITS = {8: 10, 16: 12, 32: 24}  # of the integer part of the scores to base 2, by the bits of the scores
+EXPONENT_BITS = {8: 10, 16: 14, 32: 24}  # of the integer part of the scores to base 2, by the bits of the scores
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,145 @@
+"""Proof of the skeleton of softmax and LayerNorm (rtl/rowwise.py) for any rows, any stalls and resets: `nox -s formal`.
+
+Front and back are the smallest there are: a row's factor is the parity of its bits, a result the bit plus the parity. Malformed rows come as
+they like. What the real ones compute does not change the control that is proved here.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from amaranth.asserts import AnySeq
+from amaranth.hdl import Assert, Assume, Cat, Cover, Elaboratable, Module, Mux, Signal, unsigned
+from amaranth.lib import data, wiring
+from celosia.rtl.delay import delay
+from celosia.rtl.elements import beat_layout
+from celosia.rtl.rowwise import Rowwise, back_ports, front_ports
+from celosia.tb.formal import Proof, ProofError
+from celosia.tb.properties import Holds
+
+BIT = data.ArrayLayout(unsigned(1), 1)
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """Smaller than a circuit may be."""
+
+    lanes: int = 1
+    row_elements: int = 2
+
+
+class ParityFront(wiring.Component):
+    latency = 1
+    factor_latency = 1
+
+    def __init__(self) -> None:
+        super().__init__(front_ports(beat_layout(1, unsigned(1)), BIT, 1))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        parity = Signal()
+        with m.If(self.valid):
+            m.d.sync += parity.eq(Mux(self.first, 0, parity) ^ self.i.values[0])
+        m.d.comb += [self.stored.eq(delay(m, self.i.values.as_value(), 1)), self.factor.eq(parity)]
+        return m
+
+
+class ParityBack(wiring.Component):
+    latency = 1
+
+    def __init__(self) -> None:
+        super().__init__(back_ports(BIT, 1, BIT))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.sync += self.o[0].eq(self.i.stored[0] ^ self.i.factor)
+        return m
+
+
+class RowsPass(Elaboratable):
+    """Each well-formed row that enters leaves once, in order, whole and right; no other does. One row, chosen freely, is followed.
+
+    drains: cycles without input and with ready output after which no complete row is inside, and the input is ready.
+    """
+
+    def __init__(self, block: Rowwise, *, most: int, drains: int) -> None:
+        self._block, self._most, self._drains = block, most, drains
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        i, o, most = self._block.i, self._block.o, self._most
+        enters, leaves = i.valid & i.ready, o.valid & o.ready
+        beat = i.payload
+        # The row that enters, as far as it has come.
+        length, bad, bits = Signal(range(most + 2)), Signal(), Signal(most)
+        row = Signal(most)
+        spoilt = (length != 0) & bad | ~beat.keep[0] | (length >= most) | (length == 0) & self._block.refuse
+        m.d.comb += row.eq(Mux(length == 0, 0, bits) | beat.values[0] << length)
+        with m.If(enters):
+            m.d.sync += [bad.eq(spoilt), bits.eq(row), length.eq(Mux(beat.last, 0, length + (length <= most)))]
+        good = enters & beat.last & ~spoilt
+
+        held, quiet = Signal(5), Signal(range(self._drains + 1))
+        drained = quiet == self._drains
+        m.d.sync += held.eq(held + Mux(good, length + 1, 0) - leaves)
+        with m.If(i.valid | ~o.ready):
+            m.d.sync += quiet.eq(0)
+        with m.Elif(~drained):
+            m.d.sync += quiet.eq(quiet + 1)
+        dropped = enters & beat.last & spoilt
+        said = Signal()
+        m.d.sync += said.eq(dropped)
+        m.d.comb += [
+            Assume(~self._block.hold),
+            Assert(~leaves | (held != 0), "a beat leaves that is of no complete, well-formed row"),
+            Assert(~drained | (held == 0), "a row is lost or stuck"),
+            Assert(~drained | i.ready, "nothing enters any more"),
+            Assert(~said | (self._block.errors != 0), "a row is dropped without an error"),
+            Cover(dropped & (held > most), "a row is dropped while others wait"),
+        ]
+
+        follows, ahead, left, wanted = Signal(), Signal(5), Signal(range(most + 1)), Signal(most)
+        parity = row.xor()
+        arrives = follows & leaves & (ahead == 0)
+        m.d.comb += [
+            Assert(~arrives | (o.payload.values[0] == wanted[0]), "another bit leaves than entered"),
+            Assert(~arrives | (o.payload.last == (left == 1)), "a row leaves with another length"),
+            Assert(~arrives | o.payload.keep[0], "an element leaves unmarked"),
+            Cover(arrives & (left == 2), "a row of two leaves"),
+        ]
+        with m.If(~follows & good & AnySeq(1)):
+            m.d.sync += [
+                follows.eq(1),
+                ahead.eq(held - leaves),
+                left.eq(length + 1),
+                wanted.eq(Cat(row[bit] ^ parity for bit in range(most))),
+            ]
+        with m.Elif(arrives):
+            m.d.sync += [wanted.eq(wanted >> 1), left.eq(left - 1), follows.eq(left != 1)]
+        with m.Elif(leaves):
+            m.d.sync += ahead.eq(ahead - 1)
+        return m
+
+
+def prove(folder: Path, block: Rowwise) -> None:
+    Proof(block).check(folder, Holds(block.i, assume=True), Holds(block.o), RowsPass(block, most=2, drains=20), depth=25)
+
+
+def tiny(front: Any, back: Any) -> Rowwise:
+    return Rowwise(Tiny(), front, back)  # pyright: ignore[reportArgumentType] - a stand-in
+
+
+def test_rows_pass(tmp_path: Path) -> None:
+    prove(tmp_path, tiny(ParityFront(), ParityBack()))
+
+
+class LateFactor(ParityFront):
+    """Says that its factor comes a cycle later than it does: by then it may be another row's."""
+
+    factor_latency = 2
+
+
+def test_wrong_latency_is_refuted(tmp_path: Path) -> None:
+    with pytest.raises(ProofError, match="fails: another bit leaves than entered"):
+        prove(tmp_path, tiny(LateFactor(), ParityBack()))
