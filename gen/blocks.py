@@ -1,16 +1,18 @@
 """The blocks that can be generated alone, with their parameters."""
 
+import enum
 import re
 from collections.abc import Callable
 from dataclasses import Field, dataclass, fields
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from amaranth.lib import wiring
 
 from ..rtl.accelerator import Accelerator
+from ..rtl.activation import Activation
 from ..rtl.add import Add
+from ..rtl.arch.activation import ActivationCircuit
 from ..rtl.arch.attention import AttentionCircuit
 from ..rtl.arch.blocks import LaneCircuit
 from ..rtl.arch.layernorm import LayerNormCircuit
@@ -18,7 +20,6 @@ from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.softmax import SoftmaxCircuit
 from ..rtl.attention import Attention
 from ..rtl.compute import ComputeUnit
-from ..rtl.gelu import Gelu
 from ..rtl.layernorm import LayerNorm
 from ..rtl.softmax import Softmax
 from ..rtl.vector import VectorEngine
@@ -28,7 +29,7 @@ from .verilog import to_verilog
 
 @dataclass(frozen=True)
 class Block:
-    """make: from an instance of ``parameters``, a dataclass with defaults: integers, flags, formats and other choices."""
+    """make: from an instance of ``parameters``, a dataclass of numbers, flags, formats and other choices with defaults."""
 
     text: str
     make: Callable[[Any], wiring.Component]
@@ -46,9 +47,14 @@ class Block:
         return ""
 
 
+def parameter_text(value: object) -> str:
+    """A parameter's value as the command line has it."""
+    return str(value.value if isinstance(value, enum.Enum) else value)
+
+
 BLOCKS = {
     "add": Block("Residual add, or requantize between scales", Add, LaneCircuit),
-    "gelu": Block("GELU: ReLU minus a small table", Gelu, LaneCircuit),
+    "activation": Block("GELU, SiLU, sigmoid, tanh, exp or erf of each element, by tables", Activation, ActivationCircuit),
     "softmax": Block("Single-pass softmax of rows", Softmax, SoftmaxCircuit),
     "attention": Block("Streaming attention: scores and values in, weighted values out", Attention, AttentionCircuit),
     "layernorm": Block("LayerNorm or RMSNorm of rows in one pass", LayerNorm, LayerNormCircuit),
@@ -56,11 +62,6 @@ BLOCKS = {
     "vector": Block("Vector engine: add, softmax, GELU, LayerNorm on scratchpad ports", VectorEngine, MachineParameters),
     "accelerator": Block("The whole machine, program in memory: AXI4 master, AXI4-Lite slave", Accelerator, MachineParameters),
 }
-
-
-def default_of(field: Field) -> object:
-    """The default of a block's parameter, as a user writes it."""
-    return field.default.value if isinstance(field.default, Enum) else field.default
 
 
 def write_block(name: str, parameters: object, folder: Path) -> Path:

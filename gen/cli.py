@@ -21,7 +21,7 @@ from ..sw import compile_model, open_device
 from ..sw.executor import InputError, check_input
 from ..sw.graph import Port
 from ..sw.manifest import Manifest
-from .blocks import BLOCKS, Block, default_of, write_block
+from .blocks import BLOCKS, Block, parameter_text, write_block
 from .project import build_simulator, write_project
 
 console = Console()
@@ -72,17 +72,17 @@ def main() -> None:
 
 
 def _parameter_options(parameters: type, help_of: Callable[[str], str]) -> Callable:
-    """One option for each field of a dataclass of integers, flags and choices by name."""
+    """One option for each field of a dataclass of numbers, flags and choices by name."""
 
     def decorate(command: Callable) -> Callable:
         for field in reversed(fields(parameters)):
             name = field.name.replace("_", "-")
             options = choices(field.type)
-            kind = int if options is None else click.Choice(list(options))
+            kind = field.type if options is None else click.Choice(list(options))
             if field.type is bool:
                 command = click.option(f"--{name}", field.name, is_flag=True, default=None, help=help_of(field.name))(command)
             else:
-                text = f"{help_of(field.name)} Default {default_of(field)}."
+                text = f"{help_of(field.name)} Default {parameter_text(field.default)}."
                 command = click.option(f"--{name}", field.name, type=kind, default=None, help=text)(command)
         return command
 
@@ -235,7 +235,7 @@ def blocks_command() -> None:
     """List the blocks that `generate` knows, with their parameters and defaults."""
     table = Table("block", "what it is", "parameters and defaults")
     for name, block in BLOCKS.items():
-        table.add_row(name, block.text, ", ".join(f"{f.name}={default_of(f)}" for f in block.fields))
+        table.add_row(name, block.text, ", ".join(f"{f.name}={parameter_text(f.default)}" for f in block.fields))
     console.print(table)
 
 
@@ -248,7 +248,7 @@ def _add_generator(name: str, block: Block) -> None:
     @generate_group.command(name, help=block.text)
     @click.option("-o", "--output", type=NEW, required=True, help="Folder to write.")
     @_parameter_options(block.parameters, block.help)
-    def generate(output: Path, **options: int | str | None) -> None:
+    def generate(output: Path, **options: Any) -> None:
         given = {name: value for name, value in options.items() if value is not None}
         parameters = block.parameters.from_dict(given)
         with console.status("writing Verilog"):

@@ -12,7 +12,7 @@ from .delay import delay
 from .elements import element_shape
 from .layouts import record_layout
 from .requantizer import Requantizer, requantizer_latency
-from .table import TableLookup
+from .table import TableLookup, pairs
 
 
 class Exponential(wiring.Component):
@@ -53,20 +53,21 @@ class Exponential(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        if self._table is not None:
-            self._look_up(m, self._table)
-        else:
-            for lane in range(self._circuit.lanes):
-                self._compute(m, lane)
+        for pair in pairs(self._circuit.lanes):
+            if self._table is not None:
+                self._look_up(m, pair, self._table)
+            else:
+                self._compute(m, pair)
         return m
 
-    def _look_up(self, m: Module, table: list[tuple[int, int]]) -> None:
+    def _look_up(self, m: Module, pair: range, table: list[tuple[int, int]]) -> None:
         fraction_bits = self._circuit.precision.mantissa_bits  # the leading one is not stored
         entry = data.StructLayout({"fraction": fraction_bits, "exponent": self.exponent_shape})
         init = [{"fraction": mantissa & ((1 << fraction_bits) - 1), "exponent": exponent} for mantissa, exponent in table]
-        tables = [memory.Memory(shape=entry, depth=len(init), init=init) for _ in range(0, self._circuit.lanes, 2)]
-        for lane in range(self._circuit.lanes):
-            read = tables[lane // 2].read_port()
+        words = memory.Memory(shape=entry, depth=len(init), init=init, attrs={"rom_style": "block"})
+        m.submodules[f"table{pair[0]}"] = words
+        for lane in pair:
+            read = words.read_port()
             found = Signal(entry, name=f"found_{lane}", reset_less=True)
             m.d.sync += found.eq(read.data)
             m.d.comb += [
@@ -74,25 +75,24 @@ class Exponential(wiring.Component):
                 self.mantissa[lane].eq((1 << fraction_bits) | found.fraction),
                 self.exponent[lane].eq(found.exponent),
             ]
-        for i, table_of_two in enumerate(tables):
-            m.submodules[f"table{i}"] = table_of_two
 
-    def _compute(self, m: Module, lane: int) -> None:
+    def _compute(self, m: Module, pair: range) -> None:
         p, circuit = self._circuit.precision, self._circuit
         bits = circuit.exponent_bits + p.log2_bits
-        to_log2 = Requantizer(circuit.source.bits, multiplier_bits=p.multiplier_bits, out_bits=bits, steady=True)
-        m.submodules[f"to_log2_{lane}"] = to_log2
-        m.submodules[f"exp2_{lane}"] = exp2 = TableLookup(p.exp2)
-        m.d.comb += [
-            to_log2.i.value.eq(self.i[lane]),
-            to_log2.i.multiplier.eq(self.parameters.multiplier),
-            to_log2.i.shift.eq(self.parameters.shift),
-            to_log2.low.eq(-(1 << (bits - 1))),
-            to_log2.high.eq((1 << (bits - 1)) - 1),
-            exp2.i.eq(to_log2.o[: p.log2_bits]),
-            self.mantissa[lane].eq(exp2.o),
-            self.exponent[lane].eq(delay(m, to_log2.o[p.log2_bits :], TableLookup.latency)),
-        ]
+        m.submodules[f"exp2_{pair[0]}"] = exp2 = TableLookup(p.exp2, len(pair))
+        for port, lane in enumerate(pair):
+            to_log2 = Requantizer(circuit.source.bits, multiplier_bits=p.multiplier_bits, out_bits=bits, steady=True)
+            m.submodules[f"to_log2_{lane}"] = to_log2
+            m.d.comb += [
+                to_log2.i.value.eq(self.i[lane]),
+                to_log2.i.multiplier.eq(self.parameters.multiplier),
+                to_log2.i.shift.eq(self.parameters.shift),
+                to_log2.low.eq(-(1 << (bits - 1))),
+                to_log2.high.eq((1 << (bits - 1)) - 1),
+                exp2.i[port].eq(to_log2.o[: p.log2_bits]),
+                self.mantissa[lane].eq(exp2.o[port]),
+                self.exponent[lane].eq(delay(m, to_log2.o[p.log2_bits :], TableLookup.latency)),
+            ]
 
 
 def _evaluate(circuit: SoftmaxCircuit, fixed: Mapping[str, int], score: int) -> tuple[int, int]:

@@ -118,12 +118,12 @@ class _Front(wiring.Component):
         width = len(variance)
         position = Signal(range(width), name="position")  # of the leading one
         index, shift = Signal(RSQRT.input_bits, reset_less=True), Signal(SHIFT_BITS, reset_less=True)
-        m.d.comb += [normaliser.i.eq(variance), position.eq(width - 1 - normaliser.shift), rsqrt.i.eq(index)]
+        m.d.comb += [normaliser.i.eq(variance), position.eq(width - 1 - normaliser.shift), rsqrt.i[0].eq(index)]
         m.d.sync += [
             index.eq(Cat(normaliser.o[width - 1 - RSQRT_MANTISSA_BITS : width - 1], position[0])),
             shift.eq((position >> 1) + RSQRT_FRACTION_BITS - Z_FRACTION_BITS),
         ]
-        m.d.comb += [self.factor.rsqrt.eq(rsqrt.o), self.factor.shift.eq(delay(m, shift, TableLookup.latency))]
+        m.d.comb += [self.factor.rsqrt.eq(rsqrt.o[0]), self.factor.shift.eq(delay(m, shift, TableLookup.latency))]
 
 
 class _Back(wiring.Component):

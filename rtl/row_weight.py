@@ -50,9 +50,9 @@ class RowWeight(wiring.Component):
         m.submodules.reciprocal = reciprocal = TableLookup(p.reciprocal)
         m.d.comb += [
             normaliser.i.eq(self.total),
-            reciprocal.i.eq(normaliser.o[width - 1 - p.reciprocal_bits : width - 1]),  # below the leading one
+            reciprocal.i[0].eq(normaliser.o[width - 1 - p.reciprocal_bits : width - 1]),  # below the leading one
         ]
-        product = multiply(m, reciprocal.o, self.out_multiplier, name="scaled")
+        product = multiply(m, reciprocal.o[0], self.out_multiplier, name="scaled")
         top = p.reciprocal_bits + OUT_MULTIPLIER_BITS
         rest = top - p.weight_bits
         small = ~product[top - 1]

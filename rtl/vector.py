@@ -5,7 +5,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .access import Reader, Writer
+from .activation import Activation
 from .add import Add
+from .arch.activation import ActivationCircuit
 from .arch.blocks import LaneCircuit
 from .arch.layernorm import LayerNormCircuit
 from .arch.parameters import MachineParameters
@@ -14,7 +16,6 @@ from .arch.softmax import SoftmaxCircuit
 from .arch.steps import VECTOR, VECTOR_SCALARS, VectorOperation
 from .elements import Packer, Unpacker
 from .engine import EnginePort
-from .gelu import Gelu
 from .layernorm import LayerNorm
 from .layouts import record_layout
 from .scratchpad import ReadPort, WritePort
@@ -81,13 +82,14 @@ class VectorEngine(wiring.Component):
             m.d.comb += [unpacker.start.eq(start), unpacker.cols.eq(c.cols), unpacker.wide.eq(wide)]
 
         holds_row = (c.operation == VectorOperation.SOFTMAX) | (c.operation == VectorOperation.LAYERNORM)
+        scaled = (c.operation == VectorOperation.SOFTMAX) | (c.operation == VectorOperation.GELU)
         illegal = (
             (c.operation > max(VectorOperation))
             | (c.rows == 0)
             | (c.cols == 0)
             | (c.cols >> (len(c.cols) - 1))  # in bytes, a row must fit the loops' counters
             | (holds_row & (c.cols > p.row_elements))
-            | ((c.operation == VectorOperation.SOFTMAX) & ((c.multiplier_0 == 0) | (c.multiplier_1 == 0)))
+            | (scaled & ((c.multiplier_0 == 0) | (c.multiplier_1 == 0)))  # its rows would be dropped
         )
         command = self.engine.command
         with m.FSM():
@@ -114,8 +116,8 @@ class VectorEngine(wiring.Component):
         p = self._p
         m.submodules.add = add = Add(LaneCircuit(lanes=p.lanes))
         m.submodules.softmax = softmax = Softmax(SoftmaxCircuit(lanes=p.lanes, row_elements=p.row_elements))
-        m.submodules.gelu = gelu = Gelu(LaneCircuit(lanes=p.lanes))
         m.submodules.layernorm = layernorm = LayerNorm(LayerNormCircuit(lanes=p.lanes, row_elements=p.row_elements))
+        m.submodules.gelu = gelu = Activation(ActivationCircuit(lanes=p.lanes))
         uses = {
             VectorOperation.ADD: (add, add.a, add.b),
             VectorOperation.RESCALE: (add, add.a, None),

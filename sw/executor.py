@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..rtl.arch.activation import MACHINE_GELU
 from . import graph as ir
+from .golden.activation import activation
 from .golden.add import add, rescale
-from .golden.gelu import gelu
 from .golden.layernorm import layernorm
 from .golden.matmul import matmul
 from .golden.requantize import Int
@@ -81,7 +82,7 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
         case ir.Softmax():
             result = softmax(read(operator.a), operator.parameters, machine_circuit(lanes))
         case ir.Gelu():
-            result = gelu(read(operator.a), operator.parameters)
+            result = activation(read(operator.a), operator.parameters, MACHINE_GELU)
         case ir.LayerNorm():
             result = layernorm(read(operator.a), operator.parameters)
         case _:

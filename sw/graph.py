@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rtl.arch.formats import Format
+from .golden.activation import ActivationParameters
 from .golden.add import AddParameters
-from .golden.gelu import GeluParameters
 from .golden.layernorm import LayerNormParameters
 from .golden.matmul import MatMulParameters
 from .golden.softmax import SoftmaxParameters
@@ -196,7 +196,7 @@ class Softmax(RowOperator):
 class Gelu(RowOperator):
     """Exact (erf) GELU."""
 
-    parameters: GeluParameters
+    parameters: ActivationParameters
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

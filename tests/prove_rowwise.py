@@ -1,7 +1,7 @@
 """Proof of the skeleton of softmax and LayerNorm (rtl/rowwise.py) for any rows, any stalls and resets: `nox -s formal`.
 
-Front and back are the smallest there are: a row's factor is the parity of its bits, a result the bit plus the parity. Malformed rows come as
-they like. What the real ones compute does not change the control that is proved here.
+Front and back are the smallest there are: a row's factor is the parity of its bits, a result the bit plus the parity. Malformed rows come
+as they like. What the real ones compute does not change the control that is proved here.
 """
 
 from dataclasses import dataclass

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
+from celosia.rtl.arch.activation import MACHINE_GELU
 from celosia.rtl.arch.formats import Format
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.steps import Step
 from celosia.sw import graph as ir
 from celosia.sw.compiler.program import Program
+from celosia.sw.golden.activation import ActivationParameters
 from celosia.sw.golden.add import AddParameters
-from celosia.sw.golden.gelu import GeluParameters
 from celosia.sw.golden.layernorm import LayerNormParameters
 from celosia.sw.golden.machine import Machine
 from celosia.sw.golden.matmul import MatMulParameters
@@ -83,7 +84,8 @@ class Builder:
 
     def gelu(self, x: ir.Tensor, bits: int) -> ir.Tensor:
         out = self.tensor(x.rows, x.cols, bits)
-        parameters = GeluParameters.from_scales(
+        parameters = ActivationParameters.from_scales(
+            MACHINE_GELU,
             **{"in_scale": x.scale, "in_zero_point": x.zero_point, "out_scale": out.scale, "out_zero_point": out.zero_point},
             source=x.format,
             out=out.format,

@@ -129,10 +129,15 @@ def test_blocks() -> None:
 
 
 def test_generate(tmp_path: Path) -> None:
-    result = celosia("generate", "gelu", "--lanes", 2, "-o", tmp_path / "gelu")
+    options = ("--lanes", 2, "--function", "silu", "--source", "int16", "--out", "uint8", "--error", 1e-3)
+    result = celosia("generate", "activation", *options, "-o", tmp_path / "silu")
     assert result.exit_code == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["gelu"]
-    assert "module gelu(" in (tmp_path / "gelu" / "gelu.v").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["silu"]
+    verilog = (tmp_path / "silu" / "activation.v").read_text()
+    assert "module activation(" in verilog
+    lanes, source, out = 2, 16, 8
+    assert f"input [{lanes * (source + 1)}:0] i__payload;" in verilog
+    assert f"output [{lanes * (out + 1)}:0] o__payload;" in verilog
 
 
 def truncated(net: Path, path: Path) -> str:

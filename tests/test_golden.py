@@ -12,7 +12,6 @@ from celosia.rtl.arch.formats import INT8, INT16, UINT8, Format
 from celosia.rtl.arch.softmax import PRECISION
 from celosia.rtl.arch.tables import LinearTable
 from celosia.sw.golden.add import AddParameters, add, rescale
-from celosia.sw.golden.gelu import GeluParameters, gelu
 from celosia.sw.golden.layernorm import LayerNormParameters, layernorm, normalise
 from celosia.sw.golden.matmul import MatMulParameters, accumulator_bound, matmul
 from celosia.sw.golden.requantize import requantize, round_shift, saturate
@@ -78,10 +77,6 @@ def rsqrt_argument(u: NDArray[np.int64]) -> NDArray[np.float64]:
     return (1 + mantissa / 2**tables.RSQRT_MANTISSA_BITS) * (1 + parity)
 
 
-def gelu_correction(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.array([v * 0.5 * math.erfc(v / math.sqrt(2)) for v in x.tolist()])
-
-
 # The argument of each table's function, the function, its unit, and h**2 / 8 * max|f''|, to which one unit is added.
 TABLES: dict[str, tuple[LinearTable, Callable, Callable, float, float]] = {
     "exp2_8": (PRECISION[8].exp2, lambda u: u / 2**10, np.exp2, 2.0**-11, 2.0**-13),
@@ -89,7 +84,6 @@ TABLES: dict[str, tuple[LinearTable, Callable, Callable, float, float]] = {
     "reciprocal_8": (PRECISION[8].reciprocal, lambda u: 1 + u / 2**14, lambda x: 1 / x, 2.0**-14, 2.0**-14),
     "reciprocal_16": (PRECISION[16].reciprocal, lambda u: 1 + u / 2**20, lambda x: 1 / x, 2.0**-20, 2.0**-20),
     "rsqrt": (tables.RSQRT, rsqrt_argument, lambda x: np.minimum(x**-0.5, 1 - 2.0**-17), 2.0**-17, (1 / 128) ** 2 / 8 * 0.75),
-    "gelu": (tables.GELU_CORRECTION, lambda u: u / 2**14, gelu_correction, 2.0**-14, (1 / 32) ** 2 / 8 * 0.8),
 }
 
 
@@ -182,26 +176,6 @@ def test_rescale_with_relu() -> None:
 def test_refused_ratio() -> None:
     with pytest.raises(ValueError, match=r"^real must be below 2\*\*16, not 100000.0$"):
         AddParameters.from_scales(a_scale=1e5, a_zero_point=0, out_scale=1, out_zero_point=0, out=INT8)
-
-
-@FORMATS
-@OUT
-@pytest.mark.parametrize(("in_zero", "reach"), [(0, 8.0), (0, 1.0), (0, 100.0), (50, 6.0)])
-def test_gelu_over_the_whole_range(source: Format, out: Format, in_zero: int, reach: float) -> None:
-    in_scale, out_scale = reach / source.max, reach / out.max
-    parameters = GeluParameters.from_scales(
-        in_scale=in_scale, in_zero_point=in_zero, out_scale=out_scale, out_zero_point=-9, source=source, out=out
-    )
-    q = every(source)
-    x = (q - in_zero) * in_scale
-    exact = np.array([v * 0.5 * (1 + math.erf(v / math.sqrt(2))) for v in x.tolist()])
-    error = 3.2 * 2.0**-14 + 2 * 2.0**-16 * np.abs(x) * 1.13
-    assert_close(gelu(q, parameters), exact / out_scale - 9, error / out_scale, out)
-
-
-def test_refused_gelu() -> None:
-    with pytest.raises(ValueError, match=r"^in_scale must keep the input below 512, not 2.1$"):
-        GeluParameters.from_scales(in_scale=2.1, in_zero_point=0, out_scale=1, out_zero_point=0, source=INT8, out=INT8)
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -106,6 +106,8 @@ def test_a_buffer_need_not_start_at_zero(device: VerilatedDevice, manifest: Mani
         (Engine.COMPUTE, {"m": 0}, ErrorCode.ILLEGAL_STEP),
         (Engine.COMPUTE, {"m": MACHINE.accumulator_depth + 1}, ErrorCode.ILLEGAL_STEP),
         (Engine.VECTOR, {"operation": 200}, ErrorCode.ILLEGAL_STEP),
+        (Engine.VECTOR, {"operation": 3, "multiplier_0": 0}, ErrorCode.ILLEGAL_STEP),
+        (Engine.VECTOR, {"operation": 3, "multiplier_1": 0}, ErrorCode.ILLEGAL_STEP),
         (Engine.VECTOR, {"operation": 2, "cols": MACHINE.row_elements + 1}, ErrorCode.ILLEGAL_STEP),
         (Engine.LOAD, {"words": 0}, ErrorCode.ILLEGAL_STEP),
         (Engine.COMPUTE, {"a": 1 << 23}, ErrorCode.SCRATCHPAD_ADDRESS),

@@ -8,6 +8,7 @@ from celosia.gen.lint import lint
 from celosia.gen.verilator import ToolError
 from celosia.gen.verilog import to_verilog
 from celosia.rtl.accelerator import Accelerator
+from celosia.rtl.arch.activation import ActivationCircuit
 from celosia.rtl.arch.attention import AttentionCircuit
 from celosia.rtl.arch.blocks import LaneCircuit
 from celosia.rtl.arch.formats import UINT16
@@ -19,7 +20,7 @@ ODD = MachineParameters(rows=6, cols=12, lanes=3, scratchpad_kib=1, banks=1, bus
 ONE_LANE = MachineParameters(rows=4, cols=4, lanes=1, scratchpad_kib=1, banks=2)
 SMALLEST = {
     "add": LaneCircuit(lanes=1),
-    "gelu": LaneCircuit(lanes=3),
+    "activation": ActivationCircuit(lanes=3),
     "softmax": SoftmaxCircuit(lanes=1, row_elements=16),
     "attention": AttentionCircuit(lanes=3, row_elements=16, head_elements=7, out=UINT16),
     "layernorm": LayerNormCircuit(lanes=3, row_elements=16),

@@ -76,10 +76,6 @@ def signed_fields(*names: str) -> tuple[Field, ...]:
     return tuple(Field(name, 16, signed=True) for name in names)
 
 
-def scale_fields(prefix: str = "") -> tuple[Field, ...]:
-    return Field(f"{prefix}multiplier", 16), Field(f"{prefix}shift", 6)
-
-
 OUT_FIELDS = signed_fields("out_zero_point", "low", "high")
 
 ADD_LEFT_BITS = 4  # of the left shift that brings the operand with the larger factor to the other's units
@@ -90,6 +86,3 @@ def _operand(name: str) -> tuple[Field, ...]:
 
 
 ADD = Record("add", (*_operand("a"), *_operand("b"), Field("shift", 6), *OUT_FIELDS))
-GELU = Record("gelu", (*signed_fields("in_zero_point"), *scale_fields("in_"), *scale_fields("out_"), *OUT_FIELDS))
-
-GELU_FIXED = Format(24)  # of the argument and the result before requantization, GELU_FRACTION_BITS of fraction

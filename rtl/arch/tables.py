@@ -1,4 +1,4 @@
-"""Piecewise-linear tables: the one approximation behind exp2, reciprocal, reciprocal square root and GELU.
+"""Piecewise-linear tables: the one approximation behind exp2, reciprocal, reciprocal square root and the activation functions.
 
 A table takes an unsigned ``u`` of ``index_bits + fraction_bits`` bits. Its high bits choose a segment, its low bits
 interpolate: ``base[index] + round(slope[index] * fraction / 2**fraction_bits)``, rounded half up.
@@ -95,10 +95,4 @@ RSQRT = LinearTable.sample(
     _uniform(1, 2, 128) + _uniform(2, 4, 128),
     unit_bits=RSQRT_FRACTION_BITS,
     fraction_bits=12,
-)
-
-# relu(x) - gelu(x) = |x| * (1 - Phi(|x|)) in steps of 1/32 up to 8, 14 bits of fraction in and out (Edge-MoE; beyond 5.5 all zero).
-GELU_FRACTION_BITS = 14
-GELU_CORRECTION = LinearTable.sample(
-    lambda x: x * 0.5 * math.erfc(x / math.sqrt(2)), _uniform(0, 8, 256), unit_bits=GELU_FRACTION_BITS, fraction_bits=9
 )

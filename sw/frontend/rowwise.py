@@ -8,8 +8,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ...rtl.arch.activation import MACHINE_GELU
+from ..golden.activation import ActivationParameters
 from ..golden.add import AddParameters
-from ..golden.gelu import GeluParameters
 from ..golden.layernorm import LayerNormParameters
 from ..golden.softmax import SoftmaxParameters, machine_circuit
 from ..graph import Add, Block, Gelu, LayerNorm, Operator, Rescale, Softmax, Tensor
@@ -183,7 +184,8 @@ class GeluOf(Rowwise):
 
     def placed(self, name: str, out: Block) -> Gelu:
         parameters = fit(
-            GeluParameters.from_scales,
+            ActivationParameters.from_scales,
+            MACHINE_GELU,
             in_scale=self.scale,
             in_zero_point=self.a.tensor.zero_point,
             out_scale=out.tensor.scale / self.factor,

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from ...rtl.arch.activation import MACHINE_GELU
 from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import CHANNEL, VECTOR_SCALARS, Engine, Step, VectorOperation
+from .activation import ActivationParameters, activation
 from .add import AddParameters, add, rescale
-from .gelu import GeluParameters, gelu
 from .layernorm import LayerNormParameters, layernorm
 from .matmul import MatMulParameters, matmul
 from .requantize import Int
@@ -105,7 +106,7 @@ class Machine:
             case VectorOperation.SOFTMAX:
                 out = softmax(a, SoftmaxParameters(**scalars), machine_circuit(self.parameters.lanes))
             case VectorOperation.GELU:
-                out = gelu(a, GeluParameters(**scalars))
+                out = activation(a, ActivationParameters(**scalars), MACHINE_GELU)
             case VectorOperation.LAYERNORM:
                 gamma, beta = b(2)
                 out = layernorm(a, LayerNormParameters(gamma=gamma, beta=beta, **scalars))
