@@ -7,9 +7,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .activation_lanes import FixedPointLanes, TableLanes
-from .arch.activation import TABLE_ENTRIES, ActivationCircuit
+from .arch.activation import ActivationCircuit
 from .arch.blocks import BlockError
-from .arch.parameters import require
 from .delay import delay
 from .elements import beat_layout, element_shape
 from .layouts import parameter_port, parameter_values
@@ -31,14 +30,12 @@ class Activation(wiring.Component):
 
     def __init__(self, circuit: ActivationCircuit, fixed: Mapping[str, int] | Sequence[int] | None = None) -> None:
         self._circuit = circuit
+        circuit.check_fixed(fixed)
         entries, self._fixed = fixed if isinstance(fixed, Sequence) else None, fixed if isinstance(fixed, Mapping) else None
         if circuit.tabulated:
-            require(fixed is None or len(entries or ()) == TABLE_ENTRIES, "fixed", f"{TABLE_ENTRIES} entries for an int8 source", fixed)
             self._lanes = TableLanes(circuit, entries)
             run_time = {name: self._lanes.signature.members[name] for name in ("entries", "reload")} if fixed is None else {}
         else:
-            for name in ("in_multiplier", "out_multiplier"):
-                require(fixed is None or (self._fixed or {}).get(name, 0) > 0, name, "above 0 where it is fixed", fixed)
             self._lanes = FixedPointLanes(circuit)
             run_time = parameter_port(circuit.record, self._fixed)
         self._shape = beat_layout(circuit.lanes, element_shape(circuit.out))

@@ -1,5 +1,7 @@
 """The vector engine: row-wise work on matrices in the scratchpad, through the blocks add, softmax, GELU and LayerNorm."""
 
+from dataclasses import replace
+
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -7,7 +9,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from .access import Reader, Writer
 from .activation import Activation
 from .add import Add
-from .arch.activation import ActivationCircuit
+from .arch.activation import MACHINE_GELU
 from .arch.blocks import LaneCircuit
 from .arch.layernorm import LayerNormCircuit
 from .arch.parameters import MachineParameters
@@ -117,7 +119,7 @@ class VectorEngine(wiring.Component):
         m.submodules.add = add = Add(LaneCircuit(lanes=p.lanes))
         m.submodules.softmax = softmax = Softmax(SoftmaxCircuit(lanes=p.lanes, row_elements=p.row_elements))
         m.submodules.layernorm = layernorm = LayerNorm(LayerNormCircuit(lanes=p.lanes, row_elements=p.row_elements))
-        m.submodules.gelu = gelu = Activation(ActivationCircuit(lanes=p.lanes))
+        m.submodules.gelu = gelu = Activation(replace(MACHINE_GELU, lanes=p.lanes))
         uses = {
             VectorOperation.ADD: (add, add.a, add.b),
             VectorOperation.RESCALE: (add, add.a, None),

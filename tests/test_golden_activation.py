@@ -223,6 +223,22 @@ def test_refused_scales(source: Format, change: dict, message: str) -> None:
     assert str(error.value) == message
 
 
+@pytest.mark.parametrize(
+    ("source", "fixed", "message"),
+    [
+        (INT8, [0] * 255, "fixed must be 256 entries for an int8 source, not 255"),
+        (INT8, {"in_multiplier": 1}, "fixed must be 256 entries for an int8 source, not 0"),
+        (INT8, [0] * 255 + [128], "an entry of fixed must be int8, not 128"),
+        (INT16, {"in_multiplier": 0, "out_multiplier": 1}, "in_multiplier must be above 0 where it is fixed, not 0"),
+        (INT16, {"in_multiplier": 1, "out_multiplier": 0}, "out_multiplier must be above 0 where it is fixed, not 0"),
+    ],
+)
+def test_refused_fixed_values(source: Format, fixed: dict[str, int] | list[int], message: str) -> None:
+    with pytest.raises(ParameterError) as error:
+        ActivationCircuit(source=source, out=INT8).check_fixed(fixed)
+    assert str(error.value) == message
+
+
 def test_scales_at_the_limits() -> None:
     for function, error in product(Function, (1e-6, 1e-2)):
         circuit = circuit_of(function, error=error)

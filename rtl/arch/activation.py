@@ -11,7 +11,7 @@ tends to, less a correction that vanishes (as in Edge-MoE, arXiv 2305.18691, for
 
 import enum
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -128,6 +128,20 @@ class ActivationCircuit(LaneCircuit):
     def record(self) -> Record:
         """Run-time parameters for an int16 source."""
         return _record(*self.multiplier_bits)
+
+    def check_fixed(self, fixed: Mapping[str, int] | Sequence[int] | None) -> None:
+        """Raise ParameterError unless the values can be built in: a table's entries for an int8 source, else those of the record."""
+        if fixed is None:
+            return
+        if self.tabulated:
+            entries = fixed if isinstance(fixed, Sequence) else ()
+            require(len(entries) == TABLE_ENTRIES, "fixed", f"{TABLE_ENTRIES} entries for an int8 source", len(entries))
+            for entry in entries:
+                require(self.out.min <= entry <= self.out.max, "an entry of fixed", str(self.out), entry)
+        else:
+            values = fixed if isinstance(fixed, Mapping) else {}
+            for name in ("in_multiplier", "out_multiplier"):
+                require(values.get(name, 0) > 0, name, "above 0 where it is fixed", values.get(name, 0))
 
 
 MACHINE_GELU = ActivationCircuit()  # the numbers of the vector engine's GELU, which don't depend on its lanes
