@@ -9,9 +9,11 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from celosia.rtl.arch.activation import LINEAR, ActivationCircuit, Function
 from celosia.rtl.arch.attention import AttentionCircuit
 from celosia.rtl.arch.formats import INT8, INT16, UINT8, UINT16, Format
 from celosia.rtl.arch.softmax import SoftmaxCircuit
+from celosia.sw.golden.activation import ActivationParameters, activation, real
 from celosia.sw.golden.attention import AttentionParameters, attention
 from celosia.sw.golden.layernorm import LayerNormParameters, layernorm
 from celosia.sw.golden.softmax import SoftmaxParameters, error_bound, softmax
@@ -102,7 +104,29 @@ def draw_attention(axes: Axes, source: Format, out: Format) -> None:
     axes.set_xlabel("weighted mean, in steps of a value")
 
 
+def draw_activation(function: Function) -> Callable[[Axes, Format, Format], None]:
+    """Over all 65,536 arguments of 16 bits, up to 8; of exp up to 0."""
+
+    def draw(axes: Axes, source: Format, out: Format) -> None:
+        circuit = ActivationCircuit(function=function, source=source, out=out)
+        zero_point = source.max if function is Function.EXP else 0
+        in_scale = 8 / (source.max if zero_point == 0 else source.max - source.min)
+        out_scale = (8 if function in LINEAR else 1) / out.max
+        scales = {"in_scale": in_scale, "in_zero_point": zero_point, "out_scale": out_scale, "out_zero_point": 0}
+        q = np.arange(source.min, source.max + 1)
+        x = (q - zero_point) * in_scale
+        steps = real(function, x) / out_scale
+        shown = steps <= out.max
+        error = activation(q, ActivationParameters.from_scales(circuit, **scales), circuit) - steps
+        middles = envelope(axes, x[shown], error[shown], f"{function.value}, {source} to {out}")
+        bound(axes, middles, 2.0)
+        axes.set_xlabel("argument")
+
+    return draw
+
+
 PICTURES: dict[str, list[tuple[Callable[[Axes, Format, Format], None], Format, Format]]] = {
+    "activation": [(draw_activation(function), INT16, INT16) for function in Function],
     "softmax": [(draw_softmax, INT8, UINT8), (draw_softmax, INT16, UINT16)],
     "layernorm": [(draw_layernorm, INT16, INT8), (draw_layernorm, INT16, INT16)],
     "attention": [(draw_attention, INT8, INT8), (draw_attention, INT16, INT16)],

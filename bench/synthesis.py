@@ -4,14 +4,16 @@ What is measured is kept, so a second run measures only the blocks that changed.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from celosia.gen.pages import write_section
 from celosia.gen.synthesis import Ecp5, Xilinx, measure_ecp5, measure_xilinx
 from celosia.gen.verilog import to_verilog
+from celosia.rtl.activation import Activation
 from celosia.rtl.add import Add
+from celosia.rtl.arch.activation import ActivationCircuit
 from celosia.rtl.arch.attention import AttentionCircuit
 from celosia.rtl.arch.blocks import LaneCircuit
 from celosia.rtl.arch.formats import INT8, INT16, UINT8, UINT16
@@ -20,6 +22,7 @@ from celosia.rtl.arch.softmax import SoftmaxCircuit
 from celosia.rtl.attention import Attention
 from celosia.rtl.layernorm import LayerNorm
 from celosia.rtl.softmax import Softmax
+from celosia.sw.golden.activation import ActivationParameters, ActivationTable
 from celosia.sw.golden.softmax import SoftmaxParameters
 from rich.progress import Progress
 
@@ -49,17 +52,31 @@ def softmax(lanes: int, *, in_scale: float | None = None, **formats: Any) -> Sof
     return Softmax(circuit, {field.name: getattr(parameters, field.name) for field in circuit.record.fields})
 
 
+def activation(lanes: int, *, built_in: bool, **parameters: Any) -> Activation:
+    """GELU of arguments and results up to 8."""
+    circuit = ActivationCircuit(lanes=lanes, **parameters)
+    if not built_in:
+        return Activation(circuit)
+    scales = {"in_scale": 8 / circuit.source.max, "in_zero_point": 0, "out_scale": 8 / circuit.out.max, "out_zero_point": 0}
+    if circuit.tabulated:
+        return Activation(circuit, ActivationTable.from_scales(circuit, **scales).entries)
+    return Activation(circuit, asdict(ActivationParameters.from_scales(circuit, **scales)))
+
+
 CONFIGURATIONS = {
+    "activation": [
+        *by_lanes("int8 to int8, table built in", lambda lanes: activation(lanes, built_in=True, source=INT8, out=INT8)),
+        *by_lanes("int8 to int8", lambda lanes: activation(lanes, built_in=False, source=INT8, out=INT8)),
+        *by_lanes("GELU, int16 to int16, scales built in", lambda lanes: activation(lanes, built_in=True)),
+        *by_lanes("GELU, int16 to int16", lambda lanes: activation(lanes, built_in=False)),
+    ],
     "add": by_lanes("int16 to int16", lambda lanes: Add(LaneCircuit(lanes=lanes))),
     "softmax": [
         *by_lanes("int8 to uint8, scale built in", lambda lanes: softmax(lanes, in_scale=0.1, source=INT8, out=UINT8)),
         *by_lanes("int8 to uint8", lambda lanes: softmax(lanes, source=INT8, out=UINT8)),
         *by_lanes("int16 to uint16", lambda lanes: softmax(lanes, source=INT16, out=UINT16)),
     ],
-    "layernorm": [
-        *by_lanes("int16 to int8", lambda lanes: LayerNorm(LayerNormCircuit(lanes=lanes, row_elements=1024, out=INT8))),
-        *by_lanes("int16 to int16", lambda lanes: LayerNorm(LayerNormCircuit(lanes=lanes, row_elements=1024))),
-    ],
+    "layernorm": by_lanes("int16 to int16", lambda lanes: LayerNorm(LayerNormCircuit(lanes=lanes))),
     "attention": by_lanes("int16 scores to int8", lambda lanes: Attention(AttentionCircuit(lanes=lanes))),
 }
 

@@ -148,15 +148,16 @@ def _cached(key: tuple[str, ...], run: Callable[[Path], dict[str, Any]]) -> dict
 def _synthesise(verilog: str, command: str, folder: Path) -> dict[str, int]:
     """Cells by type."""
     (folder / "design.v").write_text(verilog)
-    # Yosys 0.70 fails an assertion over the names inside of some larger designs as it takes them back from ABC: not without names.
+    # Yosys 0.70 fails an assertion over names in some designs as it takes them back from ABC, and ABC's last pass crashes on others.
     unnamed = f"{command} -run begin:map_luts; {_HIDE_NAMES}; {command} -run map_luts:"
-    for way in (command, unnamed):
+    ways = [command, unnamed, f"scratchpad -set abc9.nomfs 1; {unnamed}"]
+    for way in ways:
         script = f"read_verilog design.v; {way}; tee -q -o cells.json stat -json"
         try:
             run_tool([_yosys(), "-q", "-p", script], folder=folder, environment={})
             break
         except ToolError:
-            if way is unnamed:
+            if way is ways[-1]:
                 raise
     return json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
 
