@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..rtl.accelerator import Accelerator
+from ..rtl.arch.registers import REGISTERS
 from ..sw.api import SIMULATION
 from ..sw.compiler.program import Program
 from ..sw.manifest import MANIFEST, Manifest
@@ -26,7 +27,7 @@ def write_project(program: Program, folder: Path | str, *, rom: bool = False) ->
         manifest.save(new)
         circuit = Accelerator(program.parameters, program=manifest.code if rom else None)
         (new / VERILOG).write_text(to_verilog(circuit, name=TOP))
-        write_register_map(new)
+        write_register_map(new, REGISTERS, name="celosia")
     return manifest
 
 

@@ -1,5 +1,6 @@
-"""The register map as SystemRDL and as a C header, both by PeakRDL, from rtl/arch/registers.py."""
+"""A register map of rtl/arch/registers.py as SystemRDL and as a C header, both by PeakRDL."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from peakrdl_cheader.exporter import CHeaderExporter
@@ -8,21 +9,21 @@ from systemrdl.compiler import RDLCompiler
 from systemrdl.component import Field
 from systemrdl.importer import RDLImporter
 from systemrdl.node import RootNode
-from systemrdl.rdltypes.builtin_enums import AccessType
+from systemrdl.rdltypes.builtin_enums import AccessType, OnWriteType
 
-from ..rtl.arch.registers import REGISTERS, Access, BitField, Register
+from ..rtl.arch.registers import Access, BitField, Register
 
-_SOFTWARE = {Access.READ: AccessType.r, Access.WRITE: AccessType.rw, Access.TRIGGER: AccessType.w}
-_HARDWARE = {Access.READ: AccessType.w, Access.WRITE: AccessType.r, Access.TRIGGER: AccessType.r}
+_SOFTWARE = {Access.READ: AccessType.r, Access.WRITE: AccessType.rw, Access.TRIGGER: AccessType.w, Access.CLEAR: AccessType.rw}
+_HARDWARE = {Access.READ: AccessType.w, Access.WRITE: AccessType.r, Access.TRIGGER: AccessType.r, Access.CLEAR: AccessType.w}
 
 
-def register_model() -> RootNode:
-    """The elaborated SystemRDL model of the map."""
+def register_model(registers: Sequence[Register], name: str) -> RootNode:
+    """The elaborated SystemRDL model of the map ``name``."""
     compiler = RDLCompiler()
     importer = RDLImporter(compiler)
     importer.default_src_ref = None  # pyright: ignore[reportAttributeAccessIssue] - its own type is wrong
-    top = importer.create_addrmap_definition("celosia")
-    for register in REGISTERS:
+    top = importer.create_addrmap_definition(name)
+    for register in registers:
         definition = importer.create_reg_definition(register.name)
         importer.assign_property(definition, "desc", register.text)
         importer.assign_property(definition, "regwidth", 32)
@@ -40,13 +41,16 @@ def _field(importer: RDLImporter, register: Register, field: BitField) -> Field:
     importer.assign_property(definition, "hw", _HARDWARE[register.access])
     if register.access is Access.TRIGGER:
         importer.assign_property(definition, "singlepulse", True)
+    if register.access is Access.CLEAR:
+        importer.assign_property(definition, "onwrite", OnWriteType.woclr)
+        importer.assign_property(definition, "hwset", True)
     if register.access is not Access.READ:
         importer.assign_property(definition, "reset", 0)
     return importer.instantiate_field(definition, field.name, field.low, field.bits)
 
 
-def write_register_map(folder: Path) -> None:
-    """Write registers.rdl and registers.h into ``folder``."""
-    model = register_model()
+def write_register_map(folder: Path, registers: Sequence[Register], *, name: str) -> None:
+    """Write registers.rdl and registers.h, of an address map ``name``, into ``folder``."""
+    model = register_model(registers, name)
     SystemRDLExporter().export(model, str(folder / "registers.rdl"))
     CHeaderExporter().export(model, str(folder / "registers.h"), generate_bitfields=True, reuse_typedefs=False)

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import Out, connect
 
 from .arch.parameters import VERSION, MachineParameters, configuration_hash
-from .arch.registers import IDENTITY
+from .arch.registers import IDENTITY, REGISTERS
 from .arch.steps import Engine
 from .axi import ReadGate, WriteGate, axi4_ports
 from .compute import ComputeUnit
@@ -33,7 +33,7 @@ class Accelerator(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         p = self.parameters
-        m.submodules.control = control = ControlRegisters()
+        m.submodules.control = control = ControlRegisters(REGISTERS)
         m.submodules.sequencer = sequencer = Sequencer(p)
         resettable = ResetInserter(sequencer.core_reset)
         source = MemorySource(p) if self.program is None else RomSource(self.program)
@@ -106,7 +106,7 @@ class Accelerator(wiring.Component):
             m.d.comb += source.program_base.eq(control.program_base)
         for engine in (Engine.LOAD, Engine.STORE):
             m.d.comb += [engines[engine].memory_base.eq(control.memory_base), engines[engine].memory_size.eq(control.memory_size)]
-        with m.If(sequencer.ended & control.interrupt_enable[0]):
+        with m.If(sequencer.ended & control.interrupt_enable):
             m.d.sync += self.irq.eq(1)
         with m.Elif(control.control[2] | control.control[1]):
             m.d.sync += self.irq.eq(0)

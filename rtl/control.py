@@ -1,10 +1,12 @@
-"""The AXI4-Lite slave with the registers of rtl/arch/registers.py."""
+"""An AXI4-Lite slave with registers of rtl/arch/registers.py."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .arch.registers import REGISTERS, Access
+from .arch.registers import Access, Register
 
 ADDRESS_BITS = 16
 
@@ -24,12 +26,13 @@ def axi4_lite_ports(prefix: str = "s_axil_") -> dict[str, wiring.Member]:
 class ControlRegisters(wiring.Component):
     """Members
     -------
-    <name>: each register; READ ones come in, WRITE ones go out, TRIGGER ones go out for one cycle.
+    <name>: each register; READ ones come in, WRITE ones go out, TRIGGER ones go out for one cycle. Of CLEAR ones the bits to set come in.
     awaddr ... rready: AXI4-Lite. Reads of unmapped offsets give 0, writes to them or to READ registers are ignored.
     """
 
-    def __init__(self) -> None:
-        values = {r.name: In(32) if r.access is Access.READ else Out(32) for r in REGISTERS}
+    def __init__(self, registers: Sequence[Register]) -> None:
+        self._registers = registers
+        values = {r.name: (In if r.access in (Access.READ, Access.CLEAR) else Out)(r.bits) for r in registers}
         super().__init__({**values, **axi4_lite_ports("")})
 
     def elaborate(self, platform: object) -> Module:
@@ -43,23 +46,27 @@ class ControlRegisters(wiring.Component):
         with m.Elif(self.bready):
             m.d.sync += self.bvalid.eq(0)
         enabled = Cat(*(self.wstrb[i].replicate(8) for i in range(4)))
-        for register in REGISTERS:
-            if register.access is Access.READ:
-                continue
+        shown: dict[int, Value] = {}
+        for register in self._registers:
             value = getattr(self, register.name)
-            selected = write & (self.awaddr[2:] == register.offset >> 2)
+            selected, written = write & (self.awaddr[2:] == register.offset >> 2), self.wdata & enabled
             if register.access is Access.TRIGGER:
-                m.d.sync += value.eq(Mux(selected, self.wdata & enabled, 0))
-            else:
+                m.d.sync += value.eq(Mux(selected, written, 0))
+                continue
+            if register.access is Access.WRITE:
                 with m.If(selected):
-                    m.d.sync += value.eq(self.wdata & enabled | value & ~enabled)
+                    m.d.sync += value.eq(written | value & ~enabled)
+            elif register.access is Access.CLEAR:
+                found, value = value, Signal(register.bits, name=f"{register.name}_since")
+                m.d.sync += value.eq(value & ~Mux(selected, written, 0) | found)
+            shown[register.offset >> 2] = value
 
         with m.If(read):
             m.d.sync += self.rvalid.eq(1)
             with m.Switch(self.araddr[2:]):
-                for register in REGISTERS:
-                    with m.Case(register.offset >> 2):
-                        m.d.sync += self.rdata.eq(0 if register.access is Access.TRIGGER else getattr(self, register.name))
+                for word, value in shown.items():
+                    with m.Case(word):
+                        m.d.sync += self.rdata.eq(value)
                 with m.Default():
                     m.d.sync += self.rdata.eq(0)
         with m.Elif(self.rready):

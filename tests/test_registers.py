@@ -14,7 +14,7 @@ from systemrdl.node import RegNode
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("registers")
-    write_register_map(folder)
+    write_register_map(folder, REGISTERS, name="celosia")
     return folder
 
 

@@ -1,8 +1,14 @@
-"""The register map of the AXI4-Lite slave: 32-bit registers, defined once, used by hardware, driver, SystemRDL and C header."""
+"""The register maps of AXI4-Lite slaves: 32-bit registers, defined once, used by hardware, driver, SystemRDL and C header.
+
+REGISTERS is the machine's; `block_registers` makes those of the blocks that are useful alone.
+"""
 
 import enum
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from .blocks import BlockError
+from .record import Record
 from .steps import Engine
 
 IDENTITY = int.from_bytes(b"CELO", "big")
@@ -12,6 +18,7 @@ class Access(enum.Enum):
     READ = "r"  # hardware writes, the driver reads
     WRITE = "rw"  # the driver writes and reads back
     TRIGGER = "w1"  # writing 1 acts once; reads 0
+    CLEAR = "w1c"  # hardware sets bits, which stay until the driver writes 1 to them
 
 
 class ErrorCode(enum.IntEnum):
@@ -43,6 +50,11 @@ class Register:
     access: Access
     text: str
     fields: tuple[BitField, ...] = ()
+
+    @property
+    def bits(self) -> int:
+        """From the lowest one to the last that is in use."""
+        return max((field.low + field.bits for field in self.fields), default=32)
 
 
 def _engine_counters(name: str, offset: int, text: str) -> tuple[Register, ...]:
@@ -116,3 +128,46 @@ REGISTERS: tuple[Register, ...] = (
 
 OFFSETS = {register.name: register.offset for register in REGISTERS}
 ERROR_ENGINE_SEQUENCER = 255
+
+_BLOCK_ERRORS = {
+    BlockError.EMPTY: "A packet without elements, or with gaps between them, was dropped",
+    BlockError.LONG: "A packet longer than row_elements was dropped",
+    BlockError.SCALE: "A packet was dropped because a scale was zero",
+}
+
+
+def block_identity(name: str) -> int:
+    """What the register ``identity`` of a block holds: the first four letters of its name."""
+    return int.from_bytes(name.upper().ljust(4)[:4].encode(), "big")
+
+
+def block_registers(name: str, record: Record | None, *, controls: Sequence[str], errors: bool) -> tuple[Register, ...]:
+    """The registers of a block: none if it has neither run-time parameters nor controls nor errors.
+
+    record: its run-time parameters. A field of more than 32 bits takes two registers, ``_low`` and ``_high``. controls: its inputs of
+    one bit. errors: whether it drops packets.
+    """
+    if not (record or controls or errors):
+        return ()
+    flags = tuple(BitField(str(e.name).lower(), e.bit_length() - 1, 1, text) for e, text in _BLOCK_ERRORS.items())
+    head = (
+        Register("identity", 0x00, Access.READ, f"The letters {name.upper().ljust(4)[:4]}"),
+        Register("version", 0x04, Access.READ, "Format version", (BitField("minor", 0, 16, "Minor"), BitField("major", 16, 16, "Major"))),
+        *([Register("errors", 0x08, Access.CLEAR, "Why packets were dropped; write 1 to clear", flags)] if errors else []),
+    )
+    values = [(control, 1, "Input of the block") for control in controls] + list(_parameter_words(record) if record else [])
+    written = tuple(
+        Register(word, 0x10 + 4 * i, Access.WRITE, text, (BitField("value", 0, bits, text),)) for i, (word, bits, text) in enumerate(values)
+    )
+    return head + written
+
+
+def _parameter_words(record: Record) -> Iterator[tuple[str, int, str]]:
+    """Name, bits and meaning of the registers of each field."""
+    for field in record.fields:
+        text = f"Run-time parameter {field.name}, {'signed, ' if field.signed else ''}{field.bits} bits"
+        if field.bits <= 32:
+            yield field.name, field.bits, text
+        else:
+            yield f"{field.name}_low", 32, f"{text}: bits 31..0"
+            yield f"{field.name}_high", field.bits - 32, f"{text}: bits {field.bits - 1}..32"
