@@ -2,9 +2,8 @@
 
 import enum
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from amaranth.lib import wiring
@@ -16,15 +15,26 @@ from ..rtl.arch.activation import ActivationCircuit
 from ..rtl.arch.attention import AttentionCircuit
 from ..rtl.arch.blocks import LaneCircuit
 from ..rtl.arch.layernorm import LayerNormCircuit
-from ..rtl.arch.parameters import MachineParameters
+from ..rtl.arch.parameters import MachineParameters, require
 from ..rtl.arch.softmax import SoftmaxCircuit
 from ..rtl.attention import Attention
 from ..rtl.compute import ComputeUnit
 from ..rtl.layernorm import LayerNorm
 from ..rtl.softmax import Softmax
 from ..rtl.vector import VectorEngine
-from .folder import fresh_folder
-from .verilog import to_verilog
+from ..sw.golden.softmax import SoftmaxParameters
+
+
+@dataclass(frozen=True)
+class Scales:
+    """Scales that a block can have built in.
+
+    fixed: from an instance of the block's parameters, and by name some of ``options``, what ``make`` takes as its second argument;
+    raises ValueError for those that the widths can't carry. options: type and meaning by name; the first must be among those given.
+    """
+
+    fixed: Callable[..., Any]
+    options: Mapping[str, tuple[type, str]]
 
 
 @dataclass(frozen=True)
@@ -32,8 +42,21 @@ class Block:
     """make: from an instance of ``parameters``, a dataclass of numbers, flags, formats and other choices with defaults."""
 
     text: str
-    make: Callable[[Any], wiring.Component]
+    make: Callable[..., wiring.Component]
     parameters: type
+    scales: Scales | None = None
+
+    @property
+    def has_streams(self) -> bool:
+        """Whether its ports are streams of packets, which can be wrapped with AXI4-Stream."""
+        return issubclass(self.parameters, LaneCircuit)
+
+    def built_in(self, parameters: object, scales: Mapping[str, float] | None) -> tuple[Any, ...]:
+        """What ``make`` takes besides ``parameters``. Raises ValueError for scales that the widths can't carry."""
+        if not scales:
+            return ()
+        require(self.scales is not None, "scales", "given at run time for this block", dict(scales))
+        return (self.scales.fixed(parameters, **scales),)
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -52,22 +75,37 @@ def parameter_text(value: object) -> str:
     return str(value.value if isinstance(value, enum.Enum) else value)
 
 
+def _softmax_scales(circuit: SoftmaxCircuit, **scales: Any) -> dict[str, int]:
+    names = [field.name for field in circuit.record.fields]
+    for name, least in (("length", 0), ("rows", 1)):
+        if name in names:
+            require(scales.get(name, -1) >= least, name, f"given, and at least {least}, where scales are built in", scales.get(name))
+        else:
+            require(name not in scales, name, f"left out with mask {circuit.mask.value}", scales.get(name))
+    parameters = SoftmaxParameters.from_scales(circuit, **scales)
+    fixed = {name: getattr(parameters, name) for name in names}
+    circuit.record.pack(fixed)  # refuses what does not fit
+    return fixed
+
+
+SOFTMAX_SCALES = Scales(
+    _softmax_scales,
+    {
+        "in_scale": (float, "Scale of the scores, to build in; without it the parameters are given at run time."),
+        "out_scale": (float, "Scale of the result. Default: 0 to 1 over the whole range."),
+        "out_zero_point": (int, "Zero point of the result. Default: the lowest number."),
+        "length": (int, "Elements that count, for a mask."),
+        "rows": (int, "Rows of a matrix, for a causal mask and for column sums."),
+    },
+)
+
 BLOCKS = {
     "add": Block("Residual add, or requantize between scales", Add, LaneCircuit),
     "activation": Block("GELU, SiLU, sigmoid, tanh, exp or erf of each element, by tables", Activation, ActivationCircuit),
-    "softmax": Block("Single-pass softmax of rows", Softmax, SoftmaxCircuit),
+    "softmax": Block("Single-pass softmax of rows", Softmax, SoftmaxCircuit, SOFTMAX_SCALES),
     "attention": Block("Streaming attention: scores and values in, weighted values out", Attention, AttentionCircuit),
     "layernorm": Block("LayerNorm or RMSNorm of rows in one pass", LayerNorm, LayerNormCircuit),
     "compute": Block("Compute unit: int8 matrix products on scratchpad ports", ComputeUnit, MachineParameters),
     "vector": Block("Vector engine: add, softmax, GELU, LayerNorm on scratchpad ports", VectorEngine, MachineParameters),
     "accelerator": Block("The whole machine, program in memory: AXI4 master, AXI4-Lite slave", Accelerator, MachineParameters),
 }
-
-
-def write_block(name: str, parameters: object, folder: Path) -> Path:
-    """Write the block's Verilog as ``name``.v into ``folder``, which is replaced whole or not at all. Returns the file."""
-    block = BLOCKS[name]
-    verilog = f"{name}.v"
-    with fresh_folder(folder, marker=verilog) as new:
-        (new / verilog).write_text(to_verilog(block.make(parameters), name=name))
-    return folder / verilog

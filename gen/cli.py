@@ -21,7 +21,8 @@ from ..sw import compile_model, open_device
 from ..sw.executor import InputError, check_input
 from ..sw.graph import Port
 from ..sw.manifest import Manifest
-from .blocks import BLOCKS, Block, parameter_text, write_block
+from .blocks import BLOCKS, Block, parameter_text
+from .package import write_block
 from .project import build_simulator, write_project
 
 console = Console()
@@ -71,19 +72,23 @@ def main() -> None:
     """
 
 
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def _parameter_options(parameters: type, help_of: Callable[[str], str]) -> Callable:
     """One option for each field of a dataclass of numbers, flags and choices by name."""
 
     def decorate(command: Callable) -> Callable:
         for field in reversed(fields(parameters)):
-            name = field.name.replace("_", "-")
+            name = _option(field.name)
             options = choices(field.type)
             kind = field.type if options is None else click.Choice(list(options))
             if field.type is bool:
-                command = click.option(f"--{name}", field.name, is_flag=True, default=None, help=help_of(field.name))(command)
+                command = click.option(name, field.name, is_flag=True, default=None, help=help_of(field.name))(command)
             else:
-                text = f"{help_of(field.name)} Default {parameter_text(field.default)}."
-                command = click.option(f"--{name}", field.name, type=kind, default=None, help=text)(command)
+                text = f"{help_of(field.name)} Default {parameter_text(field)}."
+                command = click.option(name, field.name, type=kind, default=None, help=text)(command)
         return command
 
     return decorate
@@ -244,15 +249,40 @@ def generate_group() -> None:
     """Write the Verilog of one block."""
 
 
+def _stream_options(block: Block) -> Callable:
+    """One option for each scale that can be built in, and what else blocks with streams have."""
+
+    def decorate(command: Callable) -> Callable:
+        if block.has_streams:
+            text = "Measure area and clock for the page; takes minutes."
+            command = click.option("--measure", is_flag=True, help=text)(command)
+        for name, (kind, text) in reversed(block.scales.options.items() if block.scales else ()):
+            command = click.option(_option(name), name, type=kind, help=text)(command)
+        return command
+
+    return decorate
+
+
+def _given_scales(block: Block, options: dict[str, Any]) -> dict[str, float]:
+    """Takes the scales out of what was given."""
+    names = list(block.scales.options) if block.scales else []
+    scales = {name: options.pop(name) for name in names if name in options}
+    if scales and names[0] not in scales:
+        raise click.UsageError(f"{_option(next(iter(scales)))} needs {_option(names[0])}")
+    return scales
+
+
 def _add_generator(name: str, block: Block) -> None:
     @generate_group.command(name, help=block.text)
     @click.option("-o", "--output", type=NEW, required=True, help="Folder to write.")
     @_parameter_options(block.parameters, block.help)
-    def generate(output: Path, **options: Any) -> None:
+    @_stream_options(block)
+    def generate(output: Path, measure: bool = False, **options: Any) -> None:
         given = {name: value for name, value in options.items() if value is not None}
+        scales = _given_scales(block, given)
         parameters = block.parameters.from_dict(given)
         with console.status("writing Verilog"):
-            path = write_block(name, parameters, output)
+            path = write_block(name, parameters, output, scales=scales, measure=measure)
         console.print(str(path), highlight=False)
 
 

@@ -1,6 +1,6 @@
 """Verilator's lint on generated Verilog, with the warnings that generated code can't avoid waived by name.
 
-``python -m celosia.gen.lint`` checks every block with its default parameters.
+``python -m celosia.gen.lint`` checks every block with its default parameters, alone and with its AXI ports.
 """
 
 import tempfile
@@ -35,11 +35,14 @@ def lint(source: Path, *, top: str) -> None:
 
 def main() -> None:
     """Lint every block; raises ToolError on the first that has a fault."""
-    from .blocks import BLOCKS, write_block  # simulations import this module for its waivers alone
+    from .blocks import BLOCKS  # simulations import this module for its waivers alone
+    from .package import write_block
 
     with tempfile.TemporaryDirectory(prefix="celosia-") as folder:
         for name, block in BLOCKS.items():
-            lint(write_block(name, block.parameters(), Path(folder, name)), top=name)
+            write_block(name, block.parameters(), Path(folder, name))
+            for source in sorted(Path(folder, name).glob("*.v")):
+                lint(source, top=source.stem)
 
 
 if __name__ == "__main__":

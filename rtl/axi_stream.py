@@ -17,6 +17,8 @@ class AxiStreamBlock(wiring.Component):
 
     The block's errors are collected: ``clear`` is held, under which a block must show each error for a cycle.
 
+    record: the block's run-time parameters, if it has any. streams: the block's, by name. registers: of the AXI4-Lite slave.
+
     Members
     -------
     aclk, aresetn: clock, and reset, synchronous and active low.
@@ -31,13 +33,13 @@ class AxiStreamBlock(wiring.Component):
         others = dict(block.signature.members.items())
         self.streams = {n: others.pop(n) for n, member in [*others.items()] if _is_stream(member)}
         parameters = others.pop("parameters", None)
-        self._record = Record(name, _fields(parameters.shape)) if parameters else None
+        self.record = Record(name, _fields(parameters.shape)) if parameters else None
         self._errors = "errors" in others
         rest = {n: member for n, member in others.items() if n not in ("errors", "clear")}
         self._controls = [n for n, m in rest.items() if m.is_port and m.flow is In and Shape.cast(m.shape).width == 1]
         odd = sorted(rest.keys() - self._controls)
         require(not odd, "a block's ports", "streams, parameters, inputs of one bit and errors", ", ".join(odd))
-        self.registers = block_registers(name, self._record, controls=self._controls, errors=self._errors)
+        self.registers = block_registers(name, self.record, controls=self._controls, errors=self._errors)
         ports = {"aclk": In(1), "aresetn": In(1)}
         for n, member in self.streams.items():
             ports |= {f"{stream_prefix(n, member)}_{part}": port for part, port in _stream_ports(member).items()}
@@ -82,7 +84,7 @@ class AxiStreamBlock(wiring.Component):
         m.d.comb += [getattr(block, name).eq(getattr(control, name)) for name in self._controls]
         if self._errors:
             m.d.comb += [control.errors.eq(block.errors), block.clear.eq(1)]
-        for field in self._record.fields if self._record else ():
+        for field in self.record.fields if self.record else ():
             words = (field.name,) if field.bits <= 32 else (f"{field.name}_low", f"{field.name}_high")
             m.d.comb += block.parameters[field.name].eq(Cat(getattr(control, word) for word in words))
 
@@ -91,6 +93,14 @@ def stream_prefix(name: str, member: wiring.Member) -> str:
     """Of the ports of a block's stream ``name``, without the last underscore."""
     side = "s_axis" if member.flow is In else "m_axis"
     return side if name in ("i", "o") else f"{side}_{name}"
+
+
+def elements_of(member: wiring.Member) -> tuple[Shape, int]:
+    """Of a stream: an element's shape, and how many come at once."""
+    payload: Any = member.signature.members["payload"].shape
+    return (
+        (Shape.cast(payload["values"].shape.elem_shape), payload["values"].shape.length) if _is_beat(member) else (Shape.cast(payload), 1)
+    )
 
 
 def _is_stream(member: wiring.Member) -> bool:
@@ -104,12 +114,10 @@ def _is_beat(member: wiring.Member) -> bool:
 def _stream_ports(member: wiring.Member) -> dict[str, wiring.Member]:
     """The flat ports of a stream without their prefix, as seen from outside."""
     forth, back = (In, Out) if member.flow is In else (Out, In)
-    payload: Any = member.signature.members["payload"].shape
-    is_beat = _is_beat(member)
-    element, lanes = (payload["values"].shape.elem_shape, payload["values"].shape.length) if is_beat else (payload, 1)
-    width = Shape.cast(element).width
+    element, lanes = elements_of(member)
+    width = element.width
     require(width % 8 == 0, "an element", "of whole bytes", f"{width} bits")
-    beat = {"tkeep": forth(lanes * width // 8), "tlast": forth(1)} if is_beat else {}
+    beat = {"tkeep": forth(lanes * width // 8), "tlast": forth(1)} if _is_beat(member) else {}
     return {"tdata": forth(lanes * width), **beat, "tvalid": forth(1), "tready": back(1)}
 
 

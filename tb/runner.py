@@ -38,19 +38,28 @@ def run_bench(component: wiring.Component, bench: str, parameters: Mapping[str, 
 
     parameters: anything that JSON can hold; the bench reads it with parameters(). Raises BenchError when a test fails.
     """
+    _run(to_verilog(component, name=TOP), TOP, bench, parameters or {})
+
+
+def run_verilog(source: Path, bench: str) -> None:
+    """The same for the module that the Verilog file ``source`` is named after."""
+    _run(source.read_text(), source.stem, bench, {})
+
+
+def _run(verilog: str, top: str, bench: str, parameters: Mapping[str, object]) -> None:
     with mock.patch.dict(os.environ, verilator.find().environment()), tempfile.TemporaryDirectory(prefix="celosia-") as folder:
         results = Path(folder) / "results.xml"
-        simulator = _build(component)
+        simulator = _build(verilog, top)
         try:
             Verilator().test(
                 bench,
-                hdl_toplevel=TOP,
+                hdl_toplevel=top,
                 hdl_toplevel_lang="verilog",
                 build_dir=simulator,
                 test_dir=folder,
                 results_xml=str(results),
                 seed=1,
-                extra_env={_VARIABLE: json.dumps(parameters or {})},
+                extra_env={_VARIABLE: json.dumps(parameters)},
             )
         except (SystemExit, RuntimeError):  # failures are in the results, unless the simulator crashed
             if not results.exists():
@@ -61,9 +70,8 @@ def run_bench(component: wiring.Component, bench: str, parameters: Mapping[str, 
         raise BenchError(f"{bench}: " + ("; ".join(failures) or "holds no test"))
 
 
-def _build(component: wiring.Component) -> Path:
-    """The folder with the simulator of ``component``; its name is a hash of what it is made from."""
-    verilog = to_verilog(component, name=TOP)
+def _build(verilog: str, top: str) -> Path:
+    """The folder with the simulator of module ``top``; its name is a hash of what it is made from."""
     options = ["-O3", "--x-assign", "fast", "-Wno-fatal", "--timescale", "1ns/1ps", *lint.waiver_options()]
     libraries = str(cocotb_tools.config.libs_dir)  # the simulator finds cocotb by this path
     made_from = (verilog, options, verilator.find().version, metadata.version("cocotb"), libraries)
@@ -72,11 +80,11 @@ def _build(component: wiring.Component) -> Path:
     folder = benches / hashlib.sha256(repr(made_from).encode()).hexdigest()[:16]
     with (benches / f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / TOP).exists():
+        if not (folder / top).exists():
             shutil.rmtree(folder, ignore_errors=True)  # of a build that was broken off
             folder.mkdir()
-            source = folder / f"{TOP}.v"
+            source = folder / f"{top}.v"
             source.write_text(verilog)
             with runtime.shared_runtime(folder, "cocotb"):
-                Verilator().build(sources=[source], hdl_toplevel=TOP, build_args=options, build_dir=folder, log_file=folder / "build.log")
+                Verilator().build(sources=[source], hdl_toplevel=top, build_args=options, build_dir=folder, log_file=folder / "build.log")
     return folder

@@ -155,7 +155,9 @@ def block_registers(name: str, record: Record | None, *, controls: Sequence[str]
         Register("version", 0x04, Access.READ, "Format version", (BitField("minor", 0, 16, "Minor"), BitField("major", 16, 16, "Major"))),
         *([Register("errors", 0x08, Access.CLEAR, "Why packets were dropped; write 1 to clear", flags)] if errors else []),
     )
-    values = [(control, 1, "Input of the block") for control in controls] + list(_parameter_words(record) if record else [])
+    values = [(control, 1, f"Input {control} of the block, as long as it is 1") for control in controls] + list(
+        _parameter_words(record) if record else []
+    )
     written = tuple(
         Register(word, 0x10 + 4 * i, Access.WRITE, text, (BitField("value", 0, bits, text),)) for i, (word, bits, text) in enumerate(values)
     )
@@ -165,9 +167,9 @@ def block_registers(name: str, record: Record | None, *, controls: Sequence[str]
 def _parameter_words(record: Record) -> Iterator[tuple[str, int, str]]:
     """Name, bits and meaning of the registers of each field."""
     for field in record.fields:
-        text = f"Run-time parameter {field.name}, {'signed, ' if field.signed else ''}{field.bits} bits"
+        text = f"Run-time parameter {field.name}{', signed' if field.signed else ''}"
         if field.bits <= 32:
             yield field.name, field.bits, text
         else:
-            yield f"{field.name}_low", 32, f"{text}: bits 31..0"
-            yield f"{field.name}_high", field.bits - 32, f"{text}: bits {field.bits - 1}..32"
+            yield f"{field.name}_low", 32, f"{text}, bits 31..0"
+            yield f"{field.name}_high", field.bits - 32, f"{text}, bits {field.bits - 1}..32"
