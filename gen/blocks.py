@@ -53,10 +53,7 @@ class Block:
 
     def built_in(self, parameters: object, scales: Mapping[str, float] | None) -> tuple[Any, ...]:
         """What ``make`` takes besides ``parameters``. Raises ValueError for scales that the widths can't carry."""
-        if not scales:
-            return ()
-        require(self.scales is not None, "scales", "given at run time for this block", dict(scales))
-        return (self.scales.fixed(parameters, **scales),)
+        return (self.scales.fixed(parameters, **scales),) if self.scales and scales else ()
 
     @property
     def fields(self) -> tuple[Field, ...]:

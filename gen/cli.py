@@ -256,7 +256,7 @@ def _stream_options(block: Block) -> Callable:
         if block.has_streams:
             text = "Measure area and clock for the page; takes minutes."
             command = click.option("--measure", is_flag=True, help=text)(command)
-        for name, (kind, text) in reversed(block.scales.options.items() if block.scales else ()):
+        for name, (kind, text) in reversed([*block.scales.options.items()] if block.scales else []):
             command = click.option(_option(name), name, type=kind, help=text)(command)
         return command
 
