@@ -16,12 +16,15 @@ from ..rtl.arch.attention import AttentionCircuit
 from ..rtl.arch.blocks import LaneCircuit
 from ..rtl.arch.layernorm import LayerNormCircuit
 from ..rtl.arch.parameters import MachineParameters, require
+from ..rtl.arch.record import Record
 from ..rtl.arch.softmax import SoftmaxCircuit
 from ..rtl.attention import Attention
 from ..rtl.compute import ComputeUnit
 from ..rtl.layernorm import LayerNorm
 from ..rtl.softmax import Softmax
 from ..rtl.vector import VectorEngine
+from ..sw.golden.activation import ActivationParameters, ActivationTable
+from ..sw.golden.attention import AttentionParameters
 from ..sw.golden.softmax import SoftmaxParameters
 
 
@@ -30,11 +33,12 @@ class Scales:
     """Scales that a block can have built in.
 
     fixed: from an instance of the block's parameters, and by name some of ``options``, what ``make`` takes as its second argument;
-    raises ValueError for those that the widths can't carry. options: type and meaning by name; the first must be among those given.
+    raises ValueError for those that the widths can't carry. options: type and meaning by name. required: those without a default.
     """
 
     fixed: Callable[..., Any]
     options: Mapping[str, tuple[type, str]]
+    required: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -72,35 +76,76 @@ def parameter_text(value: object) -> str:
     return str(value.value if isinstance(value, enum.Enum) else value)
 
 
-def _softmax_scales(circuit: SoftmaxCircuit, **scales: Any) -> dict[str, int]:
+def _fields_of(record: Record, parameters: object) -> dict[str, int]:
+    fixed = {field.name: getattr(parameters, field.name) for field in record.fields}
+    record.pack(fixed)  # refuses what does not fit
+    return fixed
+
+
+def _fixed_softmax(circuit: SoftmaxCircuit, **scales: Any) -> dict[str, int]:
     names = [field.name for field in circuit.record.fields]
     for name, least in (("length", 0), ("rows", 1)):
         if name in names:
             require(scales.get(name, -1) >= least, name, f"given, and at least {least}, where scales are built in", scales.get(name))
         else:
             require(name not in scales, name, f"left out with mask {circuit.mask.value}", scales.get(name))
-    parameters = SoftmaxParameters.from_scales(circuit, **scales)
-    fixed = {name: getattr(parameters, name) for name in names}
-    circuit.record.pack(fixed)  # refuses what does not fit
-    return fixed
+    return _fields_of(circuit.record, SoftmaxParameters.from_scales(circuit, **scales))
 
+
+def _fixed_attention(circuit: AttentionCircuit, **scales: Any) -> dict[str, int]:
+    return _fields_of(circuit.record, AttentionParameters.of(circuit, **scales))
+
+
+def _fixed_activation(circuit: ActivationCircuit, **scales: Any) -> dict[str, int] | tuple[int, ...]:
+    scales = {"in_zero_point": 0, "out_zero_point": 0} | scales
+    if circuit.tabulated:
+        return ActivationTable.from_scales(circuit, **scales).entries
+    return _fields_of(circuit.record, ActivationParameters.from_scales(circuit, **scales))
+
+
+_IN_SCALE = (float, "Scale of the input, to build in; without scales the parameters are given at run time.")
+_OUT_SCALE = (float, "Scale of the result, to build in.")
 
 SOFTMAX_SCALES = Scales(
-    _softmax_scales,
+    _fixed_softmax,
     {
-        "in_scale": (float, "Scale of the scores, to build in; without it the parameters are given at run time."),
+        "in_scale": _IN_SCALE,
         "out_scale": (float, "Scale of the result. Default: 0 to 1 over the whole range."),
         "out_zero_point": (int, "Zero point of the result. Default: the lowest number."),
         "length": (int, "Elements that count, for a mask."),
         "rows": (int, "Rows of a matrix, for a causal mask and for column sums."),
     },
+    ("in_scale",),
+)
+ATTENTION_SCALES = Scales(
+    _fixed_attention,
+    {
+        "in_scale": _IN_SCALE,
+        "value_scale": (float, "Scale of the values, to build in."),
+        "value_zero_point": (int, "Zero point of the values. Default 0."),
+        "out_scale": _OUT_SCALE,
+        "out_zero_point": (int, "Zero point of the result. Default 0."),
+    },
+    ("in_scale", "value_scale", "out_scale"),
+)
+ACTIVATION_SCALES = Scales(
+    _fixed_activation,
+    {
+        "in_scale": _IN_SCALE,
+        "in_zero_point": (int, "Zero point of the input. Default 0."),
+        "out_scale": _OUT_SCALE,
+        "out_zero_point": (int, "Zero point of the result. Default 0."),
+    },
+    ("in_scale", "out_scale"),
 )
 
 BLOCKS = {
     "add": Block("Residual add, or requantize between scales", Add, LaneCircuit),
-    "activation": Block("GELU, SiLU, sigmoid, tanh, exp or erf of each element, by tables", Activation, ActivationCircuit),
+    "activation": Block(
+        "GELU, SiLU, sigmoid, tanh, exp or erf of each element, by tables", Activation, ActivationCircuit, ACTIVATION_SCALES
+    ),
     "softmax": Block("Single-pass softmax of rows", Softmax, SoftmaxCircuit, SOFTMAX_SCALES),
-    "attention": Block("Streaming attention: scores and values in, weighted values out", Attention, AttentionCircuit),
+    "attention": Block("Streaming attention: scores and values in, weighted values out", Attention, AttentionCircuit, ATTENTION_SCALES),
     "layernorm": Block("LayerNorm or RMSNorm of rows in one pass", LayerNorm, LayerNormCircuit),
     "compute": Block("Compute unit: int8 matrix products on scratchpad ports", ComputeUnit, MachineParameters),
     "vector": Block("Vector engine: add, softmax, GELU, LayerNorm on scratchpad ports", VectorEngine, MachineParameters),

@@ -265,10 +265,12 @@ def _stream_options(block: Block) -> Callable:
 
 def _given_scales(block: Block, options: dict[str, Any]) -> dict[str, float]:
     """Takes the scales out of what was given."""
-    names = list(block.scales.options) if block.scales else []
-    scales = {name: options.pop(name) for name in names if name in options}
-    if scales and names[0] not in scales:
-        raise click.UsageError(f"{_option(next(iter(scales)))} needs {_option(names[0])}")
+    if block.scales is None:
+        return {}
+    scales = {name: options.pop(name) for name in block.scales.options if name in options}
+    missing = [name for name in block.scales.required if name not in scales]
+    if scales and missing:
+        raise click.UsageError(f"{_option(next(iter(scales)))} needs {_option(missing[0])}")
     return scales
 
 

@@ -24,6 +24,7 @@ _TEMPLATES = jinja2.Environment(
     lstrip_blocks=True,
 )
 _TEMPLATES.filters["source"] = lambda value: repr(value).replace("'", '"')
+_TEMPLATES.filters["combine"] = lambda one, other: one | other
 _TEMPLATES.filters["range"] = lambda bits, low=0: f"{low + bits - 1}..{low}" if bits > 1 else f"{low}"
 
 
