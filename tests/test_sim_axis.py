@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from celosia.gen.package import write_block
 from celosia.rtl.add import Add
+from celosia.rtl.arch.activation import ActivationCircuit
 from celosia.rtl.arch.blocks import LaneCircuit
 from celosia.rtl.arch.formats import INT8, UINT8
 from celosia.rtl.arch.layernorm import LayerNormCircuit
@@ -21,7 +22,7 @@ GENERATED: list[tuple[str, Any, dict[str, float]]] = [
     ("softmax", SoftmaxCircuit(lanes=3, row_elements=32, source=INT8, out=UINT8), {"in_scale": 0.05}),
     ("softmax", SoftmaxCircuit(lanes=2, row_elements=32, mask=Mask.CAUSAL), {}),
     ("layernorm", LayerNormCircuit(lanes=2, row_elements=32, source=INT8), {}),
-    ("add", LaneCircuit(lanes=1), {}),
+    ("activation", ActivationCircuit(lanes=2, source=INT8, out=UINT8), {}),
 ]
 
 
