@@ -1,5 +1,6 @@
 """Blocks behind AXI4-Stream and AXI4-Lite: the benches that `celosia generate` writes pass as a user runs them."""
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,12 @@ from celosia.rtl.arch.activation import ActivationCircuit
 from celosia.rtl.arch.blocks import LaneCircuit
 from celosia.rtl.arch.formats import INT8, UINT8
 from celosia.rtl.arch.layernorm import LayerNormCircuit
+from celosia.rtl.arch.parameters import ParameterError
 from celosia.rtl.arch.softmax import Mask, SoftmaxCircuit
 from celosia.rtl.axi_stream import AxiStreamBlock
 from celosia.rtl.layernorm import LayerNorm
 from celosia.rtl.softmax import Softmax
+from celosia.rtl.streams import Queue
 from celosia.tb.paths import combinational_paths
 
 GENERATED: list[tuple[str, Any, dict[str, float]]] = [
@@ -55,3 +58,10 @@ def test_paths_of_two_operands() -> None:
     """An operand is taken when the other one is there."""
     paths = combinational_paths(AxiStreamBlock(Add(LaneCircuit(lanes=2)), name="add"))
     assert paths == {(f"s_axis_{source}_tvalid", f"s_axis_{target}_tready") for source in "ab" for target in "ab"}
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_other_ports_are_refused() -> None:
+    with pytest.raises(ParameterError, match="a block's ports must be streams, parameters, inputs of one bit and errors, not 'level'"):
+        AxiStreamBlock(Queue(8, depth=4), name="queue")
+    gc.collect()  # here Amaranth warns of components that nobody elaborates
