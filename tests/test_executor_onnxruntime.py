@@ -136,6 +136,22 @@ def test_gelu_spelt_out(halves: str, tmp_path: Path) -> None:
     assert names(check(net, tmp_path, net.quantized(y, 0.02, np.int8(-110)))) == ["Gelu"]
 
 
+def test_rms_normalization(tmp_path: Path) -> None:
+    net = Net()
+    x = net.quantized(net.input(4, 16), 0.0001, np.int16(0))
+    y = net.op("RMSNormalization", x, net.normal(16, scale=0.2, mean=1), axis=-1, epsilon=1e-6)
+    graph = check(net, tmp_path, net.quantized(y, 0.03, np.int8(3)), opset=23)
+    assert names(graph) == ["LayerNorm"]
+
+
+def test_refused_rms_normalization(tmp_path: Path) -> None:
+    net = Net()
+    x = net.quantized(net.input(4, 16), 0.03, np.int8(-5))
+    onnx.save(net.model(net.quantized(net.op("RMSNormalization", x, net.normal(16), axis=-1), 0.03), opset=23), tmp_path / "net.onnx")
+    with pytest.raises(ValueError, match=r"RMSNormalization.*its input must be quantized symmetrically, not with the zero point -5$"):
+        import_model(tmp_path / "net.onnx")
+
+
 def test_contrib_domain_and_16_bits(tmp_path: Path) -> None:
     net = Net()
     x = net.quantized(net.input(4, 16), 1e-4, np.uint16(32000), "com.microsoft")

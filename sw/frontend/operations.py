@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .onnx_file import Node
 from .operands import Operands, positive
@@ -120,10 +121,19 @@ def _erf(node: Node, operands: Operands) -> View:
 
 
 def _layer_normalization(node: Node, operands: Operands) -> View:
-    x, gamma, beta = operands.view(node, 0), operands.finite(node, 1), operands.finite(node, 2)
+    beta = operands.finite(node, 2)
+    return NormOf.of(node, operands.view(node, 0), _gamma(node, operands), np.zeros(1) if beta is None else beta.array)
+
+
+def _rms_normalization(node: Node, operands: Operands) -> View:
+    return NormOf.of(node, operands.view(node, 0), _gamma(node, operands), np.zeros(1), rms=True)
+
+
+def _gamma(node: Node, operands: Operands) -> NDArray:
+    gamma = operands.finite(node, 1)
     if gamma is None:
         raise ValueError("its scale must be a constant")
-    return NormOf.of(node, x, gamma.array, np.zeros(1) if beta is None else beta.array)
+    return gamma.array
 
 
 OPERATIONS: dict[str, Callable[[Node, Operands], View]] = {
@@ -139,4 +149,5 @@ OPERATIONS: dict[str, Callable[[Node, Operands], View]] = {
     "Gelu": _gelu,
     "Erf": _erf,
     "LayerNormalization": _layer_normalization,
+    "RMSNormalization": _rms_normalization,
 }

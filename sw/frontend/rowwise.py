@@ -222,19 +222,22 @@ class ErfOf(Rowwise):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NormOf(Rowwise):
-    """gamma, beta: real, one per column."""
+    """LayerNorm, or with ``rms`` RMSNorm. gamma, beta: real, one per column."""
 
     gamma: NDArray
     beta: NDArray
     epsilon: float
+    rms: bool
 
     @classmethod
-    def of(cls, node: Node, view: View, gamma: NDArray, beta: NDArray) -> View:
+    def of(cls, node: Node, view: View, gamma: NDArray, beta: NDArray, *, rms: bool = False) -> View:
         _last_axis(node, view)
         a, index = _rows(view)
+        if rms and a.tensor.zero_point:
+            raise ValueError(f"its input must be quantized symmetrically, not with the zero point {a.tensor.zero_point}")
         gamma, beta = (np.broadcast_to(v.reshape(-1), a.cols) for v in (gamma, beta))
-        norm = cls(node=node, a=a, scale=view.scale, gamma=gamma, beta=beta, epsilon=node.attributes.get("epsilon", 1e-5))
-        return View(source=norm, index=index)
+        epsilon = node.attributes.get("epsilon", 1e-5)
+        return View(source=cls(node=node, a=a, scale=view.scale, gamma=gamma, beta=beta, epsilon=epsilon, rms=rms), index=index)
 
     def placed(self, name: str, out: Block) -> LayerNorm:
         parameters = fit(
@@ -246,5 +249,6 @@ class NormOf(Rowwise):
             out_scale=out.tensor.scale,
             out_zero_point=out.tensor.zero_point,
             out=out.tensor.format,
+            rms=self.rms,
         )
         return LayerNorm(name=name, node=self.node.name, a=self.a, out=out, parameters=parameters)
