@@ -8,12 +8,13 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .arch.activation import LINEAR, ODD, TABLE_ENTRIES, ActivationCircuit, Function
-from .arch.formats import INT16, MAX_SHIFT, SHIFT_BITS
+from .arch.formats import INT16
 from .delay import delay
 from .elements import element_shape
 from .layouts import record_layout
 from .multiplier import multiply, product_latency
 from .requantizer import Rounder
+from .rounding import shift_field
 from .table import TableLookup, pairs
 
 _DIFFERENCE = signed(INT16.bits + 1)
@@ -141,5 +142,4 @@ class FixedPointLanes(wiring.Component):
         bits = self._circuit.fraction_bits
         m.d.comb += address.eq(delay(m, t[:bits], 1))
         shift = self.parameters.out_shift - delay(m, t[bits:].as_signed(), 1)
-        limited = Mux(shift < 0, 0, Mux(shift > MAX_SHIFT, MAX_SHIFT, shift))[:SHIFT_BITS]
-        return delay(m, found, _VALUE_LATENCY), delay(m, limited, TableLookup.latency + _VALUE_LATENCY + self._product_latency)
+        return delay(m, found, _VALUE_LATENCY), delay(m, shift_field(shift), TableLookup.latency + _VALUE_LATENCY + self._product_latency)

@@ -22,7 +22,7 @@ from .elements import beat_layout, element_shape
 from .layouts import parameter_port, parameter_values, record_layout
 from .multiplier import multiply, product_latency
 from .requantizer import Rounder
-from .softmax import shift_field
+from .rounding import shift_field
 from .softmax_front import SoftmaxFront, bytes_down, factor_layout, limited
 from .streams import Pipelined, Queue
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
+from .arch.formats import SHIFT_BITS
+
 SPLIT_LATENCY = 2
 _FINE_BITS = 3  # of the shift, for the second step
 
@@ -15,6 +17,11 @@ _FINE_BITS = 3  # of the shift, for the second step
 def saturate(value: Value, low: Value, high: Value) -> Value:
     """``value`` limited to low..high; all signed."""
     return Mux(value < low, low, Mux(value > high, high, value))
+
+
+def shift_field(value: Value) -> Value:
+    """A signed number limited to 0..63."""
+    return Mux(value[-1], 0, value[:SHIFT_BITS] | value[SHIFT_BITS:-1].any().replicate(SHIFT_BITS))
 
 
 def select(index: Value, options: Sequence[Value]) -> Value:

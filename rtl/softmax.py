@@ -6,12 +6,11 @@ scores -> front -> row memory -> scale -> out -> (sums of the columns)
 
 from collections.abc import Mapping
 
-from amaranth.hdl import Module, Mux, Shape, Value, unsigned
+from amaranth.hdl import Module, Shape, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .arch.blocks import BlockError
-from .arch.formats import SHIFT_BITS
 from .arch.softmax import COARSE_BITS, SoftmaxCircuit
 from .column_sums import SUM, ColumnSums
 from .delay import delay
@@ -19,13 +18,9 @@ from .elements import beat_layout, element_shape
 from .layouts import parameter_port, parameter_values, record_layout
 from .multiplier import multiply, product_latency
 from .requantizer import Rounder
+from .rounding import shift_field
 from .rowwise import Rowwise, back_ports
 from .softmax_front import SoftmaxFront, factor_layout, limited, stored_layout
-
-
-def shift_field(value: Value) -> Value:
-    """A signed number limited to 0..63."""
-    return Mux(value[-1], 0, value[:SHIFT_BITS] | value[SHIFT_BITS:-1].any().replicate(SHIFT_BITS))
 
 
 class _Back(wiring.Component):

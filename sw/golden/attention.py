@@ -17,14 +17,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...rtl.arch.attention import AttentionCircuit
-from ...rtl.arch.formats import SHIFT_BITS, round_shift
+from ...rtl.arch.formats import MAX_SHIFT, round_shift
 from ...rtl.arch.softmax import BELOW_BITS, COARSE_BITS
 from .requantize import Int
 from .softmax import SoftmaxParameters, relations, row_weight, running_sum
 
 _BYTE = 1 << COARSE_BITS
 _FURTHEST = (1 << BELOW_BITS) - 1
-_LARGEST_SHIFT = (1 << SHIFT_BITS) - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,5 +75,5 @@ def attention(scores: ArrayLike, values: ArrayLike, parameters: AttentionParamet
     dropped = weights.precision.weight_bits - circuit.weight_bits
     weight, shift = weight >> dropped, shift - dropped
     products = totals.astype(object) * weight[:, None].astype(object)  # beyond 64 bits
-    y = np.frompyfunc(round_shift, 2, 1)(products, np.clip(shift + extra, 0, _LARGEST_SHIFT)[:, None].astype(object))
+    y = np.frompyfunc(round_shift, 2, 1)(products, np.clip(shift + extra, 0, MAX_SHIFT)[:, None].astype(object))
     return np.clip(y + p.out_zero_point, p.low, p.high).astype(np.int64) + circuit.out.offset

@@ -29,14 +29,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...rtl.arch.formats import SHIFT_BITS, Format, Multiplier
+from ...rtl.arch.formats import MAX_SHIFT, Format, Multiplier
 from ...rtl.arch.softmax import BELOW_BITS, COARSE_BITS, OUT_MULTIPLIER_BITS, PRECISION, Mask, SoftmaxCircuit
 from .requantize import Int, round_shift
 from .table import interpolate
 
 _BYTE = 1 << COARSE_BITS
 _FURTHEST = (1 << BELOW_BITS) - 1
-_LARGEST_SHIFT = (1 << SHIFT_BITS) - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,14 +86,14 @@ class SoftmaxParameters:
         limit = 2.0 ** (circuit.exponent_bits - 1) / (-source.min * math.log2(math.e))
         if not 0 < in_scale < limit:
             raise ValueError(f"in_scale must be above 0 and below {limit:.4g} for {source} scores, not {in_scale!r}")
-        to_log2 = Multiplier.from_real(in_scale * math.log2(math.e) * 2**p.log2_bits, bits=p.multiplier_bits, max_shift=_LARGEST_SHIFT)
+        to_log2 = Multiplier.from_real(in_scale * math.log2(math.e) * 2**p.log2_bits, bits=p.multiplier_bits, max_shift=MAX_SHIFT)
         # 1 / out_scale = to_out.value * 2**(mantissa_bits - out_shift)
         finest, coarsest = 2.0 ** -(OUT_MULTIPLIER_BITS + p.mantissa_bits), 2.0**20
         if not finest < out_scale < coarsest:
             raise ValueError(f"out_scale must be above {finest:.4g} and below {coarsest:.4g}, not {out_scale!r}")
         if to_log2.value == 0:
-            raise ValueError(f"in_scale must be above {2.0**-_LARGEST_SHIFT:.4g}, not {in_scale!r}")
-        to_out = Multiplier.from_real(2.0**-p.mantissa_bits / out_scale, bits=OUT_MULTIPLIER_BITS, max_shift=_LARGEST_SHIFT)
+            raise ValueError(f"in_scale must be above {2.0**-MAX_SHIFT:.4g}, not {in_scale!r}")
+        to_out = Multiplier.from_real(2.0**-p.mantissa_bits / out_scale, bits=OUT_MULTIPLIER_BITS, max_shift=MAX_SHIFT)
         return cls(
             multiplier=to_log2.value,
             shift=to_log2.shift,
@@ -207,6 +206,6 @@ def softmax(q: ArrayLike, parameters: SoftmaxParameters, circuit: SoftmaxCircuit
     total = running_sum(mantissa, fine, below, maximum, circuit)
     weight, shift = row_weight(total, p, circuit)
     below = np.minimum(below + maximum[:, -1:] - maximum, _FURTHEST)
-    shift = np.clip(shift[:, None] + _BYTE * below - fine, 0, _LARGEST_SHIFT)
+    shift = np.clip(shift[:, None] + _BYTE * below - fine, 0, MAX_SHIFT)
     y = round_shift(mantissa * weight[:, None], shift)
     return (np.clip(y + p.out_zero_point, p.low, p.high) + circuit.out.offset).reshape(q.shape)
