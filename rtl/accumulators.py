@@ -9,8 +9,8 @@ from amaranth.utils import ceil_log2
 
 
 class Accumulators(wiring.Component):
-    """``totals = update(before, operand, lane)`` of each lane at an address, `latency` cycles later, where ``before`` is what it was
-    there, or zero with ``first``.
+    """``totals = update(before, operand, lane)`` of each lane at an address, `latency` cycles later, where ``before`` is what
+    ``prepare(total, operand)`` makes of the total there, or zero with ``first``. Prepare has a cycle for itself, less the memory's time.
 
     The total is back in the memory for an access `DISTANCE` cycles later; `recently` says which addresses come too soon.
 
@@ -22,9 +22,16 @@ class Accumulators(wiring.Component):
     latency = 3
 
     def __init__(
-        self, total: Shape, operand: ShapeLike, update: Callable[[Value, data.View, int], Value], *, lanes: int, depth: int
+        self,
+        total: Shape,
+        operand: ShapeLike,
+        update: Callable[[Value, data.View, int], Value],
+        *,
+        lanes: int,
+        depth: int,
+        prepare: Callable[[Value, data.View], Value] = lambda total, operand: total,
     ) -> None:
-        self._update, self._depth, self._lanes = update, depth, lanes
+        self._update, self._prepare, self._depth, self._lanes = update, prepare, depth, lanes
         super().__init__(
             {
                 "address": In(ceil_log2(depth)),
@@ -57,7 +64,8 @@ class Accumulators(wiring.Component):
             first_1.eq(self.first),
             valid_1.eq(self.valid),
             valid_2.eq(valid_1),
-            before.eq(Mux(first_1, 0, Value.cast(read.data))),  # a register at once, since blocks are slow
+            # a register soon, since blocks are slow
+            *(before[lane].eq(Mux(first_1, 0, self._prepare(read.data[lane], operand_1))) for lane in range(self._lanes)),
             totals.eq(write.data),
         ]
         m.d.comb += [

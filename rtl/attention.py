@@ -23,6 +23,7 @@ from .layouts import parameter_port, parameter_values, record_layout
 from .multiplier import multiply, product_latency
 from .requantizer import Rounder
 from .rounding import shift_field
+from .skid import Skid
 from .softmax_front import SoftmaxFront, bytes_down, factor_layout, limited
 from .streams import Pipelined, Queue
 
@@ -63,7 +64,8 @@ class _Scale(wiring.Component):
         dropped = precision.weight_bits - circuit.weight_bits
         weight = delay(m, self.i.factor.weight[dropped:], 1)
         extra = circuit.total_fraction_bits - precision.mantissa_bits - dropped
-        shift = delay(m, shift_field(self.i.factor.shift + extra), self.latency - Rounder.latency)
+        shift = shift_field(delay(m, self.i.factor.shift, 1) + extra)  # behind a register, since the factors lie in a block memory
+        shift = delay(m, shift, self.latency - Rounder.latency - 1)
         for lane in range(circuit.lanes):
             product = multiply(m, delay(m, self.i.totals[lane], 1), weight, name=f"product_{lane}")
             m.submodules[f"rounder_{lane}"] = rounder = Rounder(len(product), out_bits=circuit.out.bits)
@@ -168,7 +170,8 @@ class Attention(wiring.Component):
             factors.i.payload.eq(front.factor),
         ]
         places = Signal(range(keys.depth + 1), init=keys.depth)
-        m.d.sync += places.eq(places - front.valid + (keys.o.valid & keys.o.ready))
+        freed = delay(m, keys.o.valid & keys.o.ready, 1, reset_less=False)
+        m.d.sync += places.eq(places - front.valid + freed)
         m.d.comb += self.scores.ready.eq(places >= 2)  # one of them may be taken by the score that is about to enter the front
         return Mux(taken & beat.last, found, 0)
 
@@ -201,20 +204,21 @@ class Attention(wiring.Component):
         emitted = {"emit": well & (beat.last | (column != beats)), "keep": beat.keep, "last": beat.last}
         totals = self._totals(m, pipeline, parameters, key, beat, column, taken)
 
-        # A last key's totals wait for the row's factor.
+        # A last key's totals wait for the row's factor; the pipeline is large, so a register enables it.
         cycles = self._totals_latency
-        present = delay(pipeline, taken & key.last, cycles, reset_less=False)
-        done = {name: delay(pipeline, value, cycles) for name, value in emitted.items()}
-        scaled_beat = scaled.i.payload
-        passes = factors.o.valid & (scaled.i.ready | ~done["emit"])
+        done = {"totals": totals, **{name: delay(pipeline, value, cycles) for name, value in emitted.items()}}
+        m.submodules.skid = skid = Skid(data.StructLayout({name: value.shape() for name, value in done.items()}))
+        ended = skid.o.payload
+        passes = factors.o.valid & (scaled.i.ready | ~ended.emit)
         m.d.comb += [
-            moves.eq(~present | passes),
-            factors.o.ready.eq(present & passes & done["last"]),
-            scaled.i.valid.eq(present & factors.o.valid & done["emit"]),
-            scaled_beat.totals.eq(totals),
-            scaled_beat.keep.eq(done["keep"]),
-            scaled_beat.last.eq(done["last"]),
-            scaled_beat.factor.eq(factors.o.payload),
+            moves.eq(skid.i.ready),
+            skid.i.valid.eq(delay(pipeline, taken & key.last, cycles, reset_less=False)),
+            *(skid.i.payload[name].eq(value) for name, value in done.items()),
+            skid.o.ready.eq(passes),
+            factors.o.ready.eq(skid.o.valid & passes & ended.last),
+            scaled.i.valid.eq(skid.o.valid & factors.o.valid & ended.emit),
+            *(scaled.i.payload[name].eq(ended[name]) for name in ("totals", "keep", "last")),
+            scaled.i.payload.factor.eq(factors.o.payload),
         ]
         return Mux(taken & beat.last, fault, 0)
 
@@ -243,7 +247,8 @@ class Attention(wiring.Component):
         pipeline.submodules.totals = totals = Accumulators(
             total,
             operand,
-            lambda old, new, lane: bytes_down(old, new.rise) + new.terms[lane],
+            lambda old, new, lane: bytes_down(old, new.rise[:2]) + new.terms[lane],
+            prepare=lambda old, new: bytes_down(old, new.rise & 4),
             lanes=circuit.lanes,
             depth=max(2, -(-circuit.head_elements // circuit.lanes)),
         )

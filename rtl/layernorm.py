@@ -56,7 +56,7 @@ class _Front(wiring.Component):
 
     @property
     def _sums_latency(self) -> int:
-        return 2 + reduction_latency(self._circuit.lanes) + 1
+        return 2 + reduction_latency(self._circuit.lanes) + 2
 
     @property
     def _products_latency(self) -> int:
@@ -95,9 +95,10 @@ class _Front(wiring.Component):
             with m.If(valid):
                 m.d.sync += total.eq(Mux(first, 0, total) + group)
             totals.append(total)
-        total = Signal(self._sum, name="centre")
-        m.d.comb += total.eq(Mux(self.parameters.rms, 0, totals[1]))
-        return totals[0], total, totals[2]
+        # A register before the multipliers, which lie far away.
+        count, total, squares = (Signal(shape, reset_less=True) for shape in (self._count, self._sum, self._squares))
+        m.d.sync += [count.eq(totals[0]), total.eq(Mux(self.parameters.rms, 0, totals[1])), squares.eq(totals[2])]
+        return count, total, squares
 
     def _variance(self, m: Module, count: Signal, total: Signal, squares: Signal) -> Signal:
         """``count * squares - sum**2 + epsilon``, at least 1."""

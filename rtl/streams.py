@@ -72,15 +72,19 @@ class Pipelined(wiring.Component):
         m.submodules.datapath = datapath = self._datapath
         depth = datapath.latency + 4
         m.submodules.queue = queue = Queue(self._result_shape, depth=depth)
-        places = Signal(range(depth + 1), init=depth)
+        places, any_place = Signal(range(depth + 1), init=depth), Signal(init=1)
         under_way = Signal(datapath.latency)
         taken, given = self.i.valid & self.i.ready, self.o.valid & self.o.ready
         m.d.comb += [
-            self.i.ready.eq(places != 0),
+            self.i.ready.eq(any_place),
             Value.cast(datapath.i).eq(Value.cast(self.i.payload)),
             Value.cast(queue.i.payload).eq(Value.cast(datapath.o)),
             queue.i.valid.eq(under_way[-1]),
         ]
-        m.d.sync += [under_way.eq(Cat(taken, under_way)), places.eq(places - taken + given)]
+        m.d.sync += [
+            under_way.eq(Cat(taken, under_way)),
+            places.eq(places - taken + given),
+            any_place.eq((places > 1) | given | ((places == 1) & ~taken)),
+        ]
         wiring.connect(m, wiring.flipped(self.o), queue.o)
         return m

@@ -21,6 +21,8 @@ from ..gen import lint, runtime, verilator
 from ..gen.verilog import to_verilog
 
 TOP = "dut"
+# A bench is some thousand cycles, most of whose time is Python's: a fast simulator is not worth minutes of the compiler's.
+_MAKE = {"MAKEFLAGS": "OPT_FAST=-O0"}
 _VARIABLE = "CELOSIA_BENCH"
 
 
@@ -74,7 +76,7 @@ def _build(verilog: str, top: str) -> Path:
     """The folder with the simulator of module ``top``; its name is a hash of what it is made from."""
     options = ["-O3", "--x-assign", "fast", "-Wno-fatal", "--timescale", "1ns/1ps", *lint.waiver_options()]
     libraries = str(cocotb_tools.config.libs_dir)  # the simulator finds cocotb by this path
-    made_from = (verilog, options, verilator.find().version, metadata.version("cocotb"), libraries)
+    made_from = (verilog, options, _MAKE, verilator.find().version, metadata.version("cocotb"), libraries)
     benches = verilator.cache_folder() / "benches"
     benches.mkdir(parents=True, exist_ok=True)
     folder = benches / hashlib.sha256(repr(made_from).encode()).hexdigest()[:16]
@@ -85,6 +87,6 @@ def _build(verilog: str, top: str) -> Path:
             folder.mkdir()
             source = folder / f"{top}.v"
             source.write_text(verilog)
-            with runtime.shared_runtime(folder, "cocotb"):
+            with runtime.shared_runtime(folder, "cocotb"), mock.patch.dict(os.environ, _MAKE):
                 Verilator().build(sources=[source], hdl_toplevel=top, build_args=options, build_dir=folder, log_file=folder / "build.log")
     return folder
