@@ -7,6 +7,8 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from .delay import delay
+
 
 class Accumulators(wiring.Component):
     """``totals = update(before, operand, lane)`` of each lane at an address, `latency` cycles later, where ``before`` is what
@@ -50,36 +52,28 @@ class Accumulators(wiring.Component):
         before = Signal(shape, reset_less=True)
         operand_1 = Signal.like(self.operand, reset_less=True)
         operand_2 = Signal.like(self.operand, reset_less=True)
-        address_1 = Signal.like(self.address, reset_less=True)
-        address_2 = Signal.like(self.address, reset_less=True)
         first_1 = Signal(reset_less=True)
-        valid_1 = Signal()
-        valid_2 = Signal()
         totals = Signal(shape, reset_less=True)
         m.d.sync += [
             operand_1.eq(self.operand),
             operand_2.eq(operand_1),
-            address_1.eq(self.address),
-            address_2.eq(address_1),
             first_1.eq(self.first),
-            valid_1.eq(self.valid),
-            valid_2.eq(valid_1),
             # a register soon, since blocks are slow
             *(before[lane].eq(Mux(first_1, 0, self._prepare(read.data[lane], operand_1))) for lane in range(self._lanes)),
-            totals.eq(write.data),
         ]
         m.d.comb += [
             read.addr.eq(self.address),
-            write.addr.eq(address_2),
-            write.en.eq(valid_2),
+            write.addr.eq(delay(m, self.address, self.latency)),
+            write.en.eq(delay(m, self.valid, self.latency, reset_less=False)),
+            write.data.eq(totals),
             self.totals.eq(totals),
         ]
         for lane in range(self._lanes):
-            m.d.comb += write.data[lane].eq(self._update(before[lane], operand_2, lane))
+            m.d.sync += totals[lane].eq(self._update(before[lane], operand_2, lane))
         return m
 
 
-DISTANCE = 3
+DISTANCE = 4
 
 
 def recently(m: Module, address: Value, taken: Value) -> Value:

@@ -84,7 +84,7 @@ class _Scale(wiring.Component):
 class Attention(wiring.Component):
     """The mean of a row's values, weighted with the softmax of its scores; ``lanes`` elements of a value per cycle.
 
-    A key takes as many cycles as its value has beats, at least three; the next row's keys follow at once.
+    A key takes as many cycles as its value has beats, at least four; the next row's keys follow at once.
 
     fixed: values of the run-time parameters, as AttentionParameters, that are built in.
 

@@ -15,7 +15,7 @@ class ColumnSums(wiring.Component):
     """Passes rows on, and gives the sum of each column of ``rows`` rows while the last of them passes.
 
     A sum is of the elements less the zero point, modulo 2**32. The rows of a matrix have one length, of at most ``beats`` beats. A beat
-    waits until the sum of its column is back in the memory, which costs cycles in rows of less than three beats only.
+    waits until the sum of its column is back in the memory, which costs cycles in rows of less than four beats only.
 
     Members
     -------

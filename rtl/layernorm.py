@@ -144,7 +144,7 @@ class _Back(wiring.Component):
 
     @property
     def _z_latency(self) -> int:
-        return self._spread + 1 + self._scaled + SPLIT_LATENCY + 1
+        return self._spread + 2 + self._scaled + SPLIT_LATENCY + 2
 
     @property
     def latency(self) -> int:
@@ -157,20 +157,21 @@ class _Back(wiring.Component):
         column = Mux(self.first, 0, following)
         with m.If(self.valid):
             m.d.sync += following.eq(column + 1)
-        # gamma and beta follow their column by Affine.latency cycles
-        m.d.comb += self.column.eq(delay(m, column, self._z_latency - Affine.latency))
-        total, rsqrt, shift = delay(m, factor.sum, self._spread), delay(m, factor.rsqrt, self._spread + 1), factor.shift
-        shift = delay(m, shift, self._spread + 1 + self._scaled)
+        # gamma and beta follow their column by Affine.latency cycles, and have one more until the product
+        m.d.comb += self.column.eq(delay(m, column, self._z_latency - Affine.latency - 1))
+        total, rsqrt, shift = delay(m, factor.sum, self._spread), delay(m, factor.rsqrt, self._spread + 2), factor.shift
+        shift = delay(m, shift, self._spread + 2 + self._scaled)
         for lane in range(self._circuit.lanes):
             spread = multiply(m, self.i.stored[lane], factor.count, name=f"spread_{lane}")
             difference = Signal(self._difference, name=f"difference_{lane}", reset_less=True)
             m.d.sync += difference.eq(spread - total)
-            scaled = multiply(m, difference, rsqrt, name=f"scaled_{lane}")
+            # One more register before a multiplier behind an adder, since the two may lie far from each other.
+            scaled = multiply(m, delay(m, difference, 1), rsqrt, name=f"scaled_{lane}")
             floor, up = split_shift(m, scaled, shift, out_bits=Z_BITS)
             z = Signal(signed(Z_BITS), name=f"z_{lane}", reset_less=True)
             m.d.sync += z.eq(floor + up)
             affine = self.affine[lane]
-            weighted = multiply(m, z, affine.gamma, name=f"weighted_{lane}")
+            weighted = multiply(m, delay(m, z, 1), delay(m, affine.gamma, 1), name=f"weighted_{lane}")
             total_bits = 1 + max(Z_BITS + ELEMENT.width, ELEMENT.width + (1 << len(p.beta_shift)) - 1)
             sum_ = Signal(signed(total_bits), name=f"sum_{lane}", reset_less=True)
             m.d.sync += sum_.eq(weighted + self._placed(m, affine.beta, lane))
@@ -191,7 +192,7 @@ class _Back(wiring.Component):
         fine = Signal(signed(ELEMENT.width + 7), name=f"beta_fine_{lane}", reset_less=True)
         placed = Signal(signed(ELEMENT.width + (1 << len(by)) - 1), name=f"beta_{lane}", reset_less=True)
         m.d.sync += [fine.eq(beta << by[:3]), placed.eq(fine << Cat(Const(0, 3), by[3:]))]
-        return delay(m, placed, self._weighted - 2)
+        return delay(m, placed, self._weighted - 1)
 
 
 class LayerNorm(wiring.Component):

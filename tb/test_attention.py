@@ -8,6 +8,7 @@ import cocotb
 import numpy as np
 from numpy.typing import NDArray
 
+from ..rtl.accumulators import DISTANCE
 from ..rtl.arch.attention import AttentionCircuit
 from ..rtl.arch.blocks import BlockError
 from ..rtl.arch.formats import INT8
@@ -82,7 +83,7 @@ async def equals_the_model(dut: Any) -> None:
         await _check(dut, p, [_row(rng, n, rng.choice((1, HEAD, HEAD, LANES))) for n in keys], seed=seed)
 
 
-@cocotb.test(skip=-(-HEAD // LANES) < 3)
+@cocotb.test(skip=-(-HEAD // LANES) < DISTANCE)
 async def loses_no_cycle(dut: Any) -> None:
     """From row to row, where a row's values take longer than the way of its last score to the factor."""
     rng, p = random.Random(2), _parameter_sets()[0]
