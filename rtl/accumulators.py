@@ -12,7 +12,8 @@ from .delay import delay
 
 class Accumulators(wiring.Component):
     """``totals = update(before, operand, lane)`` of each lane at an address, `latency` cycles later, where ``before`` is what
-    ``prepare(total, operand)`` makes of the total there, or zero with ``first``. Prepare has a cycle for itself, less the memory's time.
+    ``prepare(total, operand, lane)`` makes of the total there, or zero with ``first``. Prepare has a cycle for itself, less the
+    memory's time.
 
     The total is back in the memory for an access `DISTANCE` cycles later; `recently` says which addresses come too soon.
 
@@ -31,7 +32,7 @@ class Accumulators(wiring.Component):
         *,
         lanes: int,
         depth: int,
-        prepare: Callable[[Value, data.View], Value] = lambda total, operand: total,
+        prepare: Callable[[Value, data.View, int], Value] = lambda total, operand, lane: total,
     ) -> None:
         self._update, self._prepare, self._depth, self._lanes = update, prepare, depth, lanes
         super().__init__(
@@ -59,7 +60,7 @@ class Accumulators(wiring.Component):
             operand_2.eq(operand_1),
             first_1.eq(self.first),
             # a register soon, since blocks are slow
-            *(before[lane].eq(Mux(first_1, 0, self._prepare(read.data[lane], operand_1))) for lane in range(self._lanes)),
+            *(before[lane].eq(Mux(first_1, 0, self._prepare(read.data[lane], operand_1, lane))) for lane in range(self._lanes)),
         ]
         m.d.comb += [
             read.addr.eq(self.address),

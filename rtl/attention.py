@@ -39,6 +39,12 @@ def _scale_latency(circuit: AttentionCircuit) -> int:
     return 1 + product_latency(signed(_total_bits(circuit)), unsigned(circuit.weight_bits)) + Rounder.latency
 
 
+def _own(m: Module, value: Value, keep: Value) -> Value:
+    """A lane's own copy of what all lanes need, a cycle later: one register would be far from most of them. The lanes' copies differ, in
+    that only a lane that has an element needs it, so the tools don't make one of them."""
+    return delay(m, Mux(keep, value, 0), 1)
+
+
 class _Scale(wiring.Component):
     """Totals times the row's factor, rounded."""
 
@@ -62,11 +68,11 @@ class _Scale(wiring.Component):
         m = Module()
         circuit, precision = self._circuit, self._circuit.weights.precision
         dropped = precision.weight_bits - circuit.weight_bits
-        weight = delay(m, self.i.factor.weight[dropped:], 1)
         extra = circuit.total_fraction_bits - precision.mantissa_bits - dropped
         shift = shift_field(delay(m, self.i.factor.shift, 1) + extra)  # behind a register, since the factors lie in a block memory
         shift = delay(m, shift, self.latency - Rounder.latency - 1)
         for lane in range(circuit.lanes):
+            weight = _own(m, self.i.factor.weight[dropped:], self.i.keep[lane])
             product = multiply(m, delay(m, self.i.totals[lane], 1), weight, name=f"product_{lane}")
             m.submodules[f"rounder_{lane}"] = rounder = Rounder(len(product), out_bits=circuit.out.bits)
             m.d.comb += [
@@ -241,14 +247,17 @@ class Attention(wiring.Component):
         with m.If(taken & beat.last):
             m.d.sync += before.eq(key.reference)
         rise = (delay(pipeline, key.reference, 1) - delay(pipeline, before, 1))[: len(before)]
-        mantissa, fine, below = (delay(pipeline, field, 2) for field in (key.element.mantissa, key.element.fine, key.element.below))
-        fine, below = delay(pipeline, fine, self._product_latency), delay(pipeline, below, self._product_latency + 1)
-        operand = data.StructLayout({"terms": data.ArrayLayout(total, circuit.lanes), "rise": BELOW_BITS})
+        rise = delay(pipeline, limited(rise), cycles - 2)
+        fine = delay(pipeline, key.element.fine, 2 + self._product_latency)
+        below = delay(pipeline, key.element.below, 3 + self._product_latency)
+        operand = data.StructLayout(
+            {name: data.ArrayLayout(shape, circuit.lanes) for name, shape in (("terms", total), ("rise", BELOW_BITS))}
+        )
         pipeline.submodules.totals = totals = Accumulators(
             total,
             operand,
-            lambda old, new, lane: bytes_down(old, new.rise[:2]) + new.terms[lane],
-            prepare=lambda old, new: bytes_down(old, new.rise & 4),
+            lambda old, new, lane: bytes_down(old, new.rise[lane][:2]) + new.terms[lane],
+            prepare=lambda old, new, lane: bytes_down(old, new.rise[lane] & 4),
             lanes=circuit.lanes,
             depth=max(2, -(-circuit.head_elements // circuit.lanes)),
         )
@@ -256,6 +265,7 @@ class Attention(wiring.Component):
         for lane in range(circuit.lanes):
             value = Signal(VALUE, name=f"value_{lane}", reset_less=True)
             pipeline.d.sync += value.eq(delay(pipeline, beat.values[lane], 1) - parameters.value_zero_point)
+            mantissa = _own(pipeline, delay(pipeline, key.element.mantissa, 1), delay(pipeline, beat.keep[lane], 1))
             product = multiply(pipeline, value, mantissa, name=f"weighted_{lane}")
             placed = Signal(signed(len(product) + (1 << COARSE_BITS) - 1), name=f"placed_{lane}", reset_less=True)
             term = Signal(total, name=f"term_{lane}", reset_less=True)
@@ -263,9 +273,11 @@ class Attention(wiring.Component):
                 placed.eq(product << fine),
                 term.eq(bytes_down(Cat(Const(0, extra), placed).as_signed(), below)),
             ]
-            pipeline.d.comb += totals.operand.terms[lane].eq(term)
+            pipeline.d.comb += [
+                totals.operand.terms[lane].eq(term),
+                totals.operand.rise[lane].eq(_own(pipeline, rise, delay(pipeline, beat.keep[lane], cycles - 1))),
+            ]
         pipeline.d.comb += [
-            totals.operand.rise.eq(delay(pipeline, limited(rise), cycles - 1)),
             totals.address.eq(delay(pipeline, column, cycles)),
             totals.first.eq(delay(pipeline, key.first, cycles)),
             totals.valid.eq(delay(pipeline, taken, cycles, reset_less=False)),
