@@ -36,7 +36,7 @@ def _total_bits(circuit: AttentionCircuit) -> int:
 
 
 def _scale_latency(circuit: AttentionCircuit) -> int:
-    return 1 + product_latency(signed(_total_bits(circuit)), unsigned(circuit.weight_bits)) + Rounder.latency
+    return 2 + product_latency(signed(_total_bits(circuit)), unsigned(circuit.weight_bits)) + Rounder.latency
 
 
 def _own(m: Module, value: Value, keep: Value) -> Value:
@@ -69,11 +69,12 @@ class _Scale(wiring.Component):
         circuit, precision = self._circuit, self._circuit.weights.precision
         dropped = precision.weight_bits - circuit.weight_bits
         extra = circuit.total_fraction_bits - precision.mantissa_bits - dropped
-        shift = shift_field(delay(m, self.i.factor.shift, 1) + extra)  # behind a register, since the factors lie in a block memory
+        # Behind a register, since the factors lie in a block memory.
+        weight, shift = delay(m, self.i.factor.weight[dropped:], 1), shift_field(delay(m, self.i.factor.shift, 1) + extra)
         shift = delay(m, shift, self.latency - Rounder.latency - 1)
         for lane in range(circuit.lanes):
-            weight = _own(m, self.i.factor.weight[dropped:], self.i.keep[lane])
-            product = multiply(m, delay(m, self.i.totals[lane], 1), weight, name=f"product_{lane}")
+            own_weight = _own(m, weight, delay(m, self.i.keep[lane], 1))
+            product = multiply(m, delay(m, self.i.totals[lane], 2), own_weight, name=f"product_{lane}")
             m.submodules[f"rounder_{lane}"] = rounder = Rounder(len(product), out_bits=circuit.out.bits)
             m.d.comb += [
                 rounder.i.value.eq(product),
