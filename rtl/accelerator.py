@@ -23,12 +23,12 @@ class Accelerator(wiring.Component):
     Members
     -------
     s_axil_*: AXI4-Lite slave for control. m_axi_*: AXI4 master to memory. irq: high from the end of a run until acknowledged.
-    busy: one bit for each engine, high from a step's start to its end, for a timeline.
+    activity: for a timeline: for each engine whether a step starts in this cycle, then for each whether one ends.
     """
 
     def __init__(self, parameters: MachineParameters, *, program: bytes | None = None) -> None:
         self.parameters, self.program = parameters, program
-        super().__init__({**axi4_lite_ports(), **axi4_ports(parameters.bus_bytes), "irq": Out(1), "busy": Out(len(Engine))})
+        super().__init__({**axi4_lite_ports(), **axi4_ports(parameters.bus_bytes), "irq": Out(1), "activity": Out(2 * len(Engine))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -44,42 +44,47 @@ class Accelerator(wiring.Component):
             connect(m, getattr(sequencer, f"engine{engine}"), component.engine)
         connect(m, source.steps, sequencer.steps)
 
-        readers = [
-            (Engine.STORE, engines[Engine.STORE].read),
-            (Engine.COMPUTE, engines[Engine.COMPUTE].read_a),
-            (Engine.COMPUTE, engines[Engine.COMPUTE].read_b),
-            (Engine.VECTOR, engines[Engine.VECTOR].read_a),
-            (Engine.VECTOR, engines[Engine.VECTOR].read_b),
+        load, store, compute, vector = (engines[engine] for engine in Engine)
+        readers = [  # with what says that the engine's older step uses the port
+            (Engine.STORE, store.read, 0),
+            (Engine.COMPUTE, compute.read_a, compute.read_a_older),
+            (Engine.COMPUTE, compute.read_b, compute.read_b_older),
+            (Engine.VECTOR, vector.read_a, 0),
+            (Engine.VECTOR, vector.read_b, 0),
         ]
-        writers = [(engine, engines[engine].write) for engine in (Engine.LOAD, Engine.COMPUTE, Engine.VECTOR)]
+        writers = [(Engine.LOAD, load.write, 0), (Engine.COMPUTE, compute.write, compute.write_older), (Engine.VECTOR, vector.write, 0)]
         scratchpad = Scratchpad(p, readers=len(readers), writers=len(writers))
         m.submodules.scratchpad = resettable(scratchpad)
-        for i, (_, port) in enumerate(readers):
+        for i, (_, port, _) in enumerate(readers):
             connect(m, port, getattr(scratchpad, f"read{i}"))
-        for i, (_, port) in enumerate(writers):
+        for i, (_, port, _) in enumerate(writers):
             connect(m, port, getattr(scratchpad, f"write{i}"))
-        owners = [engine for engine, _ in readers + writers]
+        owners = [engine for engine, _, _ in readers + writers]
+        outside, older = scratchpad.out_of_range, Cat(Value.cast(flag)[0] for _, _, flag in readers + writers)
         conflicts = Cat(scratchpad.read_conflict, scratchpad.write_conflict)
         for engine in Engine:
             mine = [i for i, owner in enumerate(owners) if owner is engine]
             name = engine.name.lower()
-            m.d.comb += sequencer.scratchpad_error[engine].eq(Cat(*(scratchpad.out_of_range[i] for i in mine)).any())
+            m.d.comb += [
+                sequencer.scratchpad_error[engine].eq(Cat(*(outside[i] for i in mine)).any()),
+                sequencer.scratchpad_older[engine].eq(Cat(*(outside[i] & older[i] for i in mine)).any()),
+            ]
             self._count(m, control, f"{name}_busy", sequencer, sequencer.busy[engine])
             self._count(m, control, f"{name}_conflicts", sequencer, Cat(*(conflicts[i] for i in mine)).any())
-        self._count(m, control, "mac_cycles", sequencer, engines[Engine.COMPUTE].mac_cycle)
+        self._count(m, control, "mac_cycles", sequencer, compute.mac_cycle)
         self._count(m, control, "cycles", sequencer, sequencer.running)
 
-        masters = [engines[Engine.LOAD].bus] + ([source.bus] if isinstance(source, MemorySource) else [])
+        masters = [load.bus] + ([source.bus] if isinstance(source, MemorySource) else [])
         m.submodules.read_gate = reads = ReadGate(p.bus_bytes, masters=len(masters))
         m.submodules.write_gate = writes = WriteGate(p.bus_bytes)
         for i, bus in enumerate(masters):
             connect(m, bus, getattr(reads, f"master{i}"))
-        connect(m, engines[Engine.STORE].bus, writes.master)
+        connect(m, store.bus, writes.master)
         self._join(m, "m_axi_", axi4_ports(p.bus_bytes, ""), {"ar": reads, "r": reads, "aw": writes, "w": writes, "b": writes})
         self._join(m, "s_axil_", axi4_lite_ports(""), dict.fromkeys(("ar", "r", "aw", "w", "b"), control))
 
         state = Cat(sequencer.running, sequencer.done, sequencer.failed, reads.draining | writes.draining)
-        m.d.comb += self.busy.eq(sequencer.busy)
+        m.d.comb += self.activity.eq(sequencer.activity)
         identity = configuration_hash(p, self.program)
         m.d.comb += [
             control.identity.eq(IDENTITY),
@@ -104,8 +109,8 @@ class Accelerator(wiring.Component):
         ]
         if isinstance(source, MemorySource):
             m.d.comb += source.program_base.eq(control.program_base)
-        for engine in (Engine.LOAD, Engine.STORE):
-            m.d.comb += [engines[engine].memory_base.eq(control.memory_base), engines[engine].memory_size.eq(control.memory_size)]
+        for dma in (load, store):
+            m.d.comb += [dma.memory_base.eq(control.memory_base), dma.memory_size.eq(control.memory_size)]
         with m.If(sequencer.ended & control.interrupt_enable):
             m.d.sync += self.irq.eq(1)
         with m.Elif(control.control[2] | control.control[1]):

@@ -1,11 +1,12 @@
 """Address generation: nested loops over the scratchpad, and the reader and writer that walk them with a stream of words."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .arch.steps import ADDRESS_BITS, COUNT_BITS, STRIDE_BITS
-from .scratchpad import ReadPort, WritePort
+from .delay import delay
+from .scratchpad import READ_LATENCY, ReadPort, WritePort
 from .streams import Queue
 
 
@@ -20,10 +21,15 @@ def loops_layout(loops: int) -> data.StructLayout:
     )
 
 
+def words_layout(word_bytes: int, loops: int) -> data.StructLayout:
+    """A word, and for each loop whether it is of its last iteration."""
+    return data.StructLayout({"word": 8 * word_bytes, "ends": loops})
+
+
 class AddressGenerator(wiring.Component):
     """The addresses ``base + sum(index[i] * stride[i])``, one per cycle, loop 0 fastest, index[i] in 0..ceil(count[i] / steps[i]) - 1.
 
-    Takes the next loops when the last address is out (``o.payload.last``).
+    ``ends``: for each loop whether this is its last iteration. The next loops are taken when the last address is out.
     """
 
     def __init__(self, steps: tuple[int, ...]) -> None:
@@ -32,7 +38,7 @@ class AddressGenerator(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(loops_layout(loops))),
-                "o": Out(stream.Signature(data.StructLayout({"address": ADDRESS_BITS, "last": 1}))),
+                "o": Out(stream.Signature(data.StructLayout({"address": ADDRESS_BITS, "ends": loops}))),
             }
         )
 
@@ -44,24 +50,19 @@ class AddressGenerator(wiring.Component):
         # start[i]: the address at which loop i's current iteration began
         start = [Signal(ADDRESS_BITS, name=f"start{i}") for i in range(len(steps))]
         left = [Signal(COUNT_BITS, name=f"left{i}") for i in range(len(steps))]
-        ends = [left[i] <= step for i, step in enumerate(steps)]
-        last = Signal()
+        ends = self.o.payload.ends
         m.d.comb += [
-            last.eq(1),
+            ends.eq(Cat(left[i] <= step for i, step in enumerate(steps))),
             self.i.ready.eq(~running),
             self.o.valid.eq(running),
             self.o.payload.address.eq(start[0]),
-            self.o.payload.last.eq(last),
         ]
-        for end in ends:
-            with m.If(~end):
-                m.d.comb += last.eq(0)
         with m.If(~running):
             m.d.sync += [running.eq(self.i.valid), loops.eq(self.i.payload)]
             m.d.sync += [at.eq(self.i.payload.base) for at in start]
             m.d.sync += [n.eq(self.i.payload.count[i]) for i, n in enumerate(left)]
         with m.Elif(self.o.ready):
-            m.d.sync += running.eq(~last)
+            m.d.sync += running.eq(~ends.all())
             done = 1
             for i, step in enumerate(steps):
                 # loop i advances when all faster loops end
@@ -75,10 +76,7 @@ class AddressGenerator(wiring.Component):
 
 
 class Reader(wiring.Component):
-    """Reads words along nested loops: ``loops`` in, ``words`` out, a word per cycle when the scratchpad grants it.
-
-    last: the word shown is the last of its loops.
-    """
+    """Reads words along nested loops: ``loops`` in, ``words`` out with their ``ends``, a word per cycle when the scratchpad grants it."""
 
     DEPTH = 8  # words on their way or waiting: covers the scratchpad's latency and the queue's
 
@@ -87,8 +85,7 @@ class Reader(wiring.Component):
         super().__init__(
             {
                 "loops": In(stream.Signature(loops_layout(len(steps)))),
-                "words": Out(stream.Signature(8 * word_bytes)),
-                "last": Out(1),
+                "words": Out(stream.Signature(words_layout(word_bytes, len(steps)))),
                 "port": Out(ReadPort(word_bytes)),
             }
         )
@@ -96,16 +93,16 @@ class Reader(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.generator = generator = AddressGenerator(self._steps)
-        m.submodules.queue = queue = Queue(8 * self._word_bytes, depth=self.DEPTH)
+        m.submodules.queue = queue = Queue(self.words.payload.shape(), depth=self.DEPTH)
         places = Signal(range(self.DEPTH + 1), init=self.DEPTH)
         taken = self.port.address.valid & self.port.address.ready
         m.d.comb += [
             self.port.address.payload.eq(generator.o.payload.address),
             self.port.address.valid.eq(generator.o.valid & (places != 0)),
             generator.o.ready.eq(self.port.address.ready & (places != 0)),
-            queue.i.payload.eq(self.port.word),
+            queue.i.payload.word.eq(self.port.word),
+            queue.i.payload.ends.eq(delay(m, generator.o.payload.ends, READ_LATENCY)),
             queue.i.valid.eq(self.port.valid),
-            self.last.eq(generator.i.ready & (places == self.DEPTH - 1)),
         ]
         m.d.sync += places.eq(places - taken + (self.words.valid & self.words.ready))
         connect(m, flipped(self.loops), generator.i)
@@ -139,6 +136,6 @@ class Writer(wiring.Component):
             write.valid.eq(generator.o.valid & self.words.valid),
             generator.o.ready.eq(write.ready & self.words.valid),
             self.words.ready.eq(write.ready & generator.o.valid),
-            self.done.eq(write.valid & write.ready & generator.o.payload.last),
+            self.done.eq(write.valid & write.ready & generator.o.payload.ends.all()),
         ]
         return m

@@ -3,18 +3,22 @@
 For each tile of cols channels and each tile of rows along K, the tile of b is held in the array while all m rows of a stream
 past it; partial sums wait in the accumulator memory. In the last tile along K the sums go through the requantizers to the
 result writer. The next tile of b is loaded meanwhile.
+
+Loader, reader and writer take each command by themselves, so that the next one's tiles are loaded and its rows follow while the last
+results of the one before are written.
 """
 
 from itertools import pairwise
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .access import Reader
 from .arch.parameters import MachineParameters
 from .arch.registers import ErrorCode
-from .arch.steps import COMPUTE, COUNT_BITS
+from .arch.steps import COMPUTE
+from .delay import delay
 from .engine import EnginePort
 from .layouts import record_layout
 from .mac_array import MacArray
@@ -26,13 +30,15 @@ from .tile_loader import TileLoader, channels_layout
 
 ACCUMULATOR = signed(32)
 TOTAL_BITS = 33  # of an accumulator with its bias
+_PORTS = "read_b", "read_a", "write"  # in the order of the parts that use them: loader, reader, writer
 TILE_CYCLES = 4  # at least, between two rows of the same index: the accumulator's read, add and write
 
 
 class ComputeUnit(wiring.Component):
     """Members
     -------
-    engine: the sequencer's port. read_a, read_b, write: scratchpad ports.
+    engine: the sequencer's port. read_a, read_b, write: scratchpad ports. read_a_older, ...: not the newest command uses the port, but the
+    one before it.
     mac_cycle: high in each cycle in which a row entered the array.
     """
 
@@ -45,6 +51,7 @@ class ComputeUnit(wiring.Component):
                 "read_a": Out(ReadPort(word)),
                 "read_b": Out(ReadPort(word)),
                 "write": Out(WritePort(word)),
+                **{f"{port}_older": Out(1) for port in _PORTS},
                 "mac_cycle": Out(1),
             }
         )
@@ -53,7 +60,6 @@ class ComputeUnit(wiring.Component):
         m = Module()
         p = self._p
         layout = record_layout(COMPUTE)
-        c = Signal(layout)
         m.submodules.loader = loader = TileLoader(p, layout)
         m.submodules.reader = reader = Reader(p.word_bytes, steps=(1, p.rows, p.cols))
         m.submodules.array = array = MacArray(p.rows, p.cols)
@@ -66,32 +72,26 @@ class ComputeUnit(wiring.Component):
         accumulators = memory.Memory(shape=data.ArrayLayout(ACCUMULATOR, p.cols), depth=p.accumulator_depth, init=[])
         m.submodules.accumulators = accumulators
         partial = accumulators.read_port()
-        tag = self._feed(m, c, reader, loader, array, results, partial)
-        self._finish(m, c, tag, loader, array, results, partial, accumulators.write_port())
+        a_zero_point = self._dispatch(m, loader, reader, writer)
+        tag = self._feed(m, a_zero_point, reader, loader, array, results, partial)
+        self._finish(m, tag, loader, array, results, partial, accumulators.write_port())
         connect(m, results.o, writer.rows)
+        return m
 
-        command = self.engine.command
-        with m.FSM():
-            with m.State("IDLE"):
-                m.d.comb += command.ready.eq(1)
-                m.d.sync += c.eq(command.payload)
-                with m.If(command.valid):
-                    m.next = "CHECK"
-            with m.State("CHECK"):
-                illegal = (c.m == 0) | (c.m > p.accumulator_depth) | (c.n == 0) | (c.k == 0)
-                m.next = "START"
-                with m.If(illegal):
-                    m.d.comb += [self.engine.error.eq(ErrorCode.ILLEGAL_STEP), self.engine.done.eq(1)]
-                    m.next = "IDLE"
-            with m.State("START"):
-                m.d.comb += [loader.command.valid.eq(1), reader.loops.valid.eq(1), writer.command.valid.eq(1)]
-                m.next = "RUN"
-            with m.State("RUN"), m.If(writer.done):
-                m.next = "DONE"
-            with m.State("DONE"):
-                m.d.comb += self.engine.done.eq(1)
-                m.next = "IDLE"
+    def _dispatch(self, m: Module, loader: TileLoader, reader: Reader, writer: ResultWriter) -> Value:
+        """Check each command and offer it to its three parts; gives the zero point of the words that the reader shows."""
+        p, command = self._p, self.engine.command
+        c = Signal(command.payload.shape())
+        parts = loader.command, reader.loops, writer.command
+        offered = Signal(len(parts))  # to the parts that have not taken the command yet
+        illegal = (c.m == 0) | (c.m > p.accumulator_depth) | (c.n == 0) | (c.k == 0)
+        refused = offered.any() & illegal & ~writer.busy  # as the oldest one
         m.d.comb += [
+            command.ready.eq(~offered.any()),
+            self.engine.error.eq(Mux(refused, ErrorCode.ILLEGAL_STEP, ErrorCode.NONE)),
+            self.engine.done.eq(writer.done | refused),
+            Cat(getattr(self, f"{port}_older") for port in _PORTS).eq(offered),
+            *(part.valid.eq(offered[i] & ~illegal) for i, part in enumerate(parts)),
             loader.command.payload.eq(c),
             writer.command.payload.eq(c),
             reader.loops.payload.base.eq(c.a),
@@ -102,12 +102,26 @@ class ComputeUnit(wiring.Component):
             reader.loops.payload.count[2].eq(c.n),
             reader.loops.payload.stride[2].eq(0),
         ]
-        return m
+        m.d.sync += offered.eq(Mux(refused, 0, offered & ~Cat(part.ready for part in parts)))
+        with m.If(command.ready):
+            m.d.sync += [c.eq(command.payload), offered.eq(command.valid.replicate(len(parts)))]
+
+        # Words of the command before may be on their way when the reader takes a command.
+        zero_points = [Signal(signed(8), name=f"a_zero_point{i}", reset_less=True) for i in range(2)]
+        newest, shown = Signal(), Signal()
+        with m.If(reader.loops.valid & reader.loops.ready):
+            m.d.sync += newest.eq(~newest)
+            for i, zero_point in enumerate(zero_points):
+                with m.If(newest == i):
+                    m.d.sync += zero_point.eq(c.a_zero_point)
+        with m.If(reader.words.valid & reader.words.ready & reader.words.payload.ends.all()):
+            m.d.sync += shown.eq(~shown)
+        return Mux(shown, *reversed(zero_points))
 
     def _feed(
         self,
         m: Module,
-        c: data.View,
+        a_zero_point: Value,
         reader: Reader,
         loader: TileLoader,
         array: MacArray,
@@ -116,8 +130,8 @@ class ComputeUnit(wiring.Component):
     ) -> data.View:
         """Send rows of a into the array, swapping tiles at the first of each; gives the row's tag as it leaves the array."""
         p = self._p
-        row, k_left = Signal(range(p.accumulator_depth)), Signal(COUNT_BITS)
-        first_tile, last_tile, last_row = Signal(), k_left <= p.rows, row == c.m - 1
+        row, first_tile = Signal(range(p.accumulator_depth)), Signal(init=1)
+        last_row, last_tile, _ = reader.words.payload.ends
         since_swap = Signal(range(TILE_CYCLES), init=TILE_CYCLES - 1)
         places = Signal(range(results.depth + 1), init=results.depth)
         fire = Signal()
@@ -138,7 +152,7 @@ class ComputeUnit(wiring.Component):
             self.mac_cycle.eq(fire),
         ]
         for i in range(p.rows):
-            m.d.comb += array.a[i].eq(reader.words.payload.word_select(i, 8).as_signed() - c.a_zero_point)
+            m.d.comb += array.a[i].eq(reader.words.payload.word.word_select(i, 8).as_signed() - a_zero_point)
         m.d.sync += [
             tags[0].eq(0),
             tags[0].valid.eq(fire),
@@ -157,12 +171,10 @@ class ComputeUnit(wiring.Component):
             m.d.sync += since_swap.eq(0)
         with m.Elif(since_swap != TILE_CYCLES - 1):
             m.d.sync += since_swap.eq(since_swap + 1)
-        with m.If(reader.loops.valid & reader.loops.ready):
-            m.d.sync += [row.eq(0), k_left.eq(c.k), first_tile.eq(1)]
-        with m.Elif(fire):
-            m.d.sync += row.eq(row + 1)
+        with m.If(fire):
+            m.d.sync += row.eq(Mux(last_row, 0, row + 1))
             with m.If(last_row):
-                m.d.sync += [row.eq(0), k_left.eq(Mux(last_tile, c.k, k_left - p.rows)), first_tile.eq(last_tile)]
+                m.d.sync += first_tile.eq(last_tile)
         # The accumulator is read one cycle before the sums leave the array.
         m.d.comb += partial.addr.eq(tags[-2].row)
         return tags[-1]
@@ -170,7 +182,6 @@ class ComputeUnit(wiring.Component):
     def _finish(
         self,
         m: Module,
-        c: data.View,
         tag: data.View,
         loader: TileLoader,
         array: MacArray,
@@ -193,16 +204,20 @@ class ComputeUnit(wiring.Component):
         ]
         with m.If(loader.channels_taken):
             m.d.sync += channels.eq(loader.channels)
+        # These are taken late in the requantizer, where rows of the command before may be.
+        latency = requantizer_latency(TOTAL_BITS)
+        late = {name: delay(m, channels[name], latency - cycles) for name, cycles in (("out_zero_point", 2), ("low", 1), ("high", 1))}
         for col in range(p.cols):
+            record = channels.records[col]
             m.submodules[f"requantizer{col}"] = requantizer = Requantizer(TOTAL_BITS)
             m.d.sync += totals[col].eq(array.o[col] + Mux(tag.first_tile, 0, partial.data[col]))
             m.d.comb += [
-                requantizer.i.value.eq(totals[col] + channels[col].bias),
-                requantizer.i.multiplier.eq(channels[col].multiplier),
-                requantizer.i.shift.eq(channels[col].shift),
-                requantizer.zero_point.eq(c.out_zero_point),
-                requantizer.low.eq(c.low),
-                requantizer.high.eq(c.high),
+                requantizer.i.value.eq(totals[col] + record.bias),
+                requantizer.i.multiplier.eq(record.multiplier),
+                requantizer.i.shift.eq(record.shift),
+                requantizer.zero_point.eq(late["out_zero_point"]),
+                requantizer.low.eq(late["low"]),
+                requantizer.high.eq(late["high"]),
                 results.i.payload[col].eq(requantizer.o),
             ]
         m.d.comb += results.i.valid.eq(finished[-1])

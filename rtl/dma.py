@@ -143,7 +143,7 @@ class StoreEngine(wiring.Component):
         last_beat = index == p.beats_per_word - 1
         dropped = abandoned & (owed == 0)
         moved = reader.words.valid & ((beat.ready & (owed != 0)) | dropped)
-        padded_word = Cat(reader.words.payload, Const(0, 8 * (p.slot_bytes - p.word_bytes)))
+        padded_word = Cat(reader.words.payload.word, Const(0, 8 * (p.slot_bytes - p.word_bytes)))
         m.d.comb += [
             beat.valid.eq(reader.words.valid & (owed != 0)),
             beat.payload.data.eq(padded_word.word_select(index, 8 * p.bus_bytes)),
@@ -159,7 +159,7 @@ class StoreEngine(wiring.Component):
             unanswered.eq(unanswered + sent - response.valid),
         ]
         bus_error = response.valid & (response.payload != 0)
-        last_word = moved & last_beat & reader.last
+        last_word = moved & last_beat & reader.words.payload.ends.all()
         bursts = _control(m, self, reader.loops, moved=last_word, pending=unanswered, bus_error=bus_error, code=ErrorCode.BUS_WRITE)
         with m.If(bursts.outside):
             m.d.sync += abandoned.eq(1)

@@ -8,13 +8,15 @@ from .arch.registers import ErrorCode
 from .layouts import record_layout
 
 ERROR_SHAPE = range(max(ErrorCode) + 1)
+IN_FLIGHT = 2  # commands that an engine has at most
 
 
 class EnginePort(wiring.Signature):
-    """As seen by the sequencer: one command at a time.
+    """As seen by the sequencer. An engine takes a command when it is ready: the next one perhaps before the last is complete.
 
-    ``done`` is high for one cycle when the command is complete and its results are visible to every other engine; an engine
-    completes each command it took, whatever went wrong. ``error`` is the ErrorCode of what went wrong in this cycle, else zero.
+    ``done`` is high for one cycle when the oldest command is complete and its results are visible to every other engine; an engine
+    completes each command it took, whatever went wrong. ``error`` is the ErrorCode of what went wrong with the newest command in this
+    cycle, else zero.
     """
 
     def __init__(self, command: Record) -> None:

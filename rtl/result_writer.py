@@ -23,6 +23,7 @@ class ResultWriter(wiring.Component):
                 "command": In(stream.Signature(command)),
                 "rows": In(stream.Signature(results_layout(parameters.cols))),
                 "port": Out(WritePort(parameters.word_bytes)),
+                "busy": Out(1),
                 "done": Out(1),
             }
         )
@@ -32,7 +33,7 @@ class ResultWriter(wiring.Component):
         p = self._p
         word = p.word_bytes
         c = Signal.like(self.command.payload)
-        running = Signal()
+        running = self.busy
         m_left, n_left = Signal(COUNT_BITS), Signal(COUNT_BITS)
         column, row = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)  # word of the tile's first channel in row 0, and in this row
         most_words, most_slots = max(1, 2 * p.cols // word), max(1, word // p.cols)
@@ -58,14 +59,24 @@ class ResultWriter(wiring.Component):
 
         write = self.port.write
         m.d.comb += [
-            self.command.ready.eq(~running),
+            self.command.ready.eq(~running | self.done),
             write.valid.eq(running & self.rows.valid),
             write.payload.address.eq(row + part),
             write.payload.word.eq(Mux(c.out_wide, wide_word, narrow_word)),
             write.payload.mask.eq(Mux(c.out_wide, wide_mask, narrow_mask)),
             self.rows.ready.eq(running & write.ready & last_part),
         ]
-        with m.If(~running):
+        with m.If(write.valid & write.ready):
+            m.d.sync += part.eq(part + 1)
+            with m.If(last_part):
+                m.d.sync += [part.eq(0), m_left.eq(m_left - 1), row.eq(row + c.out_stride)]
+                with m.If(m_left == 1):
+                    words = Mux(c.out_wide, wide_words, narrow_words)
+                    following = (column + Mux(last_slot, words, 0))[:ADDRESS_BITS]
+                    m.d.sync += [m_left.eq(c.m), n_left.eq(n_left - p.cols), column.eq(following), row.eq(following)]
+                    m.d.sync += slot.eq(Mux(last_slot, 0, slot + 1))
+                    m.d.comb += self.done.eq(n_left <= p.cols)
+        with m.If(self.command.ready):
             command = self.command.payload
             m.d.sync += [
                 c.eq(command),
@@ -77,16 +88,4 @@ class ResultWriter(wiring.Component):
                 part.eq(0),
                 slot.eq(0),
             ]
-        with m.Elif(write.valid & write.ready):
-            m.d.sync += part.eq(part + 1)
-            with m.If(last_part):
-                m.d.sync += [part.eq(0), m_left.eq(m_left - 1), row.eq(row + c.out_stride)]
-                with m.If(m_left == 1):
-                    words = Mux(c.out_wide, wide_words, narrow_words)
-                    following = (column + Mux(last_slot, words, 0))[:ADDRESS_BITS]
-                    m.d.sync += [m_left.eq(c.m), n_left.eq(n_left - p.cols), column.eq(following), row.eq(following)]
-                    m.d.sync += slot.eq(Mux(last_slot, 0, slot + 1))
-                    with m.If(n_left <= p.cols):
-                        m.d.sync += running.eq(0)
-                        m.d.comb += self.done.eq(1)
         return m

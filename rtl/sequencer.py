@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from .arch.parameters import MachineParameters
 from .arch.registers import ERROR_ENGINE_SEQUENCER, ErrorCode
 from .arch.steps import COMMANDS, HEADER, STEP_BITS, WAIT_BITS, Engine
-from .engine import ERROR_SHAPE, EnginePort
+from .engine import ERROR_SHAPE, IN_FLIGHT, EnginePort
 from .layouts import record_layout
 from .program import STEP_INDEX_BITS
 from .streams import Queue
@@ -21,8 +21,10 @@ class Sequencer(wiring.Component):
     """Members
     -------
     start, count: begin a run of ``count`` steps. steps: the program. fetch_error: a step could not be read.
-    engine<i>: the engines, in the order of `Engine`. scratchpad_error: one bit for each, an address out of range.
+    engine<i>: the engines, in the order of `Engine`. scratchpad_error: one bit for each, an address out of range; scratchpad_older: not of
+        the newest step but of the one before it.
     reset: the driver's. core_reset: high for one cycle to reset engines, queues and program source.
+    activity: for each engine whether a step starts in this cycle, then for each whether one ends.
     running, done, failed, busy: for the status register. error_code, error_engine, error_step: the first error of the run.
     ended: high for one cycle at the end of a run. completed: steps completed in this run. watchdog: cycles, 0 for never.
     """
@@ -40,11 +42,13 @@ class Sequencer(wiring.Component):
                 "fetch_error": In(1),
                 **{f"engine{e}": Out(EnginePort(COMMANDS[e])) for e in Engine},
                 "scratchpad_error": In(len(Engine)),
+                "scratchpad_older": In(len(Engine)),
                 "core_reset": Out(1),
                 "running": Out(1),
                 "done": Out(1),
                 "failed": Out(1),
                 "busy": Out(len(Engine)),
+                "activity": Out(2 * len(Engine)),
                 "ended": Out(1),
                 "completed": Out(STEP_INDEX_BITS),
                 "error_code": Out(ERROR_SHAPE),
@@ -61,6 +65,9 @@ class Sequencer(wiring.Component):
         header = data.View(record_layout(HEADER), self.steps.payload[: HEADER.bits])
         complete = [Signal(WAIT_BITS, name=f"complete_{e.name.lower()}") for e in Engine]
         queue_ready = Signal(len(Engine))
+        step_started = Signal(len(Engine))
+        in_flight = [Signal(range(IN_FLIGHT + 1), name=f"{e.name.lower()}_in_flight") for e in Engine]
+        m.d.comb += [self.activity.eq(Cat(step_started, step_ended)), self.busy.eq(Cat(count != 0 for count in in_flight))]
         for e in Engine:
             port = getattr(self, f"engine{e}")
             waits = [getattr(header, f"wait_{other.name.lower()}") for other in Engine]
@@ -79,21 +86,24 @@ class Sequencer(wiring.Component):
             ]
             # complete - wait, modulo 2**WAIT_BITS, is not negative
             satisfied = Cat(*(~(complete[other] - queue.o.payload.waits[other])[WAIT_BITS - 1] for other in Engine)).all()
-            go = Signal(name=f"{name}_go")
-            step = Signal(STEP_INDEX_BITS, name=f"{name}_step")
+            go, taken = Signal(name=f"{name}_go"), step_started[e]
+            newest, older = Signal(STEP_INDEX_BITS, name=f"{name}_step"), Signal(STEP_INDEX_BITS, name=f"{name}_older_step")
             m.d.comb += [
-                go.eq(queue.o.valid & satisfied & ~self.busy[e] & self.running & (self.error_code == ErrorCode.NONE)),
+                go.eq(queue.o.valid & satisfied & self.running & (self.error_code == ErrorCode.NONE)),
+                taken.eq(go & port.command.ready),
                 Cat(port.command.payload.as_value()).eq(queue.o.payload.command.as_value()),
                 port.command.valid.eq(go),
-                queue.o.ready.eq(go & port.command.ready),
+                queue.o.ready.eq(taken),
                 step_ended[e].eq(port.done),
             ]
-            with m.If(go & port.command.ready):
-                m.d.sync += [self.busy[e].eq(1), step.eq(queue.o.payload.index)]
+            m.d.sync += in_flight[e].eq(in_flight[e] + taken - port.done)
+            with m.If(taken):
+                m.d.sync += [newest.eq(queue.o.payload.index), older.eq(newest)]
             with m.If(port.done):
-                m.d.sync += [self.busy[e].eq(0), complete[e].eq(complete[e] + 1)]
-            errors.append((port.error, e, step))
-            errors.append((Mux(self.scratchpad_error[e], ErrorCode.SCRATCHPAD_ADDRESS, ErrorCode.NONE), e, step))
+                m.d.sync += complete[e].eq(complete[e] + 1)
+            errors.append((port.error, e, newest))
+            outside = Mux(self.scratchpad_error[e], ErrorCode.SCRATCHPAD_ADDRESS, ErrorCode.NONE)
+            errors.append((outside, e, Mux(self.scratchpad_older[e], older, newest)))
 
         # Hand over the step at hand.
         known = (header.engine < len(Engine)) & (header.reserved == 0)
@@ -119,7 +129,7 @@ class Sequencer(wiring.Component):
             stopped = (self.error_code != ErrorCode.NONE) & ((self.busy == 0) | hung)
             with m.If(stopped):
                 m.d.comb += self.core_reset.eq(1)
-                m.d.sync += [self.running.eq(0), self.failed.eq(1), self.busy.eq(0)]
+                m.d.sync += [self.running.eq(0), self.failed.eq(1), *(count.eq(0) for count in in_flight)]
             with m.Elif((left == 0) & idle & (self.error_code == ErrorCode.NONE)):
                 m.d.sync += [self.running.eq(0), self.done.eq(1)]
             m.d.comb += self.ended.eq(stopped | ((left == 0) & idle & (self.error_code == ErrorCode.NONE)))
@@ -133,6 +143,6 @@ class Sequencer(wiring.Component):
             ]
         with m.If(self.reset):
             m.d.comb += self.core_reset.eq(1)
-            flags = (self.running, self.busy, self.done, self.failed, self.error_code, self.error_engine, self.error_step)
+            flags = (self.running, *in_flight, self.done, self.failed, self.error_code, self.error_engine, self.error_step)
             m.d.sync += [flag.eq(0) for flag in flags]
         return m

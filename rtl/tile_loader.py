@@ -4,6 +4,7 @@ Tiles come in the order n, then k. Each goes into a shadow register while the ar
 a tile row (same n) come after its first tile.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from amaranth.hdl import Array, Module, Mux, Signal, Value
@@ -11,23 +12,27 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arch.parameters import MachineParameters
-from .arch.steps import ADDRESS_BITS, CHANNEL, COUNT_BITS
+from .arch.steps import ADDRESS_BITS, CHANNEL, COMPUTE, COUNT_BITS
 from .layouts import record_layout
 from .mac_array import tile_layout
 from .scratchpad import READ_LATENCY, ReadPort
 from .streams import Queue
 
 ARRIVALS = 8  # words on their way or waiting: covers the scratchpad's latency and the queue's
+# What of a command is needed when its words arrive, at which time the next command may have been taken.
+_CONSTANTS = "b_transposed", "b_zero_point", "out_zero_point", "low", "high"
 
 
-def channels_layout(cols: int) -> data.ArrayLayout:
-    return data.ArrayLayout(record_layout(CHANNEL), cols)
+def channels_layout(cols: int) -> data.StructLayout:
+    """Requantization of a tile's channels, and what all channels of its step have in common."""
+    common = {name: record_layout(COMPUTE)[name].shape for name in ("out_zero_point", "low", "high")}
+    return data.StructLayout({"records": data.ArrayLayout(record_layout(CHANNEL), cols), **common})
 
 
 class TileLoader(wiring.Component):
     """Members
     -------
-    command: the step's command, taken when it starts; held by the sender while ``busy``.
+    command: the step's command, taken as soon as the words of the one before have been asked for.
     tile, tile_full, tile_taken: the next tile; elements beyond n and k are zero. channels likewise.
     """
 
@@ -51,7 +56,15 @@ class TileLoader(wiring.Component):
         p = self._p
         c = Signal.like(self.command.payload)
         places = Signal(range(ARRIVALS + 1), init=ARRIVALS)
-        tag, taken = self._request(m, c, places != 0)
+        newest = Signal()  # alternates with the commands
+        constants = data.StructLayout({name: member.shape for name, member in c.shape() if name in _CONSTANTS})
+        about = [Signal(constants, name=f"constants{i}", reset_less=True) for i in range(2)]
+        tag, taken = self._request(m, c, places != 0, newest)
+        with m.If(self.command.valid & self.command.ready):
+            m.d.sync += newest.eq(~newest)
+            for i, its in enumerate(about):
+                with m.If(newest == 1 - i):
+                    m.d.sync += [its[name].eq(self.command.payload[name]) for name in _CONSTANTS]
 
         # Each word arrives with the tag of its request, and waits until its place is free.
         arrival = data.StructLayout({"word": 8 * p.word_bytes, "tag": tag.shape()})
@@ -64,10 +77,10 @@ class TileLoader(wiring.Component):
             arrivals.i.payload.tag.eq(tags[-1]),
             arrivals.i.valid.eq(self.port.valid),
         ]
-        self._store(m, c, arrivals.o)
+        self._store(m, about, arrivals.o)
         return m
 
-    def _request(self, m: Module, c: data.View, room: Value) -> tuple[data.View, Value]:
+    def _request(self, m: Module, c: data.View, room: Value, newest: Value) -> tuple[data.View, Value]:
         """Ask for the words of all channels and tiles in order; gives the tag of the word asked for, and when it is."""
         p = self._p
         rows, cols, word = p.rows, p.cols, p.word_bytes
@@ -81,7 +94,7 @@ class TileLoader(wiring.Component):
             data.StructLayout(
                 {
                     **{"channels": 1, "line": line.shape(), "part": part.shape(), "slot": range(slots), "last": 1},
-                    **{"n": range(cols + 1), "k": range(rows + 1)},
+                    **{"n": range(cols + 1), "k": range(rows + 1), "command": 1},
                 }
             )
         )
@@ -100,6 +113,7 @@ class TileLoader(wiring.Component):
             tag.last.eq(last_line & last_part),
             tag.n.eq(Mux(n_left < cols, n_left, cols)),
             tag.k.eq(Mux(k_left < rows, k_left, rows)),
+            tag.command.eq(newest),
         ]
         next_k_base = (k_base + Mux(c.b_transposed, 1, c.b_stride * rows))[:ADDRESS_BITS]
         last_slot = slot == slots - 1
@@ -132,23 +146,30 @@ class TileLoader(wiring.Component):
                 ]
         return tag, taken
 
-    def _store(self, m: Module, c: data.View, arrival: stream.Interface) -> None:
+    def _store(self, m: Module, about: Sequence[data.View], arrival: stream.Interface) -> None:
         """Put the arriving word in its place, less the zero point; what no word fills stays zero."""
         p = self._p
         word_bytes = p.word_bytes
         word, tag = arrival.payload.word, arrival.payload.tag
-        octets = [word.word_select(i, 8).as_signed() - c.b_zero_point for i in range(word_bytes)]
-        channel_words = Signal(p.channel_words * 8 * word_bytes, reset_less=True)
+        its = data.View(about[0].shape(), Mux(tag.command, about[1].as_value(), about[0].as_value()))
+        octets = [word.word_select(i, 8).as_signed() - its.b_zero_point for i in range(word_bytes)]
+        channel_words, channels_command = Signal(p.channel_words * 8 * word_bytes, reset_less=True), Signal()
+        common = data.View(about[0].shape(), Mux(channels_command, about[1].as_value(), about[0].as_value()))
         tile = Signal.like(self.tile, reset_less=True)
         free = Mux(tag.channels, ~self.channels_full | self.channels_taken, ~self.tile_full | self.tile_taken)
-        m.d.comb += [self.channels.as_value().eq(channel_words), self.tile.eq(tile), arrival.ready.eq(free)]
+        m.d.comb += [
+            self.channels.records.as_value().eq(channel_words),
+            *(self.channels[name].eq(common[name]) for name in ("out_zero_point", "low", "high")),
+            self.tile.eq(tile),
+            arrival.ready.eq(free),
+        ]
 
         with m.If(self.channels_taken):
             m.d.sync += self.channels_full.eq(0)
         with m.If(arrival.valid & free & tag.channels):
             m.d.sync += channel_words.word_select(tag.line, 8 * word_bytes).eq(word)
             with m.If(tag.last):
-                m.d.sync += self.channels_full.eq(1)
+                m.d.sync += [self.channels_full.eq(1), channels_command.eq(tag.command)]
         with m.If(self.tile_taken):
             m.d.sync += self.tile_full.eq(0)
         with m.If(arrival.valid & free & ~tag.channels):
@@ -157,13 +178,13 @@ class TileLoader(wiring.Component):
             with m.If((tag.line == 0) & (tag.part == 0)):
                 m.d.sync += tile.eq(0)
             for col in range(p.cols):
-                with m.If(c.b_transposed & (tag.line == col)):
+                with m.If(its.b_transposed & (tag.line == col)):
                     for row in range(p.rows):
                         with m.If(row < tag.k):
                             m.d.sync += tile[col][row].eq(octets[row])
                 part, lane = divmod(col, word_bytes)
                 octet = Array(octets[lane + s * p.cols] for s in range(max(1, word_bytes // p.cols)))[tag.slot]
-                with m.If(~c.b_transposed & (tag.part == part) & (col < tag.n)):
+                with m.If(~its.b_transposed & (tag.part == part) & (col < tag.n)):
                     for row in range(p.rows):
                         with m.If(tag.line == row):
                             m.d.sync += tile[col][row].eq(octet)

@@ -57,8 +57,12 @@ class VectorEngine(wiring.Component):
         m.submodules.writer = writer = Writer(word, steps=(word, 1))
         connect(m, reader_a.port, flipped(self.read_a))
         connect(m, reader_b.port, flipped(self.read_b))
-        connect(m, reader_a.words, unpacker_a.words)
-        connect(m, reader_b.words, unpacker_b.words)
+        for reader, unpacker in ((reader_a, unpacker_a), (reader_b, unpacker_b)):
+            m.d.comb += [
+                unpacker.words.payload.eq(reader.words.payload.word),
+                unpacker.words.valid.eq(reader.words.valid),
+                reader.words.ready.eq(unpacker.words.ready),
+            ]
         connect(m, packer.words, writer.words)
         connect(m, writer.port, flipped(self.write))
         start = Signal()

@@ -11,20 +11,20 @@ from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.steps import CHANNEL, VECTOR, Engine, VectorOperation
 from .engine_bench import MEMORY_BYTES
 
-Case = tuple[dict[str, int], NDArray[np.uint8]]  # a command, and the scratchpad [words, word_bytes] before it
+Case = tuple[list[dict[str, int]], NDArray[np.uint8]]  # commands for one engine, and the scratchpad [words, word_bytes] before them
 
 
 class _Regions:
     """Regions of the scratchpad, one after the other, with gaps."""
 
     def __init__(self, rng: random.Random) -> None:
-        self._rng, self._end = rng, 0
+        self._rng, self.end = rng, 0
 
     def matrix(self, rows: int, words: int) -> tuple[int, int]:
         """(address, stride) of a matrix of rows of ``words`` words."""
         stride = words + self._rng.choice((0, 0, 1, 3))
-        address = self._end + self._rng.randint(0, 3)
-        self._end = address + stride * rows
+        address = self.end + self._rng.randint(0, 3)
+        self.end = address + stride * rows
         return address, stride
 
 
@@ -39,17 +39,27 @@ def _out_range(rng: random.Random, *, wide: bool) -> dict[str, int]:
 
 
 def compute(rng: random.Random, p: MachineParameters) -> Case:
-    """A matrix product: sizes from 1 to a few tiles, with small numbers of rows often."""
+    """Matrix products that do not depend on each other."""
+    regions, scratchpad = _Regions(rng), _noise(rng, p)
+    commands = [_product(rng, p, regions, scratchpad)]
+    while rng.random() < 0.7 and 2 * regions.end < p.scratchpad_words:
+        following = _product(rng, p, regions, scratchpad)
+        if regions.end <= p.scratchpad_words:
+            commands.append(following)
+    return commands, scratchpad
+
+
+def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratchpad: NDArray[np.uint8]) -> dict[str, int]:
+    """Sizes from 1 to a few tiles, with small numbers of rows often. Puts the channels into the scratchpad."""
     size = lambda most: rng.choice((1, 2, rng.randint(1, most)))  # noqa: E731
     m, n, k = size(20), size(3 * p.cols), size(3 * p.rows)
     words = lambda octets: -(-octets // p.word_bytes)  # noqa: E731
     transposed, wide = rng.random() < 0.5, rng.random() < 0.5
-    regions, tiles = _Regions(rng), -(-n // p.cols)
+    tiles = -(-n // p.cols)
     a, a_stride = regions.matrix(m, words(k))
     b, b_stride = regions.matrix(n, words(k)) if transposed else regions.matrix(k, words(n))
     channels, channels_stride = regions.matrix(tiles, p.channel_words)
     out, out_stride = regions.matrix(m, words(n << wide))
-    scratchpad = _noise(rng, p)
     for tile in range(tiles):
         records = [
             CHANNEL.pack({"bias": rng.randint(-(1 << 20), 1 << 20), "multiplier": rng.getrandbits(16), "shift": rng.randint(0, 47)})
@@ -57,14 +67,15 @@ def compute(rng: random.Random, p: MachineParameters) -> Case:
         ]
         table = b"".join(record.to_bytes(8, "little") for record in records).ljust(p.channel_words * p.word_bytes, b"\0")
         at = channels + tile * channels_stride
+        if at + p.channel_words > p.scratchpad_words:
+            break
         scratchpad[at : at + p.channel_words] = np.frombuffer(table, np.uint8).reshape(p.channel_words, -1)
-    command = {
+    return {
         **{"a": a, "a_stride": a_stride, "b": b, "b_stride": b_stride, "channels": channels, "channels_stride": channels_stride},
         **{"out": out, "out_stride": out_stride, "m": m, "n": n, "k": k, "b_transposed": int(transposed)},
         **{"a_zero_point": rng.randint(-128, 127), "b_zero_point": rng.randint(-128, 127)},
         **_out_range(rng, wide=wide),
     }
-    return command, scratchpad
 
 
 def vector(rng: random.Random, p: MachineParameters) -> Case:
@@ -86,7 +97,7 @@ def vector(rng: random.Random, p: MachineParameters) -> Case:
     command |= {f"multiplier_{i}": rng.getrandbits(bits) | 1 for i, bits in enumerate(multipliers)}  # softmax refuses zero
     command |= {"shift_0": rng.randint(0, 47), "shift_1": rng.randint(0, 31 if layernorm else 47)}
     command |= {"operation": operation, "rows": rows, "cols": cols, **_out_range(rng, wide=wide["out"])}
-    return command, _noise(rng, p)
+    return [command], _noise(rng, p)
 
 
 def transfer(rng: random.Random, p: MachineParameters) -> Case:
@@ -97,7 +108,7 @@ def transfer(rng: random.Random, p: MachineParameters) -> Case:
     most = (MEMORY_BYTES - (rows - 1) * stride - words * p.slot_bytes) // p.bus_bytes
     external = rng.randint(0, most) * p.bus_bytes
     command = {"external": external, "external_stride": stride, "rows": rows, "words": words}
-    return command | {"scratchpad": scratchpad, "scratchpad_stride": scratchpad_stride}, _noise(rng, p)
+    return [command | {"scratchpad": scratchpad, "scratchpad_stride": scratchpad_stride}], _noise(rng, p)
 
 
 CASES: dict[Engine, Callable[[random.Random, MachineParameters], Case]] = {

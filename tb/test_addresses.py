@@ -20,6 +20,15 @@ def _pack(base: int, counts: list[int], strides: list[int]) -> int:
     return packed
 
 
+def _ends(position: int, iterations: list[int]) -> int:
+    """For each loop, a bit whether the walk's ``position`` is in its last iteration."""
+    ends = 0
+    for i, count in enumerate(iterations):
+        position, index = divmod(position, count)
+        ends |= (index == count - 1) << i
+    return ends
+
+
 @cocotb.test()
 async def walks_its_loops(dut: Any) -> None:
     rng, steps = random.Random(1), parameters()["steps"]
@@ -32,7 +41,8 @@ async def walks_its_loops(dut: Any) -> None:
             (base + sum(i * stride for i, stride in zip(reversed(index), strides, strict=True))) % (1 << ADDRESS_BITS)
             for index in product(*(range(-(-count // step)) for count, step in zip(reversed(counts), reversed(steps), strict=True)))
         ]
-        addresses += [address | (i == len(walk) - 1) << ADDRESS_BITS for i, address in enumerate(walk)]
+        iterations = [-(-count // step) for count, step in zip(counts, steps, strict=True)]
+        addresses += [address | _ends(i, iterations) << ADDRESS_BITS for i, address in enumerate(walk)]
     await check_streams(dut, inputs={"i": loops}, outputs={"o": addresses}, seed=1, without_bubbles=[])
 
 
@@ -41,5 +51,5 @@ async def gives_one_each_cycle(dut: Any) -> None:
     steps = parameters()["steps"]
     counts, strides = [4 * step for step in steps], [4**i for i in range(len(steps))]
     count = 4 ** len(steps)
-    addresses = [i | (i == count - 1) << ADDRESS_BITS for i in range(count)]
+    addresses = [i | _ends(i, [4] * len(steps)) << ADDRESS_BITS for i in range(count)]
     await check_streams(dut, inputs={"i": [_pack(0, counts, strides)]}, outputs={"o": addresses}, seed=1)

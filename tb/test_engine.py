@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cocotb
@@ -81,19 +81,19 @@ async def _memory(dut: Any, rng: random.Random) -> AxiRam:
     return ram
 
 
-async def _run(dut: Any, command: int) -> None:
-    """One command from its start to done; nothing may go wrong."""
-    dut.command__payload.value = command
-    dut.command__valid.value = 1
+async def _run(dut: Any, commands: Sequence[int]) -> None:
+    """Each command as soon as the engine takes it, until all are done; nothing may go wrong."""
+    taken = done = 0
     for _ in range(LIMIT):
+        dut.command__valid.value = int(taken < len(commands))
+        dut.command__payload.value = commands[min(taken, len(commands) - 1)]
         await ReadOnly()
         assert not dut.error.value
         assert not dut.out_of_range.value
-        taken, done = bool(dut.command__ready.value), bool(dut.done.value)
+        taken += bool(dut.command__ready.value) and taken < len(commands)
+        done += bool(dut.done.value)
         await RisingEdge(dut.clk)
-        if taken:
-            dut.command__valid.value = 0
-        if done:
+        if done == len(commands):
             return
     raise AssertionError(f"not done within {LIMIT} cycles")
 
@@ -114,20 +114,20 @@ async def leaves_what_the_model_leaves(dut: Any) -> None:
         await RisingEdge(dut.clk)
     dut.rst.value = 0
     for case in range(about["cases"]):
-        command, scratchpad = CASES[engine](rng, p)
+        commands, scratchpad = CASES[engine](rng, p)
         machine = Machine(p, MEMORY_BYTES)
         machine.scratchpad[:] = scratchpad
         machine.memory[:] = np.frombuffer(rng.randbytes(MEMORY_BYTES), np.uint8)
         ram.write(MEMORY_BASE, machine.memory.tobytes())
         await host.fill(scratchpad)
         disturbance = cocotb.start_soon(host.disturb(0.6 * (case % 2)))
-        await _run(dut, COMMANDS[engine].pack(command))
+        await _run(dut, [COMMANDS[engine].pack(command) for command in commands])
         disturbance.cancel()
         host.quiet()
-        machine.run([Step(engine, command)])
+        machine.run(Step(engine, command) for command in commands)
         for _ in range(READ_LATENCY + 1):
             await RisingEdge(dut.clk)
         found = await host.dump()
         wrong = np.flatnonzero((found != machine.scratchpad).any(axis=1))
-        assert not wrong.size, f"case {case}: scratchpad words {wrong[:8]} differ after {command}"
-        assert ram.read(MEMORY_BASE, MEMORY_BYTES) == machine.memory.tobytes(), f"case {case}: memory differs after {command}"
+        assert not wrong.size, f"case {case}: scratchpad words {wrong[:8]} differ after {commands}"
+        assert ram.read(MEMORY_BASE, MEMORY_BYTES) == machine.memory.tobytes(), f"case {case}: memory differs after {commands}"

@@ -32,7 +32,7 @@ def ports(data_bits: int) -> dict[str, wiring.Member]:
     }
     return {
         "irq": Out(1),
-        "busy": Out(4),
+        "activity": Out(8),
         **{f"s_axil_{name}": member for name, member in axil.items()},
         **{f"m_axi_{name}": member for name, member in axi.items()},
     }
@@ -111,7 +111,8 @@ class AxiCopy(wiring.Component):
         with m.If(self.m_axi_wvalid & self.m_axi_wready):
             m.d.sync += beat.eq(beat + 1)
             m.d.comb += freed.eq(beat == BEATS - 1)
-        m.d.sync += [room.eq(room - taken + freed), self.busy.eq(left != 0)]
+        m.d.sync += room.eq(room - taken + freed)
+        m.d.comb += self.activity.eq(Cat(start, Const(0, 3), self.m_axi_bvalid & (left == 1)))
         with m.If(self.m_axi_rvalid & (self.m_axi_rresp != 0)):
             m.d.sync += error.eq(1)
         with m.If(self.m_axi_bvalid):

@@ -18,9 +18,10 @@ from celosia.sw.driver.network import MachineError, Network
 from celosia.sw.driver.verilated import VerilatedDevice
 from celosia.sw.executor import execute
 from celosia.sw.manifest import Manifest
+from celosia.tb.graphs import Builder, random_inputs
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
-from random_graphs import Builder, graphs, random_inputs
+from random_graphs import graphs
 
 # Words wider than the bus, more columns than rows, few lanes, and a scratchpad that many of the networks do not fit.
 MACHINE = MachineParameters(rows=12, cols=24, lanes=2, scratchpad_kib=4, banks=2, accumulator_depth=16, row_elements=64)

@@ -22,8 +22,9 @@ def manifest() -> Manifest:
 def activity(manifest: Manifest, *, cycles: int = 10, pause: int = 2) -> list[tuple[int, int]]:
     """One step after the other, ``cycles`` each."""
     changes, now = [], 1000
-    for _, engine in manifest.labels:
-        changes += [(now, 1 << Engine[engine.upper()]), (now + cycles, 0)]
+    for _, label in manifest.labels:
+        engine = Engine[label.upper()]
+        changes += [(now, 1 << engine), (now + cycles, 1 << engine + len(Engine))]
         now += cycles + pause
     return changes
 

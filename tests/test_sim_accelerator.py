@@ -10,9 +10,9 @@ from celosia.sw import graph as ir
 from celosia.sw.compiler.program import compile_graph
 from celosia.sw.executor import execute
 from celosia.sw.manifest import Manifest
+from celosia.tb.graphs import Builder, random_inputs
 from celosia.tb.paths import combinational_paths
 from celosia.tb.runner import run_bench
-from random_graphs import Builder, random_inputs
 
 SMALL = MachineParameters(rows=4, cols=4, lanes=2, scratchpad_kib=1, banks=2, accumulator_depth=16, bus_bytes=8, row_elements=64)
 ODD = MachineParameters(rows=6, cols=12, lanes=3, scratchpad_kib=2, banks=4, accumulator_depth=16, bus_bytes=4, row_elements=64)

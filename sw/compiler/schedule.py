@@ -22,9 +22,8 @@ class Access:
     end: int
     writes: bool
 
-    def conflicts(self, other: "Access") -> bool:
-        overlap = self.external == other.external and self.start < other.end and other.start < self.end
-        return overlap and (self.writes or other.writes)
+    def overlaps(self, other: "Access") -> bool:
+        return self.external == other.external and self.start < other.end and other.start < self.end
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,7 +37,14 @@ class PlannedStep:
 
     def conflicts(self, other: "PlannedStep") -> bool:
         """Whether their order matters."""
-        return any(a.conflicts(b) for a in self.accesses for b in other.accesses)
+        return any(a.overlaps(b) and (a.writes or b.writes) for a in self.accesses for b in other.accesses)
+
+    def needs(self, earlier: "PlannedStep") -> bool:
+        """Whether it must not start before ``earlier`` is complete. An engine starts a step's writes after all accesses of its earlier
+        steps, so there only a result that is read matters."""
+        if self.engine is not earlier.engine:
+            return self.conflicts(earlier)
+        return any(a.overlaps(b) and b.writes and not a.writes for a in self.accesses for b in earlier.accesses)
 
 
 class Scheduler:
@@ -119,22 +125,20 @@ class Scheduler:
 
 
 def with_waits(planned: list[PlannedStep]) -> list[Step]:
-    """Each step waits, per engine, for the last earlier step that it conflicts with in memory."""
+    """Each step waits, per engine, for the last earlier step that it needs."""
     steps: list[Step] = []
     history: dict[Engine, list[PlannedStep]] = {engine: [] for engine in Engine}
     known: list[dict[Engine, int]] = []  # what is complete when a step starts
     positions: dict[Engine, list[int]] = {engine: [] for engine in Engine}
     for index, step in enumerate(planned):
-        waits = dict.fromkeys(Engine, 0)
-        waits[step.engine] = len(history[step.engine])
+        # Steps of an engine start in order: what the last one waited for is complete.
+        waits = dict(known[positions[step.engine][-1]]) if positions[step.engine] else dict.fromkeys(Engine, 0)
         for engine in Engine:
-            if engine is step.engine:
-                continue
             for count in range(len(history[engine]), 0, -1):
                 if count <= waits[engine]:
                     break
                 earlier = history[engine][count - 1]
-                if step.conflicts(earlier):
+                if step.needs(earlier):
                     waits[engine] = count
                     # what that step waited for is complete too
                     for other, complete in known[positions[engine][count - 1]].items():

@@ -133,11 +133,11 @@ class VerilatedDevice(Device):
         self._check(self._lib.celosia_trace(self._open(), str(path).encode(), first, last), f"waveform {path}")
 
     def record_activity(self) -> None:
-        """From now on record each change of the accelerator's ``busy`` outputs, forgetting what was recorded before."""
+        """From now on record the cycles in which a step starts or ends, forgetting what was recorded before."""
         self._lib.celosia_record_activity(self._open())
 
     def activity(self) -> list[tuple[int, int]]:
-        """The recorded changes: (cycle, busy), one bit of busy for each engine."""
+        """The recorded cycles: (cycle, activity of the accelerator in it)."""
         count = self._lib.celosia_activity(self._open(), None, 0)
         changes = (_U64 * count)()
         self._lib.celosia_activity(self._open(), changes, count)

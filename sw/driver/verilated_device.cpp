@@ -32,10 +32,7 @@ struct celosia_device {
     }
     void edge() {
         memory.observe(top, cycles);
-        if (recording && top.busy != busy) {
-            busy = top.busy;
-            activity.push_back(cycles << 8 | busy);
-        }
+        if (recording && top.activity) activity.push_back(cycles << 8 | top.activity);
         top.clk = 1;
         top.eval();
         dump(5);
@@ -54,7 +51,6 @@ struct celosia_device {
     Memory<Vtop> memory;
     uint64_t cycles = 0;
     bool recording = false;
-    uint8_t busy = 0;
     std::vector<uint64_t> activity;
 
 #if VM_TRACE_FST
@@ -171,7 +167,6 @@ int celosia_trace(celosia_device *device, const char *path, uint64_t first, uint
 
 void celosia_record_activity(celosia_device *device) {
     device->activity.clear();
-    device->busy = 0;
     device->recording = true;
 }
 

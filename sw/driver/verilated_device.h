@@ -50,9 +50,9 @@ CELOSIA_API const char *celosia_violation(const celosia_device *device);
 /* Writes an FST waveform of cycles first..last to a file, cycle n at times 10 n to 10 n + 9; ends an earlier one. */
 CELOSIA_API int celosia_trace(celosia_device *device, const char *path, uint64_t first, uint64_t last);
 
-/* Records from now on each change of the model's `busy` outputs, forgetting what was recorded before. */
+/* Records from now on each cycle in which one of the model's `activity` outputs is high, forgetting what was recorded before. */
 CELOSIA_API void celosia_record_activity(celosia_device *device);
-/* Copies at most `limit` recorded changes, each `cycle << 8 | busy`; returns how many there are. */
+/* Copies at most `limit` recorded cycles, each `cycle << 8 | activity`; returns how many there are. */
 CELOSIA_API uint64_t celosia_activity(const celosia_device *device, uint64_t *changes, uint64_t limit);
 
 #endif

@@ -47,31 +47,28 @@ class OperatorUse:
 
 
 def spans(activity: Sequence[tuple[int, int]], manifest: Manifest) -> list[Span]:
-    """The spans of the body's steps, in program order, from the changes of the engines' busy bits in one run.
+    """The spans of the body's steps, in program order, from the accelerator's ``activity`` in one run.
 
-    An engine's busy bit falls for at least a cycle between two steps, and an engine runs its steps in order.
+    An engine starts and ends its steps in order.
 
     Raises DeviceError if the activity is not that of one whole run.
     """
-    edges: dict[Engine, list[list[int]]] = {engine: [] for engine in Engine}
-    before = 0
-    for cycle, busy in activity:
+    starts: dict[Engine, list[int]] = {engine: [] for engine in Engine}
+    ends: dict[Engine, list[int]] = {engine: [] for engine in Engine}
+    for cycle, state in activity:
         for engine in Engine:
-            if (busy ^ before) >> engine & 1:
-                if busy >> engine & 1:
-                    edges[engine].append([cycle])
-                else:
-                    edges[engine][-1].append(cycle)
-        before = busy
+            for times, bit in ((starts, engine), (ends, engine + len(Engine))):
+                if state >> bit & 1:
+                    times[engine].append(cycle)
     first = min((cycle for cycle, _ in activity), default=0)
     steps = manifest.steps[manifest.prologue :]
     expected = {engine: sum(step.engine is engine for step in steps) for engine in Engine}
-    if before or any(len(edges[engine]) != count for engine, count in expected.items()):
+    if any((len(starts[engine]), len(ends[engine])) != (count, count) for engine, count in expected.items()):
         raise DeviceError(f"the recorded activity is not that of one run of {len(steps)} steps")
     taken = dict.fromkeys(Engine, 0)
     result = []
     for step, (operator, _) in zip(steps, manifest.labels, strict=True):
-        start, end = edges[step.engine][taken[step.engine]]
+        start, end = (times[step.engine][taken[step.engine]] for times in (starts, ends))
         taken[step.engine] += 1
         external, scratchpad = _bytes_moved(step, manifest.parameters)
         result.append(

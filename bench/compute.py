@@ -1,0 +1,129 @@
+"""Share of the array's peak that the compute unit reaches on shapes of real networks: `nox -s bench` writes docs/blocks/compute.md.
+
+Each product runs alone on the Verilated machine with its operands in the scratchpad, compiled as in any network. The share counts from
+the cycle in which the operation's first step starts to the one in which its last result is in the scratchpad.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from celosia.gen.pages import write_section
+from celosia.gen.project import TOP, VERILOG, write_project
+from celosia.gen.simulation import build_library
+from celosia.rtl.arch.parameters import MachineParameters
+from celosia.rtl.arch.steps import Engine
+from celosia.sw import graph as ir
+from celosia.sw.compiler.program import Program, compile_graph
+from celosia.sw.driver.network import Network
+from celosia.sw.driver.verilated import VerilatedDevice
+from celosia.sw.executor import execute
+from celosia.sw.manifest import Manifest
+from celosia.sw.report.measure import Span, spans
+from celosia.tb.graphs import Builder, random_inputs
+from rich.progress import Progress
+
+ROOT = Path(__file__).parents[1]
+BUILD = ROOT / "build" / "bench"
+PAGE = ROOT / "docs" / "blocks" / "compute.md"
+MACHINES = [
+    MachineParameters(rows=size, cols=size, lanes=8, scratchpad_kib=1024, accumulator_depth=256, bus_bytes=32) for size in (16, 32)
+]
+LEGEND = """
+int8, Verilated, the operands in the scratchpad. Cycles from the start of the operation's first step to its last result; conflicts: cycles
+in which a port of the compute unit waited for a bank.
+"""
+
+
+def gemm(m: int, k: int, n: int) -> ir.Graph:
+    builder = Builder(1)
+    x = builder.tensor(m, k, 8)
+    return builder.graph([x], [builder.linear(x, n, 8)])
+
+
+def scores(heads: int, tokens: int, width: int) -> ir.Graph:
+    """Queries by keys, head by head."""
+    builder = Builder(1)
+    q, k = (builder.tensor(tokens, heads * width, 8) for _ in range(2))
+    out = builder.tensor(heads * tokens, tokens, 8)
+    builder.product(
+        (ir.MatMulPart(a=_cols(q, h, width), b=_cols(k, h, width), out=_rows(out, h, tokens)) for h in range(heads)), transposed=True
+    )
+    return builder.graph([q, k], [out])
+
+
+def mixed_values(heads: int, tokens: int, width: int) -> ir.Graph:
+    """Shares by values, head by head."""
+    builder = Builder(1)
+    shares, v = builder.tensor(heads * tokens, tokens, 8), builder.tensor(tokens, heads * width, 8)
+    out = builder.tensor(tokens, heads * width, 8)
+    builder.product(
+        (ir.MatMulPart(a=_rows(shares, h, tokens), b=_cols(v, h, width), out=_cols(out, h, width)) for h in range(heads)), transposed=False
+    )
+    return builder.graph([shares, v], [out])
+
+
+def _cols(t: ir.Tensor, head: int, width: int) -> ir.Block:
+    return ir.Block(tensor=t, row=0, col=head * width, rows=t.rows, cols=width)
+
+
+def _rows(t: ir.Tensor, head: int, tokens: int) -> ir.Block:
+    return ir.Block(tensor=t, row=head * tokens, col=0, rows=tokens, cols=t.cols)
+
+
+# What runs, and its goal in percent.
+OPERATIONS: Mapping[str, tuple[Callable[[], ir.Graph], float | None]] = {
+    "GEMM 256x256x256": (lambda: gemm(256, 256, 256), 97),
+    "GEMM 64x64x64": (lambda: gemm(64, 64, 64), 90),
+    "GEMM 197x192x768 (ViT-Tiny)": (lambda: gemm(197, 192, 768), 95),
+    "GEMM 128x384x1536 (MiniLM)": (lambda: gemm(128, 384, 1536), 97),
+    "scores, 12 heads, T = 128, d = 32": (lambda: scores(12, 128, 32), 90),
+    "values, 12 heads, T = 128, d = 32": (lambda: mixed_values(12, 128, 32), 90),
+    "scores, 3 heads, T = 197, d = 64": (lambda: scores(3, 197, 64), 90),
+    "values, 3 heads, T = 197, d = 64": (lambda: mixed_values(3, 197, 64), 90),
+}
+
+
+def run(device: VerilatedDevice, program: Program) -> tuple[list[Span], Mapping[str, int]]:
+    """The spans of the compute steps, and the counters; the results must be the executor's."""
+    manifest = Manifest.of(program, rom=False)
+    network = Network(device, manifest)
+    inputs = random_inputs(program.graph, 1)
+    network.upload()
+    device.record_activity()
+    found = network.run_integers(inputs)
+    values = execute(program.graph, inputs, lanes=program.parameters.lanes)
+    for port in program.graph.outputs:
+        assert (found[port.name] == values[port.tensor.name]).all(), f"{port.name} differs from the executor's"
+    return [span for span in spans(device.activity(), manifest) if span.engine is Engine.COMPUTE], network.counters()
+
+
+def macs(graph: ir.Graph) -> int:
+    return sum(part.a.rows * part.a.cols * part.out.cols for op in graph.operators if isinstance(op, ir.MatMul) for part in op.parts)
+
+
+def lines(machine: MachineParameters, progress: Progress) -> Iterator[str]:
+    programs = {name: compile_graph(make(), machine) for name, (make, _) in OPERATIONS.items()}
+    folder = BUILD / f"compute-{machine.rows}"
+    write_project(next(iter(programs.values())), folder)
+    library = build_library(folder / VERILOG, TOP, BUILD / "simulators")
+    with VerilatedDevice(library, memory_bytes=max(program.memory_bytes for program in programs.values())) as device:
+        for name, program in progress.track(programs.items(), description=f"{machine.rows} x {machine.cols}"):
+            steps, counters = run(device, program)
+            cycles = steps[-1].end - steps[0].start
+            share, goal = 100 * macs(program.graph) / machine.peak_macs / cycles, OPERATIONS[name][1]
+            cells = name, f"{machine.rows} x {machine.cols}", f"{len(steps)}", f"{cycles:,}", f"{counters['compute_conflicts']:,}"
+            yield f"| {' | '.join(cells)} | {share:.1f} % | {goal} % |"
+
+
+def main() -> None:
+    BUILD.mkdir(parents=True, exist_ok=True)
+    table = ["| operation | array | steps | cycles | conflicts | share of peak | goal |", "|---|---|---:|---:|---:|---:|---:|"]
+    with Progress() as progress:
+        for machine in MACHINES:
+            table += lines(machine, progress)
+    write_section(PAGE, "bench", "\n".join([LEGEND, *table]))
+    print("\n".join(table))
+
+
+if __name__ == "__main__":
+    main()
