@@ -12,6 +12,7 @@ from celosia.gen.project import TOP, VERILOG, write_project
 from celosia.gen.simulation import build_library
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.steps import Engine
+from celosia.rtl.arch.window import Window
 from celosia.sw import graph as ir
 from celosia.sw.compiler.program import Program, compile_graph
 from celosia.sw.driver.network import Network
@@ -25,9 +26,7 @@ from rich.progress import Progress
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "bench"
 PAGE = ROOT / "docs" / "blocks" / "compute.md"
-MACHINES = [
-    MachineParameters(rows=size, cols=size, lanes=8, scratchpad_kib=1024, accumulator_depth=256, bus_bytes=32) for size in (16, 32)
-]
+MACHINES = [MachineParameters(rows=size, cols=size, lanes=8, scratchpad_kib=1024, accumulator_depth=256, bus_bytes=32) for size in (16, 32)]
 LEGEND = """
 int8, Verilated, the operands in the scratchpad. Cycles from the start of the operation's first step to its last result; conflicts: cycles
 in which a port of the compute unit waited for a bank.
@@ -38,6 +37,13 @@ def gemm(m: int, k: int, n: int) -> ir.Graph:
     builder = Builder(1)
     x = builder.tensor(m, k, 8)
     return builder.graph([x], [builder.linear(x, n, 8)])
+
+
+def convolution(size: int, channels: int, cols: int, **window: tuple[int, ...]) -> ir.Graph:
+    """Of a square map."""
+    builder = Builder(1)
+    x = builder.tensor(size * size, channels, 8)
+    return builder.graph([x], [builder.convolution(x, cols, 8, Window(height=size, width=size, **window))])  # pyright: ignore[reportArgumentType]
 
 
 def scores(heads: int, tokens: int, width: int) -> ir.Graph:
@@ -76,6 +82,9 @@ OPERATIONS: Mapping[str, tuple[Callable[[], ir.Graph], float | None]] = {
     "GEMM 64x64x64": (lambda: gemm(64, 64, 64), 90),
     "GEMM 197x192x768 (ViT-Tiny)": (lambda: gemm(197, 192, 768), 95),
     "GEMM 128x384x1536 (MiniLM)": (lambda: gemm(128, 384, 1536), 97),
+    "convolution 3x3, 56x56x64 to 64": (lambda: convolution(56, 64, 64, kernel=(3, 3), pads=(1, 1, 1, 1)), 95),
+    "convolution 1x1, 56x56x64 to 64": (lambda: convolution(56, 64, 64, kernel=(1, 1)), 97),
+    "convolution 7x7 by 2, 112x112x3 to 64": (lambda: convolution(112, 3, 64, kernel=(7, 7), strides=(2, 2), pads=(3, 3, 3, 3)), 60),
     "scores, 12 heads, T = 128, d = 32": (lambda: scores(12, 128, 32), 90),
     "values, 12 heads, T = 128, d = 32": (lambda: mixed_values(12, 128, 32), 90),
     "scores, 3 heads, T = 197, d = 64": (lambda: scores(3, 197, 64), 90),
@@ -97,10 +106,6 @@ def run(device: VerilatedDevice, program: Program) -> tuple[list[Span], Mapping[
     return [span for span in spans(device.activity(), manifest) if span.engine is Engine.COMPUTE], network.counters()
 
 
-def macs(graph: ir.Graph) -> int:
-    return sum(part.a.rows * part.a.cols * part.out.cols for op in graph.operators if isinstance(op, ir.MatMul) for part in op.parts)
-
-
 def lines(machine: MachineParameters, progress: Progress) -> Iterator[str]:
     programs = {name: compile_graph(make(), machine) for name, (make, _) in OPERATIONS.items()}
     folder = BUILD / f"compute-{machine.rows}"
@@ -110,7 +115,7 @@ def lines(machine: MachineParameters, progress: Progress) -> Iterator[str]:
         for name, program in progress.track(programs.items(), description=f"{machine.rows} x {machine.cols}"):
             steps, counters = run(device, program)
             cycles = steps[-1].end - steps[0].start
-            share, goal = 100 * macs(program.graph) / machine.peak_macs / cycles, OPERATIONS[name][1]
+            share, goal = 100 * program.graph.macs() / machine.peak_macs / cycles, OPERATIONS[name][1]
             cells = name, f"{machine.rows} x {machine.cols}", f"{len(steps)}", f"{cycles:,}", f"{counters['compute_conflicts']:,}"
             yield f"| {' | '.join(cells)} | {share:.1f} % | {goal} % |"
 

@@ -1,6 +1,6 @@
 """Address generation: nested loops over the scratchpad, and the reader and writer that walk them with a stream of words."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, ShapeLike, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -9,53 +9,47 @@ from .delay import delay
 from .scratchpad import READ_LATENCY, ReadPort, WritePort
 from .streams import Queue
 
+ADDRESS = data.StructLayout({"address": ADDRESS_BITS})
+STRIDE = data.StructLayout({"address": STRIDE_BITS})
 
-def loops_layout(loops: int) -> data.StructLayout:
+
+def loops_layout(loops: int, position: data.StructLayout = ADDRESS, stride: data.StructLayout = STRIDE) -> data.StructLayout:
     """Where the loops start, and count and stride of each, innermost first. Counts are at least 1; strides in words."""
-    return data.StructLayout(
-        {
-            "base": ADDRESS_BITS,
-            "count": data.ArrayLayout(COUNT_BITS, loops),
-            "stride": data.ArrayLayout(STRIDE_BITS, loops),
-        }
-    )
-
-
-def words_layout(word_bytes: int, loops: int) -> data.StructLayout:
-    """A word, and for each loop whether it is of its last iteration."""
-    return data.StructLayout({"word": 8 * word_bytes, "ends": loops})
+    return data.StructLayout({"base": position, "count": data.ArrayLayout(COUNT_BITS, loops), "stride": data.ArrayLayout(stride, loops)})
 
 
 class AddressGenerator(wiring.Component):
-    """The addresses ``base + sum(index[i] * stride[i])``, one per cycle, loop 0 fastest, index[i] in 0..ceil(count[i] / steps[i]) - 1.
+    """The positions ``base + sum(index[i] * stride[i])``, one per cycle, loop 0 fastest, index[i] in 0..ceil(count[i] / steps[i]) - 1.
 
-    ``ends``: for each loop whether this is its last iteration. The next loops are taken when the last address is out.
+    ``ends``: for each loop whether this is its last iteration. The next loops are taken when the last position is out.
+
+    position, stride: an address; or several numbers that are walked alike, with the same names.
     """
 
-    def __init__(self, steps: tuple[int, ...]) -> None:
-        self._steps = steps
+    def __init__(self, steps: tuple[int, ...], position: data.StructLayout = ADDRESS, stride: data.StructLayout = STRIDE) -> None:
+        self._steps, self._position = steps, position
         loops = len(steps)
         super().__init__(
             {
-                "i": In(stream.Signature(loops_layout(loops))),
-                "o": Out(stream.Signature(data.StructLayout({"address": ADDRESS_BITS, "ends": loops}))),
+                "i": In(stream.Signature(loops_layout(loops, position, stride))),
+                "o": Out(stream.Signature(data.StructLayout({"position": position, "ends": loops}))),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         steps = self._steps
-        loops = Signal(loops_layout(len(steps)))
+        loops = Signal.like(self.i.payload)
         running = Signal()
-        # start[i]: the address at which loop i's current iteration began
-        start = [Signal(ADDRESS_BITS, name=f"start{i}") for i in range(len(steps))]
+        # start[i]: the position at which loop i's current iteration began
+        start = [Signal(self._position, name=f"start{i}") for i in range(len(steps))]
         left = [Signal(COUNT_BITS, name=f"left{i}") for i in range(len(steps))]
         ends = self.o.payload.ends
         m.d.comb += [
             ends.eq(Cat(left[i] <= step for i, step in enumerate(steps))),
             self.i.ready.eq(~running),
             self.o.valid.eq(running),
-            self.o.payload.address.eq(start[0]),
+            self.o.payload.position.eq(start[0]),
         ]
         with m.If(~running):
             m.d.sync += [running.eq(self.i.valid), loops.eq(self.i.payload)]
@@ -67,18 +61,52 @@ class AddressGenerator(wiring.Component):
             for i, step in enumerate(steps):
                 # loop i advances when all faster loops end
                 with m.If(done & ~ends[i]):
-                    following = (start[i] + loops.stride[i])[:ADDRESS_BITS]
                     m.d.sync += left[i].eq(left[i] - step)
-                    m.d.sync += [start[j].eq(following) for j in range(i + 1)]
                     m.d.sync += [left[j].eq(loops.count[j]) for j in range(i)]
+                    for number, _ in self._position:
+                        following = start[i][number] + loops.stride[i][number]
+                        m.d.sync += [start[j][number].eq(following) for j in range(i + 1)]
                 done &= ends[i]
         return m
 
 
-class Reader(wiring.Component):
-    """Reads words along nested loops: ``loops`` in, ``words`` out with their ``ends``, a word per cycle when the scratchpad grants it."""
+def words_layout(word_bytes: int, note: ShapeLike) -> data.StructLayout:
+    return data.StructLayout({"word": 8 * word_bytes, "note": note})
+
+
+class Fetcher(wiring.Component):
+    """The word at each address, with a note that goes beside; a word per cycle when the scratchpad grants it."""
 
     DEPTH = 8  # words on their way or waiting: covers the scratchpad's latency and the queue's
+
+    def __init__(self, word_bytes: int, note: ShapeLike) -> None:
+        super().__init__(
+            {
+                "i": In(stream.Signature(data.StructLayout({"address": ADDRESS_BITS, "note": note}))),
+                "words": Out(stream.Signature(words_layout(word_bytes, note))),
+                "port": Out(ReadPort(word_bytes)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.queue = queue = Queue(self.words.payload.shape(), depth=self.DEPTH)
+        places = Signal(range(self.DEPTH + 1), init=self.DEPTH)
+        m.d.comb += [
+            self.port.address.payload.eq(self.i.payload.address),
+            self.port.address.valid.eq(self.i.valid & (places != 0)),
+            self.i.ready.eq(self.port.address.ready & (places != 0)),
+            queue.i.payload.word.eq(self.port.word),
+            queue.i.payload.note.eq(delay(m, self.i.payload.note, READ_LATENCY)),
+            queue.i.valid.eq(self.port.valid),
+        ]
+        m.d.sync += places.eq(places - (self.i.valid & self.i.ready) + (self.words.valid & self.words.ready))
+        connect(m, flipped(self.words), queue.o)
+        return m
+
+
+class Reader(wiring.Component):
+    """Reads words along nested loops: ``loops`` in, ``words`` out; a word's note says for each loop whether it ends."""
 
     def __init__(self, word_bytes: int, *, steps: tuple[int, ...]) -> None:
         self._word_bytes, self._steps = word_bytes, steps
@@ -93,20 +121,16 @@ class Reader(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.generator = generator = AddressGenerator(self._steps)
-        m.submodules.queue = queue = Queue(self.words.payload.shape(), depth=self.DEPTH)
-        places = Signal(range(self.DEPTH + 1), init=self.DEPTH)
-        taken = self.port.address.valid & self.port.address.ready
+        m.submodules.fetcher = fetcher = Fetcher(self._word_bytes, len(self._steps))
         m.d.comb += [
-            self.port.address.payload.eq(generator.o.payload.address),
-            self.port.address.valid.eq(generator.o.valid & (places != 0)),
-            generator.o.ready.eq(self.port.address.ready & (places != 0)),
-            queue.i.payload.word.eq(self.port.word),
-            queue.i.payload.ends.eq(delay(m, generator.o.payload.ends, READ_LATENCY)),
-            queue.i.valid.eq(self.port.valid),
+            fetcher.i.payload.address.eq(generator.o.payload.position.address),
+            fetcher.i.payload.note.eq(generator.o.payload.ends),
+            fetcher.i.valid.eq(generator.o.valid),
+            generator.o.ready.eq(fetcher.i.ready),
         ]
-        m.d.sync += places.eq(places - taken + (self.words.valid & self.words.ready))
         connect(m, flipped(self.loops), generator.i)
-        connect(m, flipped(self.words), queue.o)
+        connect(m, flipped(self.words), fetcher.words)
+        connect(m, flipped(self.port), fetcher.port)
         return m
 
 
@@ -130,7 +154,7 @@ class Writer(wiring.Component):
         connect(m, flipped(self.loops), generator.i)
         write = self.port.write
         m.d.comb += [
-            write.payload.address.eq(generator.o.payload.address),
+            write.payload.address.eq(generator.o.payload.position.address),
             write.payload.word.eq(self.words.payload),
             write.payload.mask.eq(~0),
             write.valid.eq(generator.o.valid & self.words.valid),

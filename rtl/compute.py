@@ -14,7 +14,6 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from .access import Reader
 from .arch.parameters import MachineParameters
 from .arch.registers import ErrorCode
 from .arch.steps import COMPUTE
@@ -27,6 +26,7 @@ from .result_writer import ResultWriter, results_layout
 from .scratchpad import ReadPort, WritePort
 from .streams import Queue
 from .tile_loader import TileLoader, channels_layout
+from .window import WindowReader
 
 ACCUMULATOR = signed(32)
 TOTAL_BITS = 33  # of an accumulator with its bias
@@ -61,7 +61,7 @@ class ComputeUnit(wiring.Component):
         p = self._p
         layout = record_layout(COMPUTE)
         m.submodules.loader = loader = TileLoader(p, layout)
-        m.submodules.reader = reader = Reader(p.word_bytes, steps=(1, p.rows, p.cols))
+        m.submodules.reader = reader = WindowReader(p)
         m.submodules.array = array = MacArray(p.rows, p.cols)
         m.submodules.writer = writer = ResultWriter(p, layout)
         connect(m, reader.port, flipped(self.read_a))
@@ -78,43 +78,43 @@ class ComputeUnit(wiring.Component):
         connect(m, results.o, writer.rows)
         return m
 
-    def _dispatch(self, m: Module, loader: TileLoader, reader: Reader, writer: ResultWriter) -> Value:
+    def _dispatch(self, m: Module, loader: TileLoader, reader: WindowReader, writer: ResultWriter) -> Value:
         """Check each command and offer it to its three parts; gives the zero point of the words that the reader shows."""
         p, command = self._p, self.engine.command
         c = Signal(command.payload.shape())
-        parts = loader.command, reader.loops, writer.command
-        offered = Signal(len(parts))  # to the parts that have not taken the command yet
-        illegal = (c.m == 0) | (c.m > p.accumulator_depth) | (c.n == 0) | (c.k == 0)
+        parts = loader.command, reader.command, writer.command
+        unchecked, offered = Signal(), Signal(len(parts))  # to the parts that have not taken the command yet
+        illegal = Signal()
+        most = p.accumulator_depth
+        row_bits = most.bit_length()
+        counts = c.m, c.lines, c.n, c.k, c.taps_x, c.taps_y
+        too_many = (c.m > most) | (c.lines > most) | (c.m[:row_bits] * c.lines[:row_bits] > most)
+        m.d.sync += illegal.eq(Cat(count == 0 for count in counts).any() | too_many)
         refused = offered.any() & illegal & ~writer.busy  # as the oldest one
         m.d.comb += [
-            command.ready.eq(~offered.any()),
+            command.ready.eq(~unchecked & ~offered.any()),
             self.engine.error.eq(Mux(refused, ErrorCode.ILLEGAL_STEP, ErrorCode.NONE)),
             self.engine.done.eq(writer.done | refused),
-            Cat(getattr(self, f"{port}_older") for port in _PORTS).eq(offered),
+            Cat(getattr(self, f"{port}_older") for port in _PORTS).eq(offered | unchecked.replicate(len(parts))),
             *(part.valid.eq(offered[i] & ~illegal) for i, part in enumerate(parts)),
-            loader.command.payload.eq(c),
-            writer.command.payload.eq(c),
-            reader.loops.payload.base.eq(c.a),
-            reader.loops.payload.count[0].eq(c.m),
-            reader.loops.payload.stride[0].eq(c.a_stride),
-            reader.loops.payload.count[1].eq(c.k),
-            reader.loops.payload.stride[1].eq(1),
-            reader.loops.payload.count[2].eq(c.n),
-            reader.loops.payload.stride[2].eq(0),
+            *(part.payload.eq(c) for part in parts),
         ]
         m.d.sync += offered.eq(Mux(refused, 0, offered & ~Cat(part.ready for part in parts)))
+        m.d.sync += unchecked.eq(command.valid & command.ready)
+        with m.If(unchecked):
+            m.d.sync += offered.eq(~0)
         with m.If(command.ready):
-            m.d.sync += [c.eq(command.payload), offered.eq(command.valid.replicate(len(parts)))]
+            m.d.sync += c.eq(command.payload)
 
         # Words of the command before may be on their way when the reader takes a command.
         zero_points = [Signal(signed(8), name=f"a_zero_point{i}", reset_less=True) for i in range(2)]
         newest, shown = Signal(), Signal()
-        with m.If(reader.loops.valid & reader.loops.ready):
+        with m.If(reader.command.valid & reader.command.ready):
             m.d.sync += newest.eq(~newest)
             for i, zero_point in enumerate(zero_points):
                 with m.If(newest == i):
                     m.d.sync += zero_point.eq(c.a_zero_point)
-        with m.If(reader.words.valid & reader.words.ready & reader.words.payload.ends.all()):
+        with m.If(reader.words.valid & reader.words.ready & reader.words.payload.note.last):
             m.d.sync += shown.eq(~shown)
         return Mux(shown, *reversed(zero_points))
 
@@ -122,7 +122,7 @@ class ComputeUnit(wiring.Component):
         self,
         m: Module,
         a_zero_point: Value,
-        reader: Reader,
+        reader: WindowReader,
         loader: TileLoader,
         array: MacArray,
         results: Queue,
@@ -131,7 +131,8 @@ class ComputeUnit(wiring.Component):
         """Send rows of a into the array, swapping tiles at the first of each; gives the row's tag as it leaves the array."""
         p = self._p
         row, first_tile = Signal(range(p.accumulator_depth)), Signal(init=1)
-        last_row, last_tile, _ = reader.words.payload.ends
+        note = reader.words.payload.note
+        last_row, last_tile = note.last_row, note.last_tile
         since_swap = Signal(range(TILE_CYCLES), init=TILE_CYCLES - 1)
         places = Signal(range(results.depth + 1), init=results.depth)
         fire = Signal()
@@ -152,7 +153,8 @@ class ComputeUnit(wiring.Component):
             self.mac_cycle.eq(fire),
         ]
         for i in range(p.rows):
-            m.d.comb += array.a[i].eq(reader.words.payload.word.word_select(i, 8).as_signed() - a_zero_point)
+            octet = reader.words.payload.word.word_select(i, 8).as_signed()
+            m.d.comb += array.a[i].eq(Mux(note.outside, 0, octet - a_zero_point))
         m.d.sync += [
             tags[0].eq(0),
             tags[0].valid.eq(fire),

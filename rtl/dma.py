@@ -41,11 +41,11 @@ def _control(
         bursts.memory_base.eq(engine.memory_base),
         bursts.memory_size.eq(engine.memory_size),
         bursts.command.payload.eq(c),
-        loops.payload.base.eq(c.scratchpad),
+        loops.payload.base.address.eq(c.scratchpad),
         loops.payload.count[0].eq(c.words),
-        loops.payload.stride[0].eq(1),
+        loops.payload.stride[0].address.eq(1),
         loops.payload.count[1].eq(c.rows),
-        loops.payload.stride[1].eq(c.scratchpad_stride),
+        loops.payload.stride[1].address.eq(c.scratchpad_stride),
     ]
     with m.FSM():
         with m.State("IDLE"):
@@ -159,7 +159,7 @@ class StoreEngine(wiring.Component):
             unanswered.eq(unanswered + sent - response.valid),
         ]
         bus_error = response.valid & (response.payload != 0)
-        last_word = moved & last_beat & reader.words.payload.ends.all()
+        last_word = moved & last_beat & reader.words.payload.note.all()
         bursts = _control(m, self, reader.loops, moved=last_word, pending=unanswered, bus_error=bus_error, code=ErrorCode.BUS_WRITE)
         with m.If(bursts.outside):
             m.d.sync += abandoned.eq(1)

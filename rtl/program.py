@@ -51,7 +51,7 @@ class RomSource(wiring.Component):
 
 
 class MemorySource(wiring.Component):
-    """Steps from external memory, from ``program_base + first * 64`` on, fetched ahead one burst for each step."""
+    """Steps from external memory, from ``program_base + first * STEP_BYTES`` on, fetched ahead one burst for each step."""
 
     def __init__(self, parameters: MachineParameters) -> None:
         self._p = parameters

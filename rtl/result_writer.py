@@ -34,7 +34,7 @@ class ResultWriter(wiring.Component):
         word = p.word_bytes
         c = Signal.like(self.command.payload)
         running = self.busy
-        m_left, n_left = Signal(COUNT_BITS), Signal(COUNT_BITS)
+        m_left, lines_left, n_left = (Signal(COUNT_BITS) for _ in range(3))
         column, row = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)  # word of the tile's first channel in row 0, and in this row
         most_words, most_slots = max(1, 2 * p.cols // word), max(1, word // p.cols)
         part, slot = Signal(range(most_words)), Signal(range(most_slots))
@@ -71,9 +71,11 @@ class ResultWriter(wiring.Component):
             with m.If(last_part):
                 m.d.sync += [part.eq(0), m_left.eq(m_left - 1), row.eq(row + c.out_stride)]
                 with m.If(m_left == 1):
+                    m.d.sync += [m_left.eq(c.m), lines_left.eq(lines_left - 1)]
+                with m.If((m_left == 1) & (lines_left == 1)):
                     words = Mux(c.out_wide, wide_words, narrow_words)
                     following = (column + Mux(last_slot, words, 0))[:ADDRESS_BITS]
-                    m.d.sync += [m_left.eq(c.m), n_left.eq(n_left - p.cols), column.eq(following), row.eq(following)]
+                    m.d.sync += [lines_left.eq(c.lines), n_left.eq(n_left - p.cols), column.eq(following), row.eq(following)]
                     m.d.sync += slot.eq(Mux(last_slot, 0, slot + 1))
                     m.d.comb += self.done.eq(n_left <= p.cols)
         with m.If(self.command.ready):
@@ -82,6 +84,7 @@ class ResultWriter(wiring.Component):
                 c.eq(command),
                 running.eq(self.command.valid),
                 m_left.eq(command.m),
+                lines_left.eq(command.lines),
                 n_left.eq(command.n),
                 column.eq(command.out),
                 row.eq(command.out),

@@ -12,7 +12,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arch.parameters import MachineParameters
-from .arch.steps import ADDRESS_BITS, CHANNEL, COMPUTE, COUNT_BITS
+from .arch.steps import ADDRESS_BITS, CHANNEL, COMPUTE, COUNT_BITS, TAP_BITS
 from .layouts import record_layout
 from .mac_array import tile_layout
 from .scratchpad import READ_LATENCY, ReadPort
@@ -85,7 +85,8 @@ class TileLoader(wiring.Component):
         p = self._p
         rows, cols, word = p.rows, p.cols, p.word_bytes
         wide_words, slots = max(1, cols // word), max(1, word // cols)  # words of a line of b [k, n], or tiles that share one
-        n_left, k_left = Signal(COUNT_BITS), Signal(COUNT_BITS)  # from the tile's first channel and first k
+        n_left, k_left = Signal(COUNT_BITS), Signal(COUNT_BITS)  # from the tile's first channel and first k of its tap
+        taps_x_left, taps_y_left = Signal(TAP_BITS), Signal(TAP_BITS)
         n_base = Signal(ADDRESS_BITS)  # transposed: row of the tile's first channel; else column word of that channel
         k_base = Signal(ADDRESS_BITS)  # transposed: word of the tile's first k in each row; else row of that k
         channels_base, line_base = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
@@ -116,6 +117,7 @@ class TileLoader(wiring.Component):
             tag.command.eq(newest),
         ]
         next_k_base = (k_base + Mux(c.b_transposed, 1, c.b_stride * rows))[:ADDRESS_BITS]
+        last_k = (k_left <= rows) & (taps_x_left == 1) & (taps_y_left == 1)
         last_slot = slot == slots - 1
         next_n_base = (n_base + Mux(c.b_transposed, c.b_stride * cols, Mux(last_slot, wide_words, 0)))[:ADDRESS_BITS]
         command = self.command.payload
@@ -124,6 +126,7 @@ class TileLoader(wiring.Component):
             row_base, column_base = Mux(command.b_transposed, command.b, 0), Mux(command.b_transposed, 0, command.b)
             m.d.sync += [
                 *(c.eq(command), n_left.eq(command.n), k_left.eq(command.k), asking.eq(self.command.valid)),
+                *(taps_x_left.eq(command.taps_x), taps_y_left.eq(command.taps_y)),
                 *(n_base.eq(row_base), k_base.eq(column_base), line_base.eq(command.b), channels_base.eq(command.channels)),
                 *(channels.eq(0), first_tile.eq(1), line.eq(0), part.eq(0), slot.eq(0)),
             ]
@@ -135,11 +138,16 @@ class TileLoader(wiring.Component):
             m.d.sync += [part.eq(0), line.eq(0), first_tile.eq(0), channels.eq(0)]
             with m.If(first_tile):
                 m.d.sync += [channels.eq(1), line_base.eq(channels_base), channels_base.eq(channels_base + c.channels_stride)]
-            with m.Elif(k_left > rows):
+            with m.Elif(~last_k):
                 m.d.sync += [k_left.eq(k_left - rows), k_base.eq(next_k_base), line_base.eq(n_base + next_k_base)]
+                with m.If(k_left <= rows):
+                    m.d.sync += [k_left.eq(c.k), taps_x_left.eq(Mux(taps_x_left == 1, c.taps_x, taps_x_left - 1))]
+                    with m.If(taps_x_left == 1):
+                        m.d.sync += taps_y_left.eq(taps_y_left - 1)
             with m.Else():
                 first_k = Mux(c.b_transposed, 0, c.b)
                 m.d.sync += [
+                    *(taps_x_left.eq(c.taps_x), taps_y_left.eq(c.taps_y)),
                     *(k_left.eq(c.k), k_base.eq(first_k), n_left.eq(n_left - cols), asking.eq(n_left > cols)),
                     *(first_tile.eq(1), n_base.eq(next_n_base), line_base.eq(next_n_base + first_k)),
                     slot.eq(Mux(last_slot, 0, slot + 1)),

@@ -77,11 +77,11 @@ class VectorEngine(wiring.Component):
             (writer.loops, c.out, c.out_stride, c.rows, c.out_wide),
         ):
             m.d.comb += [
-                loops.payload.base.eq(base),
+                loops.payload.base.address.eq(base),
                 loops.payload.count[0].eq(c.cols << wide),
-                loops.payload.stride[0].eq(1),
+                loops.payload.stride[0].address.eq(1),
                 loops.payload.count[1].eq(rows),
-                loops.payload.stride[1].eq(stride),
+                loops.payload.stride[1].address.eq(stride),
                 loops.valid.eq(start & (has_b if loops is reader_b.loops else 1)),
             ]
         for unpacker, wide in ((unpacker_a, c.a_wide), (unpacker_b, c.b_wide)):

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rtl.arch.formats import Format
+from ..rtl.arch.window import Window
 from .golden.activation import ActivationParameters
 from .golden.add import AddParameters
 from .golden.layernorm import LayerNormParameters
@@ -118,19 +119,34 @@ class MatMulPart:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MatMul(Operator):
-    """Products of one shape and one set of parameters: one part, or one for each head. Constant weights are stored [N, K]."""
+    """Products of one shape and one set of parameters: one part, or one for each head. Constant weights are stored [N, K].
+
+    window: of a convolution. Each a is then a feature map, line by line, [height * width, C]; b is [N, K] with K tap by tap, [kh, kw, C].
+    """
 
     parts: tuple[MatMulPart, ...]
     b_transposed: bool
     parameters: MatMulParameters
+    window: Window | None = None
 
     def __post_init__(self) -> None:
+        window = self.window
+        if window and not self.b_transposed:
+            raise ValueError("b must be b_transposed in a convolution")
         for part in self.parts:
             k, n = (part.b.cols, part.b.rows) if self.b_transposed else (part.b.rows, part.b.cols)
-            if (part.a.rows, part.a.cols, n) != (part.out.rows, k, part.out.cols):
+            rows, depth = (window.lines * window.columns, window.taps * part.a.cols) if window else (part.a.rows, part.a.cols)
+            if (rows, depth, n) != (part.out.rows, k, part.out.cols):
                 raise ValueError(f"a, b and out must have matching shapes, not {part.a}, {part.b} and {part.out}")
+            if window and part.a.rows != window.height * window.width:
+                raise ValueError(f"a must have {window.height} x {window.width} rows, not {part.a}")
             if part.a.tensor.bits != 8 or part.b.tensor.bits != 8:
                 raise ValueError(f"a and b must be int8, not {part.a} and {part.b}")
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates, those with padding among them."""
+        return sum(part.out.rows * part.b.rows * part.b.cols for part in self.parts)
 
     @property
     def inputs(self) -> tuple[Block, ...]:
@@ -266,8 +282,7 @@ class Graph:
 
     def macs(self) -> int:
         """Multiply-accumulates of one run."""
-        products = (part for op in self.operators if isinstance(op, MatMul) for part in op.parts)
-        return sum(part.a.rows * part.a.cols * part.out.cols for part in products)
+        return sum(op.macs for op in self.operators if isinstance(op, MatMul))
 
     def __str__(self) -> str:
         lines = [f"input {port}" for port in self.inputs]

@@ -2,13 +2,15 @@
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..rtl.arch.formats import INT8, INT16
-from ..rtl.arch.parameters import MachineParameters
-from ..rtl.arch.steps import CHANNEL, VECTOR, Engine, VectorOperation
+from ..rtl.arch.parameters import MachineParameters, ParameterError
+from ..rtl.arch.steps import CHANNEL, MATRIX, VECTOR, Engine, VectorOperation
+from ..rtl.arch.window import Window
 from .engine_bench import MEMORY_BYTES
 
 Case = tuple[list[dict[str, int]], NDArray[np.uint8]]  # commands for one engine, and the scratchpad [words, word_bytes] before them
@@ -50,16 +52,23 @@ def compute(rng: random.Random, p: MachineParameters) -> Case:
 
 
 def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratchpad: NDArray[np.uint8]) -> dict[str, int]:
-    """Sizes from 1 to a few tiles, with small numbers of rows often. Puts the channels into the scratchpad."""
+    """Of a matrix or of windows: sizes from 1 to a few tiles, often small. Puts the channels into the scratchpad."""
     size = lambda most: rng.choice((1, 2, rng.randint(1, most)))  # noqa: E731
-    m, n, k = size(20), size(3 * p.cols), size(3 * p.rows)
+    n, k = size(3 * p.cols), size(3 * p.rows)
     words = lambda octets: -(-octets // p.word_bytes)  # noqa: E731
     transposed, wide = rng.random() < 0.5, rng.random() < 0.5
     tiles = -(-n // p.cols)
-    a, a_stride = regions.matrix(m, words(k))
-    b, b_stride = regions.matrix(n, words(k)) if transposed else regions.matrix(k, words(n))
+    if rng.random() < 0.5:
+        m = size(20)
+        a, a_stride = regions.matrix(m, words(k))
+        walk, outputs, b_k = {**MATRIX, "m": m, "a": a, "a_stride": a_stride}, m, k
+    else:
+        walk = _windows(rng, words(k), regions)
+        outputs = walk["m"] * walk["lines"]
+        b_k = (walk["taps_x"] * walk["taps_y"] - 1) * words(k) * p.word_bytes + k
+    b, b_stride = regions.matrix(n, words(b_k)) if transposed else regions.matrix(b_k, words(n))
     channels, channels_stride = regions.matrix(tiles, p.channel_words)
-    out, out_stride = regions.matrix(m, words(n << wide))
+    out, out_stride = regions.matrix(outputs, words(n << wide))
     for tile in range(tiles):
         records = [
             CHANNEL.pack({"bias": rng.randint(-(1 << 20), 1 << 20), "multiplier": rng.getrandbits(16), "shift": rng.randint(0, 47)})
@@ -71,11 +80,26 @@ def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratc
             break
         scratchpad[at : at + p.channel_words] = np.frombuffer(table, np.uint8).reshape(p.channel_words, -1)
     return {
-        **{"a": a, "a_stride": a_stride, "b": b, "b_stride": b_stride, "channels": channels, "channels_stride": channels_stride},
-        **{"out": out, "out_stride": out_stride, "m": m, "n": n, "k": k, "b_transposed": int(transposed)},
+        **walk,
+        **{"b": b, "b_stride": b_stride, "channels": channels, "channels_stride": channels_stride},
+        **{"out": out, "out_stride": out_stride, "n": n, "k": k, "b_transposed": int(transposed)},
         **{"a_zero_point": rng.randint(-128, 127), "b_zero_point": rng.randint(-128, 127)},
         **_out_range(rng, wide=wide),
     }
+
+
+def _windows(rng: random.Random, pixel_words: int, regions: _Regions) -> dict[str, int]:
+    """The fields of a small convolution's windows, at most 20 of them."""
+    width, height = rng.randint(1, 6), rng.randint(1, 6)
+    a, stride = regions.matrix(width * height, pixel_words)
+    pair = lambda most: (rng.randint(1, most), rng.randint(1, most))  # noqa: E731
+    while True:
+        kernel, strides, dilations, pads = pair(3), pair(3), pair(2), tuple(rng.randint(0, 2) for _ in range(4))
+        with suppress(ParameterError):
+            window = Window(height=height, width=width, kernel=kernel, strides=strides, dilations=dilations, pads=pads)
+            if window.lines * window.columns <= 20:
+                break
+    return {**window.walk(a, stride), "m": window.columns, "lines": window.lines}
 
 
 def vector(rng: random.Random, p: MachineParameters) -> Case:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ..rtl.arch.activation import MACHINE_GELU
 from ..rtl.arch.formats import Format
+from ..rtl.arch.window import Window
 from ..sw import graph as ir
 from ..sw.golden.activation import ActivationParameters
 from ..sw.golden.add import AddParameters
@@ -37,10 +38,10 @@ class Builder:
     def names(self) -> dict[str, str]:
         return {"name": f"op{len(self.operators)}", "node": f"node{len(self.operators)}"}
 
-    def product(self, parts: Iterable[ir.MatMulPart], *, transposed: bool) -> None:
+    def product(self, parts: Iterable[ir.MatMulPart], *, transposed: bool, window: Window | None = None) -> None:
         parts = tuple(parts)
         a, b, out = parts[0].a.tensor, parts[0].b.tensor, parts[0].out.tensor
-        k, n = parts[0].a.cols, parts[0].out.cols
+        k, n = b.cols if transposed else b.rows, parts[0].out.cols
         parameters = MatMulParameters.from_scales(
             a_scale=a.scale,
             a_zero_point=a.zero_point,
@@ -53,11 +54,17 @@ class Builder:
             channels=n,
             relu=bool(self.random.integers(2)),
         )
-        self.operators.append(ir.MatMul(**self.names, parts=parts, b_transposed=transposed, parameters=parameters))
+        self.operators.append(ir.MatMul(**self.names, parts=parts, b_transposed=transposed, parameters=parameters, window=window))
 
     def linear(self, x: ir.Tensor, cols: int, bits: int) -> ir.Tensor:
         weights, out = self.constant(cols, x.cols), self.tensor(x.rows, cols, bits)
         self.product([ir.MatMulPart(a=x.whole, b=weights.whole, out=out.whole)], transposed=True)
+        return out
+
+    def convolution(self, x: ir.Tensor, cols: int, bits: int, window: Window) -> ir.Tensor:
+        """Of a feature map whose pixels are the rows of ``x``."""
+        weights, out = self.constant(cols, window.taps * x.cols), self.tensor(window.lines * window.columns, cols, bits)
+        self.product([ir.MatMulPart(a=x.whole, b=weights.whole, out=out.whole)], transposed=True, window=window)
         return out
 
     def rescale(self, x: ir.Tensor, bits: int) -> ir.Tensor:

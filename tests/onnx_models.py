@@ -123,6 +123,14 @@ def patch_convolution() -> onnx.ModelProto:
     return net.model(net.linear(x, 10, 5))
 
 
+def convolutions(**attributes: Any) -> onnx.ModelProto:
+    """[1, 3, 9, 7] -> 3x3 with padding, ReLU -> 1x1 -> 3x2 with strides, dilations or other ``attributes``."""
+    net = Net()
+    x = net.op("Relu", net.op("Conv", net.input(1, 3, 9, 7), net.normal(10, 3, 3, 3, scale=0.2), net.normal(10), pads=[1, 1, 1, 1]))
+    x = net.op("Conv", x, net.normal(6, 10, 1, 1, scale=0.3))
+    return net.model(net.op("Conv", x, net.normal(5, 6, 3, 2, scale=0.2), net.normal(5), **attributes))
+
+
 def samples(model: onnx.ModelProto, count: int, seed: int) -> list[dict[str, NDArray]]:
     """Random inputs for a model: normal float32, or uint8."""
     random = np.random.default_rng(seed)

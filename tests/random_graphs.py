@@ -1,10 +1,12 @@
 """Random small integer graphs, random machines, and a program's run on the golden machine."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import numpy as np
-from celosia.rtl.arch.parameters import MachineParameters
+from celosia.rtl.arch.parameters import MachineParameters, ParameterError
 from celosia.rtl.arch.steps import Step
+from celosia.rtl.arch.window import Window
 from celosia.sw import graph as ir
 from celosia.sw.compiler.program import Program
 from celosia.sw.golden.machine import Machine
@@ -13,7 +15,18 @@ from celosia.tb.graphs import Builder
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-KINDS = "linear", "rescale", "add", "add_row", "gelu", "softmax", "layernorm", "attention", "skip"
+KINDS = "linear", "convolution", "rescale", "add", "add_row", "gelu", "softmax", "layernorm", "attention", "skip"
+
+
+@st.composite
+def windows(draw: st.DrawFn, pixels: int) -> Window:
+    """Over a feature map of so many pixels."""
+    width = draw(st.sampled_from([n for n in range(1, pixels + 1) if pixels % n == 0]))
+    two = lambda most: st.tuples(st.integers(1, most), st.integers(1, most))  # noqa: E731
+    values = {"kernel": two(3), "strides": two(3), "dilations": two(2), "pads": st.tuples(*[st.integers(0, 2)] * 4)}
+    while True:
+        with suppress(ParameterError):
+            return Window(height=pixels // width, width=width, **{name: draw(value) for name, value in values.items()})
 
 
 @st.composite
@@ -24,8 +37,10 @@ def graphs(draw: st.DrawFn) -> ir.Graph:
     sides: list[ir.Tensor] = []
     for kind in draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=6)):
         bits = draw(st.sampled_from((8, 16)))
-        narrow = x if x.bits == 8 or kind not in ("linear", "attention") else builder.rescale(x, 8)
+        narrow = x if x.bits == 8 or kind not in ("linear", "convolution", "attention") else builder.rescale(x, 8)
         match kind:
+            case "convolution":
+                x = builder.convolution(narrow, draw(st.integers(1, 20)), bits, draw(windows(x.rows)))
             case "linear":
                 x = builder.linear(narrow, draw(st.integers(1, 50)), bits)
             case "attention":

@@ -1,12 +1,12 @@
 """Layouts, tiles, memory plan, schedule, and whole programs on the golden machine against the executor."""
 
-from collections.abc import Sequence
-from itertools import combinations
+from collections.abc import Mapping, Sequence
+from itertools import combinations, product
 
 import numpy as np
 import pytest
 from celosia.rtl.arch.parameters import MachineParameters
-from celosia.rtl.arch.steps import STEP_BYTES, Engine, Step, VectorOperation
+from celosia.rtl.arch.steps import ADDRESS_BITS, STEP_BYTES, Engine, Step, VectorOperation
 from celosia.sw import graph as ir
 from celosia.sw.compiler.errors import CompileError
 from celosia.sw.compiler.layout import Layout
@@ -120,6 +120,18 @@ def test_tiles_cover_every_output_once(graph: ir.Graph, machine: MachineParamete
 Places = set[tuple[str, int]]
 
 
+def pixels(c: Mapping[str, int]) -> set[int]:
+    """Addresses of the pixels that the windows of a compute command read."""
+    found = set()
+    for line, column, v, u in product(*(range(c[name]) for name in ("lines", "m", "taps_y", "taps_x"))):
+        y = c["y_start"] + line * c["y_step"] + v * c["y_tap"]
+        x = c["x_start"] + column * c["x_step"] + u * c["x_tap"]
+        if 0 <= y < c["height"] and 0 <= x < c["width"]:
+            address = c["a"] + line * c["a_line"] + column * c["a_stride"] + v * c["a_tap_y"] + u * c["a_tap_x"]
+            found.add(address % (1 << ADDRESS_BITS))
+    return found
+
+
 def touched(step: Step, p: MachineParameters) -> tuple[Places, Places]:
     """Scratchpad words and external bytes that a step reads, and those that it writes, from its fields alone."""
     c = step.command
@@ -135,10 +147,12 @@ def touched(step: Step, p: MachineParameters) -> tuple[Places, Places]:
             external = {("external", c["external"] + r * c["external_stride"] + i) for r in range(c["rows"]) for i in range(size)}
             return (external, scratchpad) if step.engine is Engine.LOAD else (scratchpad, external)
         case Engine.COMPUTE:
-            m, n, k = c["m"], c["n"], c["k"]
-            b = matrix("b", n, k) if c["b_transposed"] else matrix("b", k, n)
+            n, k, words = c["n"], c["k"], -(-c["k"] // p.word_bytes)
+            a = {("scratchpad", address + word) for address in pixels(c) for word in range(words)}
+            depth = (c["taps_y"] * c["taps_x"] - 1) * words * p.word_bytes + k
+            b = matrix("b", n, depth) if c["b_transposed"] else matrix("b", depth, n)
             tables = matrix("channels", -(-n // p.cols), p.channel_words * p.word_bytes)
-            return matrix("a", m, k) | b | tables, matrix("out", m, n, wide=c["out_wide"])
+            return a | b | tables, matrix("out", c["lines"] * c["m"], n, wide=c["out_wide"])
         case Engine.VECTOR:
             rows, cols = c["rows"], c["cols"]
             second = {VectorOperation.ADD: rows, VectorOperation.LAYERNORM: 2}.get(VectorOperation(c["operation"]), 0)
@@ -216,7 +230,7 @@ def test_programs_compute_what_the_executor_does(graph: ir.Graph, machine: Machi
         found = run_on_golden_machine(program, inputs, body)
         for port in graph.outputs:
             assert (found[port.name] == values[port.tensor.name]).all(), port.name
-    assert len(program.code) == 64 * (len(program.prologue) + len(program.body))
+    assert len(program.code) == 128 * (len(program.prologue) + len(program.body))
     assert program.program_offset + len(program.code) == program.memory_bytes
     assert len(program.labels) == len(program.body)
 

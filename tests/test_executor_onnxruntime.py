@@ -42,6 +42,11 @@ VARIANTS: dict[str, tuple[Callable[[], onnx.ModelProto], dict[str, Any]]] = {
         lambda: onnx_models.attention(fused=True),
         {**UINT8, "op_types_to_quantize": [*TRANSFORMER, "Split"]},
     ),
+    "overlapping convolutions": (
+        lambda: onnx_models.convolutions(strides=[2, 1], dilations=[1, 2], pads=[0, 1, 2, 1]),
+        {**UINT8, "per_channel": True},
+    ),
+    "overlapping convolutions, padded alike": (lambda: onnx_models.convolutions(strides=[2, 2], auto_pad="SAME_LOWER"), INT8),
     "convolution uint8": (onnx_models.patch_convolution, {**UINT8, "per_channel": True}),
     "convolution int8": (onnx_models.patch_convolution, INT8),
 }

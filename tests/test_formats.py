@@ -137,10 +137,10 @@ def test_waits_wrap() -> None:
 
 
 def test_refused_step() -> None:
-    with pytest.raises(ValueError, match=r"^a step must have 64 bytes, not 63$"):
-        Step.decode(bytes(63))
+    with pytest.raises(ValueError, match=r"^a step must have 128 bytes, not 127$"):
+        Step.decode(bytes(127))
     with pytest.raises(ValueError, match=r"^4 is not a valid Engine$"):
-        Step.decode(bytes([4]).ljust(64, b"\0"))
+        Step.decode(bytes([4]).ljust(128, b"\0"))
     with pytest.raises(ValueError, match=r"^transfer.rows must be in 0..65535, not 65536$"):
         Step(Engine.LOAD, {"rows": 1 << 16}).encode()
 

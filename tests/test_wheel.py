@@ -15,7 +15,7 @@ import sys
 from celosia.sw import compile_model, open_device
 from celosia.sw.manifest import Manifest
 program = compile_model({str(MODEL)!r})
-assert len(Manifest.of(program, rom=False).code) == 64 * (len(program.prologue) + len(program.body))
+assert len(Manifest.of(program, rom=False).code) == 128 * (len(program.prologue) + len(program.body))
 assert not [name for name in sys.modules if name.partition(".")[0] in ("amaranth", "cocotb")]
 """
 

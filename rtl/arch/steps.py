@@ -1,6 +1,6 @@
 """The program: a list of steps, each a command for one engine and the steps that it waits for.
 
-A step is 64 bytes, little-endian: the header, then the command of its engine. An engine runs its steps in program order; a
+A step is 128 bytes, little-endian: the header, then the command of its engine. An engine runs its steps in program order; a
 step starts when every engine has completed as many steps of this run as the step's ``wait_*`` fields say.
 
 Scratchpad addresses and strides are in words, external ones in bytes relative to the driver's buffer. A matrix is stored
@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from .blocks import ADD_LEFT_BITS
 from .record import Field, Record
 
-STEP_BITS = 512
+STEP_BITS = 1024
 STEP_BYTES = STEP_BITS // 8
 ADDRESS_BITS = 24
 STRIDE_BITS = 16
 COUNT_BITS = 16
 WAIT_BITS = 16
+TAP_BITS = 8  # of a kernel's size, its steps and dilations
+POSITION_BITS = 17  # of a pixel's coordinate, which may lie outside of the feature map
 
 
 class Engine(enum.IntEnum):
@@ -55,14 +57,24 @@ TRANSFER = Record(
 
 # out[m, n] = requantize(sum over k of (a[m, k] - a_zero_point) * (b[k, n] - b_zero_point)); b is stored [n, k] when
 # b_transposed, else [k, n]. Channel parameters (CHANNEL) of each tile of cols channels follow each other, `channels_stride` words apart.
+#
+# The rows of a are windows of a feature map of height * width pixels: ``lines`` lines of m windows, each of taps_y * taps_x taps of k
+# channels. Window (i, j)'s tap (p, q) is pixel (y, x) = (y_start + i * y_step + p * y_tap, x_start + j * x_step + q * x_tap), which lies
+# at a + i * a_line + j * a_stride + p * a_tap_y + q * a_tap_x; beyond the map it counts as a_zero_point. A matrix is one line of m
+# windows of one tap on a map of one pixel that never moves. In b each tap starts with a new word (transposed), or with the row behind
+# whole tiles of the one before.
 COMPUTE = Record(
     "compute",
     (
         *_address("a"),
+        *(Field(f"a_{name}", STRIDE_BITS) for name in ("line", "tap_x", "tap_y")),
         *_address("b"),
         *_address("channels"),
         *_address("out"),
-        *_counts("m", "n", "k"),
+        *_counts("m", "n", "k", "lines", "height", "width"),
+        *(Field(f"taps_{axis}", TAP_BITS) for axis in "xy"),
+        *(Field(f"{axis}_start", POSITION_BITS, signed=True) for axis in "xy"),
+        *(Field(f"{axis}_{name}", TAP_BITS) for axis in "xy" for name in ("step", "tap")),
         Field("a_zero_point", 8, signed=True),
         Field("b_zero_point", 8, signed=True),
         Field("out_zero_point", 16, signed=True),
@@ -72,6 +84,9 @@ COMPUTE = Record(
         Field("out_wide", 1),
     ),
 )
+
+# Fields of a command whose a is a matrix.
+MATRIX: Mapping[str, int] = dict.fromkeys(("lines", "height", "width", "taps_x", "taps_y"), 1)
 
 # Requantization of one output channel (sw/golden/requantize.py), 8 bytes.
 CHANNEL = Record("channel", (Field("bias", 32, signed=True), Field("multiplier", 16), Field("shift", 6), Field("reserved", 10)))
@@ -137,13 +152,13 @@ class Step:
     waits: Mapping[Engine, int] = field(default_factory=dict)
 
     def encode(self) -> bytes:
-        """64 bytes. Raises ValueError where a field does not fit."""
+        """128 bytes. Raises ValueError where a field does not fit."""
         header = HEADER.pack({"engine": self.engine, **{f"wait_{e.name.lower()}": n % (1 << WAIT_BITS) for e, n in self.waits.items()}})
         return (header | COMMANDS[self.engine].pack(self.command) << HEADER.bits).to_bytes(STEP_BYTES, "little")
 
     @classmethod
     def decode(cls, data: bytes) -> "Step":
-        """The step in 64 bytes. Raises ValueError on an unknown engine or a wrong size."""
+        """The step in 128 bytes. Raises ValueError on an unknown engine or a wrong size."""
         if len(data) != STEP_BYTES:
             raise ValueError(f"a step must have {STEP_BYTES} bytes, not {len(data)}")
         packed = int.from_bytes(data, "little")

@@ -11,6 +11,7 @@ def ideal_cycles(step: Step, p: MachineParameters) -> int:
         case Engine.LOAD | Engine.STORE:
             return c["rows"] * c["words"] * p.beats_per_word
         case Engine.COMPUTE:
-            return max(c["m"], p.cols) * -(-c["k"] // p.rows) * -(-c["n"] // p.cols)
+            tiles = c["taps_y"] * c["taps_x"] * -(-c["k"] // p.rows) * -(-c["n"] // p.cols)
+            return max(c["m"] * c["lines"], p.cols) * tiles
         case Engine.VECTOR:
             return c["rows"] * -(-c["cols"] // p.lanes)

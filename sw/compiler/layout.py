@@ -87,6 +87,9 @@ def choose_layouts(graph: ir.Graph, word_bytes: int) -> dict[str, Layout]:
             group = reduce(gcd, (groups[t.name], block.col, block.cols))
             if block.col * t.format.bytes % word_bytes or (block.col + block.cols < t.cols and block.cols * t.format.bytes % word_bytes):
                 groups[t.name] = group
+        if isinstance(operator, ir.MatMul) and operator.window:
+            for part in operator.parts:  # each tap starts with a new word
+                groups[part.b.tensor.name] = gcd(groups[part.b.tensor.name], part.a.cols)
     changed = True
     while changed:  # groups spread from an activation to the operands that are used column by column with it
         changed = False

@@ -35,7 +35,7 @@ class Program:
 
     @property
     def code(self) -> bytes:
-        """Prologue and body, 64 bytes a step."""
+        """Prologue and body, 128 bytes a step."""
         return b"".join(step.encode() for step in (*self.prologue, *self.body))
 
 

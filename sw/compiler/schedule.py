@@ -113,6 +113,8 @@ class Scheduler:
             command[field] = address
             command[f"{field}_stride"] = 0 if operand.repeat else stride
             accesses.append(Access(False, address, address + (operand.rows - 1) * stride + operand.words, writes))
+        if task.walk:
+            command |= task.walk(command["a"], command["a_stride"])
         step = PlannedStep(engine=task.engine, command=command, accesses=tuple(accesses), label=task.operator.name)
         return loads, [step, *stores]
 

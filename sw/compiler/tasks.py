@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
 from ...rtl.arch.parameters import MachineParameters
-from ...rtl.arch.steps import CHANNEL, COMMANDS, COUNT_BITS, VECTOR_SCALARS, Engine, VectorOperation
+from ...rtl.arch.steps import CHANNEL, COMMANDS, COUNT_BITS, MATRIX, VECTOR_SCALARS, Engine, VectorOperation
 from .. import graph as ir
 from .errors import CompileError
 from .layout import Buffer, Layout
@@ -34,15 +35,20 @@ class Operand:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Task:
-    """A step but for its addresses. command: the other fields. operands: by the name of their address field; ``out`` is written."""
+    """A step but for its addresses. command: the other fields. operands: by the name of their address field; ``out`` is written.
+
+    walk: makes further fields from address and stride of operand a.
+    """
 
     engine: Engine
     operator: ir.Operator
     command: Mapping[str, int]
     operands: Mapping[str, Operand]
+    walk: Callable[[int, int], Mapping[str, int]] | None = None
 
 
 Staged = Callable[[Buffer], bool]
+MakeTask = Callable[[int, int, int, int], Task]  # of the first row, rows, first column, columns
 
 
 class TaskMaker:
@@ -70,8 +76,9 @@ class TaskMaker:
     def tasks(self, operator: ir.Operator) -> Iterator[Task]:
         """The operator's tasks in order. Raises CompileError where it can't be mapped."""
         try:
-            for task in self._matmul(operator) if isinstance(operator, ir.MatMul) else self._row_operator(operator):
-                COMMANDS[task.engine].pack(task.command)  # raises where a dimension exceeds its field
+            for task in self._product(operator) if isinstance(operator, ir.MatMul) else self._row_operator(operator):
+                walk = task.walk(0, task.operands["a"].buffer.row_words) if task.walk else {}
+                COMMANDS[task.engine].pack({**task.command, **walk})  # raises where a dimension exceeds its field
                 yield task
         except ValueError as e:
             raise CompileError(f"{operator.node}: {e} ({operator})") from None
@@ -79,18 +86,23 @@ class TaskMaker:
     def _staging(self, task: Task) -> int:
         return sum(operand.size for operand in task.operands.values() if self._staged(operand.buffer))
 
-    def _tiled(self, make: Callable[[int, int, int, int], Task], rows: int, cols: int, row_limit: int, col_step: int) -> Iterator[Task]:
-        """The largest tiles that fit, columns outermost. make(first row, rows, first column, columns)."""
+    def _tiled(self, make: MakeTask, rows: int, cols: int, row_limit: int, col_step: int) -> Iterator[Task]:
+        """The largest tiles that fit, columns outermost."""
         row_sizes = list(_halves(min(rows, row_limit)))
         col_sizes = [min(cols, steps * col_step) for steps in _halves(-(-cols // col_step))]
         sizes = sorted({(r, c) for r in row_sizes for c in col_sizes}, key=lambda s: -s[0] * s[1])
+
+        def staging(tile_rows: int, tile_cols: int) -> int:
+            """Of the largest tile: windows at the edge of a feature map read less of it than others."""
+            return max(self._staging(make(row, min(tile_rows, rows - row), 0, tile_cols)) for row in range(0, rows, tile_rows))
+
         for tile_rows, tile_cols in sizes:
-            if self._staging(make(0, tile_rows, 0, tile_cols)) <= self._staging_words:
+            if staging(tile_rows, tile_cols) <= self._staging_words:
                 for col in range(0, cols, tile_cols):
                     for row in range(0, rows, tile_rows):
                         yield make(row, min(tile_rows, rows - row), col, min(tile_cols, cols - col))
                 return
-        smallest = self._staging(make(0, row_sizes[-1], 0, col_sizes[-1]))
+        smallest = staging(row_sizes[-1], col_sizes[-1])
         raise CompileError(
             f"its smallest tile needs {smallest} words of {self._p.word_bytes} bytes beside the resident tensors, "
             f"but {self._staging_words} are free: a larger scratchpad is needed"
@@ -106,35 +118,76 @@ class TaskMaker:
         words = -(-cols // layout.word_elements)
         return Operand(buffer=self._buffers[block.tensor.name], row=block.row + row, rows=rows, word=word, words=words, repeat=repeat)
 
-    def _matmul(self, op: ir.MatMul) -> Iterator[Task]:
-        p, q = self._p, op.parameters
+    def _product(self, op: ir.MatMul) -> Iterator[Task]:
+        p = self._p
         for part in op.parts:
-            k, whole_rows = self._depth(op, part)
             for first, count in _channel_segments(self._layouts, op, part):
-                table = self._buffers[channels_name(op, first, count)]
+                makers = self._convolution if op.window else self._matmul
+                for make, rows, row_limit in makers(op, part, first, count):
+                    yield from self._tiled(make, rows, count, row_limit, max(p.cols, p.word_bytes))
 
-                def make(row: int, rows: int, col: int, cols: int, part=part, first=first, table=table, k=k, whole=whole_rows) -> Task:
-                    n = first + col
-                    if whole:
-                        a, b = (self._rows(block, r, c) for block, r, c in ((part.a, row, rows), (part.b, n, cols)))
-                    else:
-                        a = self._rectangle(part.a, row, rows, 0, part.a.cols)
-                        b = (
-                            self._rectangle(part.b, n, cols, 0, part.b.cols)
-                            if op.b_transposed
-                            else self._rectangle(part.b, 0, part.b.rows, n, cols)
-                        )
-                    tiles = Operand(buffer=table, row=col // p.cols, rows=-(-cols // p.cols), word=0, words=table.row_words)
-                    command = {
-                        **{"m": rows, "n": cols, "k": k},
-                        **{"a_zero_point": q.a_zero_point, "b_zero_point": q.b_zero_point, "out_zero_point": q.out_zero_point},
-                        **{"low": q.low, "high": q.high},
-                        **{"b_transposed": int(op.b_transposed), "out_wide": int(part.out.tensor.bits == 16)},
-                    }
-                    operands = {"a": a, "b": b, "channels": tiles, "out": self._rectangle(part.out, row, rows, n, cols)}
-                    return Task(engine=Engine.COMPUTE, operator=op, command=command, operands=operands)
+    def _matmul(self, op: ir.MatMul, part: ir.MatMulPart, first: int, count: int) -> Iterator[tuple[MakeTask, int, int]]:
+        """How tasks are made, of how many rows in all, and how many at most at once."""
+        k, whole = self._depth(op, part)
 
-                yield from self._tiled(make, part.a.rows, count, p.accumulator_depth, max(p.cols, p.word_bytes))
+        def make(row: int, rows: int, col: int, cols: int) -> Task:
+            n = first + col
+            if whole:
+                a, b = (self._rows(block, r, c) for block, r, c in ((part.a, row, rows), (part.b, n, cols)))
+            else:
+                a = self._rectangle(part.a, row, rows, 0, part.a.cols)
+                b = (
+                    self._rectangle(part.b, n, cols, 0, part.b.cols)
+                    if op.b_transposed
+                    else self._rectangle(part.b, 0, part.b.rows, n, cols)
+                )
+            operands = {"a": a, "b": b, "out": self._rectangle(part.out, row, rows, n, cols)}
+            fields = {**MATRIX, "m": rows, "n": cols, "k": k}
+            return self._compute(op, part, fields, operands, self._buffers[channels_name(op, first, count)], col)
+
+        yield make, part.a.rows, self._p.accumulator_depth
+
+    def _convolution(self, op: ir.MatMul, part: ir.MatMulPart, first: int, count: int) -> Iterator[tuple[MakeTask, int, int]]:
+        """As `_matmul`, in lines of windows; lines longer than the accumulators are cut."""
+        window, depth = op.window, self._p.accumulator_depth
+        assert window
+        for column in range(0, window.columns, depth):
+            columns = min(depth, window.columns - column)
+
+            def make(line: int, lines: int, col: int, cols: int, column=column, columns=columns) -> Task:
+                n, read = first + col, window.lines_read(line, lines)
+                start, outputs = line * window.columns + column, (lines - 1) * window.columns + columns
+                operands = {
+                    "a": self._rectangle(part.a, read.start * window.width, len(read) * window.width, 0, part.a.cols),
+                    "b": self._rows(part.b, n, cols),
+                    "out": self._rectangle(part.out, start, outputs, n, cols),
+                }
+                walk = partial(window.walk, line=line, column=column, top=read.start, height=len(read))
+                fields = {"m": columns, "lines": lines, "n": cols, "k": part.a.cols}
+                return self._compute(op, part, fields, operands, self._buffers[channels_name(op, first, count)], col, walk)
+
+            yield make, window.lines, max(1, depth // columns) if columns == window.columns else 1
+
+    def _compute(
+        self,
+        op: ir.MatMul,
+        part: ir.MatMulPart,
+        fields: Mapping[str, int],
+        operands: Mapping[str, Operand],
+        table: Buffer,
+        col: int,
+        walk: Callable[[int, int], Mapping[str, int]] | None = None,
+    ) -> Task:
+        """A task on the channels from ``col`` of ``table`` on."""
+        p, q, cols = self._p, op.parameters, fields["n"]
+        command = {
+            **fields,
+            **{"a_zero_point": q.a_zero_point, "b_zero_point": q.b_zero_point, "out_zero_point": q.out_zero_point},
+            **{"low": q.low, "high": q.high},
+            **{"b_transposed": int(op.b_transposed), "out_wide": int(part.out.tensor.bits == 16)},
+        }
+        channels = Operand(buffer=table, row=col // p.cols, rows=-(-cols // p.cols), word=0, words=table.row_words)
+        return Task(engine=Engine.COMPUTE, operator=op, command=command, operands={**operands, "channels": channels}, walk=walk)
 
     def _rows(self, block: ir.Block, row: int, rows: int) -> Operand:
         """Whole rows of a tensor, padding included."""

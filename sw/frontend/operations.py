@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .onnx_file import Node
 from .operands import Operands, positive
-from .product import Product, mean_weights, multiply, patches
+from .product import Product, convolve, mean_weights, multiply
 from .readers import mean_operand
 from .rowwise import ErfOf, GeluOf, NormOf, Rescaled, SoftmaxOf, Sum
 from .values import Constant, View
@@ -28,20 +28,12 @@ def _gemm(node: Node, operands: Operands) -> View:
 
 
 def _conv(node: Node, operands: Operands) -> View:
-    """Convolution in patches: stride = kernel, no padding."""
     x, weights = operands.view(node, 0), operands.constant(node, 1)
     if weights is None or len(weights.shape) != 4 or len(x.shape) != 4:
         raise ValueError("only 2-D convolution with constant weights is supported")
-    kernel = weights.shape[2], weights.shape[3]
-    given = {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], "group": 1, "auto_pad": b"NOTSET", **node.attributes}
-    plain = given["group"] == 1 and not any(given["pads"]) and set(given["dilations"]) == {1}
-    if not plain or tuple(given["strides"]) != kernel or given["auto_pad"] not in (b"NOTSET", b"VALID"):
-        raise ValueError(f"only convolution in patches is supported: strides {list(kernel)} as its kernel, no padding, one group")
-    rows = replace(x, index=patches(x.index, kernel))
-    value = multiply(node, rows, weights.moved(lambda w: w.reshape(len(w), -1).T), operands.names)
+    value = convolve(node, x, weights, operands.names)
     bias = operands.finite(node, 2)
-    value = value if bias is None else _biased(value, bias)
-    return replace(value, index=value.index.transpose(0, 3, 1, 2))
+    return value if bias is None else _biased(value, bias.moved(lambda b: b.reshape(-1, 1, 1)))
 
 
 def _reduce_mean(node: Node, operands: Operands) -> View:

@@ -1,4 +1,4 @@
-"""Matrix products between DequantizeLinear and QuantizeLinear: MatMul, Gemm, patch convolution and mean over rows."""
+"""Matrix products between DequantizeLinear and QuantizeLinear: MatMul, Gemm, convolution and mean over rows."""
 
 import math
 from dataclasses import dataclass, replace
@@ -7,8 +7,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ...rtl.arch.window import Window
 from ..golden.matmul import MatMulParameters, accumulator_bound
 from ..graph import Block, MatMul, MatMulPart, Tensor
+from .convolution import in_patches, operand_rows, weight_columns, window_of
 from .onnx_file import MAX_ELEMENTS, Node
 from .values import Constant, Index, Names, Pending, Quantized, View, fit, matrices, rectangle
 
@@ -98,7 +100,10 @@ def _right(b: View | Constant, batch: tuple[int, ...], names: Names) -> tuple[Op
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Product(Pending):
-    """``relu(a @ b * factor + bias)`` for one or several parts [M, N]; element (part, m, n) has the number (part * M + m) * N + n."""
+    """``relu(a @ b * factor + bias)`` for one or several parts [M, N]; element (part, m, n) has the number (part * M + m) * N + n.
+
+    window: the rows of a are the windows of a feature map.
+    """
 
     node: Node
     a: Operand
@@ -110,6 +115,7 @@ class Product(Pending):
     bias: NDArray[np.float64]
     factor: float = 1.0
     relu: bool = False
+    window: Window | None = None
 
     @property
     def parts(self) -> int:
@@ -190,6 +196,7 @@ class Product(Pending):
             parts=tuple(parts),
             b_transposed=self.b_transposed,
             parameters=parameters,
+            window=self.window,
         )
 
 
@@ -223,12 +230,33 @@ def multiply(node: Node, a: View | Constant, b: View | Constant, names: Names) -
     return View(source=product, index=np.arange(size).reshape(*batch, m, n))
 
 
-def patches(index: Index, kernel: tuple[int, int]) -> Index:
-    """[N, C, H, W] to one row per patch: [N, H / kh, W / kw, C * kh * kw]; what is left at the edges is dropped."""
-    n, c, h, w = index.shape
-    (kh, kw), oh, ow = kernel, h // kernel[0], w // kernel[1]
-    tiles = index[:, :, : oh * kh, : ow * kw].reshape(n, c, oh, kh, ow, kw)
-    return tiles.transpose(0, 2, 4, 1, 3, 5).reshape(n, oh, ow, c * kh * kw)
+def convolve(node: Node, x: View, weights: Constant, names: Names) -> View:
+    """x [B, C, H, W] by constant weights [N, C, kh, kw], as ONNX Conv: [B, N, OH, OW]."""
+    window = window_of(node, weights.shape[2:], *x.shape[2:])
+    if x.shape[1] != weights.shape[1]:
+        raise ValueError(f"its operands' shapes {list(x.shape)} and {list(weights.shape)} don't fit")
+    rows, columns = replace(x, index=operand_rows(window, x.index)), weights.moved(lambda w: weight_columns(window, w))
+    batch, n = len(x.index), len(weights.array)
+    if in_patches(window):
+        value = multiply(node, rows, columns, names)
+    else:
+        left = _left(rows, (batch,), False, names)
+        right, _ = _right(columns, (batch,), names)
+        product = Product(
+            node=node,
+            a=left,
+            b=right,
+            b_transposed=True,
+            m=window.lines * window.columns,
+            n=n,
+            k=columns.shape[0],
+            bias=np.zeros(n),
+            window=window,
+        )
+        if product.size > MAX_ELEMENTS:
+            raise ValueError(f"its result has more than {MAX_ELEMENTS} elements")
+        value = View(source=product, index=np.arange(product.size))
+    return value.moved(lambda index: index.reshape(batch, window.lines, window.columns, n).transpose(0, 3, 1, 2))
 
 
 def mean_weights(count: int) -> Constant:

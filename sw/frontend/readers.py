@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .convolution import operand_rows, window_of
 from .movement import MOVES
 from .onnx_file import Node, OnnxModel
-from .product import patches
 from .values import Index, corner, inverse, matrices
 
 # Their result is stored as their first operand is.
@@ -46,6 +46,7 @@ class Readers:
 
     def __init__(self, model: OnnxModel):
         self.constants = model.constants
+        self.dequantized = {node.outputs[0]: node.inputs[0] for node in model.nodes if node.op_type == "DequantizeLinear"}
         self.consumers: dict[str, list[tuple[Node, int]]] = {}
         for node in model.nodes:
             for slot, name in enumerate(node.inputs):
@@ -59,6 +60,17 @@ class Readers:
         if value is None or value.dtype.kind != "i" or value.ndim > 1:
             raise ValueError(f"its input {node.inputs[slot]} must be a constant list of integers")
         return value
+
+    def _kernel(self, node: Node) -> tuple[int, int]:
+        """Of a Conv: an attribute, or the size of its weights. Raises ValueError where neither is known."""
+        shape = node.attributes.get("kernel_shape")
+        if shape is None:
+            name = node.inputs[1]
+            weights = self.constants.get(self.dequantized.get(name, name))
+            if weights is None or weights.ndim != 4:
+                raise ValueError("its weights are not a constant of four dimensions")
+            shape = weights.shape[2:]
+        return int(shape[0]), int(shape[1])
 
     def mean_axes(self, node: Node) -> NDArray | None:
         """ReduceMean's axes: an attribute before opset 18, then an input."""
@@ -99,7 +111,7 @@ class Readers:
                 flipped = node.attributes.get("transB" if slot else "transA", 0)
                 yield Reading(index.T if flipped else index, either=slot == 1)
             case "Conv" if index.ndim == 4:
-                yield Reading(patches(index, tuple(node.attributes.get("strides", (1, 1)))))
+                yield Reading(operand_rows(window_of(node, self._kernel(node), *index.shape[2:]), index))
             case "ReduceMean":
                 yield Reading(mean_operand(self.mean_axes(node), index)[1], either=True)
             case _ if index.ndim >= 1:

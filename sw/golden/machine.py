@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ...rtl.arch.activation import MACHINE_GELU
 from ...rtl.arch.parameters import MachineParameters
-from ...rtl.arch.steps import CHANNEL, VECTOR_SCALARS, Engine, Step, VectorOperation
+from ...rtl.arch.steps import ADDRESS_BITS, CHANNEL, COMMANDS, VECTOR_SCALARS, Engine, Step, VectorOperation
 from .activation import ActivationParameters, activation
 from .add import AddParameters, add, rescale
 from .layernorm import LayerNormParameters, layernorm
@@ -28,7 +28,8 @@ class Machine:
         """In program order, which every legal order of a correctly waiting program agrees with."""
         engines = {Engine.LOAD: self._load, Engine.STORE: self._store, Engine.COMPUTE: self._compute, Engine.VECTOR: self._vector}
         for step in steps:
-            engines[step.engine](step.command)
+            fields = dict.fromkeys((field.name for field in COMMANDS[step.engine].fields), 0)
+            engines[step.engine]({**fields, **step.command})
 
     def read_matrix(self, address: int, stride: int, rows: int, cols: int, *, wide: bool) -> Int:
         """[rows, cols] elements from scratchpad words."""
@@ -66,12 +67,33 @@ class Machine:
         padding = self.parameters.slot_bytes - self.parameters.word_bytes
         self.memory[octets] = np.pad(self.scratchpad[lines], ((0, 0), (0, 0), (0, padding)))  # the bus writes whole beats
 
+    def _windows(self, c: Mapping[str, int]) -> Int:
+        """The rows of a, [lines * m, taps * k]."""
+        p = self.parameters
+        i, j, v, u, word = np.ogrid[: c["lines"], : c["m"], : c["taps_y"], : c["taps_x"], : -(-c["k"] // p.rows)]
+        lines = c["a"] + i * c["a_line"] + j * c["a_stride"] + v * c["a_tap_y"] + u * c["a_tap_x"] + word
+        y = c["y_start"] + i * c["y_step"] + v * c["y_tap"]
+        x = c["x_start"] + j * c["x_step"] + u * c["x_tap"]
+        inside = (y >= 0) & (y < c["height"]) & (x >= 0) & (x < c["width"]) & (word >= 0)
+        octets = self.scratchpad[np.where(inside, lines % (1 << ADDRESS_BITS), 0)].view(np.int8)
+        values = np.where(inside[..., None], octets, c["a_zero_point"]).astype(np.int64)
+        return values.reshape(*values.shape[:-2], -1)[..., : c["k"]].reshape(c["lines"] * c["m"], -1)
+
+    def _taps(self, c: Mapping[str, int]) -> Int:
+        """b, [taps * k, n]."""
+        n, k, taps = c["n"], c["k"], c["taps_x"] * c["taps_y"]
+        padded = -(-k // self.parameters.rows) * self.parameters.rows
+        if c["b_transposed"]:
+            b = self.read_matrix(c["b"], c["b_stride"], n, taps * padded, wide=False).T
+        else:
+            b = self.read_matrix(c["b"], c["b_stride"], (taps - 1) * padded + k, n, wide=False)
+            b = np.pad(b, ((0, padded - k), (0, 0)))
+        return b.reshape(taps, padded, n)[:, :k].reshape(-1, n)
+
     def _compute(self, c: Mapping[str, int]) -> None:
         p = self.parameters
-        m, n, k = c["m"], c["n"], c["k"]
-        a = self.read_matrix(c["a"], c["a_stride"], m, k, wide=False)
-        shape = (n, k) if c["b_transposed"] else (k, n)
-        b = self.read_matrix(c["b"], c["b_stride"], *shape, wide=False)
+        n = c["n"]
+        a, b = self._windows(c), self._taps(c)
         tables = c["channels"] + c["channels_stride"] * np.arange(-(-n // p.cols))[:, None] + np.arange(p.channel_words)
         records = self.scratchpad[tables].reshape(len(tables), -1)[:, : 8 * p.cols].reshape(-1, 8)[:n]
         channels = [CHANNEL.unpack(int.from_bytes(record.tobytes(), "little")) for record in records]
@@ -85,7 +107,7 @@ class Machine:
             low=c["low"],
             high=c["high"],
         )
-        out = matmul(a, b.T if c["b_transposed"] else b, parameters)
+        out = matmul(a, b, parameters)
         self.write_matrix(c["out"], c["out_stride"], out, wide=bool(c["out_wide"]), whole_words=False)
 
     def _vector(self, c: Mapping[str, int]) -> None:

@@ -92,10 +92,11 @@ def _bytes_moved(step: Step, p: MachineParameters) -> tuple[int, int]:
         words = c["rows"] * c["words"]
         return words * p.slot_bytes, words * word
     if step.engine is Engine.COMPUTE:
-        k_tiles, n_tiles = -(-c["k"] // p.rows), -(-c["n"] // p.cols)
-        a = c["m"] * k_tiles * n_tiles * word
+        k_tiles, n_tiles = c["taps_y"] * c["taps_x"] * -(-c["k"] // p.rows), -(-c["n"] // p.cols)
+        outputs = c["m"] * c["lines"]
+        a = outputs * k_tiles * n_tiles * word
         b = c["n"] * k_tiles * word if c["b_transposed"] else c["k"] * -(-c["n"] // word) * word
-        return 0, a + b + n_tiles * p.channel_words * word + c["m"] * c["n"] * (1 + c["out_wide"])
+        return 0, a + b + n_tiles * p.channel_words * word + outputs * c["n"] * (1 + c["out_wide"])
     row = lambda wide: -(-(c["cols"] << wide) // word) * word  # noqa: E731
     return 0, c["rows"] * (row(c["a_wide"]) + row(c["out_wide"]))
 

@@ -1,0 +1,70 @@
+"""The windows of a convolution over a feature map, which is a matrix of pixels, line by line, by channels."""
+
+from dataclasses import dataclass
+
+from .parameters import require
+from .steps import ADDRESS_BITS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """height, width: of the feature map. kernel, strides, dilations: along y, then x. pads: pixels above, left, below and right of the map.
+
+    Raises ParameterError where a number is out of its range, or no window fits.
+    """
+
+    height: int
+    width: int
+    kernel: tuple[int, int]
+    strides: tuple[int, int] = (1, 1)
+    dilations: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    def __post_init__(self) -> None:
+        for name in ("kernel", "strides", "dilations"):
+            require(all(1 <= n <= 255 for n in getattr(self, name)), name, "in 1..255", getattr(self, name))
+        require(all(0 <= n <= 255 for n in self.pads), "pads", "in 0..255", self.pads)
+        for name in ("height", "width"):
+            require(1 <= getattr(self, name) < 1 << 16, name, "in 1..65535", getattr(self, name))
+        require(self.lines >= 1 and self.columns >= 1, "kernel", "no larger than the padded feature map", self.kernel)
+
+    @property
+    def lines(self) -> int:
+        """Windows along y."""
+        reach = (self.kernel[0] - 1) * self.dilations[0] + 1
+        return (self.height + self.pads[0] + self.pads[2] - reach) // self.strides[0] + 1
+
+    @property
+    def columns(self) -> int:
+        """Windows along x."""
+        reach = (self.kernel[1] - 1) * self.dilations[1] + 1
+        return (self.width + self.pads[1] + self.pads[3] - reach) // self.strides[1] + 1
+
+    @property
+    def taps(self) -> int:
+        return self.kernel[0] * self.kernel[1]
+
+    def lines_read(self, first: int, count: int) -> range:
+        """The lines of the map that windows of lines ``first`` to ``first + count - 1`` touch."""
+        top = first * self.strides[0] - self.pads[0]
+        bottom = (first + count - 1) * self.strides[0] - self.pads[0] + (self.kernel[0] - 1) * self.dilations[0]
+        return range(min(max(top, 0), self.height - 1), max(min(bottom, self.height - 1), 0) + 1)
+
+    def walk(self, address: int, stride: int, *, line: int = 0, column: int = 0, top: int = 0, height: int | None = None) -> dict[str, int]:
+        """The fields of a compute command for the windows from (``line``, ``column``) on, but for how many they are.
+
+        address: of the scratchpad word of the first pixel of line ``top``, of which and of the following ``height`` lines are there.
+        stride: words from a pixel to the next one in its line.
+        """
+        y, x = line * self.strides[0] - self.pads[0] - top, column * self.strides[1] - self.pads[1]
+        below = self.width * stride
+        return {
+            "a": (address + y * below + x * stride) % (1 << ADDRESS_BITS),
+            "a_stride": self.strides[1] * stride,
+            "a_line": self.strides[0] * below,
+            "a_tap_x": self.dilations[1] * stride,
+            "a_tap_y": self.dilations[0] * below,
+            **{"height": self.height if height is None else height, "width": self.width, "y_start": y, "x_start": x},
+            **{"taps_y": self.kernel[0], "taps_x": self.kernel[1], "y_step": self.strides[0], "x_step": self.strides[1]},
+            **{"y_tap": self.dilations[0], "x_tap": self.dilations[1]},
+        }
