@@ -9,7 +9,7 @@ from ..rtl.arch.activation import MACHINE_GELU
 from . import graph as ir
 from .golden.activation import activation
 from .golden.add import add, rescale
-from .golden.convolution import windows
+from .golden.convolution import convolution
 from .golden.layernorm import layernorm
 from .golden.matmul import matmul
 from .golden.requantize import Int
@@ -74,8 +74,9 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
             for part in operator.parts:
                 a, b = read(part.a), read(part.b)
                 if operator.window:
-                    a = windows(a, operator.window, operator.parameters.a_zero_point)
-                product = matmul(a, b.T if operator.b_transposed else b, operator.parameters)
+                    product = convolution(a, b, operator.window, operator.parameters)
+                else:
+                    product = matmul(a, b.T if operator.b_transposed else b, operator.parameters)
                 values[part.out.tensor.name][part.out.slices] = product
             return
         case ir.Add():

@@ -121,7 +121,8 @@ class MatMulPart:
 class MatMul(Operator):
     """Products of one shape and one set of parameters: one part, or one for each head. Constant weights are stored [N, K].
 
-    window: of a convolution. Each a is then a feature map, line by line, [height * width, C]; b is [N, K] with K tap by tap, [kh, kw, C].
+    window: of a convolution. Each a is then a feature map, line by line, [height * width, C]; b is [N, K], K tap by
+    tap, [kh, kw, C / groups].
     """
 
     parts: tuple[MatMulPart, ...]
@@ -135,9 +136,13 @@ class MatMul(Operator):
             raise ValueError("b must be b_transposed in a convolution")
         for part in self.parts:
             k, n = (part.b.cols, part.b.rows) if self.b_transposed else (part.b.rows, part.b.cols)
-            rows, depth = (window.lines * window.columns, window.taps * part.a.cols) if window else (part.a.rows, part.a.cols)
+            rows, depth = part.a.rows, part.a.cols
+            if window:
+                rows, depth = window.lines * window.columns, window.taps * part.a.cols // window.groups
             if (rows, depth, n) != (part.out.rows, k, part.out.cols):
                 raise ValueError(f"a, b and out must have matching shapes, not {part.a}, {part.b} and {part.out}")
+            if window and (part.a.cols % window.groups or n % window.groups):
+                raise ValueError(f"the channels of {part.a} and {part.out} must make {window.groups} groups")
             if window and part.a.rows != window.height * window.width:
                 raise ValueError(f"a must have {window.height} x {window.width} rows, not {part.a}")
             if part.a.tensor.bits != 8 or part.b.tensor.bits != 8:

@@ -63,7 +63,7 @@ class Builder:
 
     def convolution(self, x: ir.Tensor, cols: int, bits: int, window: Window) -> ir.Tensor:
         """Of a feature map whose pixels are the rows of ``x``."""
-        weights, out = self.constant(cols, window.taps * x.cols), self.tensor(window.lines * window.columns, cols, bits)
+        weights, out = self.constant(cols, window.taps * x.cols // window.groups), self.tensor(window.lines * window.columns, cols, bits)
         self.product([ir.MatMulPart(a=x.whole, b=weights.whole, out=out.whole)], transposed=True, window=window)
         return out
 

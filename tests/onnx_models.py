@@ -124,10 +124,11 @@ def patch_convolution() -> onnx.ModelProto:
 
 
 def convolutions(**attributes: Any) -> onnx.ModelProto:
-    """[1, 3, 9, 7] -> 3x3 with padding, ReLU -> 1x1 -> 3x2 with strides, dilations or other ``attributes``."""
+    """[1, 3, 9, 7] -> 3x3 with padding, ReLU -> 3x3 depthwise -> 1x1 in two groups -> 3x2 with other ``attributes``."""
     net = Net()
     x = net.op("Relu", net.op("Conv", net.input(1, 3, 9, 7), net.normal(10, 3, 3, 3, scale=0.2), net.normal(10), pads=[1, 1, 1, 1]))
-    x = net.op("Conv", x, net.normal(6, 10, 1, 1, scale=0.3))
+    x = net.op("Conv", x, net.normal(10, 1, 3, 3, scale=0.3), net.normal(10), group=10, pads=[1, 1, 1, 1])
+    x = net.op("Conv", x, net.normal(6, 5, 1, 1, scale=0.3), group=2)
     return net.model(net.op("Conv", x, net.normal(5, 6, 3, 2, scale=0.2), net.normal(5), **attributes))
 
 

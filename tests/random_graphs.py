@@ -19,14 +19,14 @@ KINDS = "linear", "convolution", "rescale", "add", "add_row", "gelu", "softmax",
 
 
 @st.composite
-def windows(draw: st.DrawFn, pixels: int) -> Window:
+def windows(draw: st.DrawFn, pixels: int, groups: int) -> Window:
     """Over a feature map of so many pixels."""
     width = draw(st.sampled_from([n for n in range(1, pixels + 1) if pixels % n == 0]))
     two = lambda most: st.tuples(st.integers(1, most), st.integers(1, most))  # noqa: E731
     values = {"kernel": two(3), "strides": two(3), "dilations": two(2), "pads": st.tuples(*[st.integers(0, 2)] * 4)}
     while True:
         with suppress(ParameterError):
-            return Window(height=pixels // width, width=width, **{name: draw(value) for name, value in values.items()})
+            return Window(height=pixels // width, width=width, groups=groups, **{name: draw(value) for name, value in values.items()})
 
 
 @st.composite
@@ -40,7 +40,9 @@ def graphs(draw: st.DrawFn) -> ir.Graph:
         narrow = x if x.bits == 8 or kind not in ("linear", "convolution", "attention") else builder.rescale(x, 8)
         match kind:
             case "convolution":
-                x = builder.convolution(narrow, draw(st.integers(1, 20)), bits, draw(windows(x.rows)))
+                groups = draw(st.sampled_from([n for n in range(1, x.cols + 1) if x.cols % n == 0]))
+                cols = groups * draw(st.integers(1, max(1, 20 // groups)))
+                x = builder.convolution(narrow, cols, bits, draw(windows(x.rows, groups)))
             case "linear":
                 x = builder.linear(narrow, draw(st.integers(1, 50)), bits)
             case "attention":

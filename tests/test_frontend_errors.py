@@ -163,9 +163,9 @@ def strided_rows(net: Net) -> str:
     return net.op("MatMul", part, net.weights(8, 3))
 
 
-def grouped_convolution(net: Net) -> str:
+def missing_group(net: Net) -> str:
     weights = net.op("Reshape", net.weights(9, 4), net.constant(np.array([4, 1, 3, 3])))
-    return net.op("Conv", net.quantized(net.input(1, 2, 8, 8)), weights, group=2)
+    return net.op("Conv", net.quantized(net.input(1, 3, 8, 8)), weights, group=2)
 
 
 def kernel_beyond_the_map(net: Net) -> str:
@@ -216,7 +216,7 @@ REASONS: dict[Callable[[Net], str], str] = {
     product_of_tensors: "(Mul) of [2, 8], [2, 8]: only a product with a constant scalar is supported",
     negative_factor: "(Mul) of [2, 8], []: its factor must be positive and finite, not -2.0",
     strided_rows: "(MatMul) of [3, 8], [8, 3]: its first operand [3, 8] is not made of rows of the stored tensor",
-    grouped_convolution: "(Conv) of [1, 2, 8, 8], [4, 1, 3, 3]: only convolution in one group is supported, not 2",
+    missing_group: "(Conv) of [1, 3, 8, 8], [4, 1, 3, 3]: its operands' shapes [1, 3, 8, 8] and [4, 1, 3, 3] don't fit",
     kernel_beyond_the_map: "(Conv) of [1, 1, 8, 2], [4, 1, 3, 3]: kernel must be no larger than the padded feature map, not (3, 3)",
     bias_per_row: "what is added to a product before QuantizeLinear must have one value per output channel",
     scales_per_row: "the weights constant_1 must have one scale, or one per output channel",

@@ -9,6 +9,7 @@ from .steps import ADDRESS_BITS
 @dataclass(frozen=True, kw_only=True)
 class Window:
     """height, width: of the feature map. kernel, strides, dilations: along y, then x. pads: pixels above, left, below and right of the map.
+    groups: of channels; an output channel sees only its own group's.
 
     Raises ParameterError where a number is out of its range, or no window fits.
     """
@@ -19,6 +20,7 @@ class Window:
     strides: tuple[int, int] = (1, 1)
     dilations: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    groups: int = 1
 
     def __post_init__(self) -> None:
         for name in ("kernel", "strides", "dilations"):
@@ -26,6 +28,7 @@ class Window:
         require(all(0 <= n <= 255 for n in self.pads), "pads", "in 0..255", self.pads)
         for name in ("height", "width"):
             require(1 <= getattr(self, name) < 1 << 16, name, "in 1..65535", getattr(self, name))
+        require(self.groups >= 1, "groups", "at least 1", self.groups)
         require(self.lines >= 1 and self.columns >= 1, "kernel", "no larger than the padded feature map", self.kernel)
 
     @property

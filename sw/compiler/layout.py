@@ -89,7 +89,7 @@ def choose_layouts(graph: ir.Graph, word_bytes: int) -> dict[str, Layout]:
                 groups[t.name] = group
         if isinstance(operator, ir.MatMul) and operator.window:
             for part in operator.parts:  # each tap starts with a new word
-                groups[part.b.tensor.name] = gcd(groups[part.b.tensor.name], part.a.cols)
+                groups[part.b.tensor.name] = gcd(groups[part.b.tensor.name], part.a.cols // operator.window.groups)
     changed = True
     while changed:  # groups spread from an activation to the operands that are used column by column with it
         changed = False
@@ -105,7 +105,7 @@ def choose_layouts(graph: ir.Graph, word_bytes: int) -> dict[str, Layout]:
 def _aligned_columns(operator: ir.Operator) -> list[tuple[ir.Tensor, ir.Tensor]]:
     """Pairs of tensors of which whole rows are walked together."""
     match operator:
-        case ir.MatMul() if operator.b_transposed:
+        case ir.MatMul() if operator.b_transposed and not operator.window:
             return [(part.a.tensor, part.b.tensor) for part in operator.parts if part.a.tensor.cols == part.a.cols == part.b.tensor.cols]
         case _:
             return []

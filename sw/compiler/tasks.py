@@ -1,6 +1,6 @@
 """Operators to tasks: what one engine does on rectangles of memory, tiled so that what isn't resident fits the staging area."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -11,6 +11,7 @@ from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import CHANNEL, COMMANDS, COUNT_BITS, MATRIX, VECTOR_SCALARS, Engine, VectorOperation
 from .. import graph as ir
 from .errors import CompileError
+from .groups import bundled_weights, bundles
 from .layout import Buffer, Layout
 
 MAX_ROWS = (1 << COUNT_BITS) - 1
@@ -151,6 +152,7 @@ class TaskMaker:
         """As `_matmul`, in lines of windows; lines longer than the accumulators are cut."""
         window, depth = op.window, self._p.accumulator_depth
         assert window
+        bundle = next(b for b in bundles(self._layouts, op, part) if b.out_first <= first < b.out_first + b.out_count)
         for column in range(0, window.columns, depth):
             columns = min(depth, window.columns - column)
 
@@ -158,12 +160,12 @@ class TaskMaker:
                 n, read = first + col, window.lines_read(line, lines)
                 start, outputs = line * window.columns + column, (lines - 1) * window.columns + columns
                 operands = {
-                    "a": self._rectangle(part.a, read.start * window.width, len(read) * window.width, 0, part.a.cols),
+                    "a": self._rectangle(part.a, read.start * window.width, len(read) * window.width, bundle.first, bundle.count),
                     "b": self._rows(part.b, n, cols),
                     "out": self._rectangle(part.out, start, outputs, n, cols),
                 }
                 walk = partial(window.walk, line=line, column=column, top=read.start, height=len(read))
-                fields = {"m": columns, "lines": lines, "n": cols, "k": part.a.cols}
+                fields = {"m": columns, "lines": lines, "n": cols, "k": bundle.count}
                 return self._compute(op, part, fields, operands, self._buffers[channels_name(op, first, count)], col, walk)
 
             yield make, window.lines, max(1, depth // columns) if columns == window.columns else 1
@@ -240,9 +242,9 @@ class TaskMaker:
             yield from self._tiled(make, op.a.rows, count, self._heads.get(op.a.tensor.name, MAX_ROWS), count)
 
 
-def _segments(layouts: Mapping[str, Layout], blocks: list[ir.Block]) -> Iterator[tuple[int, int]]:
-    """Runs of columns (first, count) that are contiguous in each of the blocks."""
-    cuts = {0, blocks[0].cols}
+def _segments(layouts: Mapping[str, Layout], blocks: list[ir.Block], more: Iterable[int] = ()) -> Iterator[tuple[int, int]]:
+    """Runs of columns (first, count) that are contiguous in each of the blocks, and cut at ``more``."""
+    cuts = {0, blocks[0].cols, *more}
     for block in blocks:
         group = layouts[block.tensor.name].group
         cuts |= {g - block.col for g in range(0, block.tensor.cols, group) if 0 < g - block.col < block.cols}
@@ -251,7 +253,8 @@ def _segments(layouts: Mapping[str, Layout], blocks: list[ir.Block]) -> Iterator
 
 def _channel_segments(layouts: Mapping[str, Layout], op: ir.MatMul, part: ir.MatMulPart) -> Iterator[tuple[int, int]]:
     """Runs of output channels (first, count) that one command can compute."""
-    return _segments(layouts, [part.out] if op.b_transposed else [part.out, part.b])
+    cuts = (bundle.out_first for bundle in bundles(layouts, op, part)) if op.window else ()
+    return _segments(layouts, [part.out] if op.b_transposed else [part.out, part.b], cuts)
 
 
 def head_rows(graph: ir.Graph) -> dict[str, int]:
@@ -293,6 +296,9 @@ def make_buffers(graph: ir.Graph, layouts: Mapping[str, Layout], parameters: Mac
     buffers = {name: layout.buffer() for name, layout in layouts.items()}
     for op in graph.operators:
         if isinstance(op, ir.MatMul):
+            if op.window and op.window.groups > 1:
+                weights = bundled_weights(layouts, op)
+                buffers[weights.name] = weights
             for part in op.parts:
                 for first, count in _channel_segments(layouts, op, part):
                     name = channels_name(op, first, count)

@@ -12,8 +12,6 @@ _GIVEN = {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], "group": 1, "
 def window_of(node: Node, kernel: tuple[int, int], height: int, width: int) -> Window:
     """The windows of a Conv over a map of height by width. Raises ValueError where an attribute is not supported."""
     given = {**_GIVEN, **node.attributes}
-    if given["group"] != 1:
-        raise ValueError(f"only convolution in one group is supported, not {given['group']}")
     strides, dilations = (tuple(int(n) for n in given[name]) for name in ("strides", "dilations"))
     match given["auto_pad"]:
         case b"NOTSET":
@@ -27,12 +25,12 @@ def window_of(node: Node, kernel: tuple[int, int], height: int, width: int) -> W
             pads = (*before, *(n - b for n, b in zip(total, before, strict=True)))
         case other:
             raise ValueError(f"auto_pad {other!r} is not supported")
-    return Window(height=height, width=width, kernel=kernel, strides=strides, dilations=dilations, pads=pads)
+    return Window(height=height, width=width, kernel=kernel, strides=strides, dilations=dilations, pads=pads, groups=int(given["group"]))
 
 
 def in_patches(window: Window) -> bool:
     """Whether the windows neither overlap nor leave gaps, so that each can be stored as a row of a matrix."""
-    return window.strides == window.kernel and window.dilations == (1, 1) and not any(window.pads)
+    return window.groups == 1 and window.strides == window.kernel and window.dilations == (1, 1) and not any(window.pads)
 
 
 def operand_rows(window: Window, index: Index) -> Index:

@@ -150,7 +150,8 @@ class Product(Pending):
         first, count = int(columns[0]), len(columns)
         weights = self.b.blocks[0]
         contiguous = columns[-1] - first + 1 == count and elements.size == self.parts * self.m * count
-        if not contiguous or weights.tensor.data is None or not self.b_transposed:
+        whole = self.window is not None and self.window.groups > 1
+        if not contiguous or whole or weights.tensor.data is None or not self.b_transposed:
             raise ValueError(f"only {elements.size} of its {self.size} results are quantized")
         block = replace(weights, row=weights.row + first, rows=count)
         scale = np.broadcast_to(self.b.scale, self.n)[first : first + count]
@@ -233,7 +234,7 @@ def multiply(node: Node, a: View | Constant, b: View | Constant, names: Names) -
 def convolve(node: Node, x: View, weights: Constant, names: Names) -> View:
     """x [B, C, H, W] by constant weights [N, C, kh, kw], as ONNX Conv: [B, N, OH, OW]."""
     window = window_of(node, weights.shape[2:], *x.shape[2:])
-    if x.shape[1] != weights.shape[1]:
+    if x.shape[1] != weights.shape[1] * window.groups:
         raise ValueError(f"its operands' shapes {list(x.shape)} and {list(weights.shape)} don't fit")
     rows, columns = replace(x, index=operand_rows(window, x.index)), weights.moved(lambda w: weight_columns(window, w))
     batch, n = len(x.index), len(weights.array)

@@ -1,10 +1,21 @@
-"""The windows of a convolution, which is then a matrix product (sw/golden/matmul.py)."""
+"""Convolution: the matrix product (sw/golden/matmul.py) of a feature map's windows, group by group."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ...rtl.arch.window import Window
+from .matmul import MatMulParameters, matmul
 from .requantize import Int
+
+
+def convolution(feature_map: ArrayLike, weights: ArrayLike, window: Window, parameters: MatMulParameters) -> Int:
+    """[lines * columns, N] of a map [height * width, C] and weights [N, kh * kw * C / groups], tap by tap. Raises as `matmul`."""
+    groups = window.groups
+    taken = windows(feature_map, window, parameters.a_zero_point).reshape(window.lines * window.columns, window.taps, groups, -1)
+    kernels = np.asarray(weights, np.int64).reshape(groups, -1, np.shape(weights)[1])
+    count = kernels.shape[1]
+    results = [matmul(taken[:, :, g].reshape(len(taken), -1), kernels[g].T, parameters.channels(g * count, count)) for g in range(groups)]
+    return np.concatenate(results, axis=1)
 
 
 def windows(feature_map: ArrayLike, window: Window, zero_point: int) -> Int:
