@@ -56,9 +56,10 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Simulation speed, and cycles per image on each target: writes docs/bench.md."""
+    """Simulation speed, cycles per image, and the compute unit's share of peak: writes docs/bench.md and docs/blocks/compute.md."""
     session.install("-e", ".[hdl]")
     session.run("python", "bench/simulation_speed.py", "docs/bench.md")
+    session.run("python", "bench/compute.py")
 
 
 @nox.session
