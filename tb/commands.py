@@ -94,7 +94,8 @@ def _windows(rng: random.Random, pixel_words: int, regions: _Regions) -> dict[st
     a, stride = regions.matrix(width * height, pixel_words)
     pair = lambda most: (rng.randint(1, most), rng.randint(1, most))  # noqa: E731
     while True:
-        kernel, strides, dilations, pads = pair(3), pair(3), pair(2), tuple(rng.randint(0, 2) for _ in range(4))
+        kernel, strides, dilations, (above, left), (below, right) = pair(3), pair(3), pair(2), pair(3), pair(3)
+        pads = above - 1, left - 1, below - 1, right - 1
         with suppress(ParameterError):
             window = Window(height=height, width=width, kernel=kernel, strides=strides, dilations=dilations, pads=pads)
             if window.lines * window.columns <= 20:

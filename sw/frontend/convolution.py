@@ -6,26 +6,45 @@ from ...rtl.arch.window import Window
 from .onnx_file import Node
 from .values import Index
 
-_GIVEN = {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], "group": 1, "auto_pad": b"NOTSET"}
+
+def _numbers(node: Node, name: str, default: list[int]) -> list[int]:
+    values = [int(n) for n in node.attributes.get(name, default)]
+    if len(values) != len(default):
+        raise ValueError(f"{name} must be {len(default)} numbers, not {values}: only 2-D convolution is supported")
+    return values
 
 
 def window_of(node: Node, kernel: tuple[int, int], height: int, width: int) -> Window:
     """The windows of a Conv over a map of height by width. Raises ValueError where an attribute is not supported."""
-    given = {**_GIVEN, **node.attributes}
-    strides, dilations = (tuple(int(n) for n in given[name]) for name in ("strides", "dilations"))
-    match given["auto_pad"]:
+    (s_y, s_x), (d_y, d_x) = (_numbers(node, name, [1, 1]) for name in ("strides", "dilations"))
+    above, left, below, right = _numbers(node, "pads", [0] * 4)
+    match node.attributes.get("auto_pad", b"NOTSET"):
         case b"NOTSET":
-            pads = tuple(int(n) for n in given["pads"])
+            pass
         case b"VALID":
-            pads = (0, 0, 0, 0)
+            above = left = below = right = 0
         case b"SAME_UPPER" | b"SAME_LOWER" as mode:
-            sizes = zip((height, width), kernel, strides, dilations, strict=True)
-            total = [max(0, (-(-size // s) - 1) * s + (k - 1) * d + 1 - size) for size, k, s, d in sizes]
-            before = [n - n // 2 if mode == b"SAME_LOWER" else n // 2 for n in total]
-            pads = (*before, *(n - b for n, b in zip(total, before, strict=True)))
+            first = mode == b"SAME_LOWER"  # where the odd pixel goes
+            above, below = _same(height, kernel[0], s_y, d_y, first=first)
+            left, right = _same(width, kernel[1], s_x, d_x, first=first)
         case other:
             raise ValueError(f"auto_pad {other!r} is not supported")
-    return Window(height=height, width=width, kernel=kernel, strides=strides, dilations=dilations, pads=pads, groups=int(given["group"]))
+    return Window(
+        height=height,
+        width=width,
+        kernel=kernel,
+        strides=(s_y, s_x),
+        dilations=(d_y, d_x),
+        pads=(above, left, below, right),
+        groups=int(node.attributes.get("group", 1)),
+    )
+
+
+def _same(size: int, kernel: int, stride: int, dilation: int, *, first: bool) -> tuple[int, int]:
+    """Padding before and after, with which there are ceil(size / stride) windows."""
+    total = max(0, (-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size)
+    less, more = total // 2, total - total // 2
+    return (more, less) if first else (less, more)
 
 
 def in_patches(window: Window) -> bool:

@@ -233,11 +233,11 @@ def multiply(node: Node, a: View | Constant, b: View | Constant, names: Names) -
 
 def convolve(node: Node, x: View, weights: Constant, names: Names) -> View:
     """x [B, C, H, W] by constant weights [N, C, kh, kw], as ONNX Conv: [B, N, OH, OW]."""
-    window = window_of(node, weights.shape[2:], *x.shape[2:])
+    (n, _, kh, kw), (batch, _, height, width) = weights.shape, x.shape
+    window = window_of(node, (kh, kw), height, width)
     if x.shape[1] != weights.shape[1] * window.groups:
         raise ValueError(f"its operands' shapes {list(x.shape)} and {list(weights.shape)} don't fit")
     rows, columns = replace(x, index=operand_rows(window, x.index)), weights.moved(lambda w: weight_columns(window, w))
-    batch, n = len(x.index), len(weights.array)
     if in_patches(window):
         value = multiply(node, rows, columns, names)
     else:
