@@ -132,6 +132,15 @@ def convolutions(**attributes: Any) -> onnx.ModelProto:
     return net.model(net.op("Conv", x, net.normal(5, 6, 3, 2, scale=0.2), net.normal(5), **attributes))
 
 
+def pooled(last: str) -> onnx.ModelProto:
+    """[1, 3, 8, 12] -> 3x3 by 1x2 -> mean of 2x2 -> mean over all pixels, by the operator ``last`` -> 5."""
+    net = Net()
+    x = net.op("Relu", net.op("Conv", net.input(1, 3, 8, 12), net.normal(10, 3, 3, 3, scale=0.2), net.normal(10), strides=[1, 2]))
+    x = net.op("AveragePool", x, kernel_shape=[2, 2], strides=[2, 1])
+    x = net.op("ReduceMean", x, net.constant(np.array([2, 3])), keepdims=1) if last == "ReduceMean" else net.op(last, x)
+    return net.model(net.op("Gemm", net.op("Flatten", x), net.normal(5, 10), net.normal(5), transB=1))
+
+
 def samples(model: onnx.ModelProto, count: int, seed: int) -> list[dict[str, NDArray]]:
     """Random inputs for a model: normal float32, or uint8."""
     random = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Convolution: where its windows lie, and what of the feature map is read as one row."""
+"""Convolution and average pooling: where the windows lie, and what of the feature map is read as one row."""
 
 import numpy as np
 
@@ -14,8 +14,10 @@ def _numbers(node: Node, name: str, default: list[int]) -> list[int]:
     return values
 
 
-def window_of(node: Node, kernel: tuple[int, int], height: int, width: int) -> Window:
-    """The windows of a Conv over a map of height by width. Raises ValueError where an attribute is not supported."""
+def window_of(node: Node, kernel: tuple[int, int], height: int, width: int, *, groups: int) -> Window:
+    """The windows of a Conv or AveragePool over a map of height by width. Raises ValueError where an attribute is not supported."""
+    if node.attributes.get("ceil_mode", 0):
+        raise ValueError("ceil_mode is not supported")
     (s_y, s_x), (d_y, d_x) = (_numbers(node, name, [1, 1]) for name in ("strides", "dilations"))
     above, left, below, right = _numbers(node, "pads", [0] * 4)
     match node.attributes.get("auto_pad", b"NOTSET"):
@@ -36,7 +38,7 @@ def window_of(node: Node, kernel: tuple[int, int], height: int, width: int) -> W
         strides=(s_y, s_x),
         dilations=(d_y, d_x),
         pads=(above, left, below, right),
-        groups=int(node.attributes.get("group", 1)),
+        groups=groups,
     )
 
 

@@ -1,5 +1,6 @@
 """The computing operators: each function gives the value of its node's first output, and raises ValueError with the reason."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -31,17 +32,28 @@ def _conv(node: Node, operands: Operands) -> View:
     x, weights = operands.view(node, 0), operands.constant(node, 1)
     if weights is None or len(weights.shape) != 4 or len(x.shape) != 4:
         raise ValueError("only 2-D convolution with constant weights is supported")
-    value = convolve(node, x, weights, operands.names)
+    value = convolve(node, x, weights, int(node.attributes.get("group", 1)), operands.names)
     bias = operands.finite(node, 2)
     return value if bias is None else _biased(value, bias.moved(lambda b: b.reshape(-1, 1, 1)))
 
 
 def _reduce_mean(node: Node, operands: Operands) -> View:
     x, axes = operands.view(node, 0), operands.readers.mean_axes(node)
-    axis, columns = mean_operand(axes, x.index)
-    value = multiply(node, mean_weights(columns.shape[-2]), replace(x, index=columns), operands.names)
+    axes, columns = mean_operand(axes, x.index)
+    count = columns.shape[-2]
+    value = multiply(node, mean_weights((1, count), count), replace(x, index=columns), operands.names)
     index = value.index[..., 0, :]
-    return replace(value, index=np.expand_dims(index, axis) if node.attributes.get("keepdims", 1) else index)
+    return replace(value, index=np.expand_dims(index, axes) if node.attributes.get("keepdims", 1) else index)
+
+
+def _average_pool(node: Node, operands: Operands) -> View:
+    x = operands.view(node, 0)
+    if len(x.shape) != 4:
+        raise ValueError("only 2-D pooling is supported")
+    if any(node.attributes.get("pads", ())) and not node.attributes.get("count_include_pad", 0):
+        raise ValueError("padding that does not count is not supported")
+    kernel, channels = tuple(node.attributes["kernel_shape"]), x.shape[1]
+    return convolve(node, x, mean_weights((channels, 1, *kernel), math.prod(kernel)), channels, operands.names)
 
 
 def _biased(value: View, bias: Constant, factor: float = 1.0) -> View:
@@ -133,6 +145,8 @@ OPERATIONS: dict[str, Callable[[Node, Operands], View]] = {
     "Gemm": _gemm,
     "Conv": _conv,
     "ReduceMean": _reduce_mean,
+    "GlobalAveragePool": _reduce_mean,
+    "AveragePool": _average_pool,
     "Add": _add,
     "Mul": _mul,
     "Div": _div,

@@ -231,10 +231,10 @@ def multiply(node: Node, a: View | Constant, b: View | Constant, names: Names) -
     return View(source=product, index=np.arange(size).reshape(*batch, m, n))
 
 
-def convolve(node: Node, x: View, weights: Constant, names: Names) -> View:
-    """x [B, C, H, W] by constant weights [N, C, kh, kw], as ONNX Conv: [B, N, OH, OW]."""
+def convolve(node: Node, x: View, weights: Constant, groups: int, names: Names) -> View:
+    """x [B, C, H, W] by constant weights [N, C / groups, kh, kw], as ONNX Conv: [B, N, OH, OW]."""
     (n, _, kh, kw), (batch, _, height, width) = weights.shape, x.shape
-    window = window_of(node, (kh, kw), height, width)
+    window = window_of(node, (kh, kw), height, width, groups=groups)
     if x.shape[1] != weights.shape[1] * window.groups:
         raise ValueError(f"its operands' shapes {list(x.shape)} and {list(weights.shape)} don't fit")
     rows, columns = replace(x, index=operand_rows(window, x.index)), weights.moved(lambda w: weight_columns(window, w))
@@ -260,10 +260,10 @@ def convolve(node: Node, x: View, weights: Constant, names: Names) -> View:
     return value.moved(lambda index: index.reshape(batch, window.lines, window.columns, n).transpose(0, 3, 1, 2))
 
 
-def mean_weights(count: int) -> Constant:
-    """The [1, count] matrix whose product is the mean over ``count`` rows: int8 ones of scale 1 / count."""
-    ones = np.ones((1, count), np.int64)
-    scale = np.full((1, count), 1 / count)
+def mean_weights(shape: tuple[int, ...], count: int) -> Constant:
+    """Weights with which a product is a mean of ``count`` numbers: int8 ones of scale 1 / count."""
+    ones = np.ones(shape, np.int64)
+    scale = np.full(shape, 1 / count)
     return Constant(
         name=f"mean_of_{count}",
         array=scale,

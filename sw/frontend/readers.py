@@ -31,14 +31,19 @@ class Reading:
         )
 
 
-def mean_operand(axes: NDArray | None, index: Index) -> tuple[int, Index]:
-    """ReduceMean's axis, and its operand as [..., axis, last] matrices. Raises ValueError on several axes, or the last."""
-    if axes is None or axes.size != 1 or index.ndim < 2:
-        raise ValueError("only the mean over one axis is supported")
-    axis = int(axes.item()) % index.ndim
-    if axis == index.ndim - 1:
+def mean_operand(axes: NDArray | None, index: Index) -> tuple[tuple[int, ...], Index]:
+    """A mean's axes, and its operand as [..., axes, last of the others] matrices.
+
+    Raises ValueError but on one axis that is not the last, or on all but the first two.
+    """
+    found = tuple(sorted({int(axis) % index.ndim for axis in axes})) if axes is not None and index.ndim > 1 else ()
+    if index.ndim > 2 and found == tuple(range(2, index.ndim)):
+        return found, np.moveaxis(index.reshape(*index.shape[:2], -1), 2, 1)
+    if len(found) != 1:
+        raise ValueError("only the mean over one axis or over all pixels is supported")
+    if found[0] == index.ndim - 1:
         raise ValueError("the mean over the last axis is not supported")
-    return axis, np.moveaxis(index, axis, -2)
+    return found, np.moveaxis(index, found[0], -2)
 
 
 class Readers:
@@ -73,7 +78,9 @@ class Readers:
         return int(shape[0]), int(shape[1])
 
     def mean_axes(self, node: Node) -> NDArray | None:
-        """ReduceMean's axes: an attribute before opset 18, then an input."""
+        """ReduceMean's axes: an attribute before opset 18, then an input; GlobalAveragePool's are the pixels."""
+        if node.op_type == "GlobalAveragePool":
+            return np.array([2, 3])
         axes = node.attributes.get("axes")
         return self.integers(node, 1) if axes is None else np.asarray(axes)
 
@@ -111,8 +118,11 @@ class Readers:
                 flipped = node.attributes.get("transB" if slot else "transA", 0)
                 yield Reading(index.T if flipped else index, either=slot == 1)
             case "Conv" if index.ndim == 4:
-                yield Reading(operand_rows(window_of(node, self._kernel(node), *index.shape[2:]), index))
-            case "ReduceMean":
+                groups = int(node.attributes.get("group", 1))
+                yield Reading(operand_rows(window_of(node, self._kernel(node), *index.shape[2:], groups=groups), index))
+            case "AveragePool" if index.ndim == 4:
+                yield Reading(index.transpose(0, 2, 3, 1).reshape(len(index), -1, index.shape[1]))
+            case "ReduceMean" | "GlobalAveragePool":
                 yield Reading(mean_operand(self.mean_axes(node), index)[1], either=True)
             case _ if index.ndim >= 1:
                 yield Reading(index.reshape(-1, index.shape[-1]))
