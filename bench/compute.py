@@ -32,6 +32,9 @@ LEGEND = """
 int8, Verilated, the operands in the scratchpad. Cycles from the start of the operation's first step to its last result; conflicts: cycles
 in which a port of the compute unit waited for a bank.
 """
+RUN_LEGEND = """
+Whole runs: from the input in external memory (latency of one cycle) to the output there, with the weights in the scratchpad.
+"""
 
 
 def gemm(m: int, k: int, n: int) -> ir.Graph:
@@ -94,6 +97,28 @@ OPERATIONS: Mapping[str, tuple[Callable[[], ir.Graph], float | None]] = {
 }
 
 
+def encoder_layer() -> ir.Graph:
+    """ITA's workload: attention with one head, then two products with GELU between them; sequence, width, head and hidden all 64."""
+    builder = Builder(1)
+    x = builder.tensor(64, 64, 8)
+    return builder.graph([x], [builder.linear(builder.gelu(builder.linear(builder.attention(x, 1, 64), 64, 8), 8), 64, 8)])
+
+
+# Whole runs: graph, machine, the goal in cycles and its source.
+RUNS: Mapping[str, tuple[Callable[[], ir.Graph], MachineParameters, str]] = {
+    "product 16x64x64, 8 x 8, 32-bit memory port": (
+        lambda: gemm(16, 64, 64),
+        MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=64, bus_bytes=4),
+        "2,000 (NNgen: 3,610, its weights loaded in the run)",
+    ),
+    "ITA's encoder layer, 32 x 32, 256-bit memory port": (
+        encoder_layer,
+        MachineParameters(rows=32, cols=32, lanes=16, scratchpad_kib=256, bus_bytes=32, row_elements=64),
+        "2,131 (ITA: 96 % of peak)",
+    ),
+}
+
+
 def run(device: VerilatedDevice, program: Program) -> tuple[list[Span], Mapping[str, int]]:
     """The spans of the compute steps, and the counters; the results must be the executor's."""
     manifest = Manifest.of(program, rom=False)
@@ -108,12 +133,26 @@ def run(device: VerilatedDevice, program: Program) -> tuple[list[Span], Mapping[
     return [span for span in spans(device.activity(), manifest) if span.engine is Engine.COMPUTE], network.counters()
 
 
+def opened(program: Program, name: str, memory_bytes: int) -> VerilatedDevice:
+    folder = BUILD / name
+    write_project(program, folder)
+    library = build_library(folder / VERILOG, TOP, BUILD / "simulators")
+    return VerilatedDevice(library, memory_bytes=memory_bytes)
+
+
+def run_lines(progress: Progress) -> Iterator[str]:
+    for number, (name, (make, machine, goal)) in enumerate(progress.track(RUNS.items(), description="whole machines")):
+        program = compile_graph(make(), machine)
+        with opened(program, f"run-{number}", program.memory_bytes) as device:
+            _, counters = run(device, program)
+        share = 100 * program.graph.macs() / machine.peak_macs / counters["cycles"]
+        yield f"| {name} | {counters['cycles']:,} | {share:.1f} % | {goal} |"
+
+
 def lines(machine: MachineParameters, progress: Progress) -> Iterator[str]:
     programs = {name: compile_graph(make(), machine) for name, (make, _) in OPERATIONS.items()}
-    folder = BUILD / f"compute-{machine.rows}"
-    write_project(next(iter(programs.values())), folder)
-    library = build_library(folder / VERILOG, TOP, BUILD / "simulators")
-    with VerilatedDevice(library, memory_bytes=max(program.memory_bytes for program in programs.values())) as device:
+    memory_bytes = max(program.memory_bytes for program in programs.values())
+    with opened(next(iter(programs.values())), f"compute-{machine.rows}", memory_bytes) as device:
         for name, program in progress.track(programs.items(), description=f"{machine.rows} x {machine.cols}"):
             steps, counters = run(device, program)
             cycles = steps[-1].end - steps[0].start
@@ -125,11 +164,12 @@ def lines(machine: MachineParameters, progress: Progress) -> Iterator[str]:
 def main() -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
     table = ["| operation | array | steps | cycles | conflicts | share of peak | goal |", "|---|---|---:|---:|---:|---:|---:|"]
+    runs = ["| whole run | cycles | share of peak | goal |", "|---|---:|---:|---|"]
     with Progress() as progress:
+        runs += run_lines(progress)
         for machine in MACHINES:
             table += lines(machine, progress)
-    write_section(PAGE, "bench", "\n".join([LEGEND, *table]))
-    print("\n".join(table))
+    write_section(PAGE, "bench", "\n".join([LEGEND, *table, RUN_LEGEND, *runs]))
 
 
 if __name__ == "__main__":

@@ -57,9 +57,9 @@ def expected(program: Program) -> np.ndarray:
     return execute(program.graph, {"image": IMAGE}, lanes=MACHINE.lanes)[port.tensor.name]
 
 
-def changed(manifest: Manifest, engine: Engine, **fields: int) -> tuple[Manifest, int]:
-    """The manifest with other fields in the first body step of an engine, and that step's index in the program."""
-    index = manifest.prologue + next(i for i, (_, name) in enumerate(manifest.labels) if name == engine.name.lower())
+def changed(manifest: Manifest, engine: Engine, number: int = 0, **fields: int) -> tuple[Manifest, int]:
+    """The manifest with other fields in a body step of an engine, the first by default, and that step's index in the program."""
+    index = manifest.prologue + [i for i, (_, name) in enumerate(manifest.labels) if name == engine.name.lower()][number]
     at = index * STEP_BYTES
     step = Step.decode(manifest.code[at : at + STEP_BYTES])
     bad = Step(engine, {**step.command, **fields}, step.waits).encode()
@@ -97,6 +97,14 @@ def test_a_buffer_need_not_start_at_zero(device: VerilatedDevice, manifest: Mani
     assert (network.run_integers(IMAGE)["logits"] == expected).all()
     assert device.read_memory(0, len(guard)) == guard
     assert device.read_memory(len(guard) + manifest.memory_bytes, len(guard)) == guard
+
+
+@in_memory
+@pytest.mark.parametrize("field", ["a", "b", "out"])
+def test_the_step_that_fails_is_named_among_those_that_overlap(device: VerilatedDevice, manifest: Manifest, field: str) -> None:
+    for number in range(sum(name == "compute" for _, name in manifest.labels)):
+        bad, step = changed(manifest, Engine.COMPUTE, number, **{field: 1 << 23})
+        assert_stops(device, bad, ErrorCode.SCRATCHPAD_ADDRESS, Engine.COMPUTE, step)
 
 
 @in_memory
