@@ -16,9 +16,9 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .arch.parameters import MachineParameters
 from .arch.registers import ErrorCode
-from .arch.steps import COMPUTE
+from .arch.steps import COMPUTE, WAITS
 from .delay import delay
-from .engine import EnginePort
+from .engine import EnginePort, satisfied
 from .layouts import record_layout
 from .mac_array import MacArray
 from .requantizer import Requantizer, requantizer_latency
@@ -89,6 +89,7 @@ class ComputeUnit(wiring.Component):
         row_bits = most.bit_length()
         counts = c.m, c.lines, c.n, c.k, c.taps_x, c.taps_y
         too_many = (c.m > most) | (c.lines > most) | (c.m[:row_bits] * c.lines[:row_bits] > most)
+        a_ready = satisfied(self.engine.complete, (c[f"a_{wait}"] for wait in WAITS))
         m.d.sync += illegal.eq(Cat(count == 0 for count in counts).any() | too_many)
         refused = offered.any() & illegal & ~writer.busy  # as the oldest one
         m.d.comb += [
@@ -96,10 +97,12 @@ class ComputeUnit(wiring.Component):
             self.engine.error.eq(Mux(refused, ErrorCode.ILLEGAL_STEP, ErrorCode.NONE)),
             self.engine.done.eq(writer.done | refused),
             Cat(getattr(self, f"{port}_older") for port in _PORTS).eq(offered | unchecked.replicate(len(parts))),
-            *(part.valid.eq(offered[i] & ~illegal) for i, part in enumerate(parts)),
+            loader.command.valid.eq(offered[0] & ~illegal),
+            reader.command.valid.eq(offered[1] & ~illegal & a_ready),
+            writer.command.valid.eq(offered[2] & ~illegal),
             *(part.payload.eq(c) for part in parts),
         ]
-        m.d.sync += offered.eq(Mux(refused, 0, offered & ~Cat(part.ready for part in parts)))
+        m.d.sync += offered.eq(Mux(refused, 0, offered & ~Cat(part.valid & part.ready for part in parts)))
         m.d.sync += unchecked.eq(command.valid & command.ready)
         with m.If(unchecked):
             m.d.sync += offered.eq(~0)

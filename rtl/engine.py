@@ -1,10 +1,14 @@
 """What the sequencer and every engine agree on."""
 
-from amaranth.lib import stream, wiring
+from collections.abc import Iterable
+
+from amaranth.hdl import Cat, Value
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arch.record import Record
 from .arch.registers import ErrorCode
+from .arch.steps import WAIT_BITS, Engine
 from .layouts import record_layout
 
 ERROR_SHAPE = range(max(ErrorCode) + 1)
@@ -16,7 +20,7 @@ class EnginePort(wiring.Signature):
 
     ``done`` is high for one cycle when the oldest command is complete and its results are visible to every other engine; an engine
     completes each command it took, whatever went wrong. ``error`` is the ErrorCode of what went wrong with the newest command in this
-    cycle, else zero.
+    cycle, else zero. ``complete``: how many steps of this run each engine has completed.
     """
 
     def __init__(self, command: Record) -> None:
@@ -24,7 +28,13 @@ class EnginePort(wiring.Signature):
         super().__init__(
             {
                 "command": Out(stream.Signature(record_layout(command))),
+                "complete": Out(data.ArrayLayout(WAIT_BITS, len(Engine))),
                 "done": In(1),
                 "error": In(ERROR_SHAPE),
             }
         )
+
+
+def satisfied(complete: data.View, waits: Iterable[Value]) -> Value:
+    """Whether each engine has completed as many steps as it is waited for, modulo 2**WAIT_BITS."""
+    return Cat(~(complete[e] - wait)[WAIT_BITS - 1] for e, wait in zip(Engine, waits, strict=True)).all()

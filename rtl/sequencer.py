@@ -10,8 +10,8 @@ from amaranth.lib.wiring import In, Out
 
 from .arch.parameters import MachineParameters
 from .arch.registers import ERROR_ENGINE_SEQUENCER, ErrorCode
-from .arch.steps import COMMANDS, HEADER, STEP_BITS, WAIT_BITS, Engine
-from .engine import ERROR_SHAPE, IN_FLIGHT, EnginePort
+from .arch.steps import COMMANDS, HEADER, STEP_BITS, WAIT_BITS, WAITS, Engine
+from .engine import ERROR_SHAPE, IN_FLIGHT, EnginePort, satisfied
 from .layouts import record_layout
 from .program import STEP_INDEX_BITS
 from .streams import Queue
@@ -63,14 +63,14 @@ class Sequencer(wiring.Component):
         issue = Signal()
         queued, errors, step_ended = Signal(len(Engine)), [], Signal(len(Engine))
         header = data.View(record_layout(HEADER), self.steps.payload[: HEADER.bits])
-        complete = [Signal(WAIT_BITS, name=f"complete_{e.name.lower()}") for e in Engine]
+        complete = Signal(data.ArrayLayout(WAIT_BITS, len(Engine)))
         queue_ready = Signal(len(Engine))
         step_started = Signal(len(Engine))
         in_flight = [Signal(range(IN_FLIGHT + 1), name=f"{e.name.lower()}_in_flight") for e in Engine]
         m.d.comb += [self.activity.eq(Cat(step_started, step_ended)), self.busy.eq(Cat(count != 0 for count in in_flight))]
         for e in Engine:
             port = getattr(self, f"engine{e}")
-            waits = [getattr(header, f"wait_{other.name.lower()}") for other in Engine]
+            waits = [header[wait] for wait in WAITS]
             layout = data.StructLayout(
                 {"command": record_layout(COMMANDS[e]), "waits": data.ArrayLayout(WAIT_BITS, len(Engine)), "index": STEP_INDEX_BITS}
             )
@@ -84,15 +84,14 @@ class Sequencer(wiring.Component):
                 queued[e].eq(queue.o.valid | (queue.level != 0)),
                 *(queue.i.payload.waits[other].eq(wait) for other, wait in zip(Engine, waits, strict=True)),
             ]
-            # complete - wait, modulo 2**WAIT_BITS, is not negative
-            satisfied = Cat(*(~(complete[other] - queue.o.payload.waits[other])[WAIT_BITS - 1] for other in Engine)).all()
             go, taken = Signal(name=f"{name}_go"), step_started[e]
             newest, older = Signal(STEP_INDEX_BITS, name=f"{name}_step"), Signal(STEP_INDEX_BITS, name=f"{name}_older_step")
             m.d.comb += [
-                go.eq(queue.o.valid & satisfied & self.running & (self.error_code == ErrorCode.NONE)),
+                go.eq(queue.o.valid & satisfied(complete, queue.o.payload.waits) & self.running & (self.error_code == ErrorCode.NONE)),
                 taken.eq(go & port.command.ready),
                 Cat(port.command.payload.as_value()).eq(queue.o.payload.command.as_value()),
                 port.command.valid.eq(go),
+                port.complete.eq(complete),
                 queue.o.ready.eq(taken),
                 step_ended[e].eq(port.done),
             ]
@@ -135,7 +134,7 @@ class Sequencer(wiring.Component):
             m.d.comb += self.ended.eq(stopped | ((left == 0) & idle & (self.error_code == ErrorCode.NONE)))
         with m.Elif(self.start):
             m.d.sync += [
-                *(count.eq(0) for count in complete),
+                complete.eq(0),
                 index.eq(self.first),
                 left.eq(self.count),
                 *(flag.eq(0) for flag in (self.done, self.failed, self.error_code, self.error_engine, self.error_step, self.completed)),

@@ -6,7 +6,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 from celosia.rtl.arch.parameters import MachineParameters
-from celosia.rtl.arch.steps import ADDRESS_BITS, STEP_BYTES, Engine, Step, VectorOperation
+from celosia.rtl.arch.steps import ADDRESS_BITS, STEP_BYTES, WAITS, Engine, Step, VectorOperation
 from celosia.sw import graph as ir
 from celosia.sw.compiler.errors import CompileError
 from celosia.sw.compiler.layout import Layout
@@ -132,8 +132,8 @@ def pixels(c: Mapping[str, int]) -> set[int]:
     return found
 
 
-def touched(step: Step, p: MachineParameters) -> tuple[Places, Places]:
-    """Scratchpad words and external bytes that a step reads, and those that it writes, from its fields alone."""
+def touched(step: Step, p: MachineParameters) -> tuple[Places, Places, Places]:
+    """Scratchpad words and external bytes that a step reads, those that it writes, and those that it reads as a, from its fields alone."""
     c = step.command
 
     def matrix(name: str, rows: int, elements: int, *, wide: int = 0) -> Places:
@@ -145,40 +145,50 @@ def touched(step: Step, p: MachineParameters) -> tuple[Places, Places]:
             scratchpad = matrix("scratchpad", c["rows"], c["words"] * p.word_bytes)
             size = c["words"] * p.slot_bytes
             external = {("external", c["external"] + r * c["external_stride"] + i) for r in range(c["rows"]) for i in range(size)}
-            return (external, scratchpad) if step.engine is Engine.LOAD else (scratchpad, external)
+            return (external, scratchpad, set()) if step.engine is Engine.LOAD else (scratchpad, external, set())
         case Engine.COMPUTE:
             n, k, words = c["n"], c["k"], -(-c["k"] // p.word_bytes)
             a = {("scratchpad", address + word) for address in pixels(c) for word in range(words)}
             depth = (c["taps_y"] * c["taps_x"] - 1) * words * p.word_bytes + k
             b = matrix("b", n, depth) if c["b_transposed"] else matrix("b", depth, n)
             tables = matrix("channels", -(-n // p.cols), p.channel_words * p.word_bytes)
-            return a | b | tables, matrix("out", c["lines"] * c["m"], n, wide=c["out_wide"])
+            return b | tables, matrix("out", c["lines"] * c["m"], n, wide=c["out_wide"]), a
         case Engine.VECTOR:
             rows, cols = c["rows"], c["cols"]
             second = {VectorOperation.ADD: rows, VectorOperation.LAYERNORM: 2}.get(VectorOperation(c["operation"]), 0)
             reads = matrix("a", rows, cols, wide=c["a_wide"]) | matrix("b", second, cols, wide=c["b_wide"])
-            return reads, matrix("out", rows, cols, wide=c["out_wide"])
+            return reads, matrix("out", rows, cols, wide=c["out_wide"]), set()
 
 
-def complete_before(steps: Sequence[Step]) -> list[dict[Engine, int]]:
-    """For each step how many steps of each engine are surely complete when it starts."""
-    known: list[dict[Engine, int]] = []
+def a_waits(step: Step) -> dict[Engine, int]:
+    """What must be complete before the step reads a."""
+    return {e: step.command.get(f"a_{wait}", 0) for wait, e in zip(WAITS, Engine, strict=True)}
+
+
+def complete_before(steps: Sequence[Step]) -> tuple[list[dict[Engine, int]], list[dict[Engine, int]]]:
+    """For each step how many steps of each engine are surely complete when it starts, and when it reads a."""
+    at_start: list[dict[Engine, int]] = []
+    at_end: list[dict[Engine, int]] = []
     of_engine: dict[Engine, list[int]] = {engine: [] for engine in Engine}
-    for step in steps:
-        done = dict.fromkeys(Engine, 0)
+
+    def complete(done: dict[Engine, int], waits: Mapping[Engine, int]) -> dict[Engine, int]:
+        done = dict(done)
         for engine in Engine:
-            count = step.waits[engine]
+            count = waits[engine]
             assert count <= len(of_engine[engine]), "a step waits for a later one: the machine would stand still"
-            if count:  # an engine runs its steps in order: what the last of them knew, all knew
-                last = known[of_engine[engine][count - 1]]
+            if count:  # an engine completes its steps in order: what the last of them knew, all knew
+                last = at_end[of_engine[engine][count - 1]]
                 done = {e: max(n, last[e]) for e, n in done.items()}
             done[engine] = max(done[engine], count)
-        if of_engine[step.engine]:  # which has started
-            last = known[of_engine[step.engine][-1]]
-            done = {e: max(n, last[e]) for e, n in done.items()}
-        of_engine[step.engine].append(len(known))
-        known.append(done)
-    return known
+        return done
+
+    for step in steps:
+        before = at_start[of_engine[step.engine][-1]] if of_engine[step.engine] else dict.fromkeys(Engine, 0)  # which has started
+        starts = complete(before, step.waits)
+        at_start.append(starts)
+        at_end.append(complete(starts, a_waits(step)))
+        of_engine[step.engine].append(len(at_start) - 1)
+    return at_start, at_end
 
 
 @settings(many, max_examples=40)
@@ -187,18 +197,20 @@ def test_conflicting_steps_are_ordered(graph: ir.Graph, machine: MachineParamete
     program = compiled(graph, machine)
     decoded = [Step.decode(program.code[i : i + STEP_BYTES]) for i in range(0, len(program.code), STEP_BYTES)]
     for steps in (decoded[: len(program.prologue)], decoded[len(program.prologue) :]):
-        known = complete_before(steps)
+        at_start, at_a = complete_before(steps)
         places = [touched(step, machine) for step in steps]
         number = [sum(s.engine is step.engine for s in steps[:i]) for i, step in enumerate(steps)]
-        for reads, writes in places:
+        for every in places:
             assert all(
-                at < machine.scratchpad_words if space == "scratchpad" else at < program.program_offset for space, at in reads | writes
+                at < machine.scratchpad_words if space == "scratchpad" else at < program.program_offset for space, at in set.union(*every)
             )
         for i, j in combinations(range(len(steps)), 2):
-            conflict = places[i][1] & places[j][0]
+            reads, writes, late = places[j]
+            conflict = places[i][1] & reads
             if steps[i].engine is not steps[j].engine:  # an engine writes a step's results after all accesses of its earlier steps
-                conflict |= places[i][1] & places[j][1] | places[i][0] & places[j][1]
-            assert not conflict or known[j][steps[i].engine] > number[i], (steps[i], steps[j])
+                conflict |= places[i][1] & writes | (places[i][0] | places[i][2]) & writes
+            assert not conflict or at_start[j][steps[i].engine] > number[i], (steps[i], steps[j])
+            assert not places[i][1] & late or at_a[j][steps[i].engine] > number[i], (steps[i], steps[j])
 
 
 def any_legal_order(steps: Sequence[Step], seed: int) -> list[Step]:
@@ -211,7 +223,8 @@ def any_legal_order(steps: Sequence[Step], seed: int) -> list[Step]:
         ready = [
             queue[done[engine]]
             for engine, queue in queues.items()
-            if done[engine] < len(queue) and all(done[e] >= n for e, n in queue[done[engine]].waits.items())
+            if done[engine] < len(queue)
+            and all(done[e] >= n for waits in (queue[done[engine]].waits, a_waits(queue[done[engine]])) for e, n in waits.items())
         ]
         assert ready, "the steps wait for each other"
         step = ready[int(random.integers(len(ready)))]

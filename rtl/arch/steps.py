@@ -47,7 +47,8 @@ def _counts(*names: str) -> tuple[Field, ...]:
     return tuple(Field(name, COUNT_BITS) for name in names)
 
 
-HEADER = Record("header", (Field("engine", 8), Field("reserved", 24), *(Field(f"wait_{e.name.lower()}", WAIT_BITS) for e in Engine)))
+WAITS = tuple(f"wait_{e.name.lower()}" for e in Engine)
+HEADER = Record("header", (Field("engine", 8), Field("reserved", 24), *(Field(wait, WAIT_BITS) for wait in WAITS)))
 
 # rows x words scratchpad words; row r lies at external + r * external_stride and scratchpad + r * scratchpad_stride.
 TRANSFER = Record(
@@ -63,6 +64,8 @@ TRANSFER = Record(
 # at a + i * a_line + j * a_stride + p * a_tap_y + q * a_tap_x; beyond the map it counts as a_zero_point. A matrix is one line of m
 # windows of one tap on a map of one pixel that never moves. In b each tap starts with a new word (transposed), or with the row behind
 # whole tiles of the one before.
+#
+# The step starts to load b while others still write a: it reads a when every engine has completed as many steps as ``a_wait_*`` say.
 COMPUTE = Record(
     "compute",
     (
@@ -82,6 +85,7 @@ COMPUTE = Record(
         Field("high", 16, signed=True),
         Field("b_transposed", 1),
         Field("out_wide", 1),
+        *(Field(f"a_{wait}", WAIT_BITS) for wait in WAITS),
     ),
 )
 

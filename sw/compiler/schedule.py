@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ...rtl.arch.parameters import MachineParameters
-from ...rtl.arch.steps import Engine, Step
+from ...rtl.arch.steps import WAIT_BITS, WAITS, Engine, Step
 from .. import graph as ir
 from .layout import Buffer
 from .plan import Plan
@@ -15,12 +15,13 @@ MAX_TRANSFER_WORDS = 1 << 14  # of one row of a transfer
 
 @dataclass(frozen=True)
 class Access:
-    """A range of scratchpad words, or of bytes of external memory, that a step reads or writes."""
+    """A range of scratchpad words, or of bytes of external memory, that a step reads or writes. late: by the compute unit's a."""
 
     external: bool
     start: int
     end: int
     writes: bool
+    late: bool = False
 
     def overlaps(self, other: "Access") -> bool:
         return self.external == other.external and self.start < other.end and other.start < self.end
@@ -39,12 +40,13 @@ class PlannedStep:
         """Whether their order matters."""
         return any(a.overlaps(b) and (a.writes or b.writes) for a in self.accesses for b in other.accesses)
 
-    def needs(self, earlier: "PlannedStep") -> bool:
-        """Whether it must not start before ``earlier`` is complete. An engine starts a step's writes after all accesses of its earlier
-        steps, so there only a result that is read matters."""
+    def needs(self, earlier: "PlannedStep", *, late: bool) -> bool:
+        """Whether one of its accesses, of those that are ``late`` or of the others, must wait until ``earlier`` is complete. An engine
+        starts a step's writes after all accesses of its earlier steps, so there only a result that is read matters."""
+        mine = [access for access in self.accesses if access.late is late]
         if self.engine is not earlier.engine:
-            return self.conflicts(earlier)
-        return any(a.overlaps(b) and b.writes and not a.writes for a in self.accesses for b in earlier.accesses)
+            return any(a.overlaps(b) and (a.writes or b.writes) for a in mine for b in earlier.accesses)
+        return any(a.overlaps(b) and b.writes and not a.writes for a in mine for b in earlier.accesses)
 
 
 class Scheduler:
@@ -112,7 +114,8 @@ class Scheduler:
                 address = base + operand.row * stride + operand.word
             command[field] = address
             command[f"{field}_stride"] = 0 if operand.repeat else stride
-            accesses.append(Access(False, address, address + (operand.rows - 1) * stride + operand.words, writes))
+            late = task.engine is Engine.COMPUTE and field == "a"
+            accesses.append(Access(False, address, address + (operand.rows - 1) * stride + operand.words, writes, late))
         if task.walk:
             command |= task.walk(command["a"], command["a_stride"])
         step = PlannedStep(engine=task.engine, command=command, accesses=tuple(accesses), label=task.operator.name)
@@ -127,27 +130,32 @@ class Scheduler:
 
 
 def with_waits(planned: list[PlannedStep]) -> list[Step]:
-    """Each step waits, per engine, for the last earlier step that it needs."""
+    """Each step waits, per engine, for the last earlier step that it needs; for what the compute unit's a needs only as it is read."""
     steps: list[Step] = []
     history: dict[Engine, list[PlannedStep]] = {engine: [] for engine in Engine}
-    known: list[dict[Engine, int]] = []  # what is complete when a step starts
-    positions: dict[Engine, list[int]] = {engine: [] for engine in Engine}
-    for index, step in enumerate(planned):
-        # Steps of an engine start in order: what the last one waited for is complete.
-        waits = dict(known[positions[step.engine][-1]]) if positions[step.engine] else dict.fromkeys(Engine, 0)
+    at_start: dict[Engine, dict[Engine, int]] = {engine: dict.fromkeys(Engine, 0) for engine in Engine}  # of each engine's last step
+    at_end: dict[Engine, list[dict[Engine, int]]] = {engine: [] for engine in Engine}  # what is complete when a step is
+
+    def wait(step: PlannedStep, waits: dict[Engine, int], *, late: bool) -> dict[Engine, int]:
+        waits = dict(waits)
         for engine in Engine:
-            for count in range(len(history[engine]), 0, -1):
-                if count <= waits[engine]:
-                    break
-                earlier = history[engine][count - 1]
-                if step.needs(earlier):
+            for count in range(len(history[engine]), waits[engine], -1):
+                if step.needs(history[engine][count - 1], late=late):
                     waits[engine] = count
                     # what that step waited for is complete too
-                    for other, complete in known[positions[engine][count - 1]].items():
-                        waits[other] = max(waits[other], complete)
+                    waits = {other: max(n, at_end[engine][count - 1][other]) for other, n in waits.items()}
                     break
-        known.append(waits)
-        positions[step.engine].append(index)
+        return waits
+
+    for step in planned:
+        # Steps of an engine start in order: what the last one waited for is complete.
+        starts = wait(step, at_start[step.engine], late=False)
+        reads = wait(step, starts, late=True)
+        command = dict(step.command)
+        if step.engine is Engine.COMPUTE:
+            command |= {f"a_{name}": reads[engine] % (1 << WAIT_BITS) for name, engine in zip(WAITS, Engine, strict=True)}
+        at_start[step.engine] = starts
+        at_end[step.engine].append(reads)
         history[step.engine].append(step)
-        steps.append(Step(step.engine, step.command, waits))
+        steps.append(Step(step.engine, command, starts))
     return steps
