@@ -1,7 +1,7 @@
 """Share of the array's peak that the compute unit reaches on shapes of real networks: `nox -s bench` writes docs/blocks/compute.md.
 
 Each product runs alone on the Verilated machine with its operands in the scratchpad, compiled as in any network. The share counts from
-the cycle in which the operation's first step starts to the one in which its last result is in the scratchpad.
+the cycle in which its inputs are in the scratchpad to the one in which its last result is.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -29,8 +29,8 @@ BUILD = ROOT / "build" / "bench"
 PAGE = ROOT / "docs" / "blocks" / "compute.md"
 MACHINES = [MachineParameters(rows=size, cols=size, lanes=8, scratchpad_kib=1024, accumulator_depth=256, bus_bytes=32) for size in (16, 32)]
 LEGEND = """
-int8, Verilated, the operands in the scratchpad. Cycles from the start of the operation's first step to its last result; conflicts: cycles
-in which a port of the compute unit waited for a bank.
+int8, Verilated. Cycles from the one in which the inputs are in the scratchpad (the first tile of constant weights is loaded before that) to
+the one in which the last result is. Conflicts: cycles in which a port of the compute unit waited for a bank.
 """
 RUN_LEGEND = """
 Whole runs: from the input in external memory (latency of one cycle) to the output there, with the weights in the scratchpad.
@@ -120,7 +120,7 @@ RUNS: Mapping[str, tuple[Callable[[], ir.Graph], MachineParameters, str]] = {
 
 
 def run(device: VerilatedDevice, program: Program) -> tuple[list[Span], Mapping[str, int]]:
-    """The spans of the compute steps, and the counters; the results must be the executor's."""
+    """The spans of the steps, and the counters; the results must be the executor's."""
     manifest = Manifest.of(program, rom=False)
     network = Network(device, manifest)
     inputs = random_inputs(program.graph, 1)
@@ -130,7 +130,7 @@ def run(device: VerilatedDevice, program: Program) -> tuple[list[Span], Mapping[
     values = execute(program.graph, inputs, lanes=program.parameters.lanes)
     for port in program.graph.outputs:
         assert (found[port.name] == values[port.tensor.name]).all(), f"{port.name} differs from the executor's"
-    return [span for span in spans(device.activity(), manifest) if span.engine is Engine.COMPUTE], network.counters()
+    return spans(device.activity(), manifest), network.counters()
 
 
 def opened(program: Program, name: str, memory_bytes: int) -> VerilatedDevice:
@@ -155,9 +155,10 @@ def lines(machine: MachineParameters, progress: Progress) -> Iterator[str]:
     with opened(next(iter(programs.values())), f"compute-{machine.rows}", memory_bytes) as device:
         for name, program in progress.track(programs.items(), description=f"{machine.rows} x {machine.cols}"):
             steps, counters = run(device, program)
-            cycles = steps[-1].end - steps[0].start
+            products = [step for step in steps if step.engine is Engine.COMPUTE]
+            cycles = products[-1].end - max(step.end for step in steps if step.engine is Engine.LOAD)
             share, goal = 100 * program.graph.macs() / machine.peak_macs / cycles, OPERATIONS[name][1]
-            cells = name, f"{machine.rows} x {machine.cols}", f"{len(steps)}", f"{cycles:,}", f"{counters['compute_conflicts']:,}"
+            cells = name, f"{machine.rows} x {machine.cols}", f"{len(products)}", f"{cycles:,}", f"{counters['compute_conflicts']:,}"
             yield f"| {' | '.join(cells)} | {share:.1f} % | {f'{goal} %' if goal else ''} |"
 
 
