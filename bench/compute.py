@@ -51,33 +51,15 @@ def convolution(size: int, channels: int, cols: int, **window: Any) -> ir.Graph:
 
 
 def scores(heads: int, tokens: int, width: int) -> ir.Graph:
-    """Queries by keys, head by head."""
     builder = Builder(1)
     q, k = (builder.tensor(tokens, heads * width, 8) for _ in range(2))
-    out = builder.tensor(heads * tokens, tokens, 8)
-    builder.product(
-        (ir.MatMulPart(a=_cols(q, h, width), b=_cols(k, h, width), out=_rows(out, h, tokens)) for h in range(heads)), transposed=True
-    )
-    return builder.graph([q, k], [out])
+    return builder.graph([q, k], [builder.scores(q, k, heads, 8)])
 
 
 def mixed_values(heads: int, tokens: int, width: int) -> ir.Graph:
-    """Shares by values, head by head."""
     builder = Builder(1)
     shares, v = builder.tensor(heads * tokens, tokens, 8), builder.tensor(tokens, heads * width, 8)
-    out = builder.tensor(tokens, heads * width, 8)
-    builder.product(
-        (ir.MatMulPart(a=_rows(shares, h, tokens), b=_cols(v, h, width), out=_cols(out, h, width)) for h in range(heads)), transposed=False
-    )
-    return builder.graph([shares, v], [out])
-
-
-def _cols(t: ir.Tensor, head: int, width: int) -> ir.Block:
-    return ir.Block(tensor=t, row=0, col=head * width, rows=t.rows, cols=width)
-
-
-def _rows(t: ir.Tensor, head: int, tokens: int) -> ir.Block:
-    return ir.Block(tensor=t, row=head * tokens, col=0, rows=tokens, cols=t.cols)
+    return builder.graph([shares, v], [builder.mixed(shares, v, heads)])
 
 
 # What runs, and its goal in percent.

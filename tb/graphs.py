@@ -116,19 +116,21 @@ class Builder:
     def attention(self, x: ir.Tensor, heads: int, width: int) -> ir.Tensor:
         """Heads side by side in the columns of queries, keys, values and result; their scores one below the other."""
         q, k, v = (self.linear(x, heads * width, 8) for _ in range(3))
-        tokens = x.rows
-        scores, mixed = self.tensor(heads * tokens, tokens, 16), self.tensor(tokens, heads * width, 8)
+        return self.linear(self.mixed(self.softmax(self.scores(q, k, heads, 16), 8), v, heads), x.cols, 8)
 
-        def cols(t: ir.Tensor, head: int) -> ir.Block:
-            return ir.Block(tensor=t, row=0, col=head * width, rows=tokens, cols=width)
+    def scores(self, q: ir.Tensor, k: ir.Tensor, heads: int, bits: int) -> ir.Tensor:
+        """Queries by keys, head by head."""
+        out = self.tensor(heads * q.rows, k.rows, bits)
+        parts = zip(_beside(q, heads), _beside(k, heads), _below(out, heads), strict=True)
+        self.product((ir.MatMulPart(a=a, b=b, out=o) for a, b, o in parts), transposed=True)
+        return out
 
-        def rows(t: ir.Tensor, head: int) -> ir.Block:
-            return ir.Block(tensor=t, row=head * tokens, col=0, rows=tokens, cols=tokens)
-
-        self.product([ir.MatMulPart(a=cols(q, h), b=cols(k, h), out=rows(scores, h)) for h in range(heads)], transposed=True)
-        shares = self.softmax(scores, 8)
-        self.product([ir.MatMulPart(a=rows(shares, h), b=cols(v, h), out=cols(mixed, h)) for h in range(heads)], transposed=False)
-        return self.linear(mixed, x.cols, 8)
+    def mixed(self, shares: ir.Tensor, v: ir.Tensor, heads: int) -> ir.Tensor:
+        """Shares by values, head by head."""
+        out = self.tensor(shares.rows // heads, v.cols, 8)
+        parts = zip(_below(shares, heads), _beside(v, heads), _beside(out, heads), strict=True)
+        self.product((ir.MatMulPart(a=a, b=b, out=o) for a, b, o in parts), transposed=False)
+        return out
 
     def port(self, kind: Callable[..., ir.Port], t: ir.Tensor) -> ir.Port:
         order = np.arange(t.rows * t.cols).reshape(t.rows, t.cols)
@@ -139,6 +141,18 @@ class Builder:
         sources = tuple(self.port(ir.GraphInput, t) for t in inputs)
         results = tuple(self.port(ir.GraphOutput, t) for t in outputs)
         return ir.Graph(inputs=sources, outputs=results, operators=tuple(self.operators), tensors=self.tensors)  # pyright: ignore[reportArgumentType]
+
+
+def _beside(t: ir.Tensor, heads: int) -> list[ir.Block]:
+    """The heads' blocks, side by side in the columns."""
+    width = t.cols // heads
+    return [ir.Block(tensor=t, row=0, col=head * width, rows=t.rows, cols=width) for head in range(heads)]
+
+
+def _below(t: ir.Tensor, heads: int) -> list[ir.Block]:
+    """The heads' blocks, one below the other."""
+    rows = t.rows // heads
+    return [ir.Block(tensor=t, row=head * rows, col=0, rows=rows, cols=t.cols) for head in range(heads)]
 
 
 def random_inputs(graph: ir.Graph, seed: int) -> dict[str, NDArray]:

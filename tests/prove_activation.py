@@ -30,7 +30,7 @@ class Filled(Elaboratable):
         return m
 
 
-def prove(folder: Path, block: Activation, **rules: int) -> None:
+def prove(folder: Path, block: Activation) -> None:
     passes = Passes(block.i, block.o, capacity=CAPACITY, drains=CAPACITY)
     Proof(block).check(folder, Holds(block.i, assume=True), Filled(block), Holds(block.o), passes)
 

@@ -157,7 +157,7 @@ class Step:
 
     def encode(self) -> bytes:
         """128 bytes. Raises ValueError where a field does not fit."""
-        header = HEADER.pack({"engine": self.engine, **{f"wait_{e.name.lower()}": n % (1 << WAIT_BITS) for e, n in self.waits.items()}})
+        header = HEADER.pack({"engine": self.engine, **{WAITS[e]: n % (1 << WAIT_BITS) for e, n in self.waits.items()}})
         return (header | COMMANDS[self.engine].pack(self.command) << HEADER.bits).to_bytes(STEP_BYTES, "little")
 
     @classmethod
@@ -168,5 +168,5 @@ class Step:
         packed = int.from_bytes(data, "little")
         header = HEADER.unpack(packed & ((1 << HEADER.bits) - 1))
         engine = Engine(header["engine"])
-        waits = {e: header[f"wait_{e.name.lower()}"] for e in Engine}
+        waits = {e: header[WAITS[e]] for e in Engine}
         return cls(engine, COMMANDS[engine].unpack(packed >> HEADER.bits), waits)

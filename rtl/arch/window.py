@@ -34,14 +34,16 @@ class Window:
     @property
     def lines(self) -> int:
         """Windows along y."""
-        reach = (self.kernel[0] - 1) * self.dilations[0] + 1
-        return (self.height + self.pads[0] + self.pads[2] - reach) // self.strides[0] + 1
+        return self._along(0, self.height)
 
     @property
     def columns(self) -> int:
         """Windows along x."""
-        reach = (self.kernel[1] - 1) * self.dilations[1] + 1
-        return (self.width + self.pads[1] + self.pads[3] - reach) // self.strides[1] + 1
+        return self._along(1, self.width)
+
+    def _along(self, axis: int, size: int) -> int:
+        reach = (self.kernel[axis] - 1) * self.dilations[axis] + 1
+        return (size + self.pads[axis] + self.pads[axis + 2] - reach) // self.strides[axis] + 1
 
     @property
     def taps(self) -> int:

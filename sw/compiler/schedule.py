@@ -26,6 +26,13 @@ class Access:
     def overlaps(self, other: "Access") -> bool:
         return self.external == other.external and self.start < other.end and other.start < self.end
 
+    def conflicts(self, other: "Access") -> bool:
+        return self.overlaps(other) and (self.writes or other.writes)
+
+    def reads_what(self, other: "Access") -> bool:
+        """Whether it reads what ``other`` writes."""
+        return self.overlaps(other) and other.writes and not self.writes
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PlannedStep:
@@ -38,15 +45,13 @@ class PlannedStep:
 
     def conflicts(self, other: "PlannedStep") -> bool:
         """Whether their order matters."""
-        return any(a.overlaps(b) and (a.writes or b.writes) for a in self.accesses for b in other.accesses)
+        return any(a.conflicts(b) for a in self.accesses for b in other.accesses)
 
     def needs(self, earlier: "PlannedStep", *, late: bool) -> bool:
         """Whether one of its accesses, of those that are ``late`` or of the others, must wait until ``earlier`` is complete. An engine
         starts a step's writes after all accesses of its earlier steps, so there only a result that is read matters."""
-        mine = [access for access in self.accesses if access.late is late]
-        if self.engine is not earlier.engine:
-            return any(a.overlaps(b) and (a.writes or b.writes) for a in mine for b in earlier.accesses)
-        return any(a.overlaps(b) and b.writes and not a.writes for a in mine for b in earlier.accesses)
+        needs = Access.reads_what if self.engine is earlier.engine else Access.conflicts
+        return any(needs(a, b) for a in self.accesses if a.late is late for b in earlier.accesses)
 
 
 class Scheduler:

@@ -54,11 +54,16 @@ def in_patches(window: Window) -> bool:
     return window.groups == 1 and window.strides == window.kernel and window.dilations == (1, 1) and not any(window.pads)
 
 
+def pixels(index: Index) -> Index:
+    """[N, C, ...] to a row for each pixel, [N, pixels, C]."""
+    return np.moveaxis(index.reshape(*index.shape[:2], -1), 1, 2)
+
+
 def operand_rows(window: Window, index: Index) -> Index:
     """[N, C, H, W] to [N, rows, columns]: a row for each patch, [C, kh, kw], if the windows are patches, else for each pixel, [C]."""
-    n, c, h, w = index.shape
     if not in_patches(window):
-        return index.transpose(0, 2, 3, 1).reshape(n, h * w, c)
+        return pixels(index)
+    n, c, _, _ = index.shape
     (kh, kw), oh, ow = window.kernel, window.lines, window.columns
     tiles = index[:, :, : oh * kh, : ow * kw].reshape(n, c, oh, kh, ow, kw)
     return tiles.transpose(0, 2, 4, 1, 3, 5).reshape(n, oh * ow, c * kh * kw)

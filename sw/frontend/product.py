@@ -209,9 +209,7 @@ def multiply(node: Node, a: View | Constant, b: View | Constant, names: Names) -
         raise ValueError(f"its operands' shapes {list(a.shape)} and {list(b.shape)} don't fit")
     m, k, n = *a.shape[-2:], b.shape[-1]
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    size = math.prod((*batch, m, n))
-    if size > MAX_ELEMENTS:
-        raise ValueError(f"its result {[*batch, m, n]} has more than {MAX_ELEMENTS} elements")
+    index = _elements((*batch, m, n))
     alone = math.prod(b.shape[:-2]) == 1
     left = _left(a, batch, alone, names)
     if alone:
@@ -228,7 +226,15 @@ def multiply(node: Node, a: View | Constant, b: View | Constant, names: Names) -
         k=k,
         bias=np.zeros(n),
     )
-    return View(source=product, index=np.arange(size).reshape(*batch, m, n))
+    return View(source=product, index=index)
+
+
+def _elements(shape: tuple[int, ...]) -> Index:
+    """The numbers of a result's elements. Raises ValueError where they are too many."""
+    size = math.prod(shape)
+    if size > MAX_ELEMENTS:
+        raise ValueError(f"its result {list(shape)} has more than {MAX_ELEMENTS} elements")
+    return np.arange(size).reshape(shape)
 
 
 def convolve(node: Node, x: View, weights: Constant, groups: int, names: Names) -> View:
@@ -241,6 +247,7 @@ def convolve(node: Node, x: View, weights: Constant, groups: int, names: Names) 
     if in_patches(window):
         value = multiply(node, rows, columns, names)
     else:
+        index = _elements((batch, window.lines * window.columns, n))
         left = _left(rows, (batch,), False, names)
         right, _ = _right(columns, (batch,), names)
         product = Product(
@@ -254,9 +261,7 @@ def convolve(node: Node, x: View, weights: Constant, groups: int, names: Names) 
             bias=np.zeros(n),
             window=window,
         )
-        if product.size > MAX_ELEMENTS:
-            raise ValueError(f"its result has more than {MAX_ELEMENTS} elements")
-        value = View(source=product, index=np.arange(product.size))
+        value = View(source=product, index=index)
     return value.moved(lambda index: index.reshape(batch, window.lines, window.columns, n).transpose(0, 3, 1, 2))
 
 

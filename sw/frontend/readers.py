@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .convolution import operand_rows, window_of
+from .convolution import operand_rows, pixels, window_of
 from .movement import MOVES
 from .onnx_file import Node, OnnxModel
 from .values import Index, corner, inverse, matrices
@@ -38,7 +38,7 @@ def mean_operand(axes: NDArray | None, index: Index) -> tuple[tuple[int, ...], I
     """
     found = tuple(sorted({int(axis) % index.ndim for axis in axes})) if axes is not None and index.ndim > 1 else ()
     if index.ndim > 2 and found == tuple(range(2, index.ndim)):
-        return found, np.moveaxis(index.reshape(*index.shape[:2], -1), 2, 1)
+        return found, pixels(index)
     if len(found) != 1:
         raise ValueError("only the mean over one axis or over all pixels is supported")
     if found[0] == index.ndim - 1:
@@ -121,7 +121,7 @@ class Readers:
                 groups = int(node.attributes.get("group", 1))
                 yield Reading(operand_rows(window_of(node, self._kernel(node), *index.shape[2:], groups=groups), index))
             case "AveragePool" if index.ndim == 4:
-                yield Reading(index.transpose(0, 2, 3, 1).reshape(len(index), -1, index.shape[1]))
+                yield Reading(pixels(index))
             case "ReduceMean" | "GlobalAveragePool":
                 yield Reading(mean_operand(self.mean_axes(node), index)[1], either=True)
             case _ if index.ndim >= 1:

@@ -74,7 +74,7 @@ class Machine:
         lines = c["a"] + i * c["a_line"] + j * c["a_stride"] + v * c["a_tap_y"] + u * c["a_tap_x"] + word
         y = c["y_start"] + i * c["y_step"] + v * c["y_tap"]
         x = c["x_start"] + j * c["x_step"] + u * c["x_tap"]
-        inside = (y >= 0) & (y < c["height"]) & (x >= 0) & (x < c["width"]) & (word >= 0)
+        inside = (y >= 0) & (y < c["height"]) & (x >= 0) & (x < c["width"])
         octets = self.scratchpad[np.where(inside, lines % (1 << ADDRESS_BITS), 0)].view(np.int8)
         values = np.where(inside[..., None], octets, c["a_zero_point"]).astype(np.int64)
         return values.reshape(*values.shape[:-2], -1)[..., : c["k"]].reshape(c["lines"] * c["m"], -1)
