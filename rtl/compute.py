@@ -18,7 +18,7 @@ from .arch.parameters import MachineParameters
 from .arch.registers import ErrorCode
 from .arch.steps import COMPUTE, WAITS
 from .delay import delay
-from .engine import EnginePort, satisfied
+from .engine import EnginePort, of_last_two, satisfied
 from .layouts import record_layout
 from .mac_array import MacArray
 from .requantizer import Requantizer, requantizer_latency
@@ -110,16 +110,11 @@ class ComputeUnit(wiring.Component):
             m.d.sync += c.eq(command.payload)
 
         # Words of the command before may be on their way when the reader takes a command.
-        zero_points = [Signal(signed(8), name=f"a_zero_point{i}", reset_less=True) for i in range(2)]
-        newest, shown = Signal(), Signal()
-        with m.If(reader.command.valid & reader.command.ready):
-            m.d.sync += newest.eq(~newest)
-            for i, zero_point in enumerate(zero_points):
-                with m.If(newest == i):
-                    m.d.sync += zero_point.eq(c.a_zero_point)
+        _, zero_point = of_last_two(m, reader.command.valid & reader.command.ready, c.a_zero_point)
+        shown = Signal(init=1)
         with m.If(reader.words.valid & reader.words.ready & reader.words.payload.note.last):
             m.d.sync += shown.eq(~shown)
-        return Mux(shown, *reversed(zero_points))
+        return zero_point(shown)
 
     def _feed(
         self,

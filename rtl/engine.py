@@ -1,8 +1,8 @@
 """What the sequencer and every engine agree on."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from amaranth.hdl import Cat, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -38,3 +38,16 @@ class EnginePort(wiring.Signature):
 def satisfied(complete: data.View, waits: Iterable[Value]) -> Value:
     """Whether each engine has completed as many steps as it is waited for, modulo 2**WAIT_BITS."""
     return Cat(~(complete[e] - wait)[WAIT_BITS - 1] for e, wait in zip(Engine, waits, strict=True)).all()
+
+
+def of_last_two(m: Module, taken: Value, value: Value) -> tuple[Signal, Callable[[Value], Value]]:
+    """Keep ``value`` of each command as it is ``taken``, until the second command after it: a bit that names the newest command, 1 for
+    the first, 0 for the second and so on; and what gives the value of the command of a bit."""
+    kept = [Signal.like(value, name=f"of_command_{bit}", reset_less=True) for bit in range(2)]
+    newest = Signal()
+    with m.If(taken):
+        m.d.sync += newest.eq(~newest)
+        for bit, its in enumerate(kept):
+            with m.If(newest != bit):
+                m.d.sync += its.eq(value)
+    return newest, lambda bit: Mux(bit, kept[1], kept[0])

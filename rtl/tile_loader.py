@@ -4,15 +4,16 @@ Tiles come in the order n, then k. Each goes into a shadow register while the ar
 a tile row (same n) come after its first tile.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from itertools import pairwise
 
-from amaranth.hdl import Array, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arch.parameters import MachineParameters
 from .arch.steps import ADDRESS_BITS, CHANNEL, COMPUTE, COUNT_BITS, TAP_BITS
+from .engine import of_last_two
 from .layouts import record_layout
 from .mac_array import tile_layout
 from .scratchpad import READ_LATENCY, ReadPort
@@ -56,15 +57,10 @@ class TileLoader(wiring.Component):
         p = self._p
         c = Signal.like(self.command.payload)
         places = Signal(range(ARRIVALS + 1), init=ARRIVALS)
-        newest = Signal()  # alternates with the commands
-        constants = data.StructLayout({name: member.shape for name, member in c.shape() if name in _CONSTANTS})
-        about = [Signal(constants, name=f"constants{i}", reset_less=True) for i in range(2)]
+        layout = data.StructLayout({name: member.shape for name, member in c.shape() if name in _CONSTANTS})
+        constants = Cat(self.command.payload[name] for name in layout.members)
+        newest, kept = of_last_two(m, self.command.valid & self.command.ready, constants)
         tag, taken = self._request(m, c, places != 0, newest)
-        with m.If(self.command.valid & self.command.ready):
-            m.d.sync += newest.eq(~newest)
-            for i, its in enumerate(about):
-                with m.If(newest == 1 - i):
-                    m.d.sync += [its[name].eq(self.command.payload[name]) for name in _CONSTANTS]
 
         # Each word arrives with the tag of its request, and waits until its place is free.
         arrival = data.StructLayout({"word": 8 * p.word_bytes, "tag": tag.shape()})
@@ -77,7 +73,7 @@ class TileLoader(wiring.Component):
             arrivals.i.payload.tag.eq(tags[-1]),
             arrivals.i.valid.eq(self.port.valid),
         ]
-        self._store(m, about, arrivals.o)
+        self._store(m, lambda command: data.View(layout, kept(command)), arrivals.o)
         return m
 
     def _request(self, m: Module, c: data.View, room: Value, newest: Value) -> tuple[data.View, Value]:
@@ -154,15 +150,15 @@ class TileLoader(wiring.Component):
                 ]
         return tag, taken
 
-    def _store(self, m: Module, about: Sequence[data.View], arrival: stream.Interface) -> None:
-        """Put the arriving word in its place, less the zero point; what no word fills stays zero."""
+    def _store(self, m: Module, about: Callable[[Value], data.View], arrival: stream.Interface) -> None:
+        """Put the arriving word in its place, less the zero point; what no word fills stays zero. about: the constants of a command."""
         p = self._p
         word_bytes = p.word_bytes
         word, tag = arrival.payload.word, arrival.payload.tag
-        its = data.View(about[0].shape(), Mux(tag.command, about[1].as_value(), about[0].as_value()))
+        its = about(tag.command)
         octets = [word.word_select(i, 8).as_signed() - its.b_zero_point for i in range(word_bytes)]
         channel_words, channels_command = Signal(p.channel_words * 8 * word_bytes, reset_less=True), Signal()
-        common = data.View(about[0].shape(), Mux(channels_command, about[1].as_value(), about[0].as_value()))
+        common = about(channels_command)
         tile = Signal.like(self.tile, reset_less=True)
         free = Mux(tag.channels, ~self.channels_full | self.channels_taken, ~self.tile_full | self.tile_taken)
         m.d.comb += [
