@@ -1,6 +1,6 @@
 """Address generation: nested loops over the scratchpad, and the reader and writer that walk them with a stream of words."""
 
-from amaranth.hdl import Cat, Module, ShapeLike, Signal
+from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -22,6 +22,7 @@ class AddressGenerator(wiring.Component):
     """The positions ``base + sum(index[i] * stride[i])``, one per cycle, loop 0 fastest, index[i] in 0..ceil(count[i] / steps[i]) - 1.
 
     ``ends``: for each loop whether this is its last iteration. The next loops are taken when the last position is out.
+    ``more``: loop 0's iteration goes on with the next position, which does not count as another one.
 
     position, stride: an address; or several numbers that are walked alike, with the same names.
     """
@@ -33,6 +34,7 @@ class AddressGenerator(wiring.Component):
             {
                 "i": In(stream.Signature(loops_layout(loops, position, stride))),
                 "o": Out(stream.Signature(data.StructLayout({"position": position, "ends": loops}))),
+                "more": In(1),
             }
         )
 
@@ -56,17 +58,19 @@ class AddressGenerator(wiring.Component):
             m.d.sync += [at.eq(self.i.payload.base) for at in start]
             m.d.sync += [n.eq(self.i.payload.count[i]) for i, n in enumerate(left)]
         with m.Elif(self.o.ready):
-            m.d.sync += running.eq(~ends.all())
+            ended = Signal.like(ends)
+            m.d.comb += ended.eq(Cat(ends[0] & ~self.more, ends[1:]))
+            m.d.sync += running.eq(~ended.all())
             done = 1
             for i, step in enumerate(steps):
                 # loop i advances when all faster loops end
-                with m.If(done & ~ends[i]):
-                    m.d.sync += left[i].eq(left[i] - step)
+                with m.If(done & ~ended[i]):
+                    m.d.sync += left[i].eq(left[i] - (Mux(self.more, 0, step) if i == 0 else step))
                     m.d.sync += [left[j].eq(loops.count[j]) for j in range(i)]
                     for number, _ in self._position:
                         following = start[i][number] + loops.stride[i][number]
                         m.d.sync += [start[j][number].eq(following) for j in range(i + 1)]
-                done &= ends[i]
+                done &= ended[i]
         return m
 
 

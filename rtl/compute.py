@@ -14,11 +14,11 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from .arch.parameters import MachineParameters
+from .arch.parameters import DEPTHWISE_TAPS, MachineParameters
 from .arch.registers import ErrorCode
-from .arch.steps import COMPUTE, WAITS
+from .arch.steps import COMPUTE
 from .delay import delay
-from .engine import EnginePort, of_last_two, satisfied
+from .engine import EnginePort, of_last_two
 from .layouts import record_layout
 from .mac_array import MacArray
 from .requantizer import Requantizer, requantizer_latency
@@ -62,7 +62,7 @@ class ComputeUnit(wiring.Component):
         layout = record_layout(COMPUTE)
         m.submodules.loader = loader = TileLoader(p, layout)
         m.submodules.reader = reader = WindowReader(p)
-        m.submodules.array = array = MacArray(p.rows, p.cols)
+        m.submodules.array = array = MacArray(p.rows, p.cols, depthwise=p.depthwise)
         m.submodules.writer = writer = ResultWriter(p, layout)
         connect(m, reader.port, flipped(self.read_a))
         connect(m, loader.port, flipped(self.read_b))
@@ -72,14 +72,17 @@ class ComputeUnit(wiring.Component):
         accumulators = memory.Memory(shape=data.ArrayLayout(ACCUMULATOR, p.cols), depth=p.accumulator_depth, init=[])
         m.submodules.accumulators = accumulators
         partial = accumulators.read_port()
-        a_zero_point = self._dispatch(m, loader, reader, writer)
+        a_zero_point, depthwise = self._dispatch(m, loader, reader, writer)
+        if p.depthwise:
+            m.d.comb += array.by_column.eq(depthwise)
         tag = self._feed(m, a_zero_point, reader, loader, array, results, partial)
         self._finish(m, tag, loader, array, results, partial, accumulators.write_port())
         connect(m, results.o, writer.rows)
         return m
 
-    def _dispatch(self, m: Module, loader: TileLoader, reader: WindowReader, writer: ResultWriter) -> Value:
-        """Check each command and offer it to its three parts; gives the zero point of the words that the reader shows."""
+    def _dispatch(self, m: Module, loader: TileLoader, reader: WindowReader, writer: ResultWriter) -> tuple[Value, Value]:
+        """Check each command and offer it to its three parts; gives a's zero point, and whether they are depthwise, of the rows that
+        the reader shows."""
         p, command = self._p, self.engine.command
         c = Signal(command.payload.shape())
         parts = loader.command, reader.command, writer.command
@@ -89,16 +92,17 @@ class ComputeUnit(wiring.Component):
         row_bits = most.bit_length()
         counts = c.m, c.lines, c.n, c.k, c.taps_x, c.taps_y
         too_many = (c.m > most) | (c.lines > most) | (c.m[:row_bits] * c.lines[:row_bits] > most)
-        a_ready = satisfied(self.engine.complete, (c[f"a_{wait}"] for wait in WAITS))
-        m.d.sync += illegal.eq(Cat(count == 0 for count in counts).any() | too_many)
+        wrong_taps = c.depthwise & (c.k > DEPTHWISE_TAPS if p.depthwise else 1)
+        m.d.sync += illegal.eq(Cat(count == 0 for count in counts).any() | too_many | wrong_taps)
         refused = offered.any() & illegal & ~writer.busy  # as the oldest one
         m.d.comb += [
             command.ready.eq(~unchecked & ~offered.any()),
             self.engine.error.eq(Mux(refused, ErrorCode.ILLEGAL_STEP, ErrorCode.NONE)),
             self.engine.done.eq(writer.done | refused),
-            Cat(getattr(self, f"{port}_older") for port in _PORTS).eq(offered | unchecked.replicate(len(parts))),
+            Cat(getattr(self, f"{port}_older") for port in _PORTS).eq(offered | unchecked.replicate(len(parts)) | reader.older << 1),
             loader.command.valid.eq(offered[0] & ~illegal),
-            reader.command.valid.eq(offered[1] & ~illegal & a_ready),
+            reader.command.valid.eq(offered[1] & ~illegal),
+            reader.complete.eq(self.engine.complete),
             writer.command.valid.eq(offered[2] & ~illegal),
             *(part.payload.eq(c) for part in parts),
         ]
@@ -109,12 +113,12 @@ class ComputeUnit(wiring.Component):
         with m.If(command.ready):
             m.d.sync += c.eq(command.payload)
 
-        # Words of the command before may be on their way when the reader takes a command.
-        _, zero_point = of_last_two(m, reader.command.valid & reader.command.ready, c.a_zero_point)
+        # Rows of the command before may be on their way when the reader takes a command.
+        _, constants = of_last_two(m, reader.command.valid & reader.command.ready, Cat(c.a_zero_point, c.depthwise))
         shown = Signal(init=1)
-        with m.If(reader.words.valid & reader.words.ready & reader.words.payload.note.last):
+        with m.If(reader.rows.valid & reader.rows.ready & reader.rows.payload.note.last):
             m.d.sync += shown.eq(~shown)
-        return zero_point(shown)
+        return constants(shown)[:-1].as_signed(), constants(shown)[-1]
 
     def _feed(
         self,
@@ -129,7 +133,7 @@ class ComputeUnit(wiring.Component):
         """Send rows of a into the array, swapping tiles at the first of each; gives the row's tag as it leaves the array."""
         p = self._p
         row, first_tile = Signal(range(p.accumulator_depth)), Signal(init=1)
-        note = reader.words.payload.note
+        note = reader.rows.payload.note
         last_row, last_tile = note.last_row, note.last_tile
         since_swap = Signal(range(TILE_CYCLES), init=TILE_CYCLES - 1)
         places = Signal(range(results.depth + 1), init=results.depth)
@@ -140,19 +144,21 @@ class ComputeUnit(wiring.Component):
         tags = [Signal(tag_layout, name=f"tag{i}") for i in range(array.latency)]
         m.d.comb += [
             fire.eq(
-                reader.words.valid
+                reader.rows.valid
+                & note.window
                 & ((row != 0) | (loader.tile_full & (since_swap == TILE_CYCLES - 1) & (~last_tile | channels_free)))
                 & (~last_tile | (places != 0))
             ),
-            reader.words.ready.eq(fire),
+            reader.rows.ready.eq(fire | ~note.window),
             array.swap.eq(fire & (row == 0)),
             array.tile.eq(loader.tile),
             loader.tile_taken.eq(array.swap),
             self.mac_cycle.eq(fire),
         ]
-        for i in range(p.rows):
-            octet = reader.words.payload.word.word_select(i, 8).as_signed()
-            m.d.comb += array.a[i].eq(Mux(note.outside, 0, octet - a_zero_point))
+        if p.depthwise:
+            m.d.comb += array.shift.eq(reader.rows.valid & reader.rows.ready)
+        for i, octet in enumerate(reader.rows.payload.octets):
+            m.d.comb += array.a[i].eq(Mux(reader.rows.payload.inside[i], octet.as_signed() - a_zero_point, 0))
         m.d.sync += [
             tags[0].eq(0),
             tags[0].valid.eq(fire),

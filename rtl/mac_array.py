@@ -1,9 +1,16 @@
-"""The multiplier array: cols dot products of rows 9-bit operands per cycle, weight-stationary, adder trees registered at each level."""
+"""The multiplier array: cols dot products of rows 9-bit operands per cycle, weight-stationary, adder trees registered at each level.
 
-from amaranth.hdl import Module, Signal, signed
+In a square array the first rows can take, instead of one operand for all columns, one for each of them from the last operands.
+"""
+
+from itertools import pairwise
+
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
+
+from .arch.parameters import DEPTHWISE_TAPS
 
 OPERAND = signed(9)  # an int8 minus its zero point
 
@@ -16,20 +23,25 @@ def tile_layout(rows: int, cols: int) -> data.ArrayLayout:
 class MacArray(wiring.Component):
     """``o[c] = sum over r of a[r] * held[c][r]``, `latency` cycles after ``a``.
 
+    depthwise: the array can also give ``o[c] = sum over r < DEPTHWISE_TAPS of past[r][c] * held[c][r]``, with past[0] = a and past[r]
+    the a that was shifted in r before it. Needs as many rows as columns.
+
     Members
     -------
     a: the operand along K. tile, swap: with swap high, ``tile`` is held from this cycle's ``a`` on.
+    shift: a becomes the last one. by_column (depthwise): whether this cycle's sums are those of each column alone.
     o: exact sums.
     """
 
-    def __init__(self, rows: int, cols: int) -> None:
-        self._rows, self._cols = rows, cols
+    def __init__(self, rows: int, cols: int, *, depthwise: bool) -> None:
+        self._rows, self._cols, self._depthwise = rows, cols, depthwise
         self.sum_shape = signed(18 + ceil_log2(rows))
         super().__init__(
             {
                 "a": In(data.ArrayLayout(OPERAND, rows)),
                 "tile": In(tile_layout(rows, cols)),
                 "swap": In(1),
+                **({"shift": In(1), "by_column": In(1)} if depthwise else {}),
                 "o": Out(data.ArrayLayout(self.sum_shape, cols)),
             }
         )
@@ -41,16 +53,25 @@ class MacArray(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        a = Signal(data.ArrayLayout(OPERAND, self._rows), reset_less=True)
+        shared = Signal(data.ArrayLayout(OPERAND, self._rows), name="a", reset_less=True)
         held = Signal(tile_layout(self._rows, self._cols), reset_less=True)
-        m.d.sync += a.eq(self.a)
+        m.d.sync += shared.eq(self.a)
+        a = [[*shared] for _ in range(self._cols)]
+        if self._depthwise:
+            past = [self.a, *(Signal.like(shared, name=f"past{i}") for i in range(1, DEPTHWISE_TAPS))]
+            with m.If(self.shift):
+                m.d.sync += [later.eq(earlier) for earlier, later in pairwise(past)]
+            for c in range(self._cols):
+                for r in range(DEPTHWISE_TAPS):
+                    a[c][r] = Signal(OPERAND, name=f"a_{c}_{r}", reset_less=True)
+                    m.d.sync += a[c][r].eq(Mux(self.by_column, past[r][c], self.a[r]))
         with m.If(self.swap):
             m.d.sync += held.eq(self.tile)
         for c in range(self._cols):
             terms = []
             for r in range(self._rows):
                 product = Signal(signed(18), name=f"product_{c}_{r}", reset_less=True)
-                m.d.sync += product.eq(a[r] * held[c][r])
+                m.d.sync += product.eq(a[c][r] * held[c][r])
                 terms.append(product)
             level = 0
             while len(terms) > 1:

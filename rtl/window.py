@@ -1,36 +1,43 @@
-"""Reads the windows of a feature map in the order in which the compute unit takes them, with no copy of the map."""
+"""Reads the windows of a feature map in the order in which the compute unit takes them, with no copy of the map.
 
-from amaranth.hdl import Module, Mux, Signal, signed
+positions of windows -> words that they lie in -> scratchpad -> rows of bytes
+"""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from .access import AddressGenerator, Fetcher, words_layout
+from .access import AddressGenerator, Fetcher
+from .aligner import Aligner, cut_layout, row_layout
 from .arch.parameters import MachineParameters
-from .arch.steps import ADDRESS_BITS, COMPUTE, POSITION_BITS, STRIDE_BITS, TAP_BITS
+from .arch.steps import ADDRESS_BITS, COMPUTE, LINE_BITS, PLACE_BITS, STRIDE_BITS, TAP_BITS, WAITS, place_bits
+from .engine import EnginePort, satisfied
 from .layouts import record_layout
 from .scratchpad import ReadPort
 
-_POSITION = data.StructLayout({"address": ADDRESS_BITS, "x": signed(POSITION_BITS), "y": signed(POSITION_BITS)})
-_STRIDE = data.StructLayout({"address": STRIDE_BITS, "x": TAP_BITS, "y": TAP_BITS})
-# What a word is the last of: the rows of a tile, the tiles of a tap, ... and whether it lies outside of the map, where it counts as zero.
-WORD_NOTE = data.StructLayout({"last_row": 1, "last_tile": 1, "last": 1, "outside": 1})
+_POSITION = data.StructLayout({"line": ADDRESS_BITS, "x": signed(PLACE_BITS), "y": signed(LINE_BITS)})
+_STRIDE = data.StructLayout({"line": STRIDE_BITS, "x": STRIDE_BITS, "y": TAP_BITS})
+# Whether a row ends a window's line, and what it is the last of: the windows of a tile, the tiles of k, the command.
+ROW_NOTE = data.StructLayout({"window": 1, "last_row": 1, "last_tile": 1, "last": 1})
 
 
 class WindowReader(wiring.Component):
     """Members
     -------
-    command: a compute command, taken as soon as the words of the one before have been asked for.
-    words: for each tile of channels, then each tile of k, tap by tap: the word of each window. port: scratchpad port.
+    command: a compute command, taken as soon as the words of the one before have been asked for. Its own words are asked for when what
+    its a waits for is complete. complete: as the engine's. older: the port is not used by that command, but by the one before it.
+    rows: for each tile of channels, then each tile of k, tap by tap: the bytes of each window. port: scratchpad port.
     """
 
     def __init__(self, parameters: MachineParameters) -> None:
         self._p = parameters
-        word = parameters.word_bytes
         super().__init__(
             {
                 "command": In(stream.Signature(record_layout(COMPUTE))),
-                "words": Out(stream.Signature(words_layout(word, WORD_NOTE))),
-                "port": Out(ReadPort(word)),
+                "complete": In(EnginePort(COMPUTE).members["complete"].shape),
+                "rows": Out(stream.Signature(row_layout(parameters.rows, ROW_NOTE))),
+                "port": Out(ReadPort(parameters.word_bytes)),
+                "older": Out(1),
             }
         )
 
@@ -39,37 +46,97 @@ class WindowReader(wiring.Component):
         p, c = self._p, self.command.payload
         # From the innermost: windows of a line, lines, words of a tap, taps, tiles of channels.
         m.submodules.generator = generator = AddressGenerator((1, 1, p.rows, 1, 1, p.cols), _POSITION, _STRIDE)
-        m.submodules.fetcher = fetcher = Fetcher(p.word_bytes, WORD_NOTE)
+        word = 1 << place_bits(p.rows)
         loops = (
-            (c.m, c.a_stride, c.x_step, 0),
+            (c.m, 0, c.x_step, 0),
             (c.lines, c.a_line, 0, c.y_step),
-            (c.k, 1, 0, 0),
-            (c.taps_x, c.a_tap_x, c.x_tap, 0),
+            (c.k, 0, word, 0),
+            (c.taps_x, 0, c.x_tap, 0),
             (c.taps_y, c.a_tap_y, 0, c.y_tap),
-            (c.n, 0, 0, 0),
+            (c.n, 0, Mux(c.depthwise, word, 0), 0),
         )
         base = generator.i.payload.base
-        m.d.comb += [base.address.eq(c.a), base.x.eq(c.x_start), base.y.eq(c.y_start)]
-        for i, (count, address, x, y) in enumerate(loops):
+        m.d.comb += [base.line.eq(c.a), base.x.eq(c.x_start), base.y.eq(c.y_start)]
+        for i, (count, line, x, y) in enumerate(loops):
             stride = generator.i.payload.stride[i]
-            m.d.comb += [generator.i.payload.count[i].eq(count), stride.address.eq(address), stride.x.eq(x), stride.y.eq(y)]
-        height, width = Signal.like(c.height), Signal.like(c.width)
-        m.d.comb += [generator.i.valid.eq(self.command.valid), self.command.ready.eq(generator.i.ready)]
-        with m.If(self.command.valid & self.command.ready):
-            m.d.sync += [height.eq(c.height), width.eq(c.width)]
-
-        position, ends, note = generator.o.payload.position, generator.o.payload.ends, fetcher.i.payload.note
-        # As unsigned numbers, negative ones are beyond any size.
-        outside = (position.x.as_unsigned() >= width) | (position.y.as_unsigned() >= height)
+            m.d.comb += [generator.i.payload.count[i].eq(count), stride.line.eq(line), stride.x.eq(x), stride.y.eq(y)]
+        kept = Signal.like(c)
+        taken, fresh = Signal(), Signal()  # fresh: no word of the last command has been taken yet
+        asks = Signal(data.StructLayout({"valid": 1, "fresh": 1, "address": ADDRESS_BITS, "note": cut_layout(p.rows, ROW_NOTE)}))
+        may_take = ~fresh & ~(asks.valid & asks.fresh)
         m.d.comb += [
-            fetcher.i.valid.eq(generator.o.valid),
-            generator.o.ready.eq(fetcher.i.ready),
-            fetcher.i.payload.address.eq(Mux(outside, 0, position.address)),
-            note.last_row.eq(ends[:2].all()),
-            note.last_tile.eq(ends[2:5].all()),
-            note.last.eq(ends.all()),
-            note.outside.eq(outside),
+            generator.i.valid.eq(self.command.valid & may_take),
+            self.command.ready.eq(generator.i.ready & may_take),
+            taken.eq(self.command.valid & self.command.ready),
+            self.older.eq(fresh),
         ]
-        connect(m, flipped(self.words), fetcher.words)
+        moves = Signal()
+        address, note = self._cut(m, generator, kept, taken, moves)
+        complete = Signal()
+        m.d.sync += complete.eq(satisfied(self.complete, (kept[f"a_{wait}"] for wait in WAITS)))
+        with m.If(moves):
+            m.d.sync += [asks.valid.eq(generator.o.valid), asks.fresh.eq(fresh), asks.address.eq(address), asks.note.eq(note)]
+            with m.If(generator.o.valid):
+                m.d.sync += fresh.eq(0)
+        with m.If(taken):
+            m.d.sync += [kept.eq(c), fresh.eq(1)]
+
+        m.submodules.fetcher = fetcher = Fetcher(p.word_bytes, note.shape())
+        m.submodules.aligner = aligner = Aligner(p.rows, ROW_NOTE, any_byte=p.reads_any_byte)
+        m.d.comb += [
+            fetcher.i.payload.address.eq(asks.address),
+            fetcher.i.payload.note.eq(asks.note),
+            fetcher.i.valid.eq(asks.valid & (complete | ~asks.fresh)),
+            moves.eq(~asks.valid | (fetcher.i.valid & fetcher.i.ready)),
+        ]
+        connect(m, fetcher.words, aligner.i)
+        connect(m, flipped(self.rows), aligner.o)
         connect(m, flipped(self.port), fetcher.port)
         return m
+
+    def _cut(self, m: Module, generator: AddressGenerator, c: data.View, taken: Value, moves: Value) -> tuple[Value, data.View]:
+        """Address and use of the word to ask for: the one in which a row of bytes ends, but the one before it first unless the aligner
+        has that. taken: a command is. moves: the word is."""
+        rows, bits = self._p.rows, place_bits(self._p.rows)
+        position, ends = generator.o.payload.position, generator.o.payload.ends
+        skips, new_line, primed = Signal(TAP_BITS), Signal(), Signal()
+        note = Signal(cut_layout(rows, ROW_NOTE))
+        start, word = position.x[:bits], position.x[bits:].as_signed()
+        straddles = start.any() if self._p.reads_any_byte else Const(0, 1)
+        last_word, end_word = Signal.like(word), Signal.like(word)
+        m.d.comb += [
+            end_word.eq(word + straddles),
+            note.start.eq(start if self._p.reads_any_byte else 0),
+            note.advance.eq(primed | (word == last_word)),
+            note.prime.eq(straddles & (new_line | ((word != last_word) & (end_word != last_word))) & ~primed),
+        ]
+        beyond = position.y.as_unsigned() >= c.height  # as unsigned numbers, negative ones are beyond any size
+        within = Signal(signed(PLACE_BITS + 1))  # places from the row's first to the end of the line
+        m.d.comb += [
+            within.eq(c.width - position.x),
+            note.first.eq(Mux(word < 0, Mux((word == -1) & straddles, rows - start, rows), 0)),
+            note.end.eq(Mux(beyond | (within <= 0), 0, Mux(within < rows, within, rows))),
+            note.note.window.eq(skips == 0),
+            note.note.last_row.eq(ends[:2].all() & note.note.window),
+            note.note.last_tile.eq(ends[2:5].all()),
+            note.note.last.eq(ends.all() & note.note.window),
+            generator.more.eq(~note.note.window),
+            generator.o.ready.eq(moves & ~note.prime),
+        ]
+        with m.If(generator.o.valid & moves):
+            m.d.sync += primed.eq(note.prime)
+        with m.If(generator.o.valid & generator.o.ready):
+            m.d.sync += [
+                last_word.eq(end_word),
+                new_line.eq(ends[0] & note.note.window),
+                skips.eq(Mux(note.note.window, Mux(ends[0], c.skip_first, c.skip), skips - 1)),
+            ]
+        with m.If(taken):
+            m.d.sync += [new_line.eq(1), skips.eq(self.command.payload.skip_first)]
+
+        def address(word: Value) -> Value:
+            """Of a word of the line; 0 where it lies outside of the map."""
+            outside = beyond | (Cat(Const(0, bits), word).as_unsigned() >= c.width)
+            return Mux(outside, 0, (position.line + word)[:ADDRESS_BITS])
+
+        return Mux(note.prime, address(word), address(end_word)), note

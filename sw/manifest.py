@@ -38,7 +38,7 @@ class PortLayout:
 
     @property
     def slots(self) -> int:
-        return self.layout.tensor.rows * self.layout.row_words
+        return self.layout.rows * self.layout.row_words
 
     def to_memory(self, values: NDArray, parameters: MachineParameters) -> bytes:
         """The bytes at ``offset`` of the 2-D tensor's values."""
@@ -54,23 +54,28 @@ class PortLayout:
         return {
             **{"name": port.name, "shape": list(port.shape), "dtype": str(port.dtype), "scale": port.scale, "zero_point": port.zero_point},
             "permutation": None if (flat == np.arange(flat.size)).all() else flat.tolist(),
-            "tensor": {"rows": tensor.rows, "cols": tensor.cols, "bits": tensor.bits, "group": self.layout.group, "offset": self.offset},
+            "tensor": {
+                **{"rows": tensor.rows, "cols": tensor.cols, "bits": tensor.bits},
+                **{"group": self.layout.group, "line": self.layout.line, "offset": self.offset},
+            },
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], kind: type[ir.Port], parameters: MachineParameters) -> "PortLayout":
         t = value["tensor"]
-        rows, cols, group = (_count(t[name], name) for name in ("rows", "cols", "group"))
+        rows, cols, group, line = (_count(t[name], name) for name in ("rows", "cols", "group", "line"))
         scale, zero_point, bits = float(value["scale"]), int(value["zero_point"]), int(t["bits"])
         if cols % group:
             raise ValueError(f"group must divide the {cols} columns of {value['name']}, not {group}")
+        if rows % line or (line > 1 and group != cols):
+            raise ValueError(f"line must divide the {rows} rows of {value['name']}, which must be one group, not {line}")
         tensor = ir.Tensor(name=str(value["name"]), rows=rows, cols=cols, bits=bits, scale=scale, zero_point=zero_point)
         listed, size = value["permutation"], rows * cols
         permutation = np.arange(size) if listed is None else np.array(listed, np.int64)
         shape = tuple(_count(n, "a dimension") for n in value["shape"])
         if not np.array_equal(np.sort(permutation), np.arange(size)) or math.prod(shape) != size:
             raise ValueError(f"the permutation of {tensor.name} is not one of {size} elements")
-        layout = Layout(tensor=tensor, group=group, word_bytes=parameters.word_bytes)
+        layout = Layout(tensor=tensor, group=group, word_bytes=parameters.word_bytes, line=line)
         port = kind(
             name=tensor.name,
             shape=shape,

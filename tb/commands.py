@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ..rtl.arch.formats import INT8, INT16
 from ..rtl.arch.parameters import MachineParameters, ParameterError
-from ..rtl.arch.steps import CHANNEL, MATRIX, VECTOR, Engine, VectorOperation
-from ..rtl.arch.window import Window
+from ..rtl.arch.steps import CHANNEL, VECTOR, Engine, VectorOperation, place_bits
+from ..rtl.arch.window import Window, matrix_walk
 from .engine_bench import MEMORY_BYTES
 
 Case = tuple[list[dict[str, int]], NDArray[np.uint8]]  # commands for one engine, and the scratchpad [words, word_bytes] before them
@@ -61,11 +61,12 @@ def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratc
     if rng.random() < 0.5:
         m = size(20)
         a, a_stride = regions.matrix(m, words(k))
-        walk, outputs, b_k = {**MATRIX, "m": m, "a": a, "a_stride": a_stride}, m, k
+        walk = matrix_walk(a, a_stride, m, k, p.word_bytes)
     else:
-        walk = _windows(rng, words(k), regions)
-        outputs = walk["m"] * walk["lines"]
-        b_k = (walk["taps_x"] * walk["taps_y"] - 1) * words(k) * p.word_bytes + k
+        walk = _windows(rng, p, n, k, regions)
+        k = walk["k"]
+    outputs = walk["m"] * walk["lines"]
+    b_k = (walk["taps_x"] * walk["taps_y"] - 1) * words(k) * p.word_bytes + k
     b, b_stride = regions.matrix(n, words(b_k)) if transposed else regions.matrix(b_k, words(n))
     channels, channels_stride = regions.matrix(tiles, p.channel_words)
     out, out_stride = regions.matrix(outputs, words(n << wide))
@@ -82,25 +83,34 @@ def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratc
     return {
         **walk,
         **{"b": b, "b_stride": b_stride, "channels": channels, "channels_stride": channels_stride},
-        **{"out": out, "out_stride": out_stride, "n": n, "k": k, "b_transposed": int(transposed)},
+        **{"out": out, "out_stride": out_stride, "n": n, "b_transposed": int(transposed)},
         **{"a_zero_point": rng.randint(-128, 127), "b_zero_point": rng.randint(-128, 127)},
         **_out_range(rng, wide=wide),
     }
 
 
-def _windows(rng: random.Random, pixel_words: int, regions: _Regions) -> dict[str, int]:
-    """The fields of a small convolution's windows, at most 20 of them."""
+def _windows(rng: random.Random, p: MachineParameters, n: int, k: int, regions: _Regions) -> dict[str, int]:
+    """The fields of a small convolution's windows, at most 20: of pixels of k bytes in words, of pixels without gaps, or depthwise."""
+    kinds = ["words", *["bytes"] * p.reads_any_byte, *["depthwise"] * p.depthwise]
+    kind = rng.choice(kinds)
     width, height = rng.randint(1, 6), rng.randint(1, 6)
-    a, stride = regions.matrix(width * height, pixel_words)
     pair = lambda most: (rng.randint(1, most), rng.randint(1, most))  # noqa: E731
     while True:
-        kernel, strides, dilations, (above, left), (below, right) = pair(3), pair(3), pair(2), pair(3), pair(3)
+        kernel, strides, dilations, (above, left), (below, right) = pair(6), pair(3), pair(2), pair(3), pair(3)
         pads = above - 1, left - 1, below - 1, right - 1
         with suppress(ParameterError):
             window = Window(height=height, width=width, kernel=kernel, strides=strides, dilations=dilations, pads=pads)
-            if window.lines * window.columns <= 20:
+            if window.lines * window.columns <= 20 and (kind == "words" or window.contiguous):
                 break
-    return {**window.walk(a, stride), "m": window.columns, "lines": window.lines}
+    counts = {"m": window.columns, "lines": window.lines}
+    if kind == "bytes":
+        pixel = rng.choice((1, 2, 3, rng.randint(1, 2 * p.rows)))
+        a, line_words = regions.matrix(height, -(-width * pixel // p.word_bytes))
+        return {**window.walk(a, line_words, pixel), **window.run, **counts, "k": window.kernel[1] * pixel}
+    a, stride = regions.matrix(width * height, -(-(n if kind == "depthwise" else k) // p.word_bytes))
+    pixel = stride << place_bits(p.rows)
+    fields = {**window.walk(a, width * stride, pixel), **counts, "k": k}
+    return fields | (window.depthwise(pixel) if kind == "depthwise" else {})
 
 
 def vector(rng: random.Random, p: MachineParameters) -> Case:

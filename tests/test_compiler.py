@@ -6,7 +6,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 from celosia.rtl.arch.parameters import MachineParameters
-from celosia.rtl.arch.steps import ADDRESS_BITS, STEP_BYTES, WAITS, Engine, Step, VectorOperation
+from celosia.rtl.arch.steps import ADDRESS_BITS, STEP_BYTES, WAITS, Engine, Step, VectorOperation, place_bits
 from celosia.sw import graph as ir
 from celosia.sw.compiler.errors import CompileError
 from celosia.sw.compiler.layout import Layout
@@ -79,7 +79,7 @@ def alive(program: Program) -> dict[str, tuple[int, int]]:
 def buffer_words(program: Program, name: str) -> int:
     layout = program.layouts.get(name)
     if layout is not None:
-        return layout.tensor.rows * layout.row_words
+        return layout.rows * layout.row_words
     return next(o.buffer.words for task in program.plan.tasks for o in task.operands.values() if o.buffer.name == name)
 
 
@@ -111,7 +111,8 @@ def test_tiles_cover_every_output_once(graph: ir.Graph, machine: MachineParamete
         words = covered.setdefault(out.buffer.name, np.zeros((out.buffer.rows, out.buffer.row_words), int))
         words[out.row : out.row + out.rows, out.word : out.word + out.words] += 1
         if task.engine is Engine.COMPUTE:
-            assert task.command["m"] <= machine.accumulator_depth
+            command = {**task.command, **task.walk(0, task.operands["a"].words)}
+            assert command["m"] * command["lines"] <= machine.accumulator_depth
     written = {block.tensor.name for op in graph.operators for block in op.outputs}
     assert set(covered) == written
     assert all((words == 1).all() for words in covered.values())
@@ -120,15 +121,20 @@ def test_tiles_cover_every_output_once(graph: ir.Graph, machine: MachineParamete
 Places = set[tuple[str, int]]
 
 
-def pixels(c: Mapping[str, int]) -> set[int]:
-    """Addresses of the pixels that the windows of a compute command read."""
-    found = set()
-    for line, column, v, u in product(*(range(c[name]) for name in ("lines", "m", "taps_y", "taps_x"))):
-        y = c["y_start"] + line * c["y_step"] + v * c["y_tap"]
-        x = c["x_start"] + column * c["x_step"] + u * c["x_tap"]
-        if 0 <= y < c["height"] and 0 <= x < c["width"]:
-            address = c["a"] + line * c["a_line"] + column * c["a_stride"] + v * c["a_tap_y"] + u * c["a_tap_x"]
-            found.add(address % (1 << ADDRESS_BITS))
+def words_of_a(c: Mapping[str, int], p: MachineParameters) -> set[int]:
+    """Addresses of the words in which the windows of a compute command lie."""
+    found, bits = set(), place_bits(p.rows)
+    tiles = -(-c["n"] // p.cols) if c.get("depthwise") else -(-c["k"] // p.rows)
+    last = c["m"] * (c.get("skip", 0) + 1) + c.get("skip_first", 0) - c.get("skip", 0)  # rows of bytes in a line
+    counts = (c["lines"], c["taps_y"], c["taps_x"], tiles)
+    for line, v, u, word in product(*map(range, counts)):
+        y = c.get("y_start", 0) + line * c.get("y_step", 0) + v * c.get("y_tap", 0)
+        start = c["a"] + line * c["a_line"] + v * c.get("a_tap_y", 0)
+        for step in range(last):
+            x = c.get("x_start", 0) + step * c.get("x_step", 0) + u * c.get("x_tap", 0) + (word << bits)
+            for place in {x, x + p.rows - 1}:
+                if 0 <= y < c["height"] and 0 <= (place >> bits) << bits < c["width"]:
+                    found.add((start + (place >> bits)) % (1 << ADDRESS_BITS))
     return found
 
 
@@ -148,7 +154,7 @@ def touched(step: Step, p: MachineParameters) -> tuple[Places, Places, Places]:
             return (external, scratchpad, set()) if step.engine is Engine.LOAD else (scratchpad, external, set())
         case Engine.COMPUTE:
             n, k, words = c["n"], c["k"], -(-c["k"] // p.word_bytes)
-            a = {("scratchpad", address + word) for address in pixels(c) for word in range(words)}
+            a = {("scratchpad", address) for address in words_of_a(c, p)}
             depth = (c["taps_y"] * c["taps_x"] - 1) * words * p.word_bytes + k
             b = matrix("b", n, depth) if c["b_transposed"] else matrix("b", depth, n)
             tables = matrix("channels", -(-n // p.cols), p.channel_words * p.word_bytes)

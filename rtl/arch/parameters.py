@@ -7,6 +7,7 @@ from typing import Self
 
 VERSION = (0, 1)  # of the step and register formats: major, minor
 EXTERNAL_ADDRESS_BITS = 32
+DEPTHWISE_TAPS = 4  # pixels that the array's columns take at once, each for its own channel
 
 
 class ParameterError(ValueError):
@@ -130,6 +131,16 @@ class MachineParameters:
     def channel_words(self) -> int:
         """Words of the requantization parameters of one tile of cols channels, 8 bytes a channel."""
         return -(-8 * self.cols // self.word_bytes)
+
+    @property
+    def reads_any_byte(self) -> bool:
+        """Whether the compute unit's rows of a may start at any byte; else at words."""
+        return _power_of_two(self.rows)
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether the compute unit convolves channel by channel: a tile of columns is a word of channels."""
+        return self.rows == self.cols
 
     @property
     def peak_macs(self) -> int:

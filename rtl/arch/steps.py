@@ -21,7 +21,8 @@ STRIDE_BITS = 16
 COUNT_BITS = 16
 WAIT_BITS = 16
 TAP_BITS = 8  # of a kernel's size, its steps and dilations
-POSITION_BITS = 17  # of a pixel's coordinate, which may lie outside of the feature map
+LINE_BITS = 17  # of a line's number, which may lie outside of the feature map
+PLACE_BITS = 21  # of a place in a line, which may lie outside
 
 
 class Engine(enum.IntEnum):
@@ -59,25 +60,34 @@ TRANSFER = Record(
 # out[m, n] = requantize(sum over k of (a[m, k] - a_zero_point) * (b[k, n] - b_zero_point)); b is stored [n, k] when
 # b_transposed, else [k, n]. Channel parameters (CHANNEL) of each tile of cols channels follow each other, `channels_stride` words apart.
 #
-# The rows of a are windows of a feature map of height * width pixels: ``lines`` lines of m windows, each of taps_y * taps_x taps of k
-# channels. Window (i, j)'s tap (p, q) is pixel (y, x) = (y_start + i * y_step + p * y_tap, x_start + j * x_step + q * x_tap), which lies
-# at a + i * a_line + j * a_stride + p * a_tap_y + q * a_tap_x; beyond the map it counts as a_zero_point. A matrix is one line of m
-# windows of one tap on a map of one pixel that never moves. In b each tap starts with a new word (transposed), or with the row behind
-# whole tiles of the one before.
+# The rows of a are windows of a feature map: ``lines`` lines of m windows, each of taps_y * taps_x taps of k bytes. Window (i, j)'s
+# tap (p, q) starts at place x = x_start + (skip_first + j * (skip + 1)) * x_step + q * x_tap of the map's line
+# y = y_start + i * y_step + p * y_tap, whose place 0 is the word a + i * a_line + p * a_tap_y. A place is a byte of a line in words of
+# 2**place_bits(rows) bytes, of which only ``rows`` exist: where rows is no power of two every tap must start with a word. Bytes outside
+# of 0 <= x < width and 0 <= y < height count as a_zero_point. A matrix is a map of m = 1 that never moves along x. In b each tap starts
+# with a new word (transposed), or with the row behind whole tiles of the one before.
+#
+# depthwise (for arrays with depthwise_taps): result n comes from channel n of the map alone, its byte n % rows in the n // rows-th word of
+# a pixel. The bytes of a tap are then not k channels, but k pixels: byte r lies r * x_step before the word at x.
 #
 # The step starts to load b while others still write a: it reads a when every engine has completed as many steps as ``a_wait_*`` say.
 COMPUTE = Record(
     "compute",
     (
-        *_address("a"),
-        *(Field(f"a_{name}", STRIDE_BITS) for name in ("line", "tap_x", "tap_y")),
+        Field("a", ADDRESS_BITS),
+        *(Field(f"a_{name}", STRIDE_BITS) for name in ("line", "tap_y")),
         *_address("b"),
         *_address("channels"),
         *_address("out"),
-        *_counts("m", "n", "k", "lines", "height", "width"),
+        *_counts("m", "n", "k", "lines", "height"),
+        Field("width", PLACE_BITS - 1),
         *(Field(f"taps_{axis}", TAP_BITS) for axis in "xy"),
-        *(Field(f"{axis}_start", POSITION_BITS, signed=True) for axis in "xy"),
-        *(Field(f"{axis}_{name}", TAP_BITS) for axis in "xy" for name in ("step", "tap")),
+        Field("x_start", PLACE_BITS, signed=True),
+        Field("y_start", LINE_BITS, signed=True),
+        *(Field(f"x_{name}", STRIDE_BITS) for name in ("step", "tap")),
+        *(Field(f"y_{name}", TAP_BITS) for name in ("step", "tap")),
+        *(Field(name, TAP_BITS) for name in ("skip_first", "skip")),
+        Field("depthwise", 1),
         Field("a_zero_point", 8, signed=True),
         Field("b_zero_point", 8, signed=True),
         Field("out_zero_point", 16, signed=True),
@@ -89,8 +99,11 @@ COMPUTE = Record(
     ),
 )
 
-# Fields of a command whose a is a matrix.
-MATRIX: Mapping[str, int] = dict.fromkeys(("lines", "height", "width", "taps_x", "taps_y"), 1)
+
+def place_bits(rows: int) -> int:
+    """Bits of a place within a word of ``rows`` bytes."""
+    return (rows - 1).bit_length()
+
 
 # Requantization of one output channel (sw/golden/requantize.py), 8 bytes.
 CHANNEL = Record("channel", (Field("bias", 32, signed=True), Field("multiplier", 16), Field("shift", 6), Field("reserved", 10)))

@@ -1,9 +1,10 @@
 """The windows of a convolution over a feature map, which is a matrix of pixels, line by line, by channels."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .parameters import require
-from .steps import ADDRESS_BITS
+from .parameters import DEPTHWISE_TAPS, require
+from .steps import ADDRESS_BITS, place_bits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,21 +56,46 @@ class Window:
         bottom = (first + count - 1) * self.strides[0] - self.pads[0] + (self.kernel[0] - 1) * self.dilations[0]
         return range(min(max(top, 0), self.height - 1), max(min(bottom, self.height - 1), 0) + 1)
 
-    def walk(self, address: int, stride: int, *, line: int = 0, column: int = 0, top: int = 0, height: int | None = None) -> dict[str, int]:
-        """The fields of a compute command for the windows from (``line``, ``column``) on, but for how many they are.
+    def walk(
+        self, address: int, line_words: int, pixel: int, *, line: int = 0, column: int = 0, top: int = 0, height: int | None = None
+    ) -> dict[str, int]:
+        """The fields of a compute command for the windows from (``line``, ``column``) on, but for how many they are, tap by tap.
 
         address: of the scratchpad word of the first pixel of line ``top``, of which and of the following ``height`` lines are there.
-        stride: words from a pixel to the next one in its line.
+        line_words: from a line to the next one. pixel: places from a pixel to the next one in its line.
         """
         y, x = line * self.strides[0] - self.pads[0] - top, column * self.strides[1] - self.pads[1]
-        below = self.width * stride
         return {
-            "a": (address + y * below + x * stride) % (1 << ADDRESS_BITS),
-            "a_stride": self.strides[1] * stride,
-            "a_line": self.strides[0] * below,
-            "a_tap_x": self.dilations[1] * stride,
-            "a_tap_y": self.dilations[0] * below,
-            **{"height": self.height if height is None else height, "width": self.width, "y_start": y, "x_start": x},
-            **{"taps_y": self.kernel[0], "taps_x": self.kernel[1], "y_step": self.strides[0], "x_step": self.strides[1]},
-            **{"y_tap": self.dilations[0], "x_tap": self.dilations[1]},
+            "a": (address + y * line_words) % (1 << ADDRESS_BITS),
+            **{"a_line": self.strides[0] * line_words, "a_tap_y": self.dilations[0] * line_words},
+            **{"height": self.height if height is None else height, "width": self.width * pixel},
+            **{"taps_y": self.kernel[0], "y_start": y, "y_step": self.strides[0], "y_tap": self.dilations[0]},
+            **{"taps_x": self.kernel[1], "x_start": x * pixel, "x_step": self.strides[1] * pixel, "x_tap": self.dilations[1] * pixel},
         }
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether the pixels of a window's line follow each other."""
+        return self.kernel[1] == 1 or self.dilations[1] == 1
+
+    @property
+    def run(self) -> Mapping[str, int]:
+        """What changes in `walk` when each line of a contiguous window is one tap."""
+        return {"taps_x": 1, "x_tap": 0}
+
+    @property
+    def depthwise_taps(self) -> int:
+        """Pixels of a depthwise tap: a line of the window is divided into equal taps, the last one beyond its end."""
+        return -(-self.kernel[1] // -(-self.kernel[1] // DEPTHWISE_TAPS))
+
+    def depthwise(self, pixel: int) -> Mapping[str, int]:
+        """What changes in `walk` when a contiguous window is taken channel by channel."""
+        k = self.depthwise_taps
+        taps = {"taps_x": -(-self.kernel[1] // k), "x_tap": k * pixel, "k": k}
+        return {**taps, "depthwise": 1, "x_step": pixel, "skip_first": k - 1, "skip": self.strides[1] - 1}
+
+
+def matrix_walk(address: int, stride: int, rows: int, k: int, word_bytes: int) -> dict[str, int]:
+    """The fields of a compute command for a matrix of ``rows`` rows of k bytes, each ``stride`` words behind the one before."""
+    width = -(-k // word_bytes) << place_bits(word_bytes)
+    return {"a": address, "a_line": stride, "m": 1, "lines": rows, "k": k, "height": 1, "width": width, "taps_x": 1, "taps_y": 1}

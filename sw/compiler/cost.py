@@ -1,7 +1,21 @@
 """How long a step takes at the least: the cost model of the first schedule."""
 
+from collections.abc import Mapping
+
 from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import Engine, Step
+
+
+def tiles_of_b(command: Mapping[str, int], p: MachineParameters) -> int:
+    """Tiles that a compute command loads into the array, one after the other."""
+    c = command
+    return c["taps_y"] * c["taps_x"] * -(-c["k"] // p.rows) * -(-c["n"] // p.cols)
+
+
+def rows_read(command: Mapping[str, int]) -> int:
+    """Rows of a that a compute command reads for each tile: those of its windows, and those that it skips between them."""
+    c = command
+    return c["lines"] * (c.get("skip_first", 0) + (c["m"] - 1) * (c.get("skip", 0) + 1) + 1)
 
 
 def ideal_cycles(step: Step, p: MachineParameters) -> int:
@@ -11,7 +25,6 @@ def ideal_cycles(step: Step, p: MachineParameters) -> int:
         case Engine.LOAD | Engine.STORE:
             return c["rows"] * c["words"] * p.beats_per_word
         case Engine.COMPUTE:
-            tiles = c["taps_y"] * c["taps_x"] * -(-c["k"] // p.rows) * -(-c["n"] // p.cols)
-            return max(c["m"] * c["lines"], p.cols) * tiles
+            return max(rows_read(c), p.cols) * tiles_of_b(c, p)
         case Engine.VECTOR:
             return c["rows"] * -(-c["cols"] // p.lanes)

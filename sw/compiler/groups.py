@@ -1,10 +1,13 @@
-"""Convolution in groups: groups are bundled until they fill whole words, and a bundle's weights made one matrix, zero between groups."""
+"""Convolution in groups: channel by channel where the array can; else groups are bundled until they fill whole words, and a bundle's
+weights made one matrix, zero between groups."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ...rtl.arch.parameters import MachineParameters
 from .. import graph as ir
 from .layout import Buffer, Layout
 
@@ -32,8 +35,36 @@ def bundles(layouts: Mapping[str, Layout], op: ir.MatMul, part: ir.MatMulPart) -
         yield Bundle(first=group * count, count=n * count, out_first=group * out_count, out_count=n * out_count)
 
 
-def bundled_weights(layouts: Mapping[str, Layout], op: ir.MatMul) -> Buffer:
-    """The rows of the weights, each over its whole bundle, tap by tap, a tap in whole words."""
+def by_channel(op: ir.MatMul, parameters: MachineParameters) -> bool:
+    """Whether the array convolves each channel by itself."""
+    window, part = op.window, op.parts[0]
+    return bool(window) and parameters.depthwise and window.contiguous and window.groups == part.a.cols == part.out.cols
+
+
+def grouped_weights(layouts: Mapping[str, Layout], op: ir.MatMul, parameters: MachineParameters) -> Buffer:
+    """The weights of a convolution in groups as the array takes them."""
+    weights = op.parts[0].b.tensor
+    rows = _channel_weights(layouts, op) if by_channel(op, parameters) else _bundled_weights(layouts, op)
+    word = layouts[weights.name].word_bytes
+    return Buffer(name=weights.name, rows=len(rows), row_words=rows.shape[1] // word, data=rows.tobytes())
+
+
+def _channel_weights(layouts: Mapping[str, Layout], op: ir.MatMul) -> NDArray[np.int8]:
+    """[N, bytes]: each depthwise tap from its last pixel back, in a word."""
+    weights, window = op.parts[0].b.tensor, op.window
+    assert window
+    assert weights.data is not None
+    (height, width), k = window.kernel, window.depthwise_taps
+    taps = -(-width // k)
+    padded = np.full((weights.rows, height, taps * k), weights.zero_point, np.int8)
+    padded[:, :, :width] = weights.data.reshape(weights.rows, height, width)
+    rows = np.full((weights.rows, height * taps, layouts[weights.name].word_bytes), weights.zero_point, np.int8)
+    rows[:, :, :k] = padded.reshape(weights.rows, height * taps, k)[:, :, ::-1]
+    return rows.reshape(weights.rows, -1)
+
+
+def _bundled_weights(layouts: Mapping[str, Layout], op: ir.MatMul) -> NDArray[np.int8]:
+    """[N, bytes]: each row over its whole bundle, tap by tap, a tap in whole words."""
     part = op.parts[0]
     weights, window, word = part.b.tensor, op.window, layouts[part.b.tensor.name].word_bytes
     assert window
@@ -47,4 +78,4 @@ def bundled_weights(layouts: Mapping[str, Layout], op: ir.MatMul) -> Buffer:
         for n in range(bundle.out_first, bundle.out_first + bundle.out_count):
             start = n // per_group * depth - bundle.first
             taps[n, :, start : start + depth] = weights.data[n].reshape(window.taps, depth)
-    return Buffer(name=weights.name, rows=weights.rows, row_words=row_bytes // word, data=rows.tobytes())
+    return rows

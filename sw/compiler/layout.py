@@ -11,6 +11,7 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
+from ...rtl.arch.parameters import MachineParameters
 from .. import graph as ir
 
 
@@ -30,19 +31,29 @@ class Buffer:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Layout:
-    """Where each element of a tensor lies in its buffer. group: columns of a group, a divisor of the tensor's columns."""
+    """Where each element of a tensor lies in its buffer.
+
+    group: columns of a group, a divisor of the tensor's columns. line: rows that make one row of the buffer, with no gap between them;
+    more than one only where all columns are one group.
+    """
 
     tensor: ir.Tensor
     group: int
     word_bytes: int
+    line: int = 1
 
     @property
     def word_elements(self) -> int:
         return self.word_bytes // self.tensor.format.bytes
 
     @property
+    def rows(self) -> int:
+        """Of the buffer."""
+        return self.tensor.rows // self.line
+
+    @property
     def group_words(self) -> int:
-        return -(-self.group // self.word_elements)
+        return -(-self.line * self.group // self.word_elements)
 
     @property
     def row_words(self) -> int:
@@ -59,27 +70,29 @@ class Layout:
     def pack(self, values: NDArray) -> bytes:
         """The buffer's bytes of the tensor's values, [rows, cols]."""
         t = self.tensor
-        groups = t.cols // self.group
-        padded = np.full((t.rows, groups, self.group_words * self.word_elements), t.zero_point, t.dtype)
-        padded[:, :, : self.group] = np.asarray(values, t.dtype).reshape(t.rows, groups, self.group)
+        dense = np.asarray(values, t.dtype).reshape(self.rows, t.cols // self.group, self.line * self.group)
+        padded = np.full((*dense.shape[:2], self.group_words * self.word_elements), t.zero_point, t.dtype)
+        padded[:, :, : dense.shape[2]] = dense
         return padded.tobytes()
 
     def unpack(self, data: bytes) -> NDArray:
         """The tensor's values, [rows, cols], from the buffer's bytes."""
         t = self.tensor
-        padded = np.frombuffer(data, t.dtype).reshape(t.rows, t.cols // self.group, self.group_words * self.word_elements)
-        return padded[:, :, : self.group].reshape(t.rows, t.cols)
+        padded = np.frombuffer(data, t.dtype).reshape(self.rows, t.cols // self.group, self.group_words * self.word_elements)
+        return padded[:, :, : self.line * self.group].reshape(t.rows, t.cols)
 
     def buffer(self) -> Buffer:
         data = None if self.tensor.data is None else self.pack(self.tensor.data)
-        return Buffer(name=self.tensor.name, rows=self.tensor.rows, row_words=self.row_words, data=data)
+        return Buffer(name=self.tensor.name, rows=self.rows, row_words=self.row_words, data=data)
 
 
-def choose_layouts(graph: ir.Graph, word_bytes: int) -> dict[str, Layout]:
+def choose_layouts(graph: ir.Graph, parameters: MachineParameters) -> dict[str, Layout]:
     """A layout for each tensor: grouped where some operator addresses columns that would not start a word otherwise.
 
     A constant that is multiplied along the columns of a grouped activation takes the same groups.
     """
+    word_bytes = parameters.word_bytes
+    lines = _lines(graph, word_bytes) if parameters.reads_any_byte else {}
     groups = {t.name: t.cols for t in graph.tensors.values()}
     for operator in graph.operators:
         for block in (*operator.inputs, *operator.outputs):
@@ -89,7 +102,8 @@ def choose_layouts(graph: ir.Graph, word_bytes: int) -> dict[str, Layout]:
                 groups[t.name] = group
         if isinstance(operator, ir.MatMul) and operator.window:
             for part in operator.parts:  # each tap starts with a new word
-                groups[part.b.tensor.name] = gcd(groups[part.b.tensor.name], part.a.cols // operator.window.groups)
+                pixels = operator.window.kernel[1] if part.a.tensor.name in lines else 1
+                groups[part.b.tensor.name] = gcd(groups[part.b.tensor.name], pixels * part.a.cols // operator.window.groups)
     changed = True
     while changed:  # groups spread from an activation to the operands that are used column by column with it
         changed = False
@@ -99,7 +113,26 @@ def choose_layouts(graph: ir.Graph, word_bytes: int) -> dict[str, Layout]:
                 for t in (a, b):
                     if groups[t.name] != group:
                         groups[t.name], changed = group, True
-    return {t.name: Layout(tensor=t, group=groups[t.name], word_bytes=word_bytes) for t in graph.tensors.values()}
+    return {
+        t.name: Layout(tensor=t, group=groups[t.name], word_bytes=word_bytes, line=lines.get(t.name, 1)) for t in graph.tensors.values()
+    }
+
+
+def _lines(graph: ir.Graph, word_bytes: int) -> dict[str, int]:
+    """Pixels of a line of the feature maps that are kept without gaps, by the tensor's name: inputs of which all readers are convolutions
+    that take a line of a window as one run of bytes, in fewer words than pixel by pixel."""
+    written = {block.tensor.name for operator in graph.operators for block in operator.outputs}
+    lines: dict[str, int] = {}
+    for port in graph.inputs:
+        readers = [op for op in graph.operators for block in op.inputs if block.tensor is port.tensor]
+        windows = [op.window for op in readers if isinstance(op, ir.MatMul) and op.window]
+        if len(windows) == len(readers) and windows and port.tensor.name not in written:
+            widths, cols = {window.width for window in windows}, port.tensor.cols
+            pays = all(-(-w.kernel[1] * cols // word_bytes) < w.kernel[1] * -(-cols // word_bytes) for w in windows)
+            whole = all(block.cols == cols for op in readers for block in op.inputs if block.tensor is port.tensor)
+            if pays and whole and len(widths) == 1 and all(w.contiguous and w.groups == 1 for w in windows):
+                lines[port.tensor.name] = widths.pop()
+    return lines
 
 
 def _aligned_columns(operator: ir.Operator) -> list[tuple[ir.Tensor, ir.Tensor]]:

@@ -41,7 +41,7 @@ class Program:
 
 def compile_graph(graph: ir.Graph, parameters: MachineParameters, *, name: str = "network") -> Program:
     """Map a graph to a machine. Raises CompileError naming the operator that can't be mapped."""
-    layouts = choose_layouts(graph, parameters.word_bytes)
+    layouts = choose_layouts(graph, parameters)
     buffers = make_buffers(graph, layouts, parameters)
     plan = make_plan(graph, layouts, buffers, parameters)
     external, image, end = _external(graph, buffers, plan, parameters)

@@ -117,12 +117,12 @@ class Scheduler:
             else:
                 stride = operand.buffer.row_words
                 address = base + operand.row * stride + operand.word
-            command[field] = address
-            command[f"{field}_stride"] = 0 if operand.repeat else stride
+            if field == "a" and task.walk:
+                command |= task.walk(address, stride)
+            else:
+                command |= {field: address, f"{field}_stride": 0 if operand.repeat else stride}
             late = task.engine is Engine.COMPUTE and field == "a"
             accesses.append(Access(False, address, address + (operand.rows - 1) * stride + operand.words, writes, late))
-        if task.walk:
-            command |= task.walk(command["a"], command["a_stride"])
         step = PlannedStep(engine=task.engine, command=command, accesses=tuple(accesses), label=task.operator.name)
         return loads, [step, *stores]
 

@@ -8,10 +8,11 @@ from itertools import pairwise
 import numpy as np
 
 from ...rtl.arch.parameters import MachineParameters
-from ...rtl.arch.steps import CHANNEL, COMMANDS, COUNT_BITS, MATRIX, VECTOR_SCALARS, Engine, VectorOperation
+from ...rtl.arch.steps import CHANNEL, COMMANDS, COUNT_BITS, VECTOR_SCALARS, Engine, VectorOperation, place_bits
+from ...rtl.arch.window import matrix_walk
 from .. import graph as ir
 from .errors import CompileError
-from .groups import bundled_weights, bundles
+from .groups import bundles, by_channel, grouped_weights
 from .layout import Buffer, Layout
 
 MAX_ROWS = (1 << COUNT_BITS) - 1
@@ -38,7 +39,7 @@ class Operand:
 class Task:
     """A step but for its addresses. command: the other fields. operands: by the name of their address field; ``out`` is written.
 
-    walk: makes further fields from address and stride of operand a.
+    walk: makes the fields of operand a from its address and the words from a row of it to the next, where they are more than these.
     """
 
     engine: Engine
@@ -122,7 +123,7 @@ class TaskMaker:
     def _product(self, op: ir.MatMul) -> Iterator[Task]:
         p = self._p
         for part in op.parts:
-            for first, count in _channel_segments(self._layouts, op, part):
+            for first, count in _channel_segments(self._layouts, op, part, p):
                 makers = self._convolution if op.window else self._matmul
                 for make, rows, row_limit in makers(op, part, first, count):
                     yield from self._tiled(make, rows, count, row_limit, max(p.cols, p.word_bytes))
@@ -143,8 +144,8 @@ class TaskMaker:
                     else self._rectangle(part.b, 0, part.b.rows, n, cols)
                 )
             operands = {"a": a, "b": b, "out": self._rectangle(part.out, row, rows, n, cols)}
-            fields = {**MATRIX, "m": rows, "n": cols, "k": k}
-            return self._compute(op, part, fields, operands, self._buffers[channels_name(op, first, count)], col)
+            walk = partial(matrix_walk, rows=rows, k=k, word_bytes=self._p.word_bytes)
+            return self._compute(op, part, {"n": cols}, operands, self._buffers[channels_name(op, first, count)], col, walk)
 
         yield make, part.a.rows, self._p.accumulator_depth
 
@@ -152,23 +153,47 @@ class TaskMaker:
         """As `_matmul`, in lines of windows; lines longer than the accumulators are cut."""
         window, depth = op.window, self._p.accumulator_depth
         assert window
-        bundle = next(b for b in bundles(self._layouts, op, part) if b.out_first <= first < b.out_first + b.out_count)
         for column in range(0, window.columns, depth):
             columns = min(depth, window.columns - column)
 
             def make(line: int, lines: int, col: int, cols: int, column=column, columns=columns) -> Task:
                 n, read = first + col, window.lines_read(line, lines)
                 start, outputs = line * window.columns + column, (lines - 1) * window.columns + columns
-                operands = {
-                    "a": self._rectangle(part.a, read.start * window.width, len(read) * window.width, bundle.first, bundle.count),
-                    "b": self._rows(part.b, n, cols),
-                    "out": self._rectangle(part.out, start, outputs, n, cols),
-                }
-                walk = partial(window.walk, line=line, column=column, top=read.start, height=len(read))
-                fields = {"m": columns, "lines": lines, "n": cols, "k": bundle.count}
+                a, map_walk = self._feature_map(op, part, read, n, cols)
+                operands = {"a": a, "b": self._rows(part.b, n, cols), "out": self._rectangle(part.out, start, outputs, n, cols)}
+                fields = {"m": columns, "lines": lines, "n": cols}
+                walk = partial(map_walk, line=line, column=column, top=read.start, height=len(read))
                 return self._compute(op, part, fields, operands, self._buffers[channels_name(op, first, count)], col, walk)
 
             yield make, window.lines, max(1, depth // columns) if columns == window.columns else 1
+
+    def _feature_map(
+        self, op: ir.MatMul, part: ir.MatMulPart, lines: range, n: int, cols: int
+    ) -> tuple[Operand, Callable[..., Mapping[str, int]]]:
+        """What output channels n to n + cols - 1 need of ``lines`` of the map, and what makes the fields for its windows."""
+        window, layout, bits = op.window, self._layouts[part.a.tensor.name], place_bits(self._p.rows)
+        assert window
+        if layout.line > 1:  # kept without gaps
+            pixel = part.a.cols
+
+            def walk_runs(address: int, stride: int, **place: int) -> Mapping[str, int]:
+                return {**window.walk(address, stride, pixel, **place), **window.run, "k": window.kernel[1] * pixel}
+
+            words = layout.row_words
+            return Operand(buffer=self._buffers[layout.tensor.name], row=lines.start, rows=len(lines), word=0, words=words), walk_runs
+
+        if by_channel(op, self._p):
+            channels = range(n, n + cols)
+        else:
+            bundle = next(b for b in bundles(self._layouts, op, part) if b.out_first <= n < b.out_first + b.out_count)
+            channels = range(bundle.first, bundle.first + bundle.count)
+
+        def walk(address: int, stride: int, **place: int) -> Mapping[str, int]:
+            pixel = stride << bits
+            fields = {**window.walk(address, window.width * stride, pixel, **place), "k": len(channels)}
+            return fields | (window.depthwise(pixel) if by_channel(op, self._p) else {})
+
+        return self._rectangle(part.a, lines.start * window.width, len(lines) * window.width, channels.start, len(channels)), walk
 
     def _compute(
         self,
@@ -178,7 +203,7 @@ class TaskMaker:
         operands: Mapping[str, Operand],
         table: Buffer,
         col: int,
-        walk: Callable[[int, int], Mapping[str, int]] | None = None,
+        walk: Callable[[int, int], Mapping[str, int]],
     ) -> Task:
         """A task on the channels from ``col`` of ``table`` on."""
         p, q, cols = self._p, op.parameters, fields["n"]
@@ -251,8 +276,12 @@ def _segments(layouts: Mapping[str, Layout], blocks: list[ir.Block], more: Itera
     return ((a, b - a) for a, b in pairwise(sorted(cuts)))
 
 
-def _channel_segments(layouts: Mapping[str, Layout], op: ir.MatMul, part: ir.MatMulPart) -> Iterator[tuple[int, int]]:
+def _channel_segments(
+    layouts: Mapping[str, Layout], op: ir.MatMul, part: ir.MatMulPart, parameters: MachineParameters
+) -> Iterator[tuple[int, int]]:
     """Runs of output channels (first, count) that one command can compute."""
+    if by_channel(op, parameters):
+        return _segments(layouts, [part.out, part.a])
     cuts = (bundle.out_first for bundle in bundles(layouts, op, part)) if op.window else ()
     return _segments(layouts, [part.out] if op.b_transposed else [part.out, part.b], cuts)
 
@@ -297,10 +326,10 @@ def make_buffers(graph: ir.Graph, layouts: Mapping[str, Layout], parameters: Mac
     for op in graph.operators:
         if isinstance(op, ir.MatMul):
             if op.window and op.window.groups > 1:
-                weights = bundled_weights(layouts, op)
+                weights = grouped_weights(layouts, op, parameters)
                 buffers[weights.name] = weights
             for part in op.parts:
-                for first, count in _channel_segments(layouts, op, part):
+                for first, count in _channel_segments(layouts, op, part, parameters):
                     name = channels_name(op, first, count)
                     buffers[name] = _channels(op, first, count, name, parameters)
         elif isinstance(op, ir.LayerNorm):

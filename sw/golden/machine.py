@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from ...rtl.arch.activation import MACHINE_GELU
 from ...rtl.arch.parameters import MachineParameters
-from ...rtl.arch.steps import ADDRESS_BITS, CHANNEL, COMMANDS, VECTOR_SCALARS, Engine, Step, VectorOperation
+from ...rtl.arch.steps import ADDRESS_BITS, CHANNEL, COMMANDS, VECTOR_SCALARS, Engine, Step, VectorOperation, place_bits
 from .activation import ActivationParameters, activation
 from .add import AddParameters, add, rescale
 from .layernorm import LayerNormParameters, layernorm
-from .matmul import MatMulParameters, matmul
+from .matmul import MatMulParameters, accumulate, requantize_sums
 from .requantize import Int
 from .softmax import SoftmaxParameters, machine_circuit, softmax
 
@@ -67,17 +67,18 @@ class Machine:
         padding = self.parameters.slot_bytes - self.parameters.word_bytes
         self.memory[octets] = np.pad(self.scratchpad[lines], ((0, 0), (0, 0), (0, padding)))  # the bus writes whole beats
 
-    def _windows(self, c: Mapping[str, int]) -> Int:
-        """The rows of a, [lines * m, taps * k]."""
-        p = self.parameters
-        i, j, v, u, word = np.ogrid[: c["lines"], : c["m"], : c["taps_y"], : c["taps_x"], : -(-c["k"] // p.rows)]
-        lines = c["a"] + i * c["a_line"] + j * c["a_stride"] + v * c["a_tap_y"] + u * c["a_tap_x"] + word
+    def _windows(self, c: Mapping[str, int], words: int, pixels: int) -> Int:
+        """The bytes of a in each tap of each window, [lines * m, taps, pixels, words * rows]. pixels: of a tap, from its last one back."""
+        rows = self.parameters.rows
+        bits = place_bits(rows)
+        i, j, v, u, r, word, byte = np.ogrid[: c["lines"], : c["m"], : c["taps_y"], : c["taps_x"], :pixels, :words, :rows]
+        line = c["a"] + i * c["a_line"] + v * c["a_tap_y"]
         y = c["y_start"] + i * c["y_step"] + v * c["y_tap"]
-        x = c["x_start"] + j * c["x_step"] + u * c["x_tap"]
+        x = c["x_start"] + (c["skip_first"] + j * (c["skip"] + 1) - r) * c["x_step"] + u * c["x_tap"] + (word << bits) + byte
         inside = (y >= 0) & (y < c["height"]) & (x >= 0) & (x < c["width"])
-        octets = self.scratchpad[np.where(inside, lines % (1 << ADDRESS_BITS), 0)].view(np.int8)
-        values = np.where(inside[..., None], octets, c["a_zero_point"]).astype(np.int64)
-        return values.reshape(*values.shape[:-2], -1)[..., : c["k"]].reshape(c["lines"] * c["m"], -1)
+        lines, octets = np.broadcast_arrays((line + (x >> bits)) % (1 << ADDRESS_BITS), x & ((1 << bits) - 1))
+        values = np.where(inside, self.scratchpad.view(np.int8)[np.where(inside, lines, 0), octets], c["a_zero_point"])
+        return values.astype(np.int64).reshape(c["lines"] * c["m"], -1, pixels, words * rows)
 
     def _taps(self, c: Mapping[str, int]) -> Int:
         """b, [taps * k, n]."""
@@ -92,8 +93,7 @@ class Machine:
 
     def _compute(self, c: Mapping[str, int]) -> None:
         p = self.parameters
-        n = c["n"]
-        a, b = self._windows(c), self._taps(c)
+        n, k, b = c["n"], c["k"], self._taps(c)
         tables = c["channels"] + c["channels_stride"] * np.arange(-(-n // p.cols))[:, None] + np.arange(p.channel_words)
         records = self.scratchpad[tables].reshape(len(tables), -1)[:, : 8 * p.cols].reshape(-1, 8)[:n]
         channels = [CHANNEL.unpack(int.from_bytes(record.tobytes(), "little")) for record in records]
@@ -107,7 +107,13 @@ class Machine:
             low=c["low"],
             high=c["high"],
         )
-        out = matmul(a, b, parameters)
+        if c["depthwise"]:
+            a = self._windows(c, -(-n // p.rows), k)[..., :n]
+            total = ((a - c["a_zero_point"]) * (b.reshape(-1, k, n) - c["b_zero_point"])).sum(axis=(1, 2))
+        else:
+            a = self._windows(c, -(-k // p.rows), 1)[..., :k]
+            total = accumulate(a.reshape(len(a), -1), b, c["a_zero_point"], c["b_zero_point"])
+        out = requantize_sums(total, parameters)
         self.write_matrix(c["out"], c["out_stride"], out, wide=bool(c["out_wide"]), whole_words=False)
 
     def _vector(self, c: Mapping[str, int]) -> None:

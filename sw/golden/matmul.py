@@ -87,7 +87,12 @@ def accumulator_bound(b: ArrayLike, b_zero_point: int, a_zero_point: int, bias: 
 
 
 def matmul(a: ArrayLike, b: ArrayLike, parameters: MatMulParameters) -> Int:
-    """a: [M, K], b: [K, N], int8 values; returns [M, N] in the output format.
+    """a: [M, K], b: [K, N], int8 values; returns [M, N] in the output format. Raises as `requantize_sums`."""
+    return requantize_sums(accumulate(a, b, parameters.a_zero_point, parameters.b_zero_point), parameters)
+
+
+def requantize_sums(total: Int, parameters: MatMulParameters) -> Int:
+    """Bias and requantization of the sums [M, N].
 
     Raises
     ------
@@ -95,7 +100,6 @@ def matmul(a: ArrayLike, b: ArrayLike, parameters: MatMulParameters) -> Int:
         If an accumulator does not fit int32; a compiled network never does (`accumulator_bound`).
     """
     p = parameters
-    total = accumulate(a, b, p.a_zero_point, p.b_zero_point)
     if np.abs(total + p.bias).max(initial=0) > INT32.max:
         raise OverflowError("an accumulator exceeds int32")
     return requantize(total, p.bias, p.multiplier, p.shift, p.out_zero_point, p.low, p.high)

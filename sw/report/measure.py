@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import Engine, Step
+from ..compiler.cost import rows_read, tiles_of_b
 from ..driver.device import DeviceError
 from ..manifest import Manifest
 
@@ -92,10 +93,10 @@ def _bytes_moved(step: Step, p: MachineParameters) -> tuple[int, int]:
         words = c["rows"] * c["words"]
         return words * p.slot_bytes, words * word
     if step.engine is Engine.COMPUTE:
-        k_tiles, n_tiles = c["taps_y"] * c["taps_x"] * -(-c["k"] // p.rows), -(-c["n"] // p.cols)
+        tiles, n_tiles = tiles_of_b(c, p), -(-c["n"] // p.cols)
         outputs = c["m"] * c["lines"]
-        a = outputs * k_tiles * n_tiles * word
-        b = c["n"] * k_tiles * word if c["b_transposed"] else c["k"] * -(-c["n"] // word) * word
+        a = rows_read(c) * tiles * word
+        b = c["n"] * tiles // n_tiles * word if c["b_transposed"] else c["k"] * -(-c["n"] // word) * word
         return 0, a + b + n_tiles * p.channel_words * word + outputs * c["n"] * (1 + c["out_wide"])
     row = lambda wide: -(-(c["cols"] << wide) // word) * word  # noqa: E731
     return 0, c["rows"] * (row(c["a_wide"]) + row(c["out_wide"]))
