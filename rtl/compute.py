@@ -32,6 +32,7 @@ ACCUMULATOR = signed(32)
 TOTAL_BITS = 33  # of an accumulator with its bias
 _PORTS = "read_b", "read_a", "write"  # in the order of the parts that use them: loader, reader, writer
 TILE_CYCLES = 4  # at least, between two rows of the same index: the accumulator's read, add and write
+FINISH_LATENCY = 1 + requantizer_latency(TOTAL_BITS)  # cycles from a sum to its result: bias, requantizer
 
 
 class ComputeUnit(wiring.Component):
@@ -67,7 +68,7 @@ class ComputeUnit(wiring.Component):
         connect(m, reader.port, flipped(self.read_a))
         connect(m, loader.port, flipped(self.read_b))
         connect(m, writer.port, flipped(self.write))
-        results_depth = array.latency + requantizer_latency(TOTAL_BITS) + 6  # rows between the array's input and the writer
+        results_depth = array.latency + FINISH_LATENCY + 6  # rows between the array's input and the writer
         m.submodules.results = results = Queue(results_layout(p.cols), depth=results_depth)
         accumulators = memory.Memory(shape=data.ArrayLayout(ACCUMULATOR, p.cols), depth=p.accumulator_depth, init=[])
         m.submodules.accumulators = accumulators
@@ -135,9 +136,9 @@ class ComputeUnit(wiring.Component):
         row, first_tile = Signal(range(p.accumulator_depth)), Signal(init=1)
         note = reader.rows.payload.note
         last_row, last_tile = note.last_row, note.last_tile
-        since_swap = Signal(range(TILE_CYCLES), init=TILE_CYCLES - 1)
-        places = Signal(range(results.depth + 1), init=results.depth)
-        fire = Signal()
+        first_row, swaps = Signal(init=1), Signal(TILE_CYCLES - 1)  # swaps: in the last cycles
+        places, any_place = Signal(range(results.depth + 1), init=results.depth), Signal(init=1)
+        fire, claims, given = Signal(), Signal(), Signal()
         claimed = Signal()  # the channels in the loader belong to rows in the array
         channels_free = loader.channels_full & ~claimed
         tag_layout = data.StructLayout({"valid": 1, "row": row.shape(), "first_tile": 1, "last_tile": 1, "first_row": 1})
@@ -146,14 +147,16 @@ class ComputeUnit(wiring.Component):
             fire.eq(
                 reader.rows.valid
                 & note.window
-                & ((row != 0) | (loader.tile_full & (since_swap == TILE_CYCLES - 1) & (~last_tile | channels_free)))
-                & (~last_tile | (places != 0))
+                & (~first_row | (loader.tile_ready & ~swaps.any() & (~last_tile | channels_free)))
+                & (~last_tile | any_place)
             ),
             reader.rows.ready.eq(fire | ~note.window),
-            array.swap.eq(fire & (row == 0)),
+            array.swap.eq(fire & first_row),
             array.tile.eq(loader.tile),
-            loader.tile_taken.eq(array.swap),
+            loader.tile_taken.eq(swaps[0]),
             self.mac_cycle.eq(fire),
+            claims.eq(fire & last_tile),
+            given.eq(results.o.valid & results.o.ready),
         ]
         if p.depthwise:
             m.d.comb += array.shift.eq(reader.rows.valid & reader.rows.ready)
@@ -165,24 +168,22 @@ class ComputeUnit(wiring.Component):
             tags[0].row.eq(row),
             tags[0].first_tile.eq(first_tile),
             tags[0].last_tile.eq(last_tile),
-            tags[0].first_row.eq(row == 0),
+            tags[0].first_row.eq(first_row),
             *(later.eq(earlier) for earlier, later in pairwise(tags)),
-            places.eq(places - (fire & last_tile) + (results.o.valid & results.o.ready)),
+            places.eq(places - claims + given),
+            any_place.eq((places > 1) | given | ((places == 1) & ~claims)),
+            swaps.eq(Cat(array.swap, swaps)),
         ]
         with m.If(loader.channels_taken):
             m.d.sync += claimed.eq(0)
-        with m.If(fire & (row == 0) & last_tile):
+        with m.If(array.swap & last_tile):
             m.d.sync += claimed.eq(1)
-        with m.If(fire & (row == 0)):
-            m.d.sync += since_swap.eq(0)
-        with m.Elif(since_swap != TILE_CYCLES - 1):
-            m.d.sync += since_swap.eq(since_swap + 1)
         with m.If(fire):
-            m.d.sync += row.eq(Mux(last_row, 0, row + 1))
+            m.d.sync += [row.eq(Mux(last_row, 0, row + 1)), first_row.eq(last_row)]
             with m.If(last_row):
                 m.d.sync += first_tile.eq(last_tile)
-        # The accumulator is read one cycle before the sums leave the array.
-        m.d.comb += partial.addr.eq(tags[-2].row)
+        # The accumulator is read two cycles before the sums leave the array: one of them for the register behind the memory.
+        m.d.comb += partial.addr.eq(tags[-3].row)
         return tags[-1]
 
     def _finish(
@@ -197,11 +198,11 @@ class ComputeUnit(wiring.Component):
     ) -> None:
         """Accumulate; after the last tile along K add the bias, requantize, and queue the row."""
         p = self._p
-        totals = Signal(data.ArrayLayout(ACCUMULATOR, p.cols))
+        earlier, totals = (Signal(data.ArrayLayout(ACCUMULATOR, p.cols), name=name) for name in ("earlier", "totals"))
         channels = Signal(channels_layout(p.cols))
         total_tag = Signal.like(tag)
-        finished = Signal(1 + requantizer_latency(TOTAL_BITS))
-        m.d.sync += [total_tag.eq(tag), finished.eq(finished << 1 | (tag.valid & tag.last_tile))]
+        finished = Signal(1 + FINISH_LATENCY)
+        m.d.sync += [earlier.eq(partial.data), total_tag.eq(tag), finished.eq(finished << 1 | (tag.valid & tag.last_tile))]
         m.d.comb += [
             write.addr.eq(total_tag.row),
             write.en.eq(total_tag.valid),
@@ -211,16 +212,19 @@ class ComputeUnit(wiring.Component):
         with m.If(loader.channels_taken):
             m.d.sync += channels.eq(loader.channels)
         # These are taken late in the requantizer, where rows of the command before may be.
-        latency = requantizer_latency(TOTAL_BITS)
-        late = {name: delay(m, channels[name], latency - cycles) for name, cycles in (("out_zero_point", 2), ("low", 1), ("high", 1))}
+        late = {name: delay(m, channels[name], FINISH_LATENCY - n) for name, n in (("out_zero_point", 2), ("low", 1), ("high", 1))}
         for col in range(p.cols):
             record = channels.records[col]
             m.submodules[f"requantizer{col}"] = requantizer = Requantizer(TOTAL_BITS)
-            m.d.sync += totals[col].eq(array.o[col] + Mux(tag.first_tile, 0, partial.data[col]))
+            requantizer_input = Signal.like(requantizer.i, name=f"biased{col}", reset_less=True)
+            m.d.sync += [
+                totals[col].eq(array.o[col] + Mux(tag.first_tile, 0, earlier[col])),
+                requantizer_input.value.eq(totals[col] + record.bias),
+                requantizer_input.multiplier.eq(record.multiplier),
+                requantizer_input.shift.eq(record.shift),
+            ]
             m.d.comb += [
-                requantizer.i.value.eq(totals[col] + record.bias),
-                requantizer.i.multiplier.eq(record.multiplier),
-                requantizer.i.shift.eq(record.shift),
+                requantizer.i.eq(requantizer_input),
                 requantizer.zero_point.eq(late["out_zero_point"]),
                 requantizer.low.eq(late["low"]),
                 requantizer.high.eq(late["high"]),

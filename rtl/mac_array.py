@@ -28,7 +28,7 @@ class MacArray(wiring.Component):
 
     Members
     -------
-    a: the operand along K. tile, swap: with swap high, ``tile`` is held from this cycle's ``a`` on.
+    a: the operand along K. swap: ``tile``, as it is in the next cycle, is held from this cycle's ``a`` on.
     shift: a becomes the last one. by_column (depthwise): whether this cycle's sums are those of each column alone.
     o: exact sums.
     """
@@ -48,24 +48,27 @@ class MacArray(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Operand register, product register, one register for each level of the adder tree."""
-        return 2 + ceil_log2(self._rows)
+        """Two operand registers, product register, one register for each level of the adder tree."""
+        return 3 + ceil_log2(self._rows)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        shared = Signal(data.ArrayLayout(OPERAND, self._rows), name="a", reset_less=True)
+        first, shared = (Signal(data.ArrayLayout(OPERAND, self._rows), name=name, reset_less=True) for name in ("first", "shared"))
         held = Signal(tile_layout(self._rows, self._cols), reset_less=True)
-        m.d.sync += shared.eq(self.a)
+        swap = Signal()  # a cycle later, from a register: it goes to every multiplier
+        m.d.sync += [first.eq(self.a), shared.eq(first), swap.eq(self.swap)]
         a = [[*shared] for _ in range(self._cols)]
         if self._depthwise:
-            past = [self.a, *(Signal.like(shared, name=f"past{i}") for i in range(1, DEPTHWISE_TAPS))]
-            with m.If(self.shift):
+            shift, by_column = Signal(), Signal()
+            past = [first, *(Signal.like(shared, name=f"past{i}") for i in range(1, DEPTHWISE_TAPS))]
+            m.d.sync += [shift.eq(self.shift), by_column.eq(self.by_column)]
+            with m.If(shift):
                 m.d.sync += [later.eq(earlier) for earlier, later in pairwise(past)]
             for c in range(self._cols):
                 for r in range(DEPTHWISE_TAPS):
                     a[c][r] = Signal(OPERAND, name=f"a_{c}_{r}", reset_less=True)
-                    m.d.sync += a[c][r].eq(Mux(self.by_column, past[r][c], self.a[r]))
-        with m.If(self.swap):
+                    m.d.sync += a[c][r].eq(Mux(by_column, past[r][c], first[r]))
+        with m.If(swap):
             m.d.sync += held.eq(self.tile)
         for c in range(self._cols):
             terms = []

@@ -34,7 +34,8 @@ class TileLoader(wiring.Component):
     """Members
     -------
     command: the step's command, taken as soon as the words of the one before have been asked for.
-    tile, tile_full, tile_taken: the next tile; elements beyond n and k are zero. channels likewise.
+    tile: the next one, in the cycle after ``tile_ready`` and until ``tile_taken``; elements beyond n and k are zero.
+    channels: while ``channels_full``, until ``channels_taken``.
     """
 
     def __init__(self, parameters: MachineParameters, command: data.StructLayout) -> None:
@@ -44,7 +45,7 @@ class TileLoader(wiring.Component):
                 "command": In(stream.Signature(command)),
                 "port": Out(ReadPort(parameters.word_bytes)),
                 "tile": Out(tile_layout(parameters.rows, parameters.cols)),
-                "tile_full": Out(1),
+                "tile_ready": Out(1),
                 "tile_taken": In(1),
                 "channels": Out(channels_layout(parameters.cols)),
                 "channels_full": Out(1),
@@ -159,26 +160,29 @@ class TileLoader(wiring.Component):
         octets = [word.word_select(i, 8).as_signed() - its.b_zero_point for i in range(word_bytes)]
         channel_words, channels_command = Signal(p.channel_words * 8 * word_bytes, reset_less=True), Signal()
         common = about(channels_command)
-        tile = Signal.like(self.tile, reset_less=True)
-        free = Mux(tag.channels, ~self.channels_full | self.channels_taken, ~self.tile_full | self.tile_taken)
+        tile, tile_full, channels_full = Signal.like(self.tile, reset_less=True), Signal(), Signal()
+        free = Mux(tag.channels, ~channels_full | self.channels_taken, ~tile_full | self.tile_taken)
+        fills = arrival.valid & free & tag.last & ~tag.channels
         m.d.comb += [
             self.channels.records.as_value().eq(channel_words),
             *(self.channels[name].eq(common[name]) for name in ("out_zero_point", "low", "high")),
             self.tile.eq(tile),
             arrival.ready.eq(free),
+            self.channels_full.eq(channels_full),
+            self.tile_ready.eq(tile_full | fills),
         ]
 
         with m.If(self.channels_taken):
-            m.d.sync += self.channels_full.eq(0)
+            m.d.sync += channels_full.eq(0)
         with m.If(arrival.valid & free & tag.channels):
             m.d.sync += channel_words.word_select(tag.line, 8 * word_bytes).eq(word)
             with m.If(tag.last):
-                m.d.sync += [self.channels_full.eq(1), channels_command.eq(tag.command)]
+                m.d.sync += [channels_full.eq(1), channels_command.eq(tag.command)]
         with m.If(self.tile_taken):
-            m.d.sync += self.tile_full.eq(0)
+            m.d.sync += tile_full.eq(0)
         with m.If(arrival.valid & free & ~tag.channels):
             with m.If(tag.last):
-                m.d.sync += self.tile_full.eq(1)
+                m.d.sync += tile_full.eq(1)
             with m.If((tag.line == 0) & (tag.part == 0)):
                 m.d.sync += tile.eq(0)
             for col in range(p.cols):
