@@ -94,7 +94,8 @@ class ComputeUnit(wiring.Component):
         counts = c.m, c.lines, c.n, c.k, c.taps_x, c.taps_y
         too_many = (c.m > most) | (c.lines > most) | (c.m[:row_bits] * c.lines[:row_bits] > most)
         wrong_taps = c.depthwise & (c.k > DEPTHWISE_TAPS if p.depthwise else 1)
-        m.d.sync += illegal.eq(Cat(count == 0 for count in counts).any() | too_many | wrong_taps)
+        wrong_b = (c.b_narrow == 3) | ((c.b_narrow != 0) & ~c.b_transposed)
+        m.d.sync += illegal.eq(Cat(count == 0 for count in counts).any() | too_many | wrong_taps | wrong_b)
         refused = offered.any() & illegal & ~writer.busy  # as the oldest one
         m.d.comb += [
             command.ready.eq(~unchecked & ~offered.any()),

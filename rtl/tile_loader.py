@@ -21,7 +21,8 @@ from .streams import Queue
 
 ARRIVALS = 8  # words on their way or waiting: covers the scratchpad's latency and the queue's
 # What of a command is needed when its words arrive, at which time the next command may have been taken.
-_CONSTANTS = "b_transposed", "b_zero_point", "out_zero_point", "low", "high"
+_CONSTANTS = "b_transposed", "b_narrow", "b_zero_point", "out_zero_point", "low", "high"
+MOST_PIECES = 4  # tiles in a word of b, of elements of 2 bits
 
 
 def channels_layout(cols: int) -> data.StructLayout:
@@ -92,11 +93,11 @@ class TileLoader(wiring.Component):
             data.StructLayout(
                 {
                     **{"channels": 1, "line": line.shape(), "part": part.shape(), "slot": range(slots), "last": 1},
-                    **{"n": range(cols + 1), "k": range(rows + 1), "command": 1},
+                    **{"piece": range(MOST_PIECES), "n": range(cols + 1), "k": range(rows + 1), "command": 1},
                 }
             )
         )
-        slot = Signal(range(slots))
+        slot, piece = Signal(range(slots)), Signal(range(MOST_PIECES))
         asking, channels, first_tile = Signal(), Signal(), Signal()
         last_line = line == Mux(channels, p.channel_words, Mux(c.b_transposed, tag.n, tag.k)) - 1
         last_part = channels | c.b_transposed | (part == wide_words - 1) | (n_left <= (part + 1) * word)
@@ -108,12 +109,14 @@ class TileLoader(wiring.Component):
             tag.line.eq(line),
             tag.part.eq(part),
             tag.slot.eq(slot),
+            tag.piece.eq(piece),
             tag.last.eq(last_line & last_part),
             tag.n.eq(Mux(n_left < cols, n_left, cols)),
             tag.k.eq(Mux(k_left < rows, k_left, rows)),
             tag.command.eq(newest),
         ]
-        next_k_base = (k_base + Mux(c.b_transposed, 1, c.b_stride * rows))[:ADDRESS_BITS]
+        next_word = ((piece + 1) >> c.b_narrow != 0) | (k_left <= rows)
+        next_k_base = (k_base + Mux(c.b_transposed, next_word, c.b_stride * rows))[:ADDRESS_BITS]
         last_k = (k_left <= rows) & (taps_x_left == 1) & (taps_y_left == 1)
         last_slot = slot == slots - 1
         next_n_base = (n_base + Mux(c.b_transposed, c.b_stride * cols, Mux(last_slot, wide_words, 0)))[:ADDRESS_BITS]
@@ -125,7 +128,7 @@ class TileLoader(wiring.Component):
                 *(c.eq(command), n_left.eq(command.n), k_left.eq(command.k), asking.eq(self.command.valid)),
                 *(taps_x_left.eq(command.taps_x), taps_y_left.eq(command.taps_y)),
                 *(n_base.eq(row_base), k_base.eq(column_base), line_base.eq(command.b), channels_base.eq(command.channels)),
-                *(channels.eq(0), first_tile.eq(1), line.eq(0), part.eq(0), slot.eq(0)),
+                *(channels.eq(0), first_tile.eq(1), line.eq(0), part.eq(0), slot.eq(0), piece.eq(0)),
             ]
         with m.Elif(taken & ~last_part):
             m.d.sync += part.eq(part + 1)
@@ -137,6 +140,7 @@ class TileLoader(wiring.Component):
                 m.d.sync += [channels.eq(1), line_base.eq(channels_base), channels_base.eq(channels_base + c.channels_stride)]
             with m.Elif(~last_k):
                 m.d.sync += [k_left.eq(k_left - rows), k_base.eq(next_k_base), line_base.eq(n_base + next_k_base)]
+                m.d.sync += piece.eq(Mux(next_word, 0, piece + 1))
                 with m.If(k_left <= rows):
                     m.d.sync += [k_left.eq(c.k), taps_x_left.eq(Mux(taps_x_left == 1, c.taps_x, taps_x_left - 1))]
                     with m.If(taps_x_left == 1):
@@ -147,7 +151,7 @@ class TileLoader(wiring.Component):
                     *(taps_x_left.eq(c.taps_x), taps_y_left.eq(c.taps_y)),
                     *(k_left.eq(c.k), k_base.eq(first_k), n_left.eq(n_left - cols), asking.eq(n_left > cols)),
                     *(first_tile.eq(1), n_base.eq(next_n_base), line_base.eq(next_n_base + first_k)),
-                    slot.eq(Mux(last_slot, 0, slot + 1)),
+                    *(slot.eq(Mux(last_slot, 0, slot + 1)), piece.eq(0)),
                 ]
         return tag, taken
 
@@ -157,7 +161,7 @@ class TileLoader(wiring.Component):
         word_bytes = p.word_bytes
         word, tag = arrival.payload.word, arrival.payload.tag
         its = about(tag.command)
-        octets = [word.word_select(i, 8).as_signed() - its.b_zero_point for i in range(word_bytes)]
+        octets = [element - its.b_zero_point for element in _elements(word, tag.piece, its.b_narrow, word_bytes)]
         channel_words, channels_command = Signal(p.channel_words * 8 * word_bytes, reset_less=True), Signal()
         common = about(channels_command)
         tile, tile_full, channels_full = Signal.like(self.tile, reset_less=True), Signal(), Signal()
@@ -196,3 +200,12 @@ class TileLoader(wiring.Component):
                     for row in range(p.rows):
                         with m.If(tag.line == row):
                             m.d.sync += tile[col][row].eq(octet)
+
+
+def _elements(word: Value, piece: Value, narrow: Value, count: int) -> list[Value]:
+    """``count`` signed elements of 8, 4 or 2 bits, by ``narrow``: the ``piece``-th ones of the word."""
+    octets = [word.word_select(i, 8).as_signed() for i in range(count)]
+    for index, bits in ((1, 4), (2, 2)):
+        part = word.word_select(piece[:index], bits * count)
+        octets = [Mux(narrow == index, part.word_select(i, bits).as_signed(), octet) for i, octet in enumerate(octets)]
+    return octets

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..rtl.arch.activation import MACHINE_GELU
+from ..rtl.arch.formats import Format
 from . import graph as ir
 from .golden.activation import activation
 from .golden.add import add, rescale
@@ -22,7 +23,7 @@ class InputError(ValueError):
 
 def signed_offset(dtype: np.dtype) -> int:
     """What is added to a number of an integer ONNX type to get the machine's signed number: -128 for uint8."""
-    return -(1 << (8 * dtype.itemsize - 1)) if dtype.kind == "u" else 0
+    return -Format.of(dtype.name).offset
 
 
 def quantize(array: ArrayLike, scale: ArrayLike, zero_point: int | Int, low: int, high: int) -> Int:

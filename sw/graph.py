@@ -19,8 +19,8 @@ from .golden.softmax import SoftmaxParameters
 class Tensor:
     """A matrix of signed integers; an element q stands for the real number ``(q - zero_point) * scale``.
 
-    bits: 8 or 16. data: [rows, cols] of a constant, int8 or int16, else None. scale of a constant with one scale per channel: 1.0, since
-    the scales are in its consumer's multipliers.
+    bits: 8 or 16, or 2 or 4 of a constant. data: [rows, cols] of a constant, int16 or for fewer bits int8, else None. scale of a constant
+    with one scale per channel: 1.0, since the scales are in its consumer's multipliers.
     """
 
     name: str
@@ -34,14 +34,16 @@ class Tensor:
     def __post_init__(self) -> None:
         if self.rows < 1 or self.cols < 1:
             raise ValueError(f"rows and cols must be at least 1, not {self.rows!r} and {self.cols!r}")
-        if self.bits not in (8, 16):
-            raise ValueError(f"bits must be 8 or 16, not {self.bits!r}")
+        if self.bits not in ((8, 16) if self.data is None else (2, 4, 8, 16)):
+            raise ValueError(f"bits must be 8 or 16, or 2 or 4 of a constant, not {self.bits!r}")
         if not 0 < self.scale < float("inf"):
             raise ValueError(f"scale must be positive and finite, not {self.scale!r}")
         if not self.format.min <= self.zero_point <= self.format.max:
             raise ValueError(f"zero_point must fit {self.bits} bits, not {self.zero_point!r}")
         if self.data is not None and (self.data.shape != (self.rows, self.cols) or self.data.dtype != self.dtype):
             raise ValueError(f"data must be {self.dtype} of shape {(self.rows, self.cols)}, not {self.data.dtype} {self.data.shape}")
+        if self.data is not None and not self.format.min <= self.data.min() <= self.data.max() <= self.format.max:
+            raise ValueError(f"data must fit {self.bits} bits, not {self.data.min()}..{self.data.max()}")
 
     @property
     def format(self) -> Format:
@@ -49,7 +51,7 @@ class Tensor:
 
     @property
     def dtype(self) -> np.dtype:
-        return np.dtype(f"int{self.bits}")
+        return np.dtype(f"int{max(8, self.bits)}")
 
     @property
     def whole(self) -> "Block":
@@ -110,7 +112,7 @@ class Operator:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MatMulPart:
-    """One product: a [M, K]; b [K, N], or [N, K] if the operator is b_transposed; out [M, N]. a and b are int8."""
+    """One product: a [M, K]; b [K, N], or [N, K] if the operator is b_transposed; out [M, N]. a is int8, b too or of fewer bits."""
 
     a: Block
     b: Block
@@ -145,8 +147,10 @@ class MatMul(Operator):
                 raise ValueError(f"the channels of {part.a} and {part.out} must make {window.groups} groups")
             if window and part.a.rows != window.height * window.width:
                 raise ValueError(f"a must have {window.height} x {window.width} rows, not {part.a}")
-            if part.a.tensor.bits != 8 or part.b.tensor.bits != 8:
-                raise ValueError(f"a and b must be int8, not {part.a} and {part.b}")
+            if part.a.tensor.bits != 8 or part.b.tensor.bits > 8:
+                raise ValueError(f"a must be int8, and b no more, not {part.a} and {part.b}")
+            if part.b.tensor.bits < 8 and not self.b_transposed:
+                raise ValueError(f"b must be b_transposed where it has fewer than 8 bits, not {part.b}")
 
     @property
     def macs(self) -> int:

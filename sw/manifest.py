@@ -75,7 +75,7 @@ class PortLayout:
         shape = tuple(_count(n, "a dimension") for n in value["shape"])
         if not np.array_equal(np.sort(permutation), np.arange(size)) or math.prod(shape) != size:
             raise ValueError(f"the permutation of {tensor.name} is not one of {size} elements")
-        layout = Layout(tensor=tensor, group=group, word_bytes=parameters.word_bytes, line=line)
+        layout = Layout(tensor=tensor, group=group, word_bytes=parameters.word_bytes, bits=bits, line=line)
         port = kind(
             name=tensor.name,
             shape=shape,

@@ -56,7 +56,8 @@ def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratc
     size = lambda most: rng.choice((1, 2, rng.randint(1, most)))  # noqa: E731
     n, k = size(3 * p.cols), size(3 * p.rows)
     words = lambda octets: -(-octets // p.word_bytes)  # noqa: E731
-    transposed, wide = rng.random() < 0.5, rng.random() < 0.5
+    transposed, wide = rng.random() < 0.7, rng.random() < 0.5
+    narrow = rng.randint(0, 2) if transposed else 0
     tiles = -(-n // p.cols)
     if rng.random() < 0.5:
         m = size(20)
@@ -67,7 +68,8 @@ def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratc
         k = walk["k"]
     outputs = walk["m"] * walk["lines"]
     b_k = (walk["taps_x"] * walk["taps_y"] - 1) * words(k) * p.word_bytes + k
-    b, b_stride = regions.matrix(n, words(b_k)) if transposed else regions.matrix(b_k, words(n))
+    b_words = walk["taps_x"] * walk["taps_y"] * -(-k // (p.word_bytes << narrow))
+    b, b_stride = regions.matrix(n, b_words) if transposed else regions.matrix(b_k, words(n))
     channels, channels_stride = regions.matrix(tiles, p.channel_words)
     out, out_stride = regions.matrix(outputs, words(n << wide))
     for tile in range(tiles):
@@ -83,7 +85,7 @@ def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratc
     return {
         **walk,
         **{"b": b, "b_stride": b_stride, "channels": channels, "channels_stride": channels_stride},
-        **{"out": out, "out_stride": out_stride, "n": n, "b_transposed": int(transposed)},
+        **{"out": out, "out_stride": out_stride, "n": n, "b_transposed": int(transposed), "b_narrow": narrow},
         **{"a_zero_point": rng.randint(-128, 127), "b_zero_point": rng.randint(-128, 127)},
         **_out_range(rng, wide=wide),
     }

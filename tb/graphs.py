@@ -31,8 +31,9 @@ class Builder:
         self.tensors[t.name] = t
         return t
 
-    def constant(self, rows: int, cols: int) -> ir.Tensor:
-        return self.tensor(rows, cols, 8, self.random.integers(-128, 128, (rows, cols)).astype(np.int8))
+    def constant(self, rows: int, cols: int, bits: int = 8) -> ir.Tensor:
+        reach = 1 << (bits - 1)
+        return self.tensor(rows, cols, bits, self.random.integers(-reach, reach, (rows, cols)).astype(np.int8))
 
     @property
     def names(self) -> dict[str, str]:
@@ -56,14 +57,15 @@ class Builder:
         )
         self.operators.append(ir.MatMul(**self.names, parts=parts, b_transposed=transposed, parameters=parameters, window=window))
 
-    def linear(self, x: ir.Tensor, cols: int, bits: int) -> ir.Tensor:
-        weights, out = self.constant(cols, x.cols), self.tensor(x.rows, cols, bits)
+    def linear(self, x: ir.Tensor, cols: int, bits: int, weight_bits: int = 8) -> ir.Tensor:
+        weights, out = self.constant(cols, x.cols, weight_bits), self.tensor(x.rows, cols, bits)
         self.product([ir.MatMulPart(a=x.whole, b=weights.whole, out=out.whole)], transposed=True)
         return out
 
-    def convolution(self, x: ir.Tensor, cols: int, bits: int, window: Window) -> ir.Tensor:
+    def convolution(self, x: ir.Tensor, cols: int, bits: int, window: Window, weight_bits: int = 8) -> ir.Tensor:
         """Of a feature map whose pixels are the rows of ``x``."""
-        weights, out = self.constant(cols, window.taps * x.cols // window.groups), self.tensor(window.lines * window.columns, cols, bits)
+        weights = self.constant(cols, window.taps * x.cols // window.groups, weight_bits)
+        out = self.tensor(window.lines * window.columns, cols, bits)
         self.product([ir.MatMulPart(a=x.whole, b=weights.whole, out=out.whole)], transposed=True, window=window)
         return out
 

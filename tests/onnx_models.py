@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from celosia.rtl.arch.formats import Format
 from numpy.typing import ArrayLike, NDArray
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
@@ -63,9 +64,10 @@ class Net:
 
     def weights(self, k: int, n: int, scale: ArrayLike = 0.01, kind: str = "int8", zero_point: int = 0) -> str:
         """Random integer weights [k, n] and their DequantizeLinear; a vector of scales is one for each column."""
-        limits, scales = np.iinfo(kind), np.asarray(scale, np.float32)
-        data = self.constant(self.random.integers(limits.min, limits.max + 1, (k, n)).astype(kind))
-        zero = np.full(scales.shape, zero_point, kind)
+        limits, scales = Format.of(kind), np.asarray(scale, np.float32)
+        dtype = helper.tensor_dtype_to_np_dtype(onnx.TensorProto.DataType.Value(kind.upper()))
+        data = self.constant(self.random.integers(limits.min, limits.max + 1, (k, n)).astype(dtype))
+        zero = np.full(scales.shape, zero_point).astype(dtype)
         return self.op("DequantizeLinear", data, self.constant(scales), self.constant(zero), axis=1)
 
     def model(

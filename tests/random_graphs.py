@@ -36,15 +36,15 @@ def graphs(draw: st.DrawFn) -> ir.Graph:
     x = source = builder.tensor(draw(st.integers(1, 20)), draw(st.integers(1, 40)), draw(st.sampled_from((8, 16))))
     sides: list[ir.Tensor] = []
     for kind in draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=6)):
-        bits = draw(st.sampled_from((8, 16)))
+        bits, weight_bits = draw(st.sampled_from((8, 16))), draw(st.sampled_from((2, 4, 8)))
         narrow = x if x.bits == 8 or kind not in ("linear", "convolution", "attention") else builder.rescale(x, 8)
         match kind:
             case "convolution":
                 groups = draw(st.sampled_from([n for n in range(1, x.cols + 1) if x.cols % n == 0]))
                 cols = groups * draw(st.integers(1, max(1, 20 // groups)))
-                x = builder.convolution(narrow, cols, bits, draw(windows(x.rows, groups)))
+                x = builder.convolution(narrow, cols, bits, draw(windows(x.rows, groups)), weight_bits)
             case "linear":
-                x = builder.linear(narrow, draw(st.integers(1, 50)), bits)
+                x = builder.linear(narrow, draw(st.integers(1, 50)), bits, weight_bits)
             case "attention":
                 x = builder.attention(narrow, draw(st.integers(1, 4)), draw(st.integers(1, 12)))
             case "add":

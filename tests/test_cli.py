@@ -238,12 +238,12 @@ def float_only(_: Path, path: Path) -> str:
     return "no QuantizeLinear node"
 
 
-def int4(_: Path, path: Path) -> str:
+def float8(_: Path, path: Path) -> str:
     net = Net()
-    net.constants.append(helper.make_tensor("weights", onnx.TensorProto.INT4, (8, 4), np.zeros(32, np.int8)))
+    net.constants.append(helper.make_tensor("weights", onnx.TensorProto.FLOAT8E4M3FN, (8, 4), np.zeros(32)))
     weights = net.op("DequantizeLinear", "weights", net.constant(np.float32(0.1)))
     saved(net.model(net.quantized(net.op("MatMul", net.quantized(net.input(2, 8)), weights))), path)
-    return "tensor weights has the unsupported type INT4"
+    return "tensor weights has the unsupported type FLOAT8E4M3FN"
 
 
 def nan_scale(_: Path, path: Path) -> str:
@@ -254,7 +254,7 @@ def nan_scale(_: Path, path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "make", [truncated, junk, unsupported_operator, dynamic_shape, float_only, int4, nan_scale], ids=lambda make: make.__name__
+    "make", [truncated, junk, unsupported_operator, dynamic_shape, float_only, float8, nan_scale], ids=lambda make: make.__name__
 )
 def test_bad_network(make: Callable[[Path, Path], str], model: Path, folder: Path, tmp_path: Path) -> None:
     network = tmp_path / "bad.onnx"

@@ -35,7 +35,7 @@ def compiled(graph: ir.Graph, machine: MachineParameters) -> Program:
 def test_layout_round_trip(rows: int, groups: int, group: int, bits: int, word_bytes: int) -> None:
     cols = groups * group
     tensor = ir.Tensor(name="t", rows=rows, cols=cols, bits=bits, scale=1.0, zero_point=7)
-    layout = Layout(tensor=tensor, group=group, word_bytes=word_bytes)
+    layout = Layout(tensor=tensor, group=group, word_bytes=word_bytes, bits=bits)
     values = np.random.default_rng(cols).integers(tensor.format.min, tensor.format.max + 1, (rows, cols)).astype(tensor.dtype)
     data = layout.pack(values)
     assert len(data) == rows * layout.row_words * word_bytes
@@ -48,7 +48,7 @@ def test_layout_round_trip(rows: int, groups: int, group: int, bits: int, word_b
 
 
 def test_column_within_a_word() -> None:
-    layout = Layout(tensor=ir.Tensor(name="t", rows=1, cols=32, bits=8, scale=1.0, zero_point=0), group=32, word_bytes=16)
+    layout = Layout(tensor=ir.Tensor(name="t", rows=1, cols=32, bits=8, scale=1.0, zero_point=0), group=32, word_bytes=16, bits=8)
     assert layout.word(16) == 1
     with pytest.raises(ValueError, match=r"^column 5 of t does not start a word$"):
         layout.word(5)
@@ -155,8 +155,9 @@ def touched(step: Step, p: MachineParameters) -> tuple[Places, Places, Places]:
         case Engine.COMPUTE:
             n, k, words = c["n"], c["k"], -(-c["k"] // p.word_bytes)
             a = {("scratchpad", address) for address in words_of_a(c, p)}
-            depth = (c["taps_y"] * c["taps_x"] - 1) * words * p.word_bytes + k
-            b = matrix("b", n, depth) if c["b_transposed"] else matrix("b", depth, n)
+            taps, b_words = c["taps_y"] * c["taps_x"], -(-k // (p.rows << c["b_narrow"]))
+            depth = (taps - 1) * words * p.word_bytes + k
+            b = matrix("b", n, taps * b_words * p.word_bytes) if c["b_transposed"] else matrix("b", depth, n)
             tables = matrix("channels", -(-n // p.cols), p.channel_words * p.word_bytes)
             return b | tables, matrix("out", c["lines"] * c["m"], n, wide=c["out_wide"]), a
         case Engine.VECTOR:

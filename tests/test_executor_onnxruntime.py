@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnx_models
 import pytest
+from celosia.rtl.arch.formats import Format
 from celosia.sw import graph as ir
 from celosia.sw.executor import dequantize_output, execute
 from celosia.sw.frontend import import_model
@@ -119,6 +120,15 @@ def test_asymmetric_weights(tmp_path: Path) -> None:
     product = net.op("MatMul", net.quantized(net.input(3, 8)), net.weights(8, 4, 0.02, "uint8", 131))
     graph = check(net, tmp_path, net.quantized(product))
     assert graph.operators[0].parameters.b_zero_point == 3  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(("kind", "zero_point", "opset"), [("int4", 0, 21), ("uint4", 9, 21), ("int2", 0, 25), ("uint2", 1, 25)])
+def test_narrow_weights(kind: str, zero_point: int, opset: int, tmp_path: Path) -> None:
+    net = Net()
+    first = net.op("MatMul", net.quantized(net.input(3, 40)), net.weights(40, 20, np.linspace(0.01, 0.1, 20), kind, zero_point))
+    second = net.op("Gemm", net.quantized(first, 0.1), net.weights(7, 20, 0.05, kind, zero_point), transB=1)
+    graph = check(net, tmp_path, net.quantized(second, 0.1), opset=opset, steps=2)
+    assert [operator.inputs[1].tensor.bits for operator in graph.operators] == [Format.of(kind).bits] * 2
 
 
 def test_queries_scaled_without_quantization(tmp_path: Path) -> None:

@@ -79,13 +79,12 @@ def test_cycle(tmp_path: Path) -> None:
     assert refused(model, tmp_path).startswith("not a valid ONNX model: Nodes in a graph must be topologically sorted")
 
 
-def test_int4_weights(tmp_path: Path) -> None:
+def test_float8_weights(tmp_path: Path) -> None:
     net = Net()
-    data = np.zeros((8, 4), np.int8)
-    net.constants.append(helper.make_tensor("weights", onnx.TensorProto.INT4, data.shape, data.reshape(-1)))
+    net.constants.append(helper.make_tensor("weights", onnx.TensorProto.FLOAT8E4M3FN, (8, 4), np.zeros(32)))
     weights = net.op("DequantizeLinear", "weights", net.constant(np.float32(0.1)))
     product = net.op("MatMul", net.quantized(net.input(2, 8)), weights)
-    assert refused(net.model(net.quantized(product)), tmp_path) == "tensor weights has the unsupported type INT4"
+    assert refused(net.model(net.quantized(product)), tmp_path) == "tensor weights has the unsupported type FLOAT8E4M3FN"
 
 
 def test_int4_activations(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Number formats and fixed-point multipliers, shared by the golden models, the compiler and the hardware."""
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Self
 
@@ -18,6 +19,14 @@ class Format:
 
     bits: int
     signed: bool = True
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        """From a name such as uint8. Raises ValueError on other names."""
+        found = re.fullmatch(r"(u?)int(\d+)", name)
+        if not found:
+            raise ValueError(f"the name of an integer type must be int or uint and its bits, not {name!r}")
+        return cls(int(found[2]), signed=not found[1])
 
     @property
     def offset(self) -> int:

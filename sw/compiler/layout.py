@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...rtl.arch.parameters import MachineParameters
 from .. import graph as ir
+from ..golden.narrow import to_narrow
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,18 +34,19 @@ class Buffer:
 class Layout:
     """Where each element of a tensor lies in its buffer.
 
-    group: columns of a group, a divisor of the tensor's columns. line: rows that make one row of the buffer, with no gap between them;
-    more than one only where all columns are one group.
+    group: columns of a group, a divisor of the tensor's columns. bits: that an element takes, the tensor's or 8. line: rows that make one
+    row of the buffer, with no gap between them; more than one only where all columns are one group.
     """
 
     tensor: ir.Tensor
     group: int
     word_bytes: int
+    bits: int
     line: int = 1
 
     @property
     def word_elements(self) -> int:
-        return self.word_bytes // self.tensor.format.bytes
+        return 8 * self.word_bytes // self.bits
 
     @property
     def rows(self) -> int:
@@ -73,7 +75,7 @@ class Layout:
         dense = np.asarray(values, t.dtype).reshape(self.rows, t.cols // self.group, self.line * self.group)
         padded = np.full((*dense.shape[:2], self.group_words * self.word_elements), t.zero_point, t.dtype)
         padded[:, :, : dense.shape[2]] = dense
-        return padded.tobytes()
+        return padded.tobytes() if self.bits >= 8 else to_narrow(padded, self.bits).astype(np.uint8).tobytes()
 
     def unpack(self, data: bytes) -> NDArray:
         """The tensor's values, [rows, cols], from the buffer's bytes."""
@@ -113,9 +115,14 @@ def choose_layouts(graph: ir.Graph, parameters: MachineParameters) -> dict[str, 
                 for t in (a, b):
                     if groups[t.name] != group:
                         groups[t.name], changed = group, True
-    return {
-        t.name: Layout(tensor=t, group=groups[t.name], word_bytes=word_bytes, line=lines.get(t.name, 1)) for t in graph.tensors.values()
-    }
+    taps = {part.b.tensor.name for op in graph.operators if isinstance(op, ir.MatMul) and op.window for part in op.parts}
+
+    def layout(t: ir.Tensor) -> Layout:
+        whole = groups[t.name] == t.cols or t.name in taps  # else its groups start words as those of an activation do
+        bits = t.bits if whole else max(8, t.bits)
+        return Layout(tensor=t, group=groups[t.name], word_bytes=word_bytes, bits=bits, line=lines.get(t.name, 1))
+
+    return {t.name: layout(t) for t in graph.tensors.values()}
 
 
 def _lines(graph: ir.Graph, word_bytes: int) -> dict[str, int]:

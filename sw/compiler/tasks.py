@@ -207,11 +207,13 @@ class TaskMaker:
     ) -> Task:
         """A task on the channels from ``col`` of ``table`` on."""
         p, q, cols = self._p, op.parameters, fields["n"]
+        grouped = op.window is not None and op.window.groups > 1
         command = {
             **fields,
             **{"a_zero_point": q.a_zero_point, "b_zero_point": q.b_zero_point, "out_zero_point": q.out_zero_point},
             **{"low": q.low, "high": q.high},
             **{"b_transposed": int(op.b_transposed), "out_wide": int(part.out.tensor.bits == 16)},
+            "b_narrow": 0 if grouped else (8 // self._layouts[part.b.tensor.name].bits).bit_length() - 1,
         }
         channels = Operand(buffer=table, row=col // p.cols, rows=-(-cols // p.cols), word=0, words=table.row_words)
         return Task(engine=Engine.COMPUTE, operator=op, command=command, operands={**operands, "channels": channels}, walk=walk)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 MAX_ELEMENTS = 1 << 24  # of one tensor: bounds the memory that a small file can ask for
 OPSETS = range(13, 26)
-ELEMENT_TYPES = ("FLOAT", "DOUBLE", "FLOAT16", "INT8", "UINT8", "INT16", "UINT16", "INT32", "INT64", "BOOL")
+INPUT_TYPES = ("FLOAT", "DOUBLE", "FLOAT16", "INT8", "UINT8", "INT16", "UINT16", "INT32", "INT64", "BOOL")
+CONSTANT_TYPES = (*INPUT_TYPES, "INT4", "UINT4", "INT2", "UINT2")
 
 
 class ModelError(ValueError):
@@ -60,7 +61,7 @@ def element_type(number: int) -> str:
 
 def _value(info: onnx.ValueInfoProto) -> Value:
     kind = info.type.tensor_type
-    if element_type(kind.elem_type) not in ELEMENT_TYPES:
+    if element_type(kind.elem_type) not in INPUT_TYPES:
         raise ValueError(f"{info.name} has the unsupported element type {element_type(kind.elem_type)}")
     dims = [d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in kind.shape.dim]
     if not kind.HasField("shape") or not all(isinstance(d, int) and d > 0 for d in dims):
@@ -92,7 +93,7 @@ def _refuse(proto: onnx.ModelProto) -> None:
     for tensor in tensors:
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise ValueError(f"tensor {tensor.name} lies in another file: save the model as one file")
-        if element_type(tensor.data_type) not in ELEMENT_TYPES:
+        if element_type(tensor.data_type) not in CONSTANT_TYPES:
             raise ValueError(f"tensor {tensor.name} has the unsupported type {element_type(tensor.data_type)}")
     if proto.graph.sparse_initializer:
         raise ValueError(f"tensor {proto.graph.sparse_initializer[0].values.name} is sparse, which is not supported")

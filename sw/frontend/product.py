@@ -33,11 +33,12 @@ def _uniform(values: NDArray, what: str) -> float:
 
 
 def _stored(constant: Constant, names: Names, *, per_column: bool) -> tuple[Tensor, NDArray[np.float64], int]:
-    """A constant matrix as int8 tensor (columns as rows if ``per_column``), its scale ([columns] or scalar) and zero point."""
+    """A constant matrix as a tensor: of 8 bits; or if ``per_column`` columns as rows, and perhaps of fewer bits. Its scale ([columns] or
+    scalar) and zero point."""
     if constant.quantized is None:
         raise ValueError(f"its operand {constant.name} is not quantized")
-    if constant.quantized.bits != 8:
-        raise ValueError(f"its operand {constant.name} must be int8 or uint8, not int{constant.quantized.bits}")
+    if constant.quantized.bits > 8:
+        raise ValueError(f"its operand {constant.name} must have 8 bits or fewer, not {constant.quantized.bits}")
     if any(d != 1 for d in constant.shape[:-2]):
         raise ValueError(f"its constant operand {constant.name} must be one matrix, not {list(constant.shape)}")
     data, scale, zero = (
@@ -53,7 +54,7 @@ def _stored(constant: Constant, names: Names, *, per_column: bool) -> tuple[Tens
         name=names.unique(constant.name),
         rows=matrix.shape[0],
         cols=matrix.shape[1],
-        bits=8,
+        bits=constant.quantized.bits if per_column else 8,
         scale=float(scale.flat[0]) if single else 1.0,
         zero_point=zero_point,
         data=matrix.astype(np.int8),

@@ -1,5 +1,6 @@
 """QuantizeLinear and DequantizeLinear: their parameters, and their effect on constants."""
 
+import re
 from dataclasses import dataclass
 from typing import Self
 
@@ -7,6 +8,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from ...rtl.arch.formats import Format
 from ..executor import quantize, signed_offset
 from ..graph import Tensor
 from .onnx_file import Node, element_type
@@ -52,6 +54,8 @@ class Quantization:
             if kind:
                 dtype = _activation_type(kind)
             zero_point = np.zeros(scale.shape, dtype or np.uint8)
+        if not re.fullmatch(r"u?int\d+", zero_point.dtype.name):
+            raise ValueError(f"its integers must be of an integer type, not {zero_point.dtype}")
         if zero_point.shape != scale.shape and zero_point.size != 1:
             raise ValueError(f"its zero point must have the shape {list(scale.shape)}, not {list(zero_point.shape)}")
         shape = () if scale.size == 1 else scale.shape
@@ -69,7 +73,11 @@ class Quantization:
             raise ValueError("activations must have one scale, not one per channel")
         if self.dtype.name not in ACTIVATION_TYPES:
             raise ValueError(f"activations must be one of {', '.join(ACTIVATION_TYPES)}, not {self.dtype}")
-        return Storage(self.scale.item(), self.zero_point.item() + signed_offset(self.dtype), 8 * self.dtype.itemsize)
+        return Storage(self.scale.item(), self.zero_point.item() + signed_offset(self.dtype), self.format.bits)
+
+    @property
+    def format(self) -> Format:
+        return Format.of(self.dtype.name)
 
     def _along(self, shape: tuple[int, ...]) -> tuple[NDArray, NDArray]:
         """Scale and zero point for each element of a constant."""
@@ -87,7 +95,7 @@ class Quantization:
             raise ValueError(f"its zero point is {self.dtype}, but {constant.name} is {constant.array.dtype}")
         scale, zero_point = self._along(constant.shape)
         data, offset = constant.array.astype(np.int64), signed_offset(self.dtype)
-        quantized = Quantized(data=data + offset, scale=scale, zero_point=zero_point + offset, bits=8 * self.dtype.itemsize)
+        quantized = Quantized(data=data + offset, scale=scale, zero_point=zero_point + offset, bits=self.format.bits)
         return Constant(name=constant.name, array=(data - zero_point) * scale, quantized=quantized)
 
     def quantized(self, constant: Constant) -> Constant:
@@ -95,8 +103,7 @@ class Quantization:
         scale, zero_point = self._along(constant.shape)
         if np.isnan(constant.array).any():
             raise ValueError(f"{constant.name} must hold numbers, not NaN")
-        limits = np.iinfo(self.dtype)
-        data = quantize(constant.array, scale, zero_point, limits.min, limits.max)
+        data = quantize(constant.array, scale, zero_point, self.format.min, self.format.max)
         return Constant(name=constant.name, array=data.astype(self.dtype))
 
 

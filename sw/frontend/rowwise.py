@@ -114,7 +114,7 @@ def _addend(constant: Constant, index: Index, block: Block, names: Names) -> Ten
     """The constant as it is added to ``block``; one row if all are equal. A float constant becomes int16."""
     q = constant.quantized
     if q is not None and q.scale.min() == q.scale.max() and q.zero_point.min() == q.zero_point.max():
-        data, bits, scale, zero_point = q.data, q.bits, q.scale.flat[0].item(), q.zero_point.flat[0].item()
+        data, bits, scale, zero_point = q.data, max(8, q.bits), q.scale.flat[0].item(), q.zero_point.flat[0].item()
     else:
         scale = float(np.abs(constant.array).max()) / (2**15 - 1) or 1.0
         data, bits, zero_point = np.rint(constant.array / scale), 16, 0

@@ -12,6 +12,7 @@ from .activation import ActivationParameters, activation
 from .add import AddParameters, add, rescale
 from .layernorm import LayerNormParameters, layernorm
 from .matmul import MatMulParameters, accumulate, requantize_sums
+from .narrow import from_narrow
 from .requantize import Int
 from .softmax import SoftmaxParameters, machine_circuit, softmax
 
@@ -83,9 +84,11 @@ class Machine:
     def _taps(self, c: Mapping[str, int]) -> Int:
         """b, [taps * k, n]."""
         n, k, taps = c["n"], c["k"], c["taps_x"] * c["taps_y"]
-        padded = -(-k // self.parameters.rows) * self.parameters.rows
+        word = self.parameters.rows << c["b_narrow"]  # elements
+        padded = -(-k // word) * word
         if c["b_transposed"]:
-            b = self.read_matrix(c["b"], c["b_stride"], n, taps * padded, wide=False).T
+            octets = self.read_matrix(c["b"], c["b_stride"], n, taps * padded >> c["b_narrow"], wide=False)
+            b = from_narrow(octets, 8 >> c["b_narrow"]).T
         else:
             b = self.read_matrix(c["b"], c["b_stride"], (taps - 1) * padded + k, n, wide=False)
             b = np.pad(b, ((0, padded - k), (0, 0)))
