@@ -10,17 +10,17 @@ results of the one before are written.
 
 from itertools import pairwise
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .arch.parameters import DEPTHWISE_TAPS, MachineParameters
 from .arch.registers import ErrorCode
-from .arch.steps import COMPUTE
+from .arch.steps import COMPUTE, OUTSIDE
 from .delay import delay
 from .engine import EnginePort, of_last_two
 from .layouts import record_layout
-from .mac_array import MacArray
+from .mac_array import OPERAND, MacArray
 from .requantizer import Requantizer, requantizer_latency
 from .result_writer import ResultWriter, results_layout
 from .scratchpad import ReadPort, WritePort
@@ -29,6 +29,7 @@ from .tile_loader import TileLoader, channels_layout
 from .window import WindowReader
 
 ACCUMULATOR = signed(32)
+_CONSTANTS = "a_zero_point", "depthwise", "maximum"  # of a command, while its rows are shown
 TOTAL_BITS = 33  # of an accumulator with its bias
 _PORTS = "read_b", "read_a", "write"  # in the order of the parts that use them: loader, reader, writer
 TILE_CYCLES = 4  # at least, between two rows of the same index: the accumulator's read, add and write
@@ -73,17 +74,14 @@ class ComputeUnit(wiring.Component):
         accumulators = memory.Memory(shape=data.ArrayLayout(ACCUMULATOR, p.cols), depth=p.accumulator_depth, init=[])
         m.submodules.accumulators = accumulators
         partial = accumulators.read_port()
-        a_zero_point, depthwise = self._dispatch(m, loader, reader, writer)
-        if p.depthwise:
-            m.d.comb += array.by_column.eq(depthwise)
-        tag = self._feed(m, a_zero_point, reader, loader, array, results, partial)
+        constants = self._dispatch(m, loader, reader, writer)
+        tag = self._feed(m, constants, reader, loader, array, results, partial)
         self._finish(m, tag, loader, array, results, partial, accumulators.write_port())
         connect(m, results.o, writer.rows)
         return m
 
-    def _dispatch(self, m: Module, loader: TileLoader, reader: WindowReader, writer: ResultWriter) -> tuple[Value, Value]:
-        """Check each command and offer it to its three parts; gives a's zero point, and whether they are depthwise, of the rows that
-        the reader shows."""
+    def _dispatch(self, m: Module, loader: TileLoader, reader: WindowReader, writer: ResultWriter) -> data.View:
+        """Check each command and offer it to its three parts; gives _CONSTANTS of the one whose rows the reader shows."""
         p, command = self._p, self.engine.command
         c = Signal(command.payload.shape())
         parts = loader.command, reader.command, writer.command
@@ -93,7 +91,7 @@ class ComputeUnit(wiring.Component):
         row_bits = most.bit_length()
         counts = c.m, c.lines, c.n, c.k, c.taps_x, c.taps_y
         too_many = (c.m > most) | (c.lines > most) | (c.m[:row_bits] * c.lines[:row_bits] > most)
-        wrong_taps = c.depthwise & (c.k > DEPTHWISE_TAPS if p.depthwise else 1)
+        wrong_taps = (c.depthwise & (c.k > DEPTHWISE_TAPS if p.depthwise else 1)) | (c.maximum & ~c.depthwise)
         wrong_b = (c.b_narrow == 3) | ((c.b_narrow != 0) & ~c.b_transposed)
         m.d.sync += illegal.eq(Cat(count == 0 for count in counts).any() | too_many | wrong_taps | wrong_b)
         refused = offered.any() & illegal & ~writer.busy  # as the oldest one
@@ -116,16 +114,17 @@ class ComputeUnit(wiring.Component):
             m.d.sync += c.eq(command.payload)
 
         # Rows of the command before may be on their way when the reader takes a command.
-        _, constants = of_last_two(m, reader.command.valid & reader.command.ready, Cat(c.a_zero_point, c.depthwise))
+        layout = data.StructLayout({name: c.shape()[name].shape for name in _CONSTANTS})
+        _, constants = of_last_two(m, reader.command.valid & reader.command.ready, Cat(c[name] for name in _CONSTANTS))
         shown = Signal(init=1)
         with m.If(reader.rows.valid & reader.rows.ready & reader.rows.payload.note.last):
             m.d.sync += shown.eq(~shown)
-        return constants(shown)[:-1].as_signed(), constants(shown)[-1]
+        return data.View(layout, constants(shown))
 
     def _feed(
         self,
         m: Module,
-        a_zero_point: Value,
+        constants: data.View,
         reader: WindowReader,
         loader: TileLoader,
         array: MacArray,
@@ -142,7 +141,7 @@ class ComputeUnit(wiring.Component):
         fire, claims, given = Signal(), Signal(), Signal()
         claimed = Signal()  # the channels in the loader belong to rows in the array
         channels_free = loader.channels_full & ~claimed
-        tag_layout = data.StructLayout({"valid": 1, "row": row.shape(), "first_tile": 1, "last_tile": 1, "first_row": 1})
+        tag_layout = data.StructLayout({"valid": 1, "row": row.shape(), "first_tile": 1, "last_tile": 1, "first_row": 1, "maximum": 1})
         tags = [Signal(tag_layout, name=f"tag{i}") for i in range(array.latency)]
         m.d.comb += [
             fire.eq(
@@ -160,9 +159,14 @@ class ComputeUnit(wiring.Component):
             given.eq(results.o.valid & results.o.ready),
         ]
         if p.depthwise:
-            m.d.comb += array.shift.eq(reader.rows.valid & reader.rows.ready)
+            m.d.comb += [
+                array.shift.eq(reader.rows.valid & reader.rows.ready),
+                array.by_column.eq(constants.depthwise),
+                array.maximum.eq(constants.maximum),
+            ]
+        outside = Mux(constants.maximum, OUTSIDE, 0)
         for i, octet in enumerate(reader.rows.payload.octets):
-            m.d.comb += array.a[i].eq(Mux(reader.rows.payload.inside[i], octet.as_signed() - a_zero_point, 0))
+            m.d.comb += array.a[i].eq(Mux(reader.rows.payload.inside[i], octet.as_signed() - constants.a_zero_point, outside))
         m.d.sync += [
             tags[0].eq(0),
             tags[0].valid.eq(fire),
@@ -170,6 +174,7 @@ class ComputeUnit(wiring.Component):
             tags[0].first_tile.eq(first_tile),
             tags[0].last_tile.eq(last_tile),
             tags[0].first_row.eq(first_row),
+            tags[0].maximum.eq(constants.maximum),
             *(later.eq(earlier) for earlier, later in pairwise(tags)),
             places.eq(places - claims + given),
             any_place.eq((places > 1) | given | ((places == 1) & ~claims)),
@@ -218,8 +223,13 @@ class ComputeUnit(wiring.Component):
             record = channels.records[col]
             m.submodules[f"requantizer{col}"] = requantizer = Requantizer(TOTAL_BITS)
             requantizer_input = Signal.like(requantizer.i, name=f"biased{col}", reset_less=True)
+            total = array.o[col] + Mux(tag.first_tile, 0, earlier[col])
+            if p.depthwise:
+                now, before = (value[: OPERAND.width].as_signed() for value in (array.o[col], earlier[col]))
+                largest = Mux(tag.first_tile | (now > before), now, before)
+                total = Mux(tag.maximum, largest, total)
             m.d.sync += [
-                totals[col].eq(array.o[col] + Mux(tag.first_tile, 0, earlier[col])),
+                totals[col].eq(total),
                 requantizer_input.value.eq(totals[col] + record.bias),
                 requantizer_input.multiplier.eq(record.multiplier),
                 requantizer_input.shift.eq(record.shift),

@@ -10,7 +10,7 @@ from ..rtl.arch.formats import Format
 from . import graph as ir
 from .golden.activation import activation
 from .golden.add import add, rescale
-from .golden.convolution import convolution
+from .golden.convolution import convolution, max_pool
 from .golden.layernorm import layernorm
 from .golden.matmul import matmul
 from .golden.requantize import Int
@@ -74,7 +74,10 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
         case ir.MatMul():
             for part in operator.parts:
                 a, b = read(part.a), read(part.b)
-                if operator.window:
+                if operator.maximum:
+                    assert operator.window
+                    product = max_pool(a, operator.window, operator.parameters)
+                elif operator.window:
                     product = convolution(a, b, operator.window, operator.parameters)
                 else:
                     product = matmul(a, b.T if operator.b_transposed else b, operator.parameters)

@@ -125,15 +125,19 @@ class MatMul(Operator):
 
     window: of a convolution. Each a is then a feature map, line by line, [height * width, C]; b is [N, K], K tap by
     tap, [kh, kw, C / groups].
+    maximum: max pooling, the largest of a window in each channel; b is [C, kh * kw] ones.
     """
 
     parts: tuple[MatMulPart, ...]
     b_transposed: bool
     parameters: MatMulParameters
     window: Window | None = None
+    maximum: bool = False
 
     def __post_init__(self) -> None:
         window = self.window
+        if self.maximum and not (window and all(part.a.cols == window.groups == part.out.cols for part in self.parts)):
+            raise ValueError("a maximum must have a window, and as many groups as channels")
         if window and not self.b_transposed:
             raise ValueError("b must be b_transposed in a convolution")
         for part in self.parts:

@@ -112,7 +112,7 @@ def _windows(rng: random.Random, p: MachineParameters, n: int, k: int, regions: 
     a, stride = regions.matrix(width * height, -(-(n if kind == "depthwise" else k) // p.word_bytes))
     pixel = stride << place_bits(p.rows)
     fields = {**window.walk(a, width * stride, pixel), **counts, "k": k}
-    return fields | (window.depthwise(pixel) if kind == "depthwise" else {})
+    return fields | ({**window.depthwise(pixel), "maximum": rng.randint(0, 1)} if kind == "depthwise" else {})
 
 
 def vector(rng: random.Random, p: MachineParameters) -> Case:

@@ -39,7 +39,7 @@ class Builder:
     def names(self) -> dict[str, str]:
         return {"name": f"op{len(self.operators)}", "node": f"node{len(self.operators)}"}
 
-    def product(self, parts: Iterable[ir.MatMulPart], *, transposed: bool, window: Window | None = None) -> None:
+    def product(self, parts: Iterable[ir.MatMulPart], *, transposed: bool, window: Window | None = None, maximum: bool = False) -> None:
         parts = tuple(parts)
         a, b, out = parts[0].a.tensor, parts[0].b.tensor, parts[0].out.tensor
         k, n = b.cols if transposed else b.rows, parts[0].out.cols
@@ -55,7 +55,8 @@ class Builder:
             channels=n,
             relu=bool(self.random.integers(2)),
         )
-        self.operators.append(ir.MatMul(**self.names, parts=parts, b_transposed=transposed, parameters=parameters, window=window))
+        about = {"b_transposed": transposed, "parameters": parameters, "window": window, "maximum": maximum}
+        self.operators.append(ir.MatMul(**self.names, parts=parts, **about))
 
     def linear(self, x: ir.Tensor, cols: int, bits: int, weight_bits: int = 8) -> ir.Tensor:
         weights, out = self.constant(cols, x.cols, weight_bits), self.tensor(x.rows, cols, bits)
@@ -67,6 +68,13 @@ class Builder:
         weights = self.constant(cols, window.taps * x.cols // window.groups, weight_bits)
         out = self.tensor(window.lines * window.columns, cols, bits)
         self.product([ir.MatMulPart(a=x.whole, b=weights.whole, out=out.whole)], transposed=True, window=window)
+        return out
+
+    def max_pool(self, x: ir.Tensor, bits: int, window: Window) -> ir.Tensor:
+        """Of a feature map whose pixels are the rows of ``x``."""
+        ones = self.tensor(x.cols, window.taps, 8, np.ones((x.cols, window.taps), np.int8))
+        out = self.tensor(window.lines * window.columns, x.cols, bits)
+        self.product([ir.MatMulPart(a=x.whole, b=ones.whole, out=out.whole)], transposed=True, window=window, maximum=True)
         return out
 
     def rescale(self, x: ir.Tensor, bits: int) -> ir.Tensor:

@@ -15,7 +15,7 @@ from celosia.tb.graphs import Builder
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-KINDS = "linear", "convolution", "rescale", "add", "add_row", "gelu", "softmax", "layernorm", "attention", "skip"
+KINDS = "linear", "convolution", "max_pool", "rescale", "add", "add_row", "gelu", "softmax", "layernorm", "attention", "skip"
 
 
 @st.composite
@@ -37,12 +37,14 @@ def graphs(draw: st.DrawFn) -> ir.Graph:
     sides: list[ir.Tensor] = []
     for kind in draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=6)):
         bits, weight_bits = draw(st.sampled_from((8, 16))), draw(st.sampled_from((2, 4, 8)))
-        narrow = x if x.bits == 8 or kind not in ("linear", "convolution", "attention") else builder.rescale(x, 8)
+        narrow = x if x.bits == 8 or kind not in ("linear", "convolution", "max_pool", "attention") else builder.rescale(x, 8)
         match kind:
             case "convolution":
                 groups = draw(st.sampled_from([n for n in range(1, x.cols + 1) if x.cols % n == 0]))
                 cols = groups * draw(st.integers(1, max(1, 20 // groups)))
                 x = builder.convolution(narrow, cols, bits, draw(windows(x.rows, groups)), weight_bits)
+            case "max_pool":
+                x = builder.max_pool(narrow, bits, draw(windows(x.rows, x.cols)))
             case "linear":
                 x = builder.linear(narrow, draw(st.integers(1, 50)), bits, weight_bits)
             case "attention":

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.steps import ADDRESS_BITS, STEP_BYTES, WAITS, Engine, Step, VectorOperation, place_bits
+from celosia.rtl.arch.window import Window
 from celosia.sw import graph as ir
 from celosia.sw.compiler.errors import CompileError
 from celosia.sw.compiler.layout import Layout
@@ -26,7 +27,7 @@ def compiled(graph: ir.Graph, machine: MachineParameters) -> Program:
     try:
         return compile_graph(graph, machine)
     except CompileError as e:
-        if "a larger scratchpad is needed" not in str(e) and "but row_elements is" not in str(e):
+        if not any(reason in str(e) for reason in ("a larger scratchpad is needed", "but row_elements is", "max pooling needs")):
             raise
         reject()
 
@@ -273,6 +274,15 @@ def test_rows_longer_than_the_machines() -> None:
     x = builder.tensor(2, 100, 8)
     with pytest.raises(CompileError, match=r"^node0: its rows have 100 elements, but row_elements is 64 \("):
         compile_graph(builder.graph([x], [builder.softmax(x, 8)]), MachineParameters(row_elements=64))
+
+
+@pytest.mark.parametrize(("cols", "dilation"), [(4, 1), (8, 2)])
+def test_maxima_that_the_array_can_not_take(cols: int, dilation: int) -> None:
+    builder = Builder(1)
+    window = Window(height=4, width=5, kernel=(2, 2), dilations=(1, dilation))
+    graph = builder.graph([x := builder.tensor(20, 3, 8)], [builder.max_pool(x, 8, window)])
+    with pytest.raises(CompileError, match=r"^node0: max pooling needs an array of as many rows as columns"):
+        compile_graph(graph, MachineParameters(rows=8, cols=cols, lanes=4, scratchpad_kib=4))
 
 
 def test_what_fits_is_loaded_once() -> None:

@@ -50,6 +50,8 @@ VARIANTS: dict[str, tuple[Callable[[], onnx.ModelProto], dict[str, Any]]] = {
     "overlapping convolutions, padded alike": (lambda: onnx_models.convolutions(strides=[2, 2], auto_pad="SAME_LOWER"), INT8),
     "pooling int8": (lambda: onnx_models.pooled("GlobalAveragePool"), {**INT8, "per_channel": True}),
     "pooling uint8": (lambda: onnx_models.pooled("ReduceMean"), UINT8),
+    "max pooling int8": (onnx_models.max_pooled, {**INT8, "per_channel": True}),
+    "max pooling uint8": (onnx_models.max_pooled, UINT8),
     "convolution uint8": (onnx_models.patch_convolution, {**UINT8, "per_channel": True}),
     "convolution int8": (onnx_models.patch_convolution, INT8),
 }

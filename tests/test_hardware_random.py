@@ -1,4 +1,4 @@
-"""One Verilated machine runs random networks as the executor does, and survives damaged programs."""
+"""Two Verilated machines run random networks as the executor does, and survive damaged programs."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,19 +23,28 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from random_graphs import graphs
 
-# Words wider than the bus, more columns than rows, few lanes, and a scratchpad that many of the networks do not fit.
-MACHINE = MachineParameters(rows=12, cols=24, lanes=2, scratchpad_kib=4, banks=2, accumulator_depth=16, row_elements=64)
+MACHINES = {
+    # Words wider than the bus, more columns than rows, few lanes, and a scratchpad that many of the networks do not fit.
+    "12x24": MachineParameters(rows=12, cols=24, lanes=2, scratchpad_kib=4, banks=2, accumulator_depth=16, row_elements=64),
+    # What takes a square array, or words of a power of two: depthwise, max pooling, few channels.
+    "8x8": MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=8, accumulator_depth=32, row_elements=64),
+}
 GUARD = 1 << 12  # bytes on either side of the buffer
 MEMORY = 1 << 20
 quick = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 
+@pytest.fixture(scope="module", params=MACHINES)
+def machine(request: pytest.FixtureRequest) -> MachineParameters:
+    return MACHINES[request.param]
+
+
 @pytest.fixture(scope="module")
-def program() -> Program:
+def program(machine: MachineParameters) -> Program:
     builder = Builder(4)
     x = builder.tensor(20, 30, 8)
     y = builder.layernorm(builder.gelu(builder.add(x, builder.attention(x, 2, 7), 16), 8), 16)
-    return compile_graph(builder.graph([x], [builder.linear(builder.rescale(y, 8), 9, 16)]), MACHINE)
+    return compile_graph(builder.graph([x], [builder.linear(builder.rescale(y, 8), 9, 16)]), machine)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +58,7 @@ def device(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def assert_runs(device: VerilatedDevice, program: Program, seed: int) -> None:
     inputs = random_inputs(program.graph, seed)
-    values = execute(program.graph, inputs, lanes=MACHINE.lanes)
+    values = execute(program.graph, inputs, lanes=program.parameters.lanes)
     found = Network(device, Manifest.of(program, rom=False), base=GUARD).run_integers(inputs)
     for port in program.graph.outputs:
         assert (found[port.name] == values[port.tensor.name]).all(), port.name
@@ -57,9 +66,11 @@ def assert_runs(device: VerilatedDevice, program: Program, seed: int) -> None:
 
 @settings(quick, max_examples=200)
 @given(graphs(), st.integers(1, 30), st.fractions(Fraction(1, 5), 1, max_denominator=8), st.integers(0, 1 << 16))
-def test_random_networks(device: VerilatedDevice, graph: ir.Graph, latency: int, bandwidth: Fraction, seed: int) -> None:
+def test_random_networks(
+    device: VerilatedDevice, machine: MachineParameters, graph: ir.Graph, latency: int, bandwidth: Fraction, seed: int
+) -> None:
     try:
-        program = compile_graph(graph, MACHINE)
+        program = compile_graph(graph, machine)
     except CompileError:
         reject()
     device.set_memory_timing(latency=latency, bandwidth=bandwidth)

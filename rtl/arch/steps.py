@@ -23,6 +23,7 @@ WAIT_BITS = 16
 TAP_BITS = 8  # of a kernel's size, its steps and dilations
 LINE_BITS = 17  # of a line's number, which may lie outside of the feature map
 PLACE_BITS = 21  # of a place in a line, which may lie outside
+OUTSIDE = -256  # of a maximum, less than any byte less its zero point
 
 
 class Engine(enum.IntEnum):
@@ -69,8 +70,10 @@ TRANSFER = Record(
 #
 # b_narrow: 0, 1 or 2 for elements of b of 8, 4 or 2 bits, the first one in the lowest bits (transposed only).
 #
-# depthwise (for arrays with depthwise_taps): result n comes from channel n of the map alone, its byte n % rows in the n // rows-th word of
-# a pixel. The bytes of a tap are then not k channels, but k pixels: byte r lies r * x_step before the word at x.
+# depthwise (for square arrays, k <= DEPTHWISE_TAPS): result n comes from channel n of the map alone, its byte n % rows in the n // rows-th
+# word of a pixel. The bytes of a tap are then not k channels, but k pixels: byte r lies r * x_step before the word at x. With maximum the
+# result is not the sum over k, but the largest of those bytes (less the zero point) whose element of b is not b's zero point; those outside
+# of the map count as OUTSIDE.
 #
 # The step starts to load b while others still write a: it reads a when every engine has completed as many steps as ``a_wait_*`` say.
 COMPUTE = Record(
@@ -89,7 +92,7 @@ COMPUTE = Record(
         *(Field(f"x_{name}", STRIDE_BITS) for name in ("step", "tap")),
         *(Field(f"y_{name}", TAP_BITS) for name in ("step", "tap")),
         *(Field(name, TAP_BITS) for name in ("skip_first", "skip")),
-        Field("depthwise", 1),
+        *(Field(name, 1) for name in ("depthwise", "maximum")),
         Field("a_zero_point", 8, signed=True),
         Field("b_zero_point", 8, signed=True),
         Field("out_zero_point", 16, signed=True),

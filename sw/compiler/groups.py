@@ -35,10 +35,16 @@ def bundles(layouts: Mapping[str, Layout], op: ir.MatMul, part: ir.MatMulPart) -
         yield Bundle(first=group * count, count=n * count, out_first=group * out_count, out_count=n * out_count)
 
 
+def in_groups(op: ir.MatMul) -> bool:
+    """Whether the weights are those of `grouped_weights`."""
+    return op.window is not None and (op.window.groups > 1 or op.maximum)
+
+
 def by_channel(op: ir.MatMul, parameters: MachineParameters) -> bool:
-    """Whether the array convolves each channel by itself."""
+    """Whether the array takes each channel by itself."""
     window, part = op.window, op.parts[0]
-    return bool(window) and parameters.depthwise and window.contiguous and window.groups == part.a.cols == part.out.cols
+    able = window is not None and parameters.depthwise and window.contiguous and window.groups == part.a.cols == part.out.cols
+    return able and in_groups(op)
 
 
 def grouped_weights(layouts: Mapping[str, Layout], op: ir.MatMul, parameters: MachineParameters) -> Buffer:

@@ -132,7 +132,7 @@ def _lines(graph: ir.Graph, word_bytes: int) -> dict[str, int]:
     lines: dict[str, int] = {}
     for port in graph.inputs:
         readers = [op for op in graph.operators for block in op.inputs if block.tensor is port.tensor]
-        windows = [op.window for op in readers if isinstance(op, ir.MatMul) and op.window]
+        windows = [op.window for op in readers if isinstance(op, ir.MatMul) and op.window and not op.maximum]
         if len(windows) == len(readers) and windows and port.tensor.name not in written:
             widths, cols = {window.width for window in windows}, port.tensor.cols
             pays = all(-(-w.kernel[1] * cols // word_bytes) < w.kernel[1] * -(-cols // word_bytes) for w in windows)

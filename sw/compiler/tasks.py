@@ -12,7 +12,7 @@ from ...rtl.arch.steps import CHANNEL, COMMANDS, COUNT_BITS, VECTOR_SCALARS, Eng
 from ...rtl.arch.window import matrix_walk
 from .. import graph as ir
 from .errors import CompileError
-from .groups import bundles, by_channel, grouped_weights
+from .groups import bundles, by_channel, grouped_weights, in_groups
 from .layout import Buffer, Layout
 
 MAX_ROWS = (1 << COUNT_BITS) - 1
@@ -122,6 +122,8 @@ class TaskMaker:
 
     def _product(self, op: ir.MatMul) -> Iterator[Task]:
         p = self._p
+        if op.maximum and not by_channel(op, p):
+            raise CompileError("max pooling needs an array of as many rows as columns, and a kernel that is not dilated along x")
         for part in op.parts:
             for first, count in _channel_segments(self._layouts, op, part, p):
                 makers = self._convolution if op.window else self._matmul
@@ -207,13 +209,12 @@ class TaskMaker:
     ) -> Task:
         """A task on the channels from ``col`` of ``table`` on."""
         p, q, cols = self._p, op.parameters, fields["n"]
-        grouped = op.window is not None and op.window.groups > 1
         command = {
             **fields,
             **{"a_zero_point": q.a_zero_point, "b_zero_point": q.b_zero_point, "out_zero_point": q.out_zero_point},
             **{"low": q.low, "high": q.high},
-            **{"b_transposed": int(op.b_transposed), "out_wide": int(part.out.tensor.bits == 16)},
-            "b_narrow": 0 if grouped else (8 // self._layouts[part.b.tensor.name].bits).bit_length() - 1,
+            **{"maximum": int(op.maximum), "b_transposed": int(op.b_transposed), "out_wide": int(part.out.tensor.bits == 16)},
+            "b_narrow": 0 if in_groups(op) else (8 // self._layouts[part.b.tensor.name].bits).bit_length() - 1,
         }
         channels = Operand(buffer=table, row=col // p.cols, rows=-(-cols // p.cols), word=0, words=table.row_words)
         return Task(engine=Engine.COMPUTE, operator=op, command=command, operands={**operands, "channels": channels}, walk=walk)
@@ -327,7 +328,7 @@ def make_buffers(graph: ir.Graph, layouts: Mapping[str, Layout], parameters: Mac
     buffers = {name: layout.buffer() for name, layout in layouts.items()}
     for op in graph.operators:
         if isinstance(op, ir.MatMul):
-            if op.window and op.window.groups > 1:
+            if in_groups(op):
                 weights = grouped_weights(layouts, op, parameters)
                 buffers[weights.name] = weights
             for part in op.parts:

@@ -59,9 +59,9 @@ def pixels(index: Index) -> Index:
     return np.moveaxis(index.reshape(*index.shape[:2], -1), 1, 2)
 
 
-def operand_rows(window: Window, index: Index) -> Index:
-    """[N, C, H, W] to [N, rows, columns]: a row for each patch, [C, kh, kw], if the windows are patches, else for each pixel, [C]."""
-    if not in_patches(window):
+def operand_rows(window: Window, index: Index, patches: bool) -> Index:
+    """[N, C, H, W] to [N, rows, columns]: a row for each of the ``patches``, [C, kh, kw], else for each pixel, [C]."""
+    if not patches:
         return pixels(index)
     n, c, _, _ = index.shape
     (kh, kw), oh, ow = window.kernel, window.lines, window.columns
@@ -69,7 +69,7 @@ def operand_rows(window: Window, index: Index) -> Index:
     return tiles.transpose(0, 2, 4, 1, 3, 5).reshape(n, oh * ow, c * kh * kw)
 
 
-def weight_columns(window: Window, weights: np.ndarray) -> np.ndarray:
+def weight_columns(weights: np.ndarray, patches: bool) -> np.ndarray:
     """[N, C, kh, kw] to [K, N], in the order of `operand_rows`; of windows over pixels tap by tap, [kh, kw, C]."""
-    order = (0, 1, 2, 3) if in_patches(window) else (0, 2, 3, 1)
+    order = (0, 1, 2, 3) if patches else (0, 2, 3, 1)
     return weights.transpose(order).reshape(len(weights), -1).T

@@ -56,6 +56,14 @@ def _average_pool(node: Node, operands: Operands) -> View:
     return convolve(node, x, mean_weights((channels, 1, *kernel), math.prod(kernel)), channels, operands.names)
 
 
+def _max_pool(node: Node, operands: Operands) -> View:
+    x = operands.view(node, 0)
+    if len(x.shape) != 4 or any(node.outputs[1:]):
+        raise ValueError("only 2-D pooling is supported, and only its values")
+    kernel = tuple(node.attributes.get("kernel_shape", x.shape[2:]))
+    return convolve(node, x, mean_weights((x.shape[1], 1, *kernel), 1), x.shape[1], operands.names, maximum=True)
+
+
 def _biased(value: View, bias: Constant, factor: float = 1.0) -> View:
     """A product plus ``bias * factor``."""
     product = value.source
@@ -147,6 +155,8 @@ OPERATIONS: dict[str, Callable[[Node, Operands], View]] = {
     "ReduceMean": _reduce_mean,
     "GlobalAveragePool": _reduce_mean,
     "AveragePool": _average_pool,
+    "MaxPool": _max_pool,
+    "GlobalMaxPool": _max_pool,
     "Add": _add,
     "Mul": _mul,
     "Div": _div,

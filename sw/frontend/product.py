@@ -103,7 +103,7 @@ def _right(b: View | Constant, batch: tuple[int, ...], names: Names) -> tuple[Op
 class Product(Pending):
     """``relu(a @ b * factor + bias)`` for one or several parts [M, N]; element (part, m, n) has the number (part * M + m) * N + n.
 
-    window: the rows of a are the windows of a feature map.
+    window: the rows of a are the windows of a feature map. maximum: of each window the largest, with weights that are one.
     """
 
     node: Node
@@ -117,6 +117,7 @@ class Product(Pending):
     factor: float = 1.0
     relu: bool = False
     window: Window | None = None
+    maximum: bool = False
 
     @property
     def parts(self) -> int:
@@ -199,6 +200,7 @@ class Product(Pending):
             b_transposed=self.b_transposed,
             parameters=parameters,
             window=self.window,
+            maximum=self.maximum,
         )
 
 
@@ -238,14 +240,15 @@ def _elements(shape: tuple[int, ...]) -> Index:
     return np.arange(size).reshape(shape)
 
 
-def convolve(node: Node, x: View, weights: Constant, groups: int, names: Names) -> View:
-    """x [B, C, H, W] by constant weights [N, C / groups, kh, kw], as ONNX Conv: [B, N, OH, OW]."""
+def convolve(node: Node, x: View, weights: Constant, groups: int, names: Names, *, maximum: bool = False) -> View:
+    """x [B, C, H, W] by constant weights [N, C / groups, kh, kw], as ONNX Conv: [B, N, OH, OW]. maximum: as ONNX MaxPool."""
     (n, _, kh, kw), (batch, _, height, width) = weights.shape, x.shape
     window = window_of(node, (kh, kw), height, width, groups=groups)
     if x.shape[1] != weights.shape[1] * window.groups:
         raise ValueError(f"its operands' shapes {list(x.shape)} and {list(weights.shape)} don't fit")
-    rows, columns = replace(x, index=operand_rows(window, x.index)), weights.moved(lambda w: weight_columns(window, w))
-    if in_patches(window):
+    patches = in_patches(window) and not maximum
+    rows, columns = replace(x, index=operand_rows(window, x.index, patches)), weights.moved(lambda w: weight_columns(w, patches))
+    if patches:
         value = multiply(node, rows, columns, names)
     else:
         index = _elements((batch, window.lines * window.columns, n))
@@ -261,6 +264,7 @@ def convolve(node: Node, x: View, weights: Constant, groups: int, names: Names) 
             k=columns.shape[0],
             bias=np.zeros(n),
             window=window,
+            maximum=maximum,
         )
         value = View(source=product, index=index)
     return value.moved(lambda index: index.reshape(batch, window.lines, window.columns, n).transpose(0, 3, 1, 2))

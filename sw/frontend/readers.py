@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .convolution import operand_rows, pixels, window_of
+from .convolution import in_patches, operand_rows, pixels, window_of
 from .movement import MOVES
 from .onnx_file import Node, OnnxModel
 from .values import Index, corner, inverse, matrices
@@ -119,8 +119,9 @@ class Readers:
                 yield Reading(index.T if flipped else index, either=slot == 1)
             case "Conv" if index.ndim == 4:
                 groups = int(node.attributes.get("group", 1))
-                yield Reading(operand_rows(window_of(node, self._kernel(node), *index.shape[2:], groups=groups), index))
-            case "AveragePool" if index.ndim == 4:
+                window = window_of(node, self._kernel(node), *index.shape[2:], groups=groups)
+                yield Reading(operand_rows(window, index, in_patches(window)))
+            case "AveragePool" | "MaxPool" | "GlobalMaxPool" if index.ndim == 4:
                 yield Reading(pixels(index))
             case "ReduceMean" | "GlobalAveragePool":
                 yield Reading(mean_operand(self.mean_axes(node), index)[1], either=True)

@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...rtl.arch.steps import OUTSIDE
 from ...rtl.arch.window import Window
-from .matmul import MatMulParameters, matmul
+from .matmul import MatMulParameters, matmul, requantize_sums
 from .requantize import Int
 
 
@@ -16,6 +17,13 @@ def convolution(feature_map: ArrayLike, weights: ArrayLike, window: Window, para
     count = kernels.shape[1]
     results = [matmul(taken[:, :, g].reshape(len(taken), -1), kernels[g].T, parameters.channels(g * count, count)) for g in range(groups)]
     return np.concatenate(results, axis=1)
+
+
+def max_pool(feature_map: ArrayLike, window: Window, parameters: MatMulParameters) -> Int:
+    """[lines * columns, C]: the largest of each channel of a map [height * width, C] in each window, requantized."""
+    p = parameters
+    taken = windows(feature_map, window, p.a_zero_point + OUTSIDE).reshape(window.lines * window.columns, window.taps, -1)
+    return requantize_sums(taken.max(axis=1) - p.a_zero_point, p)
 
 
 def windows(feature_map: ArrayLike, window: Window, zero_point: int) -> Int:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ...rtl.arch.activation import MACHINE_GELU
 from ...rtl.arch.parameters import MachineParameters
-from ...rtl.arch.steps import ADDRESS_BITS, CHANNEL, COMMANDS, VECTOR_SCALARS, Engine, Step, VectorOperation, place_bits
+from ...rtl.arch.steps import ADDRESS_BITS, CHANNEL, COMMANDS, OUTSIDE, VECTOR_SCALARS, Engine, Step, VectorOperation, place_bits
 from .activation import ActivationParameters, activation
 from .add import AddParameters, add, rescale
 from .layernorm import LayerNormParameters, layernorm
@@ -78,7 +78,8 @@ class Machine:
         x = c["x_start"] + (c["skip_first"] + j * (c["skip"] + 1) - r) * c["x_step"] + u * c["x_tap"] + (word << bits) + byte
         inside = (y >= 0) & (y < c["height"]) & (x >= 0) & (x < c["width"])
         lines, octets = np.broadcast_arrays((line + (x >> bits)) % (1 << ADDRESS_BITS), x & ((1 << bits) - 1))
-        values = np.where(inside, self.scratchpad.view(np.int8)[np.where(inside, lines, 0), octets], c["a_zero_point"])
+        outside = c["a_zero_point"] + (OUTSIDE if c["maximum"] else 0)
+        values = np.where(inside, self.scratchpad.view(np.int8)[np.where(inside, lines, 0), octets], outside)
         return values.astype(np.int64).reshape(c["lines"] * c["m"], -1, pixels, words * rows)
 
     def _taps(self, c: Mapping[str, int]) -> Int:
@@ -111,8 +112,8 @@ class Machine:
             high=c["high"],
         )
         if c["depthwise"]:
-            a = self._windows(c, -(-n // p.rows), k)[..., :n]
-            total = ((a - c["a_zero_point"]) * (b.reshape(-1, k, n) - c["b_zero_point"])).sum(axis=(1, 2))
+            left, right = self._windows(c, -(-n // p.rows), k)[..., :n] - c["a_zero_point"], b.reshape(-1, k, n) - c["b_zero_point"]
+            total = np.where(right == 0, OUTSIDE, left).max(axis=(1, 2)) if c["maximum"] else (left * right).sum(axis=(1, 2))
         else:
             a = self._windows(c, -(-k // p.rows), 1)[..., :k]
             total = accumulate(a.reshape(len(a), -1), b, c["a_zero_point"], c["b_zero_point"])
