@@ -78,10 +78,9 @@ def alive(program: Program) -> dict[str, tuple[int, int]]:
 
 
 def buffer_words(program: Program, name: str) -> int:
+    used = (o.buffer.words for task in program.plan.tasks for o in task.operands.values() if o.buffer.name == name)
     layout = program.layouts.get(name)
-    if layout is not None:
-        return layout.rows * layout.row_words
-    return next(o.buffer.words for task in program.plan.tasks for o in task.operands.values() if o.buffer.name == name)
+    return next(used, layout.rows * layout.row_words if layout else 0)
 
 
 @many

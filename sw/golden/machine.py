@@ -79,8 +79,8 @@ class Machine:
         inside = (y >= 0) & (y < c["height"]) & (x >= 0) & (x < c["width"])
         lines, octets = np.broadcast_arrays((line + (x >> bits)) % (1 << ADDRESS_BITS), x & ((1 << bits) - 1))
         outside = c["a_zero_point"] + (OUTSIDE if c["maximum"] else 0)
-        values = np.where(inside, self.scratchpad.view(np.int8)[np.where(inside, lines, 0), octets], outside)
-        return values.astype(np.int64).reshape(c["lines"] * c["m"], -1, pixels, words * rows)
+        stored = self.scratchpad.view(np.int8)[np.where(inside, lines, 0), octets].astype(np.int64)
+        return np.where(inside, stored, outside).reshape(c["lines"] * c["m"], -1, pixels, words * rows)
 
     def _taps(self, c: Mapping[str, int]) -> Int:
         """b, [taps * k, n]."""
