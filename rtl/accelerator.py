@@ -23,7 +23,7 @@ class Accelerator(wiring.Component):
     Members
     -------
     s_axil_*: AXI4-Lite slave for control. m_axi_*: AXI4 master to memory. irq: high from the end of a run until acknowledged.
-    activity: for a timeline: for each engine whether a step starts in this cycle, then for each whether one ends.
+    activity: for a timeline: for each engine whether work on a step begins in this cycle, then for each whether a step ends.
     """
 
     def __init__(self, parameters: MachineParameters, *, program: bytes | None = None) -> None:
@@ -69,7 +69,7 @@ class Accelerator(wiring.Component):
                 sequencer.scratchpad_error[engine].eq(Cat(*(outside[i] for i in mine)).any()),
                 sequencer.scratchpad_older[engine].eq(Cat(*(outside[i] & older[i] for i in mine)).any()),
             ]
-            self._count(m, control, f"{name}_busy", sequencer, sequencer.busy[engine])
+            self._count(m, control, f"{name}_busy", sequencer, sequencer.at_work[engine])
             self._count(m, control, f"{name}_conflicts", sequencer, Cat(*(conflicts[i] for i in mine)).any())
         self._count(m, control, "mac_cycles", sequencer, compute.mac_cycle)
         self._count(m, control, "cycles", sequencer, sequencer.running)

@@ -98,6 +98,7 @@ class ComputeUnit(wiring.Component):
         m.d.comb += [
             command.ready.eq(~unchecked & ~offered.any()),
             self.engine.error.eq(Mux(refused, ErrorCode.ILLEGAL_STEP, ErrorCode.NONE)),
+            self.engine.begun.eq(reader.begins | refused),
             self.engine.done.eq(writer.done | refused),
             Cat(getattr(self, f"{port}_older") for port in _PORTS).eq(offered | unchecked.replicate(len(parts)) | reader.older << 1),
             loader.command.valid.eq(offered[0] & ~illegal),

@@ -49,7 +49,7 @@ def _control(
     ]
     with m.FSM():
         with m.State("IDLE"):
-            m.d.comb += port.command.ready.eq(1)
+            m.d.comb += [port.command.ready.eq(1), port.begun.eq(port.command.valid)]
             m.d.sync += c.eq(port.command.payload)
             with m.If(port.command.valid):
                 m.next = "START"

@@ -20,7 +20,8 @@ class EnginePort(wiring.Signature):
 
     ``done`` is high for one cycle when the oldest command is complete and its results are visible to every other engine; an engine
     completes each command it took, whatever went wrong. ``error`` is the ErrorCode of what went wrong with the newest command in this
-    cycle, else zero. ``complete``: how many steps of this run each engine has completed.
+    cycle, else zero. ``complete``: how many steps of this run each engine has completed. ``begun`` is high for one cycle when work on the
+    newest command begins, which may be some time after it was taken: at the latest in the cycle of its ``done``.
     """
 
     def __init__(self, command: Record) -> None:
@@ -29,6 +30,7 @@ class EnginePort(wiring.Signature):
             {
                 "command": Out(stream.Signature(record_layout(command))),
                 "complete": Out(data.ArrayLayout(WAIT_BITS, len(Engine))),
+                "begun": In(1),
                 "done": In(1),
                 "error": In(ERROR_SHAPE),
             }

@@ -24,7 +24,8 @@ class Sequencer(wiring.Component):
     engine<i>: the engines, in the order of `Engine`. scratchpad_error: one bit for each, an address out of range; scratchpad_older: not of
         the newest step but of the one before it.
     reset: the driver's. core_reset: high for one cycle to reset engines, queues and program source.
-    activity: for each engine whether a step starts in this cycle, then for each whether one ends.
+    activity: for each engine whether work on a step begins in this cycle, then for each whether a step ends. at_work: on a step of which
+        engines work is under way; busy: which have taken one.
     running, done, failed, busy: for the status register. error_code, error_engine, error_step: the first error of the run.
     ended: high for one cycle at the end of a run. completed: steps completed in this run. watchdog: cycles, 0 for never.
     """
@@ -48,6 +49,7 @@ class Sequencer(wiring.Component):
                 "done": Out(1),
                 "failed": Out(1),
                 "busy": Out(len(Engine)),
+                "at_work": Out(len(Engine)),
                 "activity": Out(2 * len(Engine)),
                 "ended": Out(1),
                 "completed": Out(STEP_INDEX_BITS),
@@ -65,9 +67,15 @@ class Sequencer(wiring.Component):
         header = data.View(record_layout(HEADER), self.steps.payload[: HEADER.bits])
         complete = Signal(data.ArrayLayout(WAIT_BITS, len(Engine)))
         queue_ready = Signal(len(Engine))
-        step_started = Signal(len(Engine))
-        in_flight = [Signal(range(IN_FLIGHT + 1), name=f"{e.name.lower()}_in_flight") for e in Engine]
-        m.d.comb += [self.activity.eq(Cat(step_started, step_ended)), self.busy.eq(Cat(count != 0 for count in in_flight))]
+        step_begun = Signal(len(Engine))
+        in_flight, begun = (
+            [Signal(range(IN_FLIGHT + 1), name=f"{e.name.lower()}_{what}") for e in Engine] for what in ("in_flight", "begun")
+        )
+        m.d.comb += [
+            self.activity.eq(Cat(step_begun, step_ended)),
+            self.busy.eq(Cat(count != 0 for count in in_flight)),
+            self.at_work.eq(Cat(count != 0 for count in begun)),
+        ]
         for e in Engine:
             port = getattr(self, f"engine{e}")
             waits = [header[wait] for wait in WAITS]
@@ -84,7 +92,7 @@ class Sequencer(wiring.Component):
                 queued[e].eq(queue.o.valid | (queue.level != 0)),
                 *(queue.i.payload.waits[other].eq(wait) for other, wait in zip(Engine, waits, strict=True)),
             ]
-            go, taken = Signal(name=f"{name}_go"), step_started[e]
+            go, taken = Signal(name=f"{name}_go"), Signal(name=f"{name}_taken")
             newest, older = Signal(STEP_INDEX_BITS, name=f"{name}_step"), Signal(STEP_INDEX_BITS, name=f"{name}_older_step")
             m.d.comb += [
                 go.eq(queue.o.valid & satisfied(complete, queue.o.payload.waits) & self.running & (self.error_code == ErrorCode.NONE)),
@@ -93,9 +101,10 @@ class Sequencer(wiring.Component):
                 port.command.valid.eq(go),
                 port.complete.eq(complete),
                 queue.o.ready.eq(taken),
+                step_begun[e].eq(port.begun),
                 step_ended[e].eq(port.done),
             ]
-            m.d.sync += in_flight[e].eq(in_flight[e] + taken - port.done)
+            m.d.sync += [in_flight[e].eq(in_flight[e] + taken - port.done), begun[e].eq(begun[e] + port.begun - port.done)]
             with m.If(taken):
                 m.d.sync += [newest.eq(queue.o.payload.index), older.eq(newest)]
             with m.If(port.done):
@@ -128,7 +137,7 @@ class Sequencer(wiring.Component):
             stopped = (self.error_code != ErrorCode.NONE) & ((self.busy == 0) | hung)
             with m.If(stopped):
                 m.d.comb += self.core_reset.eq(1)
-                m.d.sync += [self.running.eq(0), self.failed.eq(1), *(count.eq(0) for count in in_flight)]
+                m.d.sync += [self.running.eq(0), self.failed.eq(1), *(count.eq(0) for count in (*in_flight, *begun))]
             with m.Elif((left == 0) & idle & (self.error_code == ErrorCode.NONE)):
                 m.d.sync += [self.running.eq(0), self.done.eq(1)]
             m.d.comb += self.ended.eq(stopped | ((left == 0) & idle & (self.error_code == ErrorCode.NONE)))
@@ -142,6 +151,6 @@ class Sequencer(wiring.Component):
             ]
         with m.If(self.reset):
             m.d.comb += self.core_reset.eq(1)
-            flags = (self.running, *in_flight, self.done, self.failed, self.error_code, self.error_engine, self.error_step)
+            flags = (self.running, *in_flight, *begun, self.done, self.failed, self.error_code, self.error_engine, self.error_step)
             m.d.sync += [flag.eq(0) for flag in flags]
         return m

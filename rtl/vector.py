@@ -100,7 +100,7 @@ class VectorEngine(wiring.Component):
         command = self.engine.command
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += command.ready.eq(1)
+                m.d.comb += [command.ready.eq(1), self.engine.begun.eq(command.valid)]
                 m.d.sync += c.eq(command.payload)
                 with m.If(command.valid):
                     m.next = "START"

@@ -25,7 +25,8 @@ class WindowReader(wiring.Component):
     """Members
     -------
     command: a compute command, taken as soon as the words of the one before have been asked for. Its own words are asked for when what
-    its a waits for is complete. complete: as the engine's. older: the port is not used by that command, but by the one before it.
+    its a waits for is complete. complete: as the engine's. begins: the first of them is asked for. older: the port is not used by
+    that command, but by the one before it.
     rows: for each tile of channels, then each tile of k, tap by tap: the bytes of each window. port: scratchpad port.
     """
 
@@ -38,6 +39,7 @@ class WindowReader(wiring.Component):
                 "rows": Out(stream.Signature(row_layout(parameters.rows, ROW_NOTE))),
                 "port": Out(ReadPort(parameters.word_bytes)),
                 "older": Out(1),
+                "begins": Out(1),
             }
         )
 
@@ -88,6 +90,7 @@ class WindowReader(wiring.Component):
             fetcher.i.payload.note.eq(asks.note),
             fetcher.i.valid.eq(asks.valid & (complete | ~asks.fresh)),
             moves.eq(~asks.valid | (fetcher.i.valid & fetcher.i.ready)),
+            self.begins.eq(fetcher.i.valid & fetcher.i.ready & asks.fresh),
         ]
         connect(m, fetcher.words, aligner.i)
         connect(m, flipped(self.rows), aligner.o)

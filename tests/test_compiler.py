@@ -278,7 +278,7 @@ def test_rows_longer_than_the_machines() -> None:
 @pytest.mark.parametrize(("cols", "dilation"), [(4, 1), (8, 2)])
 def test_maxima_that_the_array_can_not_take(cols: int, dilation: int) -> None:
     builder = Builder(1)
-    window = Window(height=4, width=5, kernel=(2, 2), dilations=(1, dilation))
+    window = Window(height=4, width=5, kernel=(2, 2), dilations=(1, dilation), groups=3)
     graph = builder.graph([x := builder.tensor(20, 3, 8)], [builder.max_pool(x, 8, window)])
     with pytest.raises(CompileError, match=r"^node0: max pooling needs an array of as many rows as columns"):
         compile_graph(graph, MachineParameters(rows=8, cols=cols, lanes=4, scratchpad_kib=4))

@@ -122,7 +122,7 @@ REGISTERS: tuple[Register, ...] = (
     Register("cycles", 0x40, Access.READ, "Cycles of the last or current run"),
     Register("steps_completed", 0x44, Access.READ, "Steps completed in the last or current run"),
     Register("mac_cycles", 0x48, Access.READ, "Cycles in which the compute unit's array did useful work"),
-    *_engine_counters("busy", 0x50, "Cycles with a step under way"),
+    *_engine_counters("busy", 0x50, "Cycles of work on a step"),
     *_engine_counters("conflicts", 0x60, "Cycles lost to scratchpad conflicts"),
 )
 
