@@ -5,18 +5,22 @@ from numpy.typing import ArrayLike
 
 from ...rtl.arch.steps import OUTSIDE
 from ...rtl.arch.window import Window
-from .matmul import MatMulParameters, matmul, requantize_sums
+from .matmul import MatMulParameters, accumulate, requantize_sums
 from .requantize import Int
 
 
 def convolution(feature_map: ArrayLike, weights: ArrayLike, window: Window, parameters: MatMulParameters) -> Int:
     """[lines * columns, N] of a map [height * width, C] and weights [N, kh * kw * C / groups], tap by tap. Raises as `matmul`."""
-    groups = window.groups
-    taken = windows(feature_map, window, parameters.a_zero_point).reshape(window.lines * window.columns, window.taps, groups, -1)
-    kernels = np.asarray(weights, np.int64).reshape(groups, -1, np.shape(weights)[1])
-    count = kernels.shape[1]
-    results = [matmul(taken[:, :, g].reshape(len(taken), -1), kernels[g].T, parameters.channels(g * count, count)) for g in range(groups)]
-    return np.concatenate(results, axis=1)
+    p = parameters
+    return requantize_sums(convolution_sums(feature_map, weights, window, p.a_zero_point, p.b_zero_point), p)
+
+
+def convolution_sums(feature_map: ArrayLike, weights: ArrayLike, window: Window, a_zero_point: int, b_zero_point: int) -> Int:
+    """The sums that `convolution` requantizes, exact."""
+    taken = windows(feature_map, window, a_zero_point).reshape(window.lines * window.columns, window.taps, window.groups, -1)
+    kernels = np.asarray(weights, np.int64).reshape(window.groups, -1, np.shape(weights)[1])
+    sums = [accumulate(taken[:, :, g].reshape(len(taken), -1), kernel.T, a_zero_point, b_zero_point) for g, kernel in enumerate(kernels)]
+    return np.concatenate(sums, axis=1)
 
 
 def max_pool(feature_map: ArrayLike, window: Window, parameters: MatMulParameters) -> Int:

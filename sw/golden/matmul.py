@@ -1,6 +1,6 @@
 """The compute unit's matrix product: int8 operands, int32 accumulators, requantized per output channel."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -26,11 +26,6 @@ class MatMulParameters:
     out_zero_point: int
     low: int
     high: int
-
-    def channels(self, first: int, count: int) -> Self:
-        """Those of some output channels."""
-        arrays = {name: getattr(self, name)[first : first + count] for name in ("bias", "multiplier", "shift")}
-        return replace(self, **arrays)
 
     @classmethod
     def from_scales(
