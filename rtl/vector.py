@@ -14,7 +14,7 @@ from .arch.blocks import LaneCircuit
 from .arch.layernorm import LayerNormCircuit
 from .arch.parameters import MachineParameters
 from .arch.registers import ErrorCode
-from .arch.softmax import SoftmaxCircuit
+from .arch.softmax import Mask, SoftmaxCircuit
 from .arch.steps import VECTOR, VECTOR_SCALARS, VectorOperation
 from .elements import Packer, Unpacker
 from .engine import EnginePort
@@ -95,6 +95,7 @@ class VectorEngine(wiring.Component):
             | (c.cols == 0)
             | (c.cols >> (len(c.cols) - 1))  # in bytes, a row must fit the loops' counters
             | (holds_row & (c.cols > p.row_elements))
+            | ((c.operation == VectorOperation.SOFTMAX) & (c.length == 0))  # its first row would have no sum
             | (scaled & ((c.multiplier_0 == 0) | (c.multiplier_1 == 0)))  # its rows would be dropped
         )
         command = self.engine.command
@@ -121,7 +122,7 @@ class VectorEngine(wiring.Component):
         """Send the operands through the operation's block."""
         p = self._p
         m.submodules.add = add = Add(LaneCircuit(lanes=p.lanes))
-        m.submodules.softmax = softmax = Softmax(SoftmaxCircuit(lanes=p.lanes, row_elements=p.row_elements))
+        m.submodules.softmax = softmax = Softmax(SoftmaxCircuit(lanes=p.lanes, row_elements=p.row_elements, mask=Mask.CAUSAL))
         m.submodules.layernorm = layernorm = LayerNorm(LayerNormCircuit(lanes=p.lanes, row_elements=p.row_elements))
         m.submodules.gelu = gelu = Activation(replace(MACHINE_GELU, lanes=p.lanes))
         uses = {
@@ -131,7 +132,11 @@ class VectorEngine(wiring.Component):
             VectorOperation.GELU: (gelu, gelu.i, None),
             VectorOperation.LAYERNORM: (layernorm, layernorm.i, layernorm.affine),
         }
-        m.d.comb += [add.unary.eq(c.operation == VectorOperation.RESCALE), layernorm.reload.eq(start)]
+        m.d.comb += [
+            add.unary.eq(c.operation == VectorOperation.RESCALE),
+            layernorm.reload.eq(start),
+            softmax.parameters.rows.eq(Mux(c.causal, c.rows, 1)),  # a command is a whole matrix, or each row is one
+        ]
         with m.Switch(c.operation):
             for operation, (block, a, b) in uses.items():
                 with m.Case(operation):

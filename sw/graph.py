@@ -208,9 +208,15 @@ class Rescale(RowOperator):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Softmax(RowOperator):
-    """Over each row."""
+    """Over the elements of each row that count: the first ``parameters.length``, and one more in each row after the first of a
+    matrix of ``parameters.rows`` rows. Matrices lie one below the other."""
 
     parameters: SoftmaxParameters
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.parameters.length < 1 or self.parameters.rows < 1 or self.a.rows % self.parameters.rows:
+            raise ValueError(f"length and rows must be at least 1, and {self.a} be made of matrices of {self.parameters.rows} rows")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

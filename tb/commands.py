@@ -121,6 +121,7 @@ def vector(rng: random.Random, p: MachineParameters) -> Case:
     multipliers = (24, 18) if operation is VectorOperation.SOFTMAX else (16, 16)
     command |= {f"multiplier_{i}": rng.getrandbits(bits) | 1 for i, bits in enumerate(multipliers)}  # softmax refuses zero
     command |= {"shift_0": rng.randint(0, 47), "shift_1": rng.randint(0, 31 if layernorm else 47)}
+    command |= {"length": rng.choice((cols, rng.randint(1, cols + 2))), "causal": rng.randint(0, 1)}
     command |= {"operation": operation, "rows": rows, "cols": cols, **_out_range(rng, wide=wide["out"])}
     return [command], _noise(rng, p)
 

@@ -46,7 +46,10 @@ def graphs(draw: st.DrawFn) -> ir.Graph:
             case "linear":
                 x = builder.linear(narrow, draw(st.integers(1, 50)), bits)
             case "attention":
-                x = builder.attention(narrow, draw(st.integers(1, 4)), draw(st.integers(1, 12)))
+                x = builder.attention(narrow, draw(st.integers(1, 4)), draw(st.integers(1, 12)), length=draw(st.integers(0, 3)))
+            case "softmax":
+                rows = draw(st.sampled_from([n for n in range(1, x.rows + 1) if x.rows % n == 0]))
+                x = builder.softmax(x, bits, length=draw(st.integers(0, x.cols + 1)), rows=rows)
             case "add":
                 x = builder.add(x, builder.rescale(x, 8), bits)
             case "add_row":

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -223,13 +223,18 @@ class TaskMaker:
             **{"operation": operation, "out_zero_point": q.out_zero_point, "low": q.low, "high": q.high},
             **{"a_wide": int(op.a.tensor.bits == 16), "out_wide": int(op.out.tensor.bits == 16)},
         }
-        for first, count in segments:
+        # a causal mask grows from row to row of its matrix: no task may go on in the next one
+        matrix = op.parameters.rows if isinstance(op, ir.Softmax) and op.parameters.rows > 1 else op.a.rows
+        for (first, count), top in product(segments, range(0, op.a.rows, matrix)):
 
-            def make(row: int, rows: int, col: int, cols: int, first=first) -> Task:
-                start = first + col
+            def make(row: int, rows: int, col: int, cols: int, first=first, top=top) -> Task:
+                row, start = top + row, first + col
                 operands = {name: self._rectangle(block, row, rows, start, cols) for name, block in (("a", op.a), ("out", op.out))}
                 fields = {**command, "rows": rows, "cols": cols}
-                if isinstance(op, ir.Add):
+                if isinstance(op, ir.Softmax):
+                    mask = op.parameters
+                    fields |= {"length": min(mask.length + row % mask.rows, cols), "causal": int(mask.rows > 1)}
+                elif isinstance(op, ir.Add):
                     repeat = op.b.rows == 1
                     operands["b"] = self._rectangle(op.b, 0 if repeat else row, 1 if repeat else rows, start, cols, repeat=repeat)
                     fields["b_wide"] = int(op.b.tensor.bits == 16)
@@ -239,7 +244,7 @@ class TaskMaker:
                     fields["b_wide"] = 1
                 return Task(engine=Engine.VECTOR, operator=op, command=fields, operands=operands)
 
-            yield from self._tiled(make, op.a.rows, count, self._heads.get(op.a.tensor.name, MAX_ROWS), count)
+            yield from self._tiled(make, matrix, count, self._heads.get(op.a.tensor.name, MAX_ROWS), count)
 
 
 def _segments(layouts: Mapping[str, Layout], blocks: list[ir.Block], more: Iterable[int] = ()) -> Iterator[tuple[int, int]]:

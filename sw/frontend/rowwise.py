@@ -162,6 +162,8 @@ class SoftmaxOf(Rowwise):
             out_zero_point=out.tensor.zero_point,
             source=self.a.tensor.format,
             out=out.tensor.format,
+            length=self.a.cols,
+            rows=1,
         )
         return Softmax(name=name, node=self.node.name, a=self.a, out=out, parameters=parameters)
 

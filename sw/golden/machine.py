@@ -126,7 +126,8 @@ class Machine:
             case VectorOperation.RESCALE:
                 out = rescale(a, AddParameters(**scalars))
             case VectorOperation.SOFTMAX:
-                out = softmax(a, SoftmaxParameters(**scalars), machine_circuit(self.parameters.lanes))
+                masked = SoftmaxParameters(**scalars, rows=rows if c["causal"] else 1)
+                out = softmax(a, masked, machine_circuit(self.parameters.lanes))
             case VectorOperation.GELU:
                 out = activation(a, ActivationParameters(**scalars), MACHINE_GELU)
             case VectorOperation.LAYERNORM:
