@@ -128,6 +128,51 @@ def test_queries_scaled_without_quantization(tmp_path: Path) -> None:
     assert names(check(net, tmp_path, net.quantized(scores, 0.01, np.int16(0)))) == ["MatMul"]
 
 
+QUERIES, KEYS = 5, 7
+CAUSAL = np.tri(QUERIES, KEYS, KEYS - QUERIES, dtype=bool)
+PADDED = np.arange(KEYS) < 4
+
+
+def added(net: Net, scores: str, counts: NDArray[np.bool_], low: float) -> str:
+    mask = net.constant(np.where(counts, np.float32(0), np.float32(low)))
+    return net.op("Add", mask, scores)
+
+
+def chosen(net: Net, scores: str, counts: NDArray[np.bool_], low: float) -> str:
+    return net.op("Where", net.constant(counts), scores, net.constant(np.float32(low)))
+
+
+def replaced(net: Net, scores: str, counts: NDArray[np.bool_], low: float) -> str:
+    return net.op("Where", net.constant(~counts), net.constant(np.full((1, 1), low, np.float32)), scores)
+
+
+@pytest.mark.parametrize("mask", [added, chosen, replaced])
+@pytest.mark.parametrize("low", [-np.inf, -1e4, float(np.finfo(np.float32).min)])
+@pytest.mark.parametrize(
+    ("counts", "length", "rows"),
+    [(CAUSAL, 3, QUERIES), (CAUSAL[None, None, :, ::-1][..., ::-1], 3, QUERIES), (PADDED, 4, 1), (np.ones((1, 1), bool), KEYS, 1)],
+    ids=["causal", "causal for each head", "padded", "nothing"],
+)
+def test_masks(mask: Callable[..., str], low: float, counts: NDArray[np.bool_], length: int, rows: int, tmp_path: Path) -> None:
+    net = Net()
+    q, k, v = (net.quantized(net.input(2, 2, n, 8), 0.03, np.int8(-3)) for n in (QUERIES, KEYS, KEYS))
+    scores = net.quantized(net.op("MatMul", q, net.op("Transpose", k, perm=[0, 1, 3, 2])), 0.001, np.int16(0))
+    masked = mask(net, net.op("Mul", scores, net.constant(np.float32(0.5))), counts, low)
+    shares = net.quantized(net.op("Softmax", masked, axis=-1), 1 / 255, np.uint8(0))
+    graph = check(net, tmp_path, net.quantized(net.op("MatMul", shares, v), 0.03), steps=2)
+    assert names(graph) == ["MatMul", "Softmax", "MatMul"]
+    parameters = graph.operators[1].parameters  # pyright: ignore[reportAttributeAccessIssue]
+    assert (parameters.length, parameters.rows) == (length, rows)
+
+
+def test_a_quantized_sum_with_a_mask_is_a_sum(tmp_path: Path) -> None:
+    net = Net()
+    scores = net.quantized(net.input(2, QUERIES, KEYS), 0.001, np.int16(0))
+    total = net.quantized(added(net, scores, CAUSAL, -1e4), 0.001, np.int16(0))
+    graph = check(net, tmp_path, net.quantized(net.op("Softmax", total, axis=-1), 1 / 255, np.uint8(0)))
+    assert names(graph) == ["Add", "Softmax"]
+
+
 @pytest.mark.parametrize("halves", ["last", "first", "input"])
 def test_gelu_spelt_out(halves: str, tmp_path: Path) -> None:
     net = Net()

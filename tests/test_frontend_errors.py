@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from celosia.sw.frontend import ModelError, import_model
+from numpy.typing import ArrayLike
 from onnx import helper
 from onnx_models import Net, attention
 
@@ -144,6 +145,59 @@ def softmax_over_rows(net: Net) -> str:
     return net.op("Softmax", net.quantized(net.input(2, 8)), axis=0)
 
 
+def masked(net: Net, counts: ArrayLike) -> str:
+    scores = net.quantized(net.input(1, 3, 4), 0.1)
+    return net.op("Softmax", net.op("Where", net.constant(np.asarray(counts, bool)), scores, net.constant(np.float32(-1e9))), axis=-1)
+
+
+def masked_from_the_left(net: Net) -> str:
+    return masked(net, [0, 1, 1, 1])
+
+
+def masked_without_a_pattern(net: Net) -> str:
+    return masked(net, [[1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]])
+
+
+def masked_row(net: Net) -> str:
+    return masked(net, np.tri(3, 4, -1))
+
+
+def weak_mask(net: Net) -> str:
+    mask = net.constant(np.array([0, 0, 0, -50], np.float32))
+    return net.op("Softmax", net.op("Add", net.quantized(net.input(3, 4), 0.1), mask), axis=-1)
+
+
+def weak_choice(net: Net) -> str:
+    condition, other = net.constant(np.array([1, 1, 1, 0], bool)), net.constant(np.float32(-50))
+    return net.op("Softmax", net.op("Where", condition, net.quantized(net.input(3, 4), 0.1), other), axis=-1)
+
+
+def masked_product(net: Net) -> str:
+    scores = net.op("MatMul", net.quantized(net.input(3, 8)), net.weights(8, 4))
+    return net.op("Softmax", net.op("Add", scores, net.constant(np.zeros(4, np.float32))), axis=-1)
+
+
+def choice_alone(net: Net) -> str:
+    condition, other = net.constant(np.array([1, 1, 1, 0], bool)), net.constant(np.float32(-np.inf))
+    return net.op("Where", condition, net.quantized(net.input(3, 4), 0.1), other)
+
+
+def choice_of_tensors(net: Net) -> str:
+    a, b = (net.quantized(net.input(3, 4), 0.1) for _ in range(2))
+    return net.op("Softmax", net.op("Where", net.constant(np.ones(4, bool)), a, b), axis=-1)
+
+
+def computed_mask(net: Net) -> str:
+    condition = net.input(4, kind=onnx.TensorProto.BOOL)
+    other = net.constant(np.float32(-np.inf))
+    return net.op("Softmax", net.op("Where", condition, net.quantized(net.input(3, 4), 0.1), other), axis=-1)
+
+
+def masked_over_rows(net: Net) -> str:
+    scores = net.op("Add", net.quantized(net.input(4, 4), 0.1), net.constant(np.zeros(4, np.float32)))
+    return net.op("Softmax", scores, axis=0)
+
+
 def gelu_by_tanh(net: Net) -> str:
     return net.op("Gelu", net.quantized(net.input(2, 8)), approximate="tanh")
 
@@ -212,6 +266,16 @@ REASONS: dict[Callable[[Net], str], str] = {
     float_weights: "(MatMul) of [2, 8], [8, 3]: its operand constant_8 is not quantized",
     wide_operand: "(MatMul) of [2, 8], [8, 3]: its operand input_1[2x8 int16] must be int8 or uint8",
     softmax_over_rows: "(Softmax) of [2, 8]: its axis must be the last one, not 0",
+    masked_from_the_left: "(Where) of [4], [1, 3, 4], []: its mask must leave the first elements of each row: as many in each row, or one",
+    masked_without_a_pattern: "(Where) of [3, 4], [1, 3, 4], []: its mask must leave the first elements of each row",
+    masked_row: "(Where) of [3, 4], [1, 3, 4], []: its mask leaves nothing of row 0",
+    weak_mask: "(Add) of [3, 4], [4]: what is added right before Softmax must be 0, or at most -65.6 to leave an element out",
+    weak_choice: "(Where) of [4], [3, 4], []: what takes a score's place right before Softmax must be at most -65.6 to leave it out",
+    masked_product: "(Add) of [3, 4], [4]: its input matmul_13 is not quantized: it needs QuantizeLinear and DequantizeLinear",
+    choice_alone: "(Where) of [4], [3, 4], []: a mask is supported right before Softmax only, without QuantizeLinear in between",
+    choice_of_tensors: "must be a constant",
+    computed_mask: "(Where) of [4], [3, 4], []: its input input_1 must be a constant",
+    masked_over_rows: "(Softmax) of [4, 4]: its axis must be the last one, not 0",
     gelu_by_tanh: "(Gelu) of [2, 8]: only the exact GELU (approximate = none) is supported",
     product_of_tensors: "(Mul) of [2, 8], [2, 8]: only a product with a constant scalar is supported",
     negative_factor: "(Mul) of [2, 8], []: its factor must be positive and finite, not -2.0",

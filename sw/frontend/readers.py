@@ -66,6 +66,10 @@ class Readers:
             raise ValueError(f"its input {node.inputs[slot]} must be a constant list of integers")
         return value
 
+    def read_only_by(self, node: Node, op_type: str) -> bool:
+        """Whether all that reads the node's first output is of this type."""
+        return {reader.op_type for reader, _ in self.consumers.get(node.outputs[0], ())} == {op_type}
+
     def _kernel(self, node: Node) -> tuple[int, int]:
         """Of a Conv: an attribute, or the size of its weights. Raises ValueError where neither is known."""
         shape = node.attributes.get("kernel_shape")

@@ -1,4 +1,4 @@
-"""Operations on each element or each row of one stored rectangle: add, rescale, ReLU, softmax, GELU, LayerNorm."""
+"""Operations on each element or each row of one stored rectangle: add, rescale, ReLU, GELU, LayerNorm."""
 
 import math
 from abc import abstractmethod
@@ -12,8 +12,7 @@ from ...rtl.arch.activation import MACHINE_GELU
 from ..golden.activation import ActivationParameters
 from ..golden.add import AddParameters
 from ..golden.layernorm import LayerNormParameters
-from ..golden.softmax import SoftmaxParameters, machine_circuit
-from ..graph import Add, Block, Gelu, LayerNorm, Operator, Rescale, Softmax, Tensor
+from ..graph import Add, Block, Gelu, LayerNorm, Operator, Rescale, Tensor
 from .onnx_file import Node
 from .values import Constant, Index, Names, Pending, View, cover, fit
 
@@ -128,44 +127,24 @@ def _addend(constant: Constant, index: Index, block: Block, names: Names) -> Ten
     return Tensor(name=name, rows=rows, cols=cols, bits=bits, scale=scale, zero_point=zero_point, data=matrix)
 
 
-def _rows(view: View) -> tuple[Block, Index]:
-    """The block whose rows are the value's last axis."""
+def rows_of(view: View) -> tuple[Block, Index]:
+    """The block whose rows are the value's last axis, and the elements' positions in it."""
     block, index = _covered(view)
-    rows = index.reshape(-1, view.shape[-1])
-    if rows.shape[1] != block.cols or not np.array_equal(rows, rows[:, :1] + np.arange(block.cols)):
-        raise ValueError(f"its last axis does not run along the rows of the stored tensor {block}")
+    along_rows(block, index)
     return block, index
 
 
-def _last_axis(node: Node, view: View) -> None:
+def along_rows(block: Block, index: Index) -> None:
+    """Raises ValueError unless the last axis of a value that views the block runs along its rows."""
+    rows = index.reshape(-1, index.shape[-1])
+    if rows.shape[1] != block.cols or not np.array_equal(rows, rows[:, :1] + np.arange(block.cols)):
+        raise ValueError(f"its last axis does not run along the rows of the stored tensor {block}")
+
+
+def last_axis(node: Node, view: View) -> None:
     axis = node.attributes.get("axis", -1)
     if axis not in (-1, len(view.shape) - 1):
         raise ValueError(f"its axis must be the last one, not {axis}")
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SoftmaxOf(Rowwise):
-    """Over each row."""
-
-    @classmethod
-    def of(cls, node: Node, view: View) -> View:
-        _last_axis(node, view)
-        a, index = _rows(view)
-        return View(source=cls(node=node, a=a, scale=view.scale), index=index)
-
-    def placed(self, name: str, out: Block) -> Softmax:
-        parameters = fit(
-            SoftmaxParameters.from_scales,
-            circuit=machine_circuit(lanes=1),  # the parameters are the same for any
-            in_scale=self.scale,
-            out_scale=out.tensor.scale,
-            out_zero_point=out.tensor.zero_point,
-            source=self.a.tensor.format,
-            out=out.tensor.format,
-            length=self.a.cols,
-            rows=1,
-        )
-        return Softmax(name=name, node=self.node.name, a=self.a, out=out, parameters=parameters)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -233,8 +212,8 @@ class NormOf(Rowwise):
 
     @classmethod
     def of(cls, node: Node, view: View, gamma: NDArray, beta: NDArray, *, rms: bool = False) -> View:
-        _last_axis(node, view)
-        a, index = _rows(view)
+        last_axis(node, view)
+        a, index = rows_of(view)
         if rms and a.tensor.zero_point:
             raise ValueError(f"its input must be quantized symmetrically, not with the zero point {a.tensor.zero_point}")
         gamma, beta = (np.broadcast_to(v.reshape(-1), a.cols) for v in (gamma, beta))
