@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..rtl.arch.activation import MACHINE_GELU
+from ..rtl.arch.activation import MACHINE_GELU, MACHINE_TABLE
 from . import graph as ir
 from .golden.activation import activation
 from .golden.add import add, rescale
@@ -87,6 +87,8 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
             result = softmax(read(operator.a), operator.parameters, machine_circuit(lanes))
         case ir.Gelu():
             result = activation(read(operator.a), operator.parameters, MACHINE_GELU)
+        case ir.Table():
+            result = activation(read(operator.a), operator.parameters, MACHINE_TABLE)
         case ir.LayerNorm():
             result = layernorm(read(operator.a), operator.parameters)
         case _:

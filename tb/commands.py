@@ -7,6 +7,7 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
+from ..rtl.arch.activation import TABLE_ENTRIES
 from ..rtl.arch.formats import INT8, INT16
 from ..rtl.arch.parameters import MachineParameters, ParameterError
 from ..rtl.arch.steps import CHANNEL, MATRIX, VECTOR, Engine, VectorOperation
@@ -108,11 +109,13 @@ def vector(rng: random.Random, p: MachineParameters) -> Case:
     operation = rng.choice(list(VectorOperation))
     rows, cols = rng.randint(1, 9), rng.choice((1, rng.randint(1, 40)))
     wide = {name: rng.random() < 0.5 for name in ("a", "b", "out")}
-    layernorm = operation is VectorOperation.LAYERNORM
+    layernorm, table = operation is VectorOperation.LAYERNORM, operation is VectorOperation.TABLE
     wide["b"] |= layernorm
+    wide["a"] &= not table
     regions, command = _Regions(rng), {}
-    for name, count in (("a", rows), ("b", 2 if layernorm else rows), ("out", rows)):
-        address, stride = regions.matrix(count, -(-(cols << wide[name]) // p.word_bytes))
+    b = (2, cols) if layernorm else (1, TABLE_ENTRIES) if table else (rows, cols)
+    for name, (count, elements) in {"a": (rows, cols), "b": b, "out": (rows, cols)}.items():
+        address, stride = regions.matrix(count, -(-(elements << wide[name]) // p.word_bytes))
         command |= {name: address, f"{name}_stride": stride, f"{name}_wide": int(wide[name])}
     if operation is VectorOperation.ADD and rng.random() < 0.3:
         command["b_stride"] = 0

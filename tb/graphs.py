@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..rtl.arch.activation import MACHINE_GELU
+from ..rtl.arch.activation import MACHINE_GELU, TABLE_ENTRIES
 from ..rtl.arch.formats import Format
 from ..rtl.arch.window import Window
 from ..sw import graph as ir
-from ..sw.golden.activation import ActivationParameters
+from ..sw.golden.activation import ActivationParameters, ActivationTable
 from ..sw.golden.add import AddParameters
 from ..sw.golden.layernorm import LayerNormParameters
 from ..sw.golden.matmul import MatMulParameters
@@ -93,6 +93,13 @@ class Builder:
             out=out.format,
         )
         self.operators.append(ir.Gelu(**self.names, a=x.whole, out=out.whole, parameters=parameters))
+        return out
+
+    def table(self, x: ir.Tensor, bits: int) -> ir.Tensor:
+        """Of random entries."""
+        out = self.tensor(x.rows, x.cols, bits)
+        entries = self.random.integers(out.format.min, out.format.max + 1, TABLE_ENTRIES)
+        self.operators.append(ir.Table(**self.names, a=x.whole, out=out.whole, parameters=ActivationTable(tuple(entries.tolist()))))
         return out
 
     def softmax(self, x: ir.Tensor, bits: int, *, length: int = 0, rows: int = 1) -> ir.Tensor:

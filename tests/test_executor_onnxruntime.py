@@ -12,7 +12,7 @@ from celosia.sw import graph as ir
 from celosia.sw.executor import dequantize_output, execute
 from celosia.sw.frontend import import_model
 from celosia.sw.frontend.reference import Reference, compare_layers
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from onnx_models import Net
 from onnxruntime.quantization import QuantType
 
@@ -173,10 +173,11 @@ def test_a_quantized_sum_with_a_mask_is_a_sum(tmp_path: Path) -> None:
     assert names(graph) == ["Add", "Softmax"]
 
 
+@pytest.mark.parametrize(("scale", "zero_point", "kind"), [(0.03, np.int8(-5), "Table"), (0.0001, np.int16(20), "Gelu")])
 @pytest.mark.parametrize("halves", ["last", "first", "input"])
-def test_gelu_spelt_out(halves: str, tmp_path: Path) -> None:
+def test_gelu_spelt_out(halves: str, scale: float, zero_point: ArrayLike, kind: str, tmp_path: Path) -> None:
     net = Net()
-    x, half = net.quantized(net.input(4, 16), 0.03, np.int8(-5)), net.constant(np.float32(0.5))
+    x, half = net.quantized(net.input(4, 16), scale, zero_point), net.constant(np.float32(0.5))
     erf = net.op("Erf", net.op("Mul", x, net.constant(np.float32(0.5**0.5))))
     one = net.op("Add", net.constant(np.float32(1)), erf)
     if halves == "last":
@@ -185,7 +186,65 @@ def test_gelu_spelt_out(halves: str, tmp_path: Path) -> None:
         y = net.op("Mul", half, net.op("Mul", one, x))
     else:
         y = net.op("Mul", net.op("Mul", x, half), one)
-    assert names(check(net, tmp_path, net.quantized(y, 0.02, np.int8(-110)))) == ["Gelu"]
+    assert names(check(net, tmp_path, net.quantized(y, 0.02, np.int8(-110)))) == [kind]
+
+
+def scalar(net: Net, value: float) -> str:
+    return net.constant(np.float32(value))
+
+
+def gelu_by_tanh(net: Net, x: str) -> str:
+    cube = net.op("Mul", net.op("Pow", x, scalar(net, 3)), scalar(net, 0.044715))
+    tanh = net.op("Tanh", net.op("Mul", net.op("Add", x, cube), scalar(net, 0.7978846)))
+    return net.op("Mul", net.op("Mul", x, scalar(net, 0.5)), net.op("Add", tanh, scalar(net, 1)))
+
+
+FUNCTIONS: dict[str, Callable[[Net, str], str]] = {
+    "silu": lambda net, x: net.op("Mul", x, net.op("Sigmoid", x)),
+    "gelu": lambda net, x: net.op("Gelu", x),
+    "gelu by tanh": lambda net, x: net.op("Gelu", x, approximate="tanh"),
+    "gelu by tanh, spelt out": gelu_by_tanh,
+    "hard swish": lambda net, x: net.op("HardSwish", x),
+    "hard swish spelt out": lambda net, x: net.op(
+        "Div", net.op("Mul", x, net.op("Clip", net.op("Add", x, scalar(net, 3)), scalar(net, 0), scalar(net, 6))), scalar(net, 6)
+    ),
+    "mish": lambda net, x: net.op("Mul", x, net.op("Tanh", net.op("Softplus", x))),
+    "relu": lambda net, x: net.op("Relu", x),
+    "clip from above": lambda net, x: net.op("Clip", x, "", scalar(net, 1.5)),
+    "leaky relu": lambda net, x: net.op("LeakyRelu", x, alpha=0.1),
+    "prelu": lambda net, x: net.op("PRelu", x, net.constant(np.array([0.2], np.float32))),
+    "elu": lambda net, x: net.op("Elu", x),
+    "sigmoid": lambda net, x: net.op("Sigmoid", x),
+    "exp": lambda net, x: net.op("Exp", x),
+    "erf": lambda net, x: net.op("Erf", x),
+    "root": lambda net, x: net.op("Sqrt", net.op("Abs", x)),
+    "reciprocal": lambda net, x: net.op("Reciprocal", x),
+    "logarithm": lambda net, x: net.op("Log", net.op("Mul", x, x)),
+    "negative": lambda net, x: net.op("Mul", x, scalar(net, -1.5)),
+    "difference": lambda net, x: net.op("Sub", scalar(net, 1), net.op("Max", x, net.op("Neg", x))),
+    "quotient": lambda net, x: net.op("Div", x, net.op("Add", net.op("Abs", x), scalar(net, 1))),
+    "moved in between": lambda net, x: net.op(
+        "Min", net.op("Tanh", net.op("Transpose", x)), net.op("Transpose", net.op("Mul", x, scalar(net, 0.3)))
+    ),
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_functions_are_exact_tables(function: str, tmp_path: Path) -> None:
+    net = Net()
+    outputs, kinds = [], (np.int8(-20), np.uint8(90), np.int16(5))
+    for zero_point in (np.int8(-5), np.uint8(100)):
+        x = net.quantized(net.input(16, 16), 0.04, zero_point)
+        y = FUNCTIONS[function](net, x)
+        outputs += [net.quantized(y, 0.0005 if kind.dtype == np.int16 else 0.03, kind) for kind in kinds]
+    onnx.save(net.model(*outputs), tmp_path / "net.onnx")
+    graph = import_model(tmp_path / "net.onnx")
+    assert names(graph) == ["Table"] * 6
+    steps = np.arange(256).reshape(16, 16)
+    arrays = {port.name: ((steps - 128 - port.zero_point) * np.float32(port.scale)).astype(np.float32) for port in graph.inputs}
+    expected, values = Reference(tmp_path / "net.onnx", graph).run(arrays)[1], execute(graph, arrays, lanes=LANES)
+    for name, tensor in expected.items():
+        assert (values[name] == tensor).all(), name
 
 
 def test_rms_normalization(tmp_path: Path) -> None:
@@ -220,7 +279,7 @@ def test_rescale_and_relu(tmp_path: Path) -> None:
     x = net.quantized(net.input(3, 7), 0.01, np.int16(20))
     wide = net.op("Relu", net.quantized(x, 0.04, np.int8(-3)))
     result = net.op("Mul", net.quantized(wide, 0.03, np.uint8(0)), net.constant(np.float32(3)))
-    assert names(check(net, tmp_path, net.quantized(result, 0.05, np.uint8(2)), steps=3)) == ["Rescale"] * 3
+    assert names(check(net, tmp_path, net.quantized(result, 0.05, np.uint8(2)), steps=3)) == ["Rescale", "Table", "Rescale"]
 
 
 def test_same_quantization_twice_is_one_operator(tmp_path: Path) -> None:
@@ -237,8 +296,8 @@ def test_added_constants(tmp_path: Path) -> None:
     row = net.quantized(net.op("Add", x, net.normal(6)), 0.03)
     rows = net.quantized(net.op("Add", net.normal(1, 4, 6), row), 0.03)
     graph = check(net, tmp_path, net.quantized(net.op("Relu", net.op("Add", rows, net.constant(np.float32(0.3)))), 0.03), steps=3)
-    assert names(graph) == ["Add"] * 3
-    assert [operator.inputs[1].rows for operator in graph.operators] == [1, 4, 1]
+    assert names(graph) == ["Add", "Add", "Table"]
+    assert [operator.inputs[-1].rows for operator in graph.operators] == [1, 4, 4]
 
 
 def test_slices_are_blocks(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ class VectorOperation(enum.IntEnum):
     SOFTMAX = 2
     GELU = 3
     LAYERNORM = 4
+    TABLE = 5
 
 
 def _address(name: str) -> tuple[Field, Field]:
@@ -126,21 +127,25 @@ VECTOR = Record(
 
 # Command field <- field of the golden model's parameters, per operation. ADD takes b row by row (b_stride = 0 broadcasts one
 # row); LAYERNORM takes gamma and beta as the two 16-bit rows of b. In SOFTMAX the first ``length`` elements of a row count, and where
-# ``causal`` one more in each row after the first; ``length`` = cols is no mask.
+# ``causal`` one more in each row after the first; ``length`` = cols is no mask. TABLE takes b as one row of 256 entries, the results for
+# -128..127 of an a of 8 bits.
+_OUT = {name: name for name in ("out_zero_point", "low", "high")}
 VECTOR_SCALARS: Mapping[VectorOperation, Mapping[str, str]] = {
     VectorOperation.ADD: {
         "a_zero_point": "a_zero_point", "multiplier_0": "a_multiplier", "a_left": "a_left",
-        "b_zero_point": "b_zero_point", "multiplier_1": "b_multiplier", "b_left": "b_left", "shift_0": "shift",
+        "b_zero_point": "b_zero_point", "multiplier_1": "b_multiplier", "b_left": "b_left", "shift_0": "shift", **_OUT,
     },
-    VectorOperation.RESCALE: {"a_zero_point": "a_zero_point", "multiplier_0": "a_multiplier", "shift_0": "shift"},
+    VectorOperation.RESCALE: {"a_zero_point": "a_zero_point", "multiplier_0": "a_multiplier", "shift_0": "shift", **_OUT},
     VectorOperation.SOFTMAX: {
-        "multiplier_0": "multiplier", "shift_0": "shift", "multiplier_1": "out_multiplier", "shift_1": "out_shift", "length": "length",
+        "multiplier_0": "multiplier", "shift_0": "shift", "multiplier_1": "out_multiplier", "shift_1": "out_shift",
+        "length": "length", **_OUT,
     },
     VectorOperation.GELU: {
         "a_zero_point": "in_zero_point", "multiplier_0": "in_multiplier", "shift_0": "in_shift",
-        "multiplier_1": "out_multiplier", "shift_1": "out_shift",
+        "multiplier_1": "out_multiplier", "shift_1": "out_shift", **_OUT,
     },
-    VectorOperation.LAYERNORM: {"shift_0": "shift", "shift_1": "beta_shift", "epsilon": "epsilon", "rms": "rms"},
+    VectorOperation.LAYERNORM: {"shift_0": "shift", "shift_1": "beta_shift", "epsilon": "epsilon", "rms": "rms", **_OUT},
+    VectorOperation.TABLE: {},
 }  # fmt: skip
 
 COMMANDS: Mapping[Engine, Record] = {

@@ -1,6 +1,6 @@
 """Import a QDQ network: every ONNX value becomes a view of a stored tensor, every QuantizeLinear one operator.
 
-Operations between DequantizeLinear and QuantizeLinear are collected (`product.Product`, `rowwise.Rowwise`) until the
+Operations between DequantizeLinear and QuantizeLinear are collected (`product.Product`, `rowwise.Rowwise`, `values.Function`) until the
 QuantizeLinear says the scale of their result. Reshape, Transpose, Split and the like change only the order in which a view
 reads its source.
 """
@@ -15,9 +15,10 @@ from .movement import MOVES
 from .onnx_file import ModelError, Node, OnnxModel, Value, read
 from .operands import AnyValue, Operands
 from .operations import OPERATIONS
+from .pointwise import Tabled, pointwise, refuse
 from .product import Product
 from .quantization import Quantization, Storage
-from .readers import Readers
+from .readers import POINTWISE, Readers
 from .rowwise import Rescaled
 from .values import Constant, Index, Names, Pending, View, inverse
 
@@ -63,8 +64,13 @@ class Importer:
 
     def visit(self, node: Node) -> list[AnyValue]:
         """The values of the node's outputs, or of the first ones."""
+        function = pointwise(node, self.operands) if node.op_type in POINTWISE else None
+        if function:
+            return [function]
         if node.op_type in OPERATIONS:
             return [OPERATIONS[node.op_type](node, self.operands)]
+        if node.op_type in POINTWISE:
+            raise refuse(node, self.operands)
         if node.op_type == "QuantizeLinear":
             return [self.quantize(node)]
         if node.op_type == "DequantizeLinear":
@@ -102,14 +108,15 @@ class Importer:
         if value.integers is not None:
             raise ValueError("its input is quantized already")
         storage, source = q.storage(), value.source
-        if isinstance(source, Tensor) and storage == Storage(value.scale, source.zero_point, source.bits):
-            return replace(value, integers=q.dtype)
+        if isinstance(source, Tensor) and value.linear and storage == Storage(value.scale, source.zero_point, source.bits):
+            return replace(value, integers=q.dtype, function=None)
         key = node.inputs[0], storage
         if key not in self.quantized:
             if isinstance(source, Value):
                 self.quantized[key] = self.store_input(node.outputs[0], source, value.index, storage)
             else:
-                value = Rescaled.of(node, value) if isinstance(source, Tensor) else value
+                if isinstance(source, Tensor):
+                    value = Rescaled.of(node, value) if value.linear else Tabled.of(value)
                 self.quantized[key] = self.store_result(node, value, q.dtype, storage)
         return replace(self.quantized[key], integers=q.dtype)
 
@@ -160,7 +167,7 @@ class Importer:
 
     def output(self, name: str) -> GraphOutput:
         value = self.operands.values.get(name)
-        if not isinstance(value, View) or not isinstance(value.source, Tensor):
+        if not isinstance(value, View) or not isinstance(value.source, Tensor) or not value.linear:
             raise ModelError(f"output {name} is not quantized: it needs a QuantizeLinear after its operator")
         tensor = value.source
         if value.index.size != tensor.rows * tensor.cols:

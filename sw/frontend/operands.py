@@ -17,7 +17,7 @@ class Operands:
     """
 
     def __init__(self, model: OnnxModel, readers: Readers):
-        self.readers = readers
+        self.model, self.readers = model, readers
         self.names = Names()
         self.values: dict[str, AnyValue] = {n: Constant(name=n, array=a) for n, a in model.constants.items()}
         for value in model.inputs:
@@ -53,7 +53,7 @@ class Operands:
             raise ValueError(f"its input {node.inputs[slot]} must not be a constant")
         if value.integers is not None:
             raise ValueError(f"its input {node.inputs[slot]} is not dequantized")
-        if not isinstance(value.source, Tensor):
+        if not isinstance(value.source, Tensor) or not value.linear:
             raise ValueError(f"its input {node.inputs[slot]} is not quantized: it needs QuantizeLinear and DequantizeLinear")
         return value
 

@@ -97,13 +97,13 @@ def _mul(node: Node, operands: Operands) -> View:
             return _scaled(value if isinstance(value.source, Product | GeluOf) else operands.view(node, slot), factor)
         if isinstance(value.source, ErfOf):
             return value.source.times(node, value.index, operands.view(node, 1 - slot))
-    raise ValueError("only a product with a constant scalar is supported")
+    raise ValueError("only a product with a constant scalar, or of functions of one int8 tensor, is supported")
 
 
 def _div(node: Node, operands: Operands) -> View:
     value, factor = operands.value(node, 0), operands.factor(node, 1)
     if isinstance(value, Constant) or factor is None:
-        raise ValueError("only a division by a constant scalar is supported")
+        raise ValueError("only a division by a constant scalar, or of functions of one int8 tensor, is supported")
     return _scaled(value if isinstance(value.source, Product | GeluOf) else operands.view(node, 0), 1 / factor)
 
 

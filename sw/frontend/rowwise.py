@@ -17,7 +17,8 @@ from .onnx_file import Node
 from .values import Constant, Index, Names, Pending, View, cover, fit
 
 
-def _covered(view: View | Constant) -> tuple[Block, Index]:
+def covered(view: View | Constant) -> tuple[Block, Index]:
+    """The block of the view's elements, and their positions in it. Raises ValueError where it is no rectangle of a stored tensor."""
     if isinstance(view, Constant):
         raise ValueError(f"its operand {view.name} is a constant")
     if not isinstance(view.source, Tensor):
@@ -55,7 +56,7 @@ class Rescaled(Rowwise):
 
     @classmethod
     def of(cls, node: Node, view: View) -> View:
-        a, index = _covered(view)
+        a, index = covered(view)
         return View(source=cls(node=node, a=a, scale=view.scale), index=index)
 
     def placed(self, name: str, out: Block) -> Rescale:
@@ -83,12 +84,12 @@ class Sum(Rowwise):
     def of(cls, node: Node, a: View, b: View | Constant, names: Names) -> View:
         if np.broadcast_shapes(a.shape, b.shape) != a.shape:
             raise ValueError(f"its operands' shapes {list(a.shape)} and {list(b.shape)} don't fit")
-        block, index = _covered(a)
+        block, index = covered(a)
         if isinstance(b, Constant):
             other = _addend(b, index, block, names).whole
             scale = other.tensor.scale
         else:
-            other, other_index = _covered(b)
+            other, other_index = covered(b)
             if not np.array_equal(index, other_index):
                 raise ValueError(f"its operands {block} and {other} are not stored in the same order")
             scale = b.scale
@@ -129,7 +130,7 @@ def _addend(constant: Constant, index: Index, block: Block, names: Names) -> Ten
 
 def rows_of(view: View) -> tuple[Block, Index]:
     """The block whose rows are the value's last axis, and the elements' positions in it."""
-    block, index = _covered(view)
+    block, index = covered(view)
     along_rows(block, index)
     return block, index
 
@@ -156,8 +157,8 @@ class GeluOf(Rowwise):
     @classmethod
     def of(cls, node: Node, view: View) -> View:
         if node.attributes.get("approximate", b"none") != b"none":
-            raise ValueError("only the exact GELU (approximate = none) is supported")
-        a, index = _covered(view)
+            raise ValueError("only the exact GELU (approximate = none) is supported on int16 tensors")
+        a, index = covered(view)
         return View(source=cls(node=node, a=a, scale=view.scale), index=index)
 
     def scaled(self, factor: float) -> Self:
@@ -185,12 +186,12 @@ class ErfOf(Rowwise):
 
     @classmethod
     def of(cls, node: Node, view: View) -> View:
-        a, index = _covered(view)
+        a, index = covered(view)
         return View(source=cls(node=node, a=a, scale=view.scale), index=index)
 
     def times(self, node: Node, index: Index, x: View) -> View:
         """The GELU that this is, multiplied by ``x``."""
-        a, x_index = _covered(x)
+        a, x_index = covered(x)
         scale = self.scale * math.sqrt(2)
         same = self.a.tensor is a.tensor and self.a.slices == a.slices and np.array_equal(index, x_index)
         if not (same and self.plus_one):
@@ -198,7 +199,7 @@ class ErfOf(Rowwise):
         return View(source=GeluOf(node=node, a=a, scale=scale, factor=2 * x.scale / scale), index=index)
 
     def placed(self, name: str, out: Block) -> Operator:
-        raise ValueError("Erf is supported as a part of GELU only, without QuantizeLinear in between")
+        raise ValueError("Erf is supported on int16 tensors as a part of GELU only, without QuantizeLinear in between")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

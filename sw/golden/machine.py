@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ...rtl.arch.activation import MACHINE_GELU
+from ...rtl.arch.activation import MACHINE_GELU, MACHINE_TABLE, TABLE_ENTRIES
 from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import ADDRESS_BITS, CHANNEL, COMMANDS, VECTOR_SCALARS, Engine, Step, VectorOperation
-from .activation import ActivationParameters, activation
+from .activation import ActivationParameters, ActivationTable, activation
 from .add import AddParameters, add, rescale
 from .layernorm import LayerNormParameters, layernorm
 from .matmul import MatMulParameters, matmul
@@ -115,9 +115,8 @@ class Machine:
         rows, cols = c["rows"], c["cols"]
         a = self.read_matrix(c["a"], c["a_stride"], rows, cols, wide=bool(c["a_wide"]))
         scalars = {name: c[field] for field, name in VECTOR_SCALARS[operation].items()}
-        scalars |= {name: c[name] for name in ("out_zero_point", "low", "high")}
 
-        def b(count: int) -> Int:
+        def b(count: int, cols: int = cols) -> Int:
             return self.read_matrix(c["b"], c["b_stride"], count, cols, wide=bool(c["b_wide"]))
 
         match operation:
@@ -133,4 +132,7 @@ class Machine:
             case VectorOperation.LAYERNORM:
                 gamma, beta = b(2)
                 out = layernorm(a, LayerNormParameters(gamma=gamma, beta=beta, **scalars))
+            case VectorOperation.TABLE:
+                (entries,) = b(1, TABLE_ENTRIES)
+                out = activation(a, ActivationTable(tuple(entries.tolist())), MACHINE_TABLE)
         self.write_matrix(c["out"], c["out_stride"], out, wide=bool(c["out_wide"]), whole_words=True)
