@@ -247,6 +247,20 @@ def test_functions_are_exact_tables(function: str, tmp_path: Path) -> None:
         assert (values[name] == tensor).all(), name
 
 
+def test_functions_of_functions_are_one_table(tmp_path: Path) -> None:
+    """As quantize_static leaves them: with QuantizeLinear after each operator."""
+    net = Net()
+    whole = net.quantized(net.input(3, 10), 0.04, np.int8(-5))
+    x = net.op("Slice", whole, *(net.constant(np.array([v])) for v in (2, 8, 1)))
+    sigmoid = net.quantized(net.op("Sigmoid", net.op("Transpose", x)), 1 / 255, np.uint8(0))
+    silu = net.quantized(net.op("Mul", x, net.op("Transpose", sigmoid)), 0.0002, np.int16(7))
+    total = net.op("Add", net.op("Mul", silu, net.constant(np.float32(2))), x)
+    for outputs in ([net.quantized(total, 0.1)], [net.quantized(total, 0.1), sigmoid]):
+        graph = check(net, tmp_path, *outputs)
+        assert [str(operator.inputs[0]) for operator in graph.operators] == ["input_1[0:3, 2:8]"] * len(outputs)
+        assert names(graph) == ["Table"] * len(outputs)
+
+
 def test_rms_normalization(tmp_path: Path) -> None:
     net = Net()
     x = net.quantized(net.input(4, 16), 0.0001, np.int16(0))

@@ -5,12 +5,13 @@ QuantizeLinear says the scale of their result. Reshape, Transpose, Split and the
 reads its source.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ..graph import Graph, GraphInput, GraphOutput, Operator, Port, Tensor
+from ..graph import Graph, GraphInput, GraphOutput, Operator, Port, Table, Tensor
 from .movement import MOVES
 from .onnx_file import ModelError, Node, OnnxModel, Value, read
 from .operands import AnyValue, Operands
@@ -21,6 +22,16 @@ from .quantization import Quantization, Storage
 from .readers import POINTWISE, Readers
 from .rowwise import Rescaled
 from .values import Constant, Index, Names, Pending, View, inverse
+
+
+def needed(operators: Sequence[Operator], outputs: Iterable[GraphOutput]) -> tuple[Operator, ...]:
+    """The operators whose results are read in the end: a table of a table's results, for one, makes do without it."""
+    read, kept = {port.tensor for port in outputs}, []
+    for operator in reversed(operators):
+        if any(block.tensor in read for block in operator.outputs):
+            kept.append(operator)
+            read |= {block.tensor for block in operator.inputs}
+    return tuple(reversed(kept))
 
 
 class Importer:
@@ -46,14 +57,15 @@ class Importer:
             except (ValueError, IndexError) as error:
                 raise self.located(node, error) from error
         outputs = tuple(self.output(name) for name in self.model.outputs)
-        blocks = [b for operator in self.operators for b in (*operator.inputs, *operator.outputs)]
-        tensors = [port.tensor for port in self.inputs] + [b.tensor for b in blocks]
+        operators = needed(self.operators, outputs)
+        blocks = [b for operator in operators for b in (*operator.inputs, *operator.outputs)]
+        tensors = {t.name: t for t in [port.tensor for port in self.inputs] + [b.tensor for b in blocks]}
         return Graph(
             inputs=tuple(self.inputs),
             outputs=outputs,
-            operators=tuple(self.operators),
-            tensors={tensor.name: tensor for tensor in tensors},
-            layers=self.layers,
+            operators=operators,
+            tensors=tensors,
+            layers={name: layer for name, layer in self.layers.items() if name in tensors},
         )
 
     def located(self, node: Node, error: Exception) -> ModelError:
@@ -151,9 +163,12 @@ class Importer:
             layout = self.readers.layout(node.outputs[0], index, pending.layouts())
             tensor = storage.tensor(self.operands.names.unique(node.inputs[0]), layout.shape)
             place = inverse(layout)
-            self.operators.append(pending.operator(self.operator_names.unique(pending.node.name), tensor, place))
+            operator = pending.operator(self.operator_names.unique(pending.node.name), tensor, place)
         except ValueError as error:
             raise self.located(pending.node, error) from error
+        self.operators.append(operator)
+        if isinstance(operator, Table):
+            self.operands.tables[tensor] = operator
         self.layers[tensor.name] = Port(
             name=node.outputs[0],
             shape=index.shape,

@@ -1,9 +1,10 @@
 """Operations on each element of one 8-bit tensor: whatever they are, together they make one table.
 
 Such an element is one of 256 numbers, so a chain of operations is run on all of them, in float32 by onnx's own evaluator, and the
-QuantizeLinear at its end makes a table of the results.
+QuantizeLinear at its end makes a table of the results. What such a table gives is again a function of the first tensor.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,21 +24,40 @@ from .values import Constant, Function, View
 def pointwise(node: Node, operands: Operands) -> View | None:
     """The node's result if it is a function of one 8-bit tensor and of constant scalars; else None, as for a residual sum."""
     inputs = [operands.value(node, slot) if name else None for slot, name in enumerate(node.inputs)]
+    if not _alike(inputs):
+        inputs = [_origin(node, value, operands.tables) if isinstance(value, View) else value for value in inputs]
     views = [value for value in inputs if isinstance(value, View)]
     scalars = [value for value in inputs if isinstance(value, Constant)]
-    alike = all(v.source is views[0].source and v.integers is None and np.array_equal(v.index, views[0].index) for v in views)
-    if not views or not alike or any(scalar.array.size != 1 for scalar in scalars):
+    if not views or not _alike(inputs) or any(scalar.array.size != 1 for scalar in scalars):
         return None
     view = views[0]
     if not isinstance(view.source, Tensor) or view.source.bits != 8:
         return None
     if node.op_type == "Add" and not scalars and all(v.linear for v in views):
         return None
-    numbers = _evaluated(node, [_numbers(value) for value in inputs], operands.model.opset)
+    arrays = [_numbers(value) if isinstance(value, View) else value and _scalar(value) for value in inputs]
+    numbers = _evaluated(node, arrays, operands.model.opset)
     factor = _factor(node, inputs)
     if factor and view.linear:
         return replace(view, scale=view.scale * factor, function=Function(node=node, numbers=numbers, linear=True))
     return replace(view, function=Function(node=node, numbers=numbers, linear=False))
+
+
+def _alike(inputs: list[AnyValue | None]) -> bool:
+    """Whether the views among the inputs are of one tensor, in one order."""
+    views = [value for value in inputs if isinstance(value, View)]
+    return all(v.source is views[0].source and v.integers is None and np.array_equal(v.index, views[0].index) for v in views)
+
+
+def _origin(node: Node, view: View, tables: Mapping[Tensor, Table]) -> View:
+    """Of a tensor that holds functions of another one's elements: the same numbers as a function of those."""
+    while isinstance(view.source, Tensor) and view.integers is None and view.source in tables:
+        table = tables[view.source]
+        a, entries = table.a, np.array(table.parameters.entries)
+        function = Function(node=node, numbers=_numbers(view)[entries - view.source.format.min], linear=False)
+        row, col = np.divmod(view.index, a.cols)
+        view = View(source=a.tensor, index=(a.row + row) * a.tensor.cols + a.col + col, function=function)
+    return view
 
 
 def refuse(node: Node, operands: Operands) -> ValueError:
@@ -53,23 +73,23 @@ def refuse(node: Node, operands: Operands) -> ValueError:
     return ValueError("its operands must be functions of one tensor")
 
 
-def _numbers(value: AnyValue | None) -> NDArray | None:
-    """A scalar, or for -128..127 what an element of the view is then, as DequantizeLinear and what follows it give it."""
-    if value is None:
-        return None
-    if isinstance(value, Constant):
-        return value.array.reshape(()).astype(np.float32 if value.array.dtype.kind == "f" else value.array.dtype)
-    if value.function:
-        return value.function.numbers
-    assert isinstance(value.source, Tensor)
-    return _steps(value.source).astype(np.float32) * np.float32(value.scale)
+def _scalar(constant: Constant) -> NDArray:
+    return constant.array.reshape(()).astype(np.float32 if constant.array.dtype.kind == "f" else constant.array.dtype)
+
+
+def _numbers(view: View) -> NDArray[np.float32]:
+    """What each integer that the view's tensor can hold stands for, by DequantizeLinear and what follows it."""
+    if view.function:
+        return view.function.numbers
+    assert isinstance(view.source, Tensor)
+    return _steps(view.source).astype(np.float32) * np.float32(view.scale)
 
 
 def _steps(tensor: Tensor) -> NDArray[np.int64]:
     return np.arange(tensor.format.min, tensor.format.max + 1) - tensor.zero_point
 
 
-def _evaluated(node: Node, arrays: list[NDArray | None], opset: int) -> NDArray[np.float32]:
+def _evaluated(node: Node, arrays: Sequence[NDArray | None], opset: int) -> NDArray[np.float32]:
     names = ["" if array is None else f"input_{slot}" for slot, array in enumerate(arrays)]
     feeds = {name: array for name, array in zip(names, arrays, strict=True) if array is not None}
     infos = [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for name, a in feeds.items()]
