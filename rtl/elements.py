@@ -69,6 +69,27 @@ class Unpacker(wiring.Component):
         return m
 
 
+class Elements(wiring.Component):
+    """The elements of beats one by one."""
+
+    def __init__(self, lanes: int) -> None:
+        self._lanes = lanes
+        super().__init__({"beats": In(stream.Signature(beat_layout(lanes))), "o": Out(stream.Signature(ELEMENT))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        beat, lane = self.beats.payload, Signal(range(self._lanes))
+        more = Cat(beat.keep[1:], 0).bit_select(lane, 1)
+        m.d.comb += [
+            self.o.payload.eq(beat.values[lane]),
+            self.o.valid.eq(self.beats.valid),
+            self.beats.ready.eq(self.o.ready & ~more),
+        ]
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += lane.eq(Mux(more, lane + 1, 0))
+        return m
+
+
 class Packer(wiring.Component):
     """Beats to words, 8 bits an element, or 16 where ``wide``; a row's last word is filled up with zeros."""
 

@@ -1,4 +1,4 @@
-"""The vector engine: row-wise work on matrices in the scratchpad, through the blocks add, softmax, GELU and LayerNorm."""
+"""The vector engine: row-wise work on matrices in the scratchpad, through the blocks add, softmax, activation and LayerNorm."""
 
 from dataclasses import replace
 
@@ -9,21 +9,19 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from .access import Reader, Writer
 from .activation import Activation
 from .add import Add
-from .arch.activation import MACHINE_GELU
+from .arch.activation import MACHINE_GELU, MACHINE_TABLE, TABLE_ENTRIES
 from .arch.blocks import LaneCircuit
 from .arch.layernorm import LayerNormCircuit
 from .arch.parameters import MachineParameters
 from .arch.registers import ErrorCode
-from .arch.softmax import SoftmaxCircuit
+from .arch.softmax import Mask, SoftmaxCircuit
 from .arch.steps import VECTOR, VECTOR_SCALARS, VectorOperation
-from .elements import Packer, Unpacker
+from .elements import Elements, Packer, Unpacker
 from .engine import EnginePort
 from .layernorm import LayerNorm
 from .layouts import record_layout
 from .scratchpad import ReadPort, WritePort
 from .softmax import Softmax
-
-OUT_SCALARS = {"out_zero_point": "out_zero_point", "low": "low", "high": "high"}
 
 
 class VectorEngine(wiring.Component):
@@ -69,32 +67,34 @@ class VectorEngine(wiring.Component):
         self._blocks(m, c, start, unpacker_a, unpacker_b, packer)
 
         m.d.comb += packer.wide.eq(c.out_wide)
-        has_b = (c.operation == VectorOperation.ADD) | (c.operation == VectorOperation.LAYERNORM)
-        b_rows = Mux(c.operation == VectorOperation.LAYERNORM, 2, c.rows)
-        for loops, base, stride, rows, wide in (
-            (reader_a.loops, c.a, c.a_stride, c.rows, c.a_wide),
-            (reader_b.loops, c.b, c.b_stride, b_rows, c.b_wide),
-            (writer.loops, c.out, c.out_stride, c.rows, c.out_wide),
+        adds, normalises, looks_up = (c.operation == o for o in (VectorOperation.ADD, VectorOperation.LAYERNORM, VectorOperation.TABLE))
+        b_rows, b_cols = Mux(looks_up, 1, Mux(normalises, 2, c.rows)), Mux(looks_up, TABLE_ENTRIES, c.cols)
+        for loops, base, stride, rows, cols, wide in (
+            (reader_a.loops, c.a, c.a_stride, c.rows, c.cols, c.a_wide),
+            (reader_b.loops, c.b, c.b_stride, b_rows, b_cols, c.b_wide),
+            (writer.loops, c.out, c.out_stride, c.rows, c.cols, c.out_wide),
         ):
             m.d.comb += [
                 loops.payload.base.address.eq(base),
-                loops.payload.count[0].eq(c.cols << wide),
+                loops.payload.count[0].eq(cols << wide),
                 loops.payload.stride[0].address.eq(1),
                 loops.payload.count[1].eq(rows),
                 loops.payload.stride[1].address.eq(stride),
-                loops.valid.eq(start & (has_b if loops is reader_b.loops else 1)),
+                loops.valid.eq(start & (adds | normalises | looks_up if loops is reader_b.loops else 1)),
             ]
-        for unpacker, wide in ((unpacker_a, c.a_wide), (unpacker_b, c.b_wide)):
-            m.d.comb += [unpacker.start.eq(start), unpacker.cols.eq(c.cols), unpacker.wide.eq(wide)]
+        for unpacker, cols, wide in ((unpacker_a, c.cols, c.a_wide), (unpacker_b, b_cols, c.b_wide)):
+            m.d.comb += [unpacker.start.eq(start), unpacker.cols.eq(cols), unpacker.wide.eq(wide)]
 
-        holds_row = (c.operation == VectorOperation.SOFTMAX) | (c.operation == VectorOperation.LAYERNORM)
-        scaled = (c.operation == VectorOperation.SOFTMAX) | (c.operation == VectorOperation.GELU)
+        shares = c.operation == VectorOperation.SOFTMAX
+        scaled = shares | (c.operation == VectorOperation.GELU)
         illegal = (
             (c.operation > max(VectorOperation))
             | (c.rows == 0)
             | (c.cols == 0)
             | (c.cols >> (len(c.cols) - 1))  # in bytes, a row must fit the loops' counters
-            | (holds_row & (c.cols > p.row_elements))
+            | ((shares | normalises) & (c.cols > p.row_elements))
+            | (shares & (c.length == 0))  # its first row would have no sum
+            | (looks_up & c.a_wide)
             | (scaled & ((c.multiplier_0 == 0) | (c.multiplier_1 == 0)))  # its rows would be dropped
         )
         command = self.engine.command
@@ -121,27 +121,38 @@ class VectorEngine(wiring.Component):
         """Send the operands through the operation's block."""
         p = self._p
         m.submodules.add = add = Add(LaneCircuit(lanes=p.lanes))
-        m.submodules.softmax = softmax = Softmax(SoftmaxCircuit(lanes=p.lanes, row_elements=p.row_elements))
+        m.submodules.softmax = softmax = Softmax(SoftmaxCircuit(lanes=p.lanes, row_elements=p.row_elements, mask=Mask.CAUSAL))
         m.submodules.layernorm = layernorm = LayerNorm(LayerNormCircuit(lanes=p.lanes, row_elements=p.row_elements))
         m.submodules.gelu = gelu = Activation(replace(MACHINE_GELU, lanes=p.lanes))
+        m.submodules.table = table = Activation(replace(MACHINE_TABLE, lanes=p.lanes))
+        m.submodules.entries = entries = Elements(p.lanes)
+        connect(m, entries.o, table.entries)
         uses = {
             VectorOperation.ADD: (add, add.a, add.b),
             VectorOperation.RESCALE: (add, add.a, None),
             VectorOperation.SOFTMAX: (softmax, softmax.i, None),
             VectorOperation.GELU: (gelu, gelu.i, None),
             VectorOperation.LAYERNORM: (layernorm, layernorm.i, layernorm.affine),
+            VectorOperation.TABLE: (table, table.i, entries.beats),
         }
-        m.d.comb += [add.unary.eq(c.operation == VectorOperation.RESCALE), layernorm.reload.eq(start)]
+        m.d.comb += [
+            add.unary.eq(c.operation == VectorOperation.RESCALE),
+            layernorm.reload.eq(start),
+            table.reload.eq(start),
+            softmax.parameters.rows.eq(Mux(c.causal, c.rows, 1)),  # a command is a whole matrix, or each row is one
+        ]
         with m.Switch(c.operation):
             for operation, (block, a, b) in uses.items():
                 with m.Case(operation):
                     for sink, source in ((a, unpacker_a.beats), (b, unpacker_b.beats)):
                         if sink is not None:
-                            m.d.comb += [sink.payload.eq(source.payload), sink.valid.eq(source.valid), source.ready.eq(sink.ready)]
+                            m.d.comb += [value.eq(of) for value, of in zip(sink.payload.values, source.payload.values, strict=True)]
+                            m.d.comb += [sink.payload.keep.eq(source.payload.keep), sink.payload.last.eq(source.payload.last)]
+                            m.d.comb += [sink.valid.eq(source.valid), source.ready.eq(sink.ready)]
                     m.d.comb += [
                         packer.beats.payload.eq(block.o.payload),
                         packer.beats.valid.eq(block.o.valid),
                         block.o.ready.eq(packer.beats.ready),
                     ]
-                    for command_field, block_field in {**VECTOR_SCALARS[operation], **OUT_SCALARS}.items():
+                    for command_field, block_field in VECTOR_SCALARS[operation].items():
                         m.d.comb += block.parameters[block_field].eq(c[command_field])

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..rtl.arch.activation import MACHINE_GELU
+from ..rtl.arch.activation import MACHINE_GELU, MACHINE_TABLE
 from ..rtl.arch.formats import Format
 from . import graph as ir
 from .golden.activation import activation
@@ -91,6 +91,8 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
             result = softmax(read(operator.a), operator.parameters, machine_circuit(lanes))
         case ir.Gelu():
             result = activation(read(operator.a), operator.parameters, MACHINE_GELU)
+        case ir.Table():
+            result = activation(read(operator.a), operator.parameters, MACHINE_TABLE)
         case ir.LayerNorm():
             result = layernorm(read(operator.a), operator.parameters)
         case _:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ..rtl.arch.activation import TABLE_ENTRIES
 from ..rtl.arch.formats import Format
 from ..rtl.arch.window import Window
-from .golden.activation import ActivationParameters
+from .golden.activation import ActivationParameters, ActivationTable
 from .golden.add import AddParameters
 from .golden.layernorm import LayerNormParameters
 from .golden.matmul import MatMulParameters
@@ -216,9 +217,15 @@ class Rescale(RowOperator):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Softmax(RowOperator):
-    """Over each row."""
+    """Over the elements of each row that count: the first ``parameters.length``, and one more in each row after the first of a
+    matrix of ``parameters.rows`` rows. Matrices lie one below the other."""
 
     parameters: SoftmaxParameters
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.parameters.length < 1 or self.parameters.rows < 1 or self.a.rows % self.parameters.rows:
+            raise ValueError(f"length and rows must be at least 1, and {self.a} be made of matrices of {self.parameters.rows} rows")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -226,6 +233,21 @@ class Gelu(RowOperator):
     """Exact (erf) GELU."""
 
     parameters: ActivationParameters
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Table(RowOperator):
+    """Any function of each element: an entry for each of the 256 numbers that an element of the int8 ``a`` can be."""
+
+    parameters: ActivationTable
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        entries, limits = self.parameters.entries, self.out.tensor.format
+        if self.a.tensor.bits != 8:
+            raise ValueError(f"a must be int8, not {self.a}")
+        if len(entries) != TABLE_ENTRIES or not limits.min <= min(entries) <= max(entries) <= limits.max:
+            raise ValueError(f"parameters must have {TABLE_ENTRIES} entries in {limits.min}..{limits.max}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -7,6 +7,7 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
+from ..rtl.arch.activation import TABLE_ENTRIES
 from ..rtl.arch.formats import INT8, INT16
 from ..rtl.arch.parameters import MachineParameters, ParameterError
 from ..rtl.arch.steps import CHANNEL, VECTOR, Engine, VectorOperation, place_bits
@@ -120,11 +121,13 @@ def vector(rng: random.Random, p: MachineParameters) -> Case:
     operation = rng.choice(list(VectorOperation))
     rows, cols = rng.randint(1, 9), rng.choice((1, rng.randint(1, 40)))
     wide = {name: rng.random() < 0.5 for name in ("a", "b", "out")}
-    layernorm = operation is VectorOperation.LAYERNORM
+    layernorm, table = operation is VectorOperation.LAYERNORM, operation is VectorOperation.TABLE
     wide["b"] |= layernorm
+    wide["a"] &= not table
     regions, command = _Regions(rng), {}
-    for name, count in (("a", rows), ("b", 2 if layernorm else rows), ("out", rows)):
-        address, stride = regions.matrix(count, -(-(cols << wide[name]) // p.word_bytes))
+    b = (2, cols) if layernorm else (1, TABLE_ENTRIES) if table else (rows, cols)
+    for name, (count, elements) in {"a": (rows, cols), "b": b, "out": (rows, cols)}.items():
+        address, stride = regions.matrix(count, -(-(elements << wide[name]) // p.word_bytes))
         command |= {name: address, f"{name}_stride": stride, f"{name}_wide": int(wide[name])}
     if operation is VectorOperation.ADD and rng.random() < 0.3:
         command["b_stride"] = 0
@@ -133,6 +136,7 @@ def vector(rng: random.Random, p: MachineParameters) -> Case:
     multipliers = (24, 18) if operation is VectorOperation.SOFTMAX else (16, 16)
     command |= {f"multiplier_{i}": rng.getrandbits(bits) | 1 for i, bits in enumerate(multipliers)}  # softmax refuses zero
     command |= {"shift_0": rng.randint(0, 47), "shift_1": rng.randint(0, 31 if layernorm else 47)}
+    command |= {"length": rng.choice((cols, rng.randint(1, cols + 2))), "causal": rng.randint(0, 1)}
     command |= {"operation": operation, "rows": rows, "cols": cols, **_out_range(rng, wide=wide["out"])}
     return [command], _noise(rng, p)
 

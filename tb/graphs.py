@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..rtl.arch.activation import MACHINE_GELU
+from ..rtl.arch.activation import MACHINE_GELU, TABLE_ENTRIES
 from ..rtl.arch.formats import Format
 from ..rtl.arch.window import Window
 from ..sw import graph as ir
-from ..sw.golden.activation import ActivationParameters
+from ..sw.golden.activation import ActivationParameters, ActivationTable
 from ..sw.golden.add import AddParameters
 from ..sw.golden.layernorm import LayerNormParameters
 from ..sw.golden.matmul import MatMulParameters
@@ -105,10 +105,19 @@ class Builder:
         self.operators.append(ir.Gelu(**self.names, a=x.whole, out=out.whole, parameters=parameters))
         return out
 
-    def softmax(self, x: ir.Tensor, bits: int) -> ir.Tensor:
+    def table(self, x: ir.Tensor, bits: int) -> ir.Tensor:
+        """Of random entries."""
         out = self.tensor(x.rows, x.cols, bits)
+        entries = self.random.integers(out.format.min, out.format.max + 1, TABLE_ENTRIES)
+        self.operators.append(ir.Table(**self.names, a=x.whole, out=out.whole, parameters=ActivationTable(tuple(entries.tolist()))))
+        return out
+
+    def softmax(self, x: ir.Tensor, bits: int, *, length: int = 0, rows: int = 1) -> ir.Tensor:
+        """length: elements that count in the first row of a matrix of ``rows`` rows, 0 for all; one more in each row after it."""
+        out = self.tensor(x.rows, x.cols, bits)
+        mask = {"length": length or x.cols, "rows": rows}
         parameters = SoftmaxParameters.from_scales(
-            machine_circuit(1), in_scale=x.scale, out_scale=2.0**-bits, source=x.format, out=Format(bits)
+            machine_circuit(1), in_scale=x.scale, out_scale=2.0**-bits, source=x.format, out=Format(bits), **mask
         )
         self.operators.append(ir.Softmax(**self.names, a=x.whole, out=out.whole, parameters=parameters))
         return out
@@ -123,10 +132,14 @@ class Builder:
         self.operators.append(ir.LayerNorm(**self.names, a=x.whole, out=out.whole, parameters=parameters))
         return out
 
-    def attention(self, x: ir.Tensor, heads: int, width: int) -> ir.Tensor:
-        """Heads side by side in the columns of queries, keys, values and result; their scores one below the other."""
+    def attention(self, x: ir.Tensor, heads: int, width: int, *, length: int = 0) -> ir.Tensor:
+        """Heads side by side in the columns of queries, keys, values and result; their scores one below the other.
+
+        length: of a causal mask: elements that count in the first row of each head; 0 for no mask.
+        """
         q, k, v = (self.linear(x, heads * width, 8) for _ in range(3))
-        return self.linear(self.mixed(self.softmax(self.scores(q, k, heads, 16), 8), v, heads), x.cols, 8)
+        shares = self.softmax(self.scores(q, k, heads, 16), 8, length=length, rows=x.rows if length else 1)
+        return self.linear(self.mixed(shares, v, heads), x.cols, 8)
 
     def scores(self, q: ir.Tensor, k: ir.Tensor, heads: int, bits: int) -> ir.Tensor:
         """Queries by keys, head by head."""

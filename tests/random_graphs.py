@@ -15,7 +15,7 @@ from celosia.tb.graphs import Builder
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-KINDS = "linear", "convolution", "max_pool", "rescale", "add", "add_row", "gelu", "softmax", "layernorm", "attention", "skip"
+KINDS = "linear", "convolution", "max_pool", "rescale", "add", "add_row", "gelu", "table", "softmax", "layernorm", "attention", "skip"
 
 
 @st.composite
@@ -37,7 +37,7 @@ def graphs(draw: st.DrawFn) -> ir.Graph:
     sides: list[ir.Tensor] = []
     for kind in draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=6)):
         bits, weight_bits = draw(st.sampled_from((8, 16))), draw(st.sampled_from((2, 4, 8)))
-        narrow = x if x.bits == 8 or kind not in ("linear", "convolution", "max_pool", "attention") else builder.rescale(x, 8)
+        narrow = x if x.bits == 8 or kind not in ("linear", "convolution", "max_pool", "attention", "table") else builder.rescale(x, 8)
         match kind:
             case "convolution":
                 groups = draw(st.sampled_from([n for n in range(1, x.cols + 1) if x.cols % n == 0]))
@@ -48,7 +48,12 @@ def graphs(draw: st.DrawFn) -> ir.Graph:
             case "linear":
                 x = builder.linear(narrow, draw(st.integers(1, 50)), bits, weight_bits)
             case "attention":
-                x = builder.attention(narrow, draw(st.integers(1, 4)), draw(st.integers(1, 12)))
+                x = builder.attention(narrow, draw(st.integers(1, 4)), draw(st.integers(1, 12)), length=draw(st.integers(0, 3)))
+            case "table":
+                x = builder.table(narrow, bits)
+            case "softmax":
+                rows = draw(st.sampled_from([n for n in range(1, x.rows + 1) if x.rows % n == 0]))
+                x = builder.softmax(x, bits, length=draw(st.integers(0, x.cols + 1)), rows=rows)
             case "add":
                 x = builder.add(x, builder.rescale(x, 8), bits)
             case "add_row":

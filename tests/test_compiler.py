@@ -5,6 +5,7 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
+from celosia.rtl.arch.activation import TABLE_ENTRIES
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.steps import ADDRESS_BITS, STEP_BYTES, WAITS, Engine, Step, VectorOperation, place_bits
 from celosia.rtl.arch.window import Window
@@ -162,8 +163,9 @@ def touched(step: Step, p: MachineParameters) -> tuple[Places, Places, Places]:
             return b | tables, matrix("out", c["lines"] * c["m"], n, wide=c["out_wide"]), a
         case Engine.VECTOR:
             rows, cols = c["rows"], c["cols"]
-            second = {VectorOperation.ADD: rows, VectorOperation.LAYERNORM: 2}.get(VectorOperation(c["operation"]), 0)
-            reads = matrix("a", rows, cols, wide=c["a_wide"]) | matrix("b", second, cols, wide=c["b_wide"])
+            seconds = {VectorOperation.ADD: (rows, cols), VectorOperation.LAYERNORM: (2, cols), VectorOperation.TABLE: (1, TABLE_ENTRIES)}
+            b_rows, b_cols = seconds.get(VectorOperation(c["operation"]), (0, 0))
+            reads = matrix("a", rows, cols, wide=c["a_wide"]) | matrix("b", b_rows, b_cols, wide=c["b_wide"])
             return reads, matrix("out", rows, cols, wide=c["out_wide"]), set()
 
 

@@ -51,7 +51,7 @@ def test_structure(graph: ir.Graph) -> None:
         "Add": 5,
         "LayerNorm": 5,
         "Softmax": 2,
-        "Gelu": 2,
+        "Table": 2,
     }
     tokens, width = 16, 64
     block = tokens * width * (4 * width + 2 * 128 + 2 * tokens)

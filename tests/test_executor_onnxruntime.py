@@ -13,7 +13,7 @@ from celosia.sw import graph as ir
 from celosia.sw.executor import dequantize_output, execute
 from celosia.sw.frontend import import_model
 from celosia.sw.frontend.reference import Reference, compare_layers
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from onnx_models import Net
 from onnxruntime.quantization import QuantType
 
@@ -140,10 +140,56 @@ def test_queries_scaled_without_quantization(tmp_path: Path) -> None:
     assert names(check(net, tmp_path, net.quantized(scores, 0.01, np.int16(0)))) == ["MatMul"]
 
 
-@pytest.mark.parametrize("halves", ["last", "first", "input"])
-def test_gelu_spelt_out(halves: str, tmp_path: Path) -> None:
+QUERIES, KEYS = 5, 7
+CAUSAL = np.tri(QUERIES, KEYS, KEYS - QUERIES, dtype=bool)
+PADDED = np.arange(KEYS) < 4
+
+
+def added(net: Net, scores: str, counts: NDArray[np.bool_], low: float) -> str:
+    mask = net.constant(np.where(counts, np.float32(0), np.float32(low)))
+    return net.op("Add", mask, scores)
+
+
+def chosen(net: Net, scores: str, counts: NDArray[np.bool_], low: float) -> str:
+    return net.op("Where", net.constant(counts), scores, net.constant(np.float32(low)))
+
+
+def replaced(net: Net, scores: str, counts: NDArray[np.bool_], low: float) -> str:
+    return net.op("Where", net.constant(~counts), net.constant(np.full((1, 1), low, np.float32)), scores)
+
+
+@pytest.mark.parametrize("mask", [added, chosen, replaced])
+@pytest.mark.parametrize("low", [-np.inf, -1e4, float(np.finfo(np.float32).min)])
+@pytest.mark.parametrize(
+    ("counts", "length", "rows"),
+    [(CAUSAL, 3, QUERIES), (CAUSAL[None, None, :, ::-1][..., ::-1], 3, QUERIES), (PADDED, 4, 1), (np.ones((1, 1), bool), KEYS, 1)],
+    ids=["causal", "causal for each head", "padded", "nothing"],
+)
+def test_masks(mask: Callable[..., str], low: float, counts: NDArray[np.bool_], length: int, rows: int, tmp_path: Path) -> None:
     net = Net()
-    x, half = net.quantized(net.input(4, 16), 0.03, np.int8(-5)), net.constant(np.float32(0.5))
+    q, k, v = (net.quantized(net.input(2, 2, n, 8), 0.03, np.int8(-3)) for n in (QUERIES, KEYS, KEYS))
+    scores = net.quantized(net.op("MatMul", q, net.op("Transpose", k, perm=[0, 1, 3, 2])), 0.001, np.int16(0))
+    masked = mask(net, net.op("Mul", scores, net.constant(np.float32(0.5))), counts, low)
+    shares = net.quantized(net.op("Softmax", masked, axis=-1), 1 / 255, np.uint8(0))
+    graph = check(net, tmp_path, net.quantized(net.op("MatMul", shares, v), 0.03), steps=2)
+    assert names(graph) == ["MatMul", "Softmax", "MatMul"]
+    parameters = graph.operators[1].parameters  # pyright: ignore[reportAttributeAccessIssue]
+    assert (parameters.length, parameters.rows) == (length, rows)
+
+
+def test_a_quantized_sum_with_a_mask_is_a_sum(tmp_path: Path) -> None:
+    net = Net()
+    scores = net.quantized(net.input(2, QUERIES, KEYS), 0.001, np.int16(0))
+    total = net.quantized(added(net, scores, CAUSAL, -1e4), 0.001, np.int16(0))
+    graph = check(net, tmp_path, net.quantized(net.op("Softmax", total, axis=-1), 1 / 255, np.uint8(0)))
+    assert names(graph) == ["Add", "Softmax"]
+
+
+@pytest.mark.parametrize(("scale", "zero_point", "kind"), [(0.03, np.int8(-5), "Table"), (0.0001, np.int16(20), "Gelu")])
+@pytest.mark.parametrize("halves", ["last", "first", "input"])
+def test_gelu_spelt_out(halves: str, scale: float, zero_point: ArrayLike, kind: str, tmp_path: Path) -> None:
+    net = Net()
+    x, half = net.quantized(net.input(4, 16), scale, zero_point), net.constant(np.float32(0.5))
     erf = net.op("Erf", net.op("Mul", x, net.constant(np.float32(0.5**0.5))))
     one = net.op("Add", net.constant(np.float32(1)), erf)
     if halves == "last":
@@ -152,7 +198,79 @@ def test_gelu_spelt_out(halves: str, tmp_path: Path) -> None:
         y = net.op("Mul", half, net.op("Mul", one, x))
     else:
         y = net.op("Mul", net.op("Mul", x, half), one)
-    assert names(check(net, tmp_path, net.quantized(y, 0.02, np.int8(-110)))) == ["Gelu"]
+    assert names(check(net, tmp_path, net.quantized(y, 0.02, np.int8(-110)))) == [kind]
+
+
+def scalar(net: Net, value: float) -> str:
+    return net.constant(np.float32(value))
+
+
+def gelu_by_tanh(net: Net, x: str) -> str:
+    cube = net.op("Mul", net.op("Pow", x, scalar(net, 3)), scalar(net, 0.044715))
+    tanh = net.op("Tanh", net.op("Mul", net.op("Add", x, cube), scalar(net, 0.7978846)))
+    return net.op("Mul", net.op("Mul", x, scalar(net, 0.5)), net.op("Add", tanh, scalar(net, 1)))
+
+
+FUNCTIONS: dict[str, Callable[[Net, str], str]] = {
+    "silu": lambda net, x: net.op("Mul", x, net.op("Sigmoid", x)),
+    "gelu": lambda net, x: net.op("Gelu", x),
+    "gelu by tanh": lambda net, x: net.op("Gelu", x, approximate="tanh"),
+    "gelu by tanh, spelt out": gelu_by_tanh,
+    "hard swish": lambda net, x: net.op("HardSwish", x),
+    "hard swish spelt out": lambda net, x: net.op(
+        "Div", net.op("Mul", x, net.op("Clip", net.op("Add", x, scalar(net, 3)), scalar(net, 0), scalar(net, 6))), scalar(net, 6)
+    ),
+    "mish": lambda net, x: net.op("Mul", x, net.op("Tanh", net.op("Softplus", x))),
+    "relu": lambda net, x: net.op("Relu", x),
+    "clip from above": lambda net, x: net.op("Clip", x, "", scalar(net, 1.5)),
+    "leaky relu": lambda net, x: net.op("LeakyRelu", x, alpha=0.1),
+    "prelu": lambda net, x: net.op("PRelu", x, net.constant(np.array([0.2], np.float32))),
+    "elu": lambda net, x: net.op("Elu", x),
+    "sigmoid": lambda net, x: net.op("Sigmoid", x),
+    "exp": lambda net, x: net.op("Exp", x),
+    "erf": lambda net, x: net.op("Erf", x),
+    "root": lambda net, x: net.op("Sqrt", net.op("Abs", x)),
+    "reciprocal": lambda net, x: net.op("Reciprocal", x),
+    "logarithm": lambda net, x: net.op("Log", net.op("Mul", x, x)),
+    "negative": lambda net, x: net.op("Mul", x, scalar(net, -1.5)),
+    "difference": lambda net, x: net.op("Sub", scalar(net, 1), net.op("Max", x, net.op("Neg", x))),
+    "quotient": lambda net, x: net.op("Div", x, net.op("Add", net.op("Abs", x), scalar(net, 1))),
+    "moved in between": lambda net, x: net.op(
+        "Min", net.op("Tanh", net.op("Transpose", x)), net.op("Transpose", net.op("Mul", x, scalar(net, 0.3)))
+    ),
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_functions_are_exact_tables(function: str, tmp_path: Path) -> None:
+    net = Net()
+    outputs, kinds = [], (np.int8(-20), np.uint8(90), np.int16(5))
+    for zero_point in (np.int8(-5), np.uint8(100)):
+        x = net.quantized(net.input(16, 16), 0.04, zero_point)
+        y = FUNCTIONS[function](net, x)
+        outputs += [net.quantized(y, 0.0005 if kind.dtype == np.int16 else 0.03, kind) for kind in kinds]
+    onnx.save(net.model(*outputs), tmp_path / "net.onnx")
+    graph = import_model(tmp_path / "net.onnx")
+    assert names(graph) == ["Table"] * 6
+    steps = np.arange(256).reshape(16, 16)
+    arrays = {port.name: ((steps - 128 - port.zero_point) * np.float32(port.scale)).astype(np.float32) for port in graph.inputs}
+    expected, values = Reference(tmp_path / "net.onnx", graph).run(arrays)[1], execute(graph, arrays, lanes=LANES)
+    for name, tensor in expected.items():
+        assert (values[name] == tensor).all(), name
+
+
+def test_functions_of_functions_are_one_table(tmp_path: Path) -> None:
+    """As quantize_static leaves them: with QuantizeLinear after each operator."""
+    net = Net()
+    whole = net.quantized(net.input(3, 10), 0.04, np.int8(-5))
+    x = net.op("Slice", whole, *(net.constant(np.array([v])) for v in (2, 8, 1)))
+    sigmoid = net.quantized(net.op("Sigmoid", net.op("Transpose", x)), 1 / 255, np.uint8(0))
+    silu = net.quantized(net.op("Mul", x, net.op("Transpose", sigmoid)), 0.0002, np.int16(7))
+    total = net.op("Add", net.op("Mul", silu, net.constant(np.float32(2))), x)
+    for outputs in ([net.quantized(total, 0.1)], [net.quantized(total, 0.1), sigmoid]):
+        graph = check(net, tmp_path, *outputs)
+        assert [str(operator.inputs[0]) for operator in graph.operators] == ["input_1[0:3, 2:8]"] * len(outputs)
+        assert names(graph) == ["Table"] * len(outputs)
 
 
 def test_rms_normalization(tmp_path: Path) -> None:
@@ -187,7 +305,7 @@ def test_rescale_and_relu(tmp_path: Path) -> None:
     x = net.quantized(net.input(3, 7), 0.01, np.int16(20))
     wide = net.op("Relu", net.quantized(x, 0.04, np.int8(-3)))
     result = net.op("Mul", net.quantized(wide, 0.03, np.uint8(0)), net.constant(np.float32(3)))
-    assert names(check(net, tmp_path, net.quantized(result, 0.05, np.uint8(2)), steps=3)) == ["Rescale"] * 3
+    assert names(check(net, tmp_path, net.quantized(result, 0.05, np.uint8(2)), steps=3)) == ["Rescale", "Table", "Rescale"]
 
 
 def test_same_quantization_twice_is_one_operator(tmp_path: Path) -> None:
@@ -204,8 +322,8 @@ def test_added_constants(tmp_path: Path) -> None:
     row = net.quantized(net.op("Add", x, net.normal(6)), 0.03)
     rows = net.quantized(net.op("Add", net.normal(1, 4, 6), row), 0.03)
     graph = check(net, tmp_path, net.quantized(net.op("Relu", net.op("Add", rows, net.constant(np.float32(0.3)))), 0.03), steps=3)
-    assert names(graph) == ["Add"] * 3
-    assert [operator.inputs[1].rows for operator in graph.operators] == [1, 4, 1]
+    assert names(graph) == ["Add", "Add", "Table"]
+    assert [operator.inputs[-1].rows for operator in graph.operators] == [1, 4, 4]
 
 
 def test_slices_are_blocks(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from celosia.sw.frontend import ModelError, import_model
+from numpy.typing import ArrayLike
 from onnx import helper
 from onnx_models import Net, attention
 
@@ -120,7 +121,7 @@ def test_external_data(tmp_path: Path) -> None:
 
 
 def unsupported(net: Net) -> str:
-    return net.op("Cos", net.quantized(net.input(2, 8)))
+    return net.op("Hardmax", net.quantized(net.input(2, 8)))
 
 
 def unquantized_operand(net: Net) -> str:
@@ -143,17 +144,102 @@ def softmax_over_rows(net: Net) -> str:
     return net.op("Softmax", net.quantized(net.input(2, 8)), axis=0)
 
 
+def masked(net: Net, counts: ArrayLike) -> str:
+    scores = net.quantized(net.input(1, 3, 4), 0.1)
+    return net.op("Softmax", net.op("Where", net.constant(np.asarray(counts, bool)), scores, net.constant(np.float32(-1e9))), axis=-1)
+
+
+def masked_from_the_left(net: Net) -> str:
+    return masked(net, [0, 1, 1, 1])
+
+
+def masked_without_a_pattern(net: Net) -> str:
+    return masked(net, [[1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]])
+
+
+def masked_row(net: Net) -> str:
+    return masked(net, np.tri(3, 4, -1))
+
+
+def weak_mask(net: Net) -> str:
+    mask = net.constant(np.array([0, 0, 0, -50], np.float32))
+    return net.op("Softmax", net.op("Add", net.quantized(net.input(3, 4), 0.1), mask), axis=-1)
+
+
+def weak_choice(net: Net) -> str:
+    condition, other = net.constant(np.array([1, 1, 1, 0], bool)), net.constant(np.float32(-50))
+    return net.op("Softmax", net.op("Where", condition, net.quantized(net.input(3, 4), 0.1), other), axis=-1)
+
+
+def masked_product(net: Net) -> str:
+    scores = net.op("MatMul", net.quantized(net.input(3, 8)), net.weights(8, 4))
+    return net.op("Softmax", net.op("Add", scores, net.constant(np.zeros(4, np.float32))), axis=-1)
+
+
+def choice_alone(net: Net) -> str:
+    condition, other = net.constant(np.array([1, 1, 1, 0], bool)), net.constant(np.float32(-np.inf))
+    return net.op("Where", condition, net.quantized(net.input(3, 4), 0.1), other)
+
+
+def choice_of_tensors(net: Net) -> str:
+    a, b = (net.quantized(net.input(3, 4), 0.1) for _ in range(2))
+    return net.op("Softmax", net.op("Where", net.constant(np.ones(4, bool)), a, b), axis=-1)
+
+
+def computed_mask(net: Net) -> str:
+    condition = net.input(4, kind=onnx.TensorProto.BOOL)
+    other = net.constant(np.float32(-np.inf))
+    return net.op("Softmax", net.op("Where", condition, net.quantized(net.input(3, 4), 0.1), other), axis=-1)
+
+
+def masked_over_rows(net: Net) -> str:
+    scores = net.op("Add", net.quantized(net.input(4, 4), 0.1), net.constant(np.zeros(4, np.float32)))
+    return net.op("Softmax", scores, axis=0)
+
+
 def gelu_by_tanh(net: Net) -> str:
-    return net.op("Gelu", net.quantized(net.input(2, 8)), approximate="tanh")
+    return net.op("Gelu", net.quantized(net.input(2, 8), 0.01, np.int16(0)), approximate="tanh")
 
 
 def product_of_tensors(net: Net) -> str:
-    x = net.quantized(net.input(2, 8))
-    return net.op("Mul", x, x)
+    return net.op("Mul", *(net.quantized(net.input(2, 8)) for _ in range(2)))
 
 
 def negative_factor(net: Net) -> str:
-    return net.op("Mul", net.quantized(net.input(2, 8)), net.constant(np.float32(-2)))
+    return net.op("Mul", net.quantized(net.input(2, 8), 0.01, np.int16(0)), net.constant(np.float32(-2)))
+
+
+def wide_function(net: Net) -> str:
+    return net.op("Sigmoid", net.quantized(net.input(2, 8), 0.01, np.int16(0)))
+
+
+def wide_erf(net: Net) -> str:
+    return net.op("Erf", net.quantized(net.input(2, 8), 0.01, np.int16(0)))
+
+
+def function_of_a_product(net: Net) -> str:
+    return net.op("Sigmoid", net.op("MatMul", net.quantized(net.input(2, 8)), net.weights(8, 3)))
+
+
+def function_of_two_tensors(net: Net) -> str:
+    return net.op("Max", *(net.quantized(net.input(2, 8)) for _ in range(2)))
+
+
+def function_of_two_orders(net: Net) -> str:
+    x = net.quantized(net.input(4, 4))
+    return net.op("Sub", x, net.op("Transpose", x))
+
+
+def function_of_a_vector(net: Net) -> str:
+    return net.op("Pow", net.quantized(net.input(2, 8)), net.normal(8))
+
+
+def square_root_below_zero(net: Net) -> str:
+    return net.op("Sqrt", net.quantized(net.input(2, 8)))
+
+
+def product_of_a_function(net: Net) -> str:
+    return net.op("MatMul", net.op("Sigmoid", net.quantized(net.input(2, 8))), net.weights(8, 3))
 
 
 def strided_rows(net: Net) -> str:
@@ -205,15 +291,33 @@ def wide_accumulator(net: Net) -> str:
 
 
 REASONS: dict[Callable[[Net], str], str] = {
-    unsupported: "(Cos) of [2, 8]: the operator is not supported",
+    unsupported: "(Hardmax) of [2, 8]: the operator is not supported",
     unquantized_operand: "(Softmax) of [2, 8]: its input softmax_8 is not quantized: it needs QuantizeLinear and DequantizeLinear",
     unquantized_input: "(Add) of [2, 8], [2, 8]: its input input_8 is not quantized: it needs QuantizeLinear and DequantizeLinear",
     float_weights: "(MatMul) of [2, 8], [8, 3]: its operand constant_8 is not quantized",
     wide_operand: "(MatMul) of [2, 8], [8, 3]: its operand input_1[2x8 int16] must be int8 or uint8",
     softmax_over_rows: "(Softmax) of [2, 8]: its axis must be the last one, not 0",
-    gelu_by_tanh: "(Gelu) of [2, 8]: only the exact GELU (approximate = none) is supported",
-    product_of_tensors: "(Mul) of [2, 8], [2, 8]: only a product with a constant scalar is supported",
+    masked_from_the_left: "(Where) of [4], [1, 3, 4], []: its mask must leave the first elements of each row: as many in each row, or one",
+    masked_without_a_pattern: "(Where) of [3, 4], [1, 3, 4], []: its mask must leave the first elements of each row",
+    masked_row: "(Where) of [3, 4], [1, 3, 4], []: its mask leaves nothing of row 0",
+    weak_mask: "(Add) of [3, 4], [4]: what is added right before Softmax must be 0, or at most -65.6 to leave an element out",
+    weak_choice: "(Where) of [4], [3, 4], []: what takes a score's place right before Softmax must be at most -65.6 to leave it out",
+    masked_product: "(Add) of [3, 4], [4]: its input matmul_13 is not quantized: it needs QuantizeLinear and DequantizeLinear",
+    choice_alone: "(Where) of [4], [3, 4], []: a mask is supported right before Softmax only, without QuantizeLinear in between",
+    choice_of_tensors: "must be a constant",
+    computed_mask: "(Where) of [4], [3, 4], []: its input input_1 must be a constant",
+    masked_over_rows: "(Softmax) of [4, 4]: its axis must be the last one, not 0",
+    gelu_by_tanh: "(Gelu) of [2, 8]: only the exact GELU (approximate = none) is supported on int16 tensors",
+    product_of_tensors: "(Mul) of [2, 8], [2, 8]: only a product with a constant scalar, or of functions of one int8 tensor, is supported",
     negative_factor: "(Mul) of [2, 8], []: its factor must be positive and finite, not -2.0",
+    wide_function: "(Sigmoid) of [2, 8]: it is supported on int8 and uint8 tensors only, not on input_1[2x8 int16]",
+    wide_erf: "(Erf) of [2, 8]: Erf is supported on int16 tensors as a part of GELU only, without QuantizeLinear in between",
+    function_of_a_product: "(Sigmoid) of [2, 3]: its input matmul_13 is not quantized: it needs QuantizeLinear and DequantizeLinear",
+    function_of_two_tensors: "(Max) of [2, 8], [2, 8]: its operands must be functions of one tensor",
+    function_of_two_orders: "(Sub) of [4, 4], [4, 4]: its operands must be functions of one tensor",
+    function_of_a_vector: "(Pow) of [2, 8], [8]: its operand constant_8 [8] must be a scalar",
+    square_root_below_zero: "(Sqrt) of [2, 8]: its result for -6.4, which input_1[2x8 int8] can hold, is not a number",
+    product_of_a_function: "(MatMul) of [2, 8], [8, 3]: its input sigmoid_8 is not quantized: it needs QuantizeLinear and",
     strided_rows: "(MatMul) of [3, 8], [8, 3]: its first operand [3, 8] is not made of rows of the stored tensor",
     missing_group: "(Conv) of [1, 3, 8, 8], [4, 1, 3, 3]: its operands' shapes [1, 3, 8, 8] and [4, 1, 3, 3] don't fit",
     kernel_beyond_the_map: "(Conv) of [1, 1, 8, 2], [4, 1, 3, 3]: kernel must be no larger than the padded feature map, not (3, 3)",

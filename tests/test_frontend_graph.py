@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from celosia.rtl.arch.formats import INT8
+from celosia.sw.golden.activation import ActivationTable
 from celosia.sw.golden.add import AddParameters
 from celosia.sw.golden.matmul import MatMulParameters
-from celosia.sw.graph import Add, Block, Graph, GraphInput, GraphOutput, MatMul, MatMulPart, Rescale, Tensor
+from celosia.sw.golden.softmax import SoftmaxParameters, machine_circuit
+from celosia.sw.graph import Add, Block, Graph, GraphInput, GraphOutput, MatMul, MatMulPart, Rescale, Softmax, Table, Tensor
 
 
 def tensor(name: str = "t", rows: int = 4, cols: int = 6, bits: int = 8) -> Tensor:
@@ -59,6 +61,26 @@ def test_operators() -> None:
         product(a, b, tensor(rows=4, cols=4), transposed=False)
     with pytest.raises(ValueError, match=r"^a and b must be int8"):
         product(a, wide, tensor(rows=4, cols=4), transposed=True)
+
+
+@pytest.mark.parametrize(("length", "rows"), [(0, 1), (1, 0), (1, 3)])
+def test_masks(length: int, rows: int) -> None:
+    parameters = SoftmaxParameters.from_scales(machine_circuit(lanes=1), in_scale=0.1, length=length, rows=rows)
+    with pytest.raises(ValueError, match=r"^length and rows must be at least 1, and t\[4x6 int8\] be made of matrices of . rows$"):
+        Softmax(name="s", node="s", a=tensor().whole, out=tensor("out").whole, parameters=parameters)
+
+
+@pytest.mark.parametrize(
+    ("bits", "entries", "message"),
+    [
+        (16, (0,) * 256, r"^a must be int8, not t\[4x6 int16\]$"),
+        (8, (0,) * 255, r"^parameters must have 256 entries in -128..127$"),
+        (8, (0,) * 255 + (128,), r"^parameters must have 256 entries in -128..127$"),
+    ],
+)
+def test_tables(bits: int, entries: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Table(name="f", node="f", a=tensor(bits=bits).whole, out=tensor("out").whole, parameters=ActivationTable(entries))
 
 
 def product(a: Tensor, b: Tensor, out: Tensor, *, transposed: bool = True) -> MatMul:

@@ -117,6 +117,8 @@ def test_the_step_that_fails_is_named_among_those_that_overlap(device: Verilated
         (Engine.VECTOR, {"operation": 3, "multiplier_0": 0}, ErrorCode.ILLEGAL_STEP),
         (Engine.VECTOR, {"operation": 3, "multiplier_1": 0}, ErrorCode.ILLEGAL_STEP),
         (Engine.VECTOR, {"operation": 2, "cols": MACHINE.row_elements + 1}, ErrorCode.ILLEGAL_STEP),
+        (Engine.VECTOR, {"operation": 2, "multiplier_0": 1, "multiplier_1": 1, "length": 0}, ErrorCode.ILLEGAL_STEP),
+        (Engine.VECTOR, {"operation": 5, "a_wide": 1}, ErrorCode.ILLEGAL_STEP),
         (Engine.LOAD, {"words": 0}, ErrorCode.ILLEGAL_STEP),
         (Engine.COMPUTE, {"a": 1 << 23}, ErrorCode.SCRATCHPAD_ADDRESS),
         (Engine.VECTOR, {"out": 1 << 23}, ErrorCode.SCRATCHPAD_ADDRESS),

@@ -1,9 +1,12 @@
-"""The README's Python example runs as it stands."""
+"""The README's Python example runs as it stands, and the docs name every operator."""
 
 import re
 from pathlib import Path
 
 import pytest
+from celosia.sw.frontend.movement import MOVES
+from celosia.sw.frontend.operations import OPERATIONS
+from celosia.sw.frontend.readers import POINTWISE
 
 ROOT = Path(__file__).parent.parent
 
@@ -19,3 +22,8 @@ def test_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     assert cycles > 0
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written >= {"accelerator.v", "program.bin", "manifest.json", "registers.rdl", "registers.h"}
+
+
+def test_every_operator_is_listed() -> None:
+    words = set(re.findall(r"\w+", (ROOT / "docs" / "onnx.md").read_text()))
+    assert words >= {*POINTWISE, *OPERATIONS, *MOVES, "QuantizeLinear", "DequantizeLinear"}

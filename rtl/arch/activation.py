@@ -144,7 +144,9 @@ class ActivationCircuit(LaneCircuit):
                 require(values.get(name, 0) > 0, name, "above 0 where it is fixed", values.get(name, 0))
 
 
-MACHINE_GELU = ActivationCircuit()  # the numbers of the vector engine's GELU, which don't depend on its lanes
+# The numbers of the vector engine's GELU and of its table, which don't depend on its lanes.
+MACHINE_GELU = ActivationCircuit()
+MACHINE_TABLE = ActivationCircuit(source=INT8)
 
 
 @cache

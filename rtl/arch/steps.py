@@ -39,6 +39,7 @@ class VectorOperation(enum.IntEnum):
     SOFTMAX = 2
     GELU = 3
     LAYERNORM = 4
+    TABLE = 5
 
 
 def _address(name: str) -> tuple[Field, Field]:
@@ -122,7 +123,7 @@ VECTOR = Record(
         *_address("a"),
         *_address("b"),
         *_address("out"),
-        *_counts("rows", "cols"),
+        *_counts("rows", "cols", "length"),
         Field("a_zero_point", 16, signed=True),
         Field("b_zero_point", 16, signed=True),
         Field("out_zero_point", 16, signed=True),
@@ -136,6 +137,7 @@ VECTOR = Record(
         Field("b_left", ADD_LEFT_BITS),
         Field("epsilon", 48),
         Field("rms", 1),
+        Field("causal", 1),
         Field("a_wide", 1),
         Field("b_wide", 1),
         Field("out_wide", 1),
@@ -143,19 +145,26 @@ VECTOR = Record(
 )
 
 # Command field <- field of the golden model's parameters, per operation. ADD takes b row by row (b_stride = 0 broadcasts one
-# row); LAYERNORM takes gamma and beta as the two 16-bit rows of b.
+# row); LAYERNORM takes gamma and beta as the two 16-bit rows of b. In SOFTMAX the first ``length`` elements of a row count, and where
+# ``causal`` one more in each row after the first; ``length`` = cols is no mask. TABLE takes b as one row of 256 entries, the results for
+# -128..127 of an a of 8 bits.
+_OUT = {name: name for name in ("out_zero_point", "low", "high")}
 VECTOR_SCALARS: Mapping[VectorOperation, Mapping[str, str]] = {
     VectorOperation.ADD: {
         "a_zero_point": "a_zero_point", "multiplier_0": "a_multiplier", "a_left": "a_left",
-        "b_zero_point": "b_zero_point", "multiplier_1": "b_multiplier", "b_left": "b_left", "shift_0": "shift",
+        "b_zero_point": "b_zero_point", "multiplier_1": "b_multiplier", "b_left": "b_left", "shift_0": "shift", **_OUT,
     },
-    VectorOperation.RESCALE: {"a_zero_point": "a_zero_point", "multiplier_0": "a_multiplier", "shift_0": "shift"},
-    VectorOperation.SOFTMAX: {"multiplier_0": "multiplier", "shift_0": "shift", "multiplier_1": "out_multiplier", "shift_1": "out_shift"},
+    VectorOperation.RESCALE: {"a_zero_point": "a_zero_point", "multiplier_0": "a_multiplier", "shift_0": "shift", **_OUT},
+    VectorOperation.SOFTMAX: {
+        "multiplier_0": "multiplier", "shift_0": "shift", "multiplier_1": "out_multiplier", "shift_1": "out_shift",
+        "length": "length", **_OUT,
+    },
     VectorOperation.GELU: {
         "a_zero_point": "in_zero_point", "multiplier_0": "in_multiplier", "shift_0": "in_shift",
-        "multiplier_1": "out_multiplier", "shift_1": "out_shift",
+        "multiplier_1": "out_multiplier", "shift_1": "out_shift", **_OUT,
     },
-    VectorOperation.LAYERNORM: {"shift_0": "shift", "shift_1": "beta_shift", "epsilon": "epsilon", "rms": "rms"},
+    VectorOperation.LAYERNORM: {"shift_0": "shift", "shift_1": "beta_shift", "epsilon": "epsilon", "rms": "rms", **_OUT},
+    VectorOperation.TABLE: {},
 }  # fmt: skip
 
 COMMANDS: Mapping[Engine, Record] = {

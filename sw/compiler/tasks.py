@@ -1,11 +1,12 @@
 """Operators to tasks: what one engine does on rectangles of memory, tiled so that what isn't resident fits the staging area."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import CHANNEL, COMMANDS, COUNT_BITS, VECTOR_SCALARS, Engine, VectorOperation, place_bits
@@ -248,26 +249,30 @@ class TaskMaker:
             raise CompileError(f"its rows have {op.a.cols} elements, but row_elements is {p.row_elements}")
         command = {
             **{field: int(getattr(q, name)) for field, name in VECTOR_SCALARS[operation].items()},
-            **{"operation": operation, "out_zero_point": q.out_zero_point, "low": q.low, "high": q.high},
-            **{"a_wide": int(op.a.tensor.bits == 16), "out_wide": int(op.out.tensor.bits == 16)},
+            **{"operation": operation, "a_wide": int(op.a.tensor.bits == 16), "out_wide": int(op.out.tensor.bits == 16)},
         }
-        for first, count in segments:
+        # a causal mask grows from row to row of its matrix: no task may go on in the next one
+        matrix = op.parameters.rows if isinstance(op, ir.Softmax) and op.parameters.rows > 1 else op.a.rows
+        for (first, count), top in product(segments, range(0, op.a.rows, matrix)):
 
-            def make(row: int, rows: int, col: int, cols: int, first=first) -> Task:
-                start = first + col
+            def make(row: int, rows: int, col: int, cols: int, first=first, top=top) -> Task:
+                row, start = top + row, first + col
                 operands = {name: self._rectangle(block, row, rows, start, cols) for name, block in (("a", op.a), ("out", op.out))}
                 fields = {**command, "rows": rows, "cols": cols}
-                if isinstance(op, ir.Add):
+                if isinstance(op, ir.Softmax):
+                    mask = op.parameters
+                    fields |= {"length": min(mask.length + row % mask.rows, cols), "causal": int(mask.rows > 1)}
+                elif isinstance(op, ir.Add):
                     repeat = op.b.rows == 1
                     operands["b"] = self._rectangle(op.b, 0 if repeat else row, 1 if repeat else rows, start, cols, repeat=repeat)
                     fields["b_wide"] = int(op.b.tensor.bits == 16)
-                elif isinstance(op, ir.LayerNorm):
-                    table = self._buffers[affine_name(op)]
-                    operands["b"] = Operand(buffer=table, row=0, rows=2, word=0, words=table.row_words)
+                elif isinstance(op, ir.LayerNorm | ir.Table):
+                    table = self._buffers[table_name(op)]
+                    operands["b"] = Operand(buffer=table, row=0, rows=table.rows, word=0, words=table.row_words)
                     fields["b_wide"] = 1
                 return Task(engine=Engine.VECTOR, operator=op, command=fields, operands=operands)
 
-            yield from self._tiled(make, op.a.rows, count, self._heads.get(op.a.tensor.name, MAX_ROWS), count)
+            yield from self._tiled(make, matrix, count, self._heads.get(op.a.tensor.name, MAX_ROWS), count)
 
 
 def _segments(layouts: Mapping[str, Layout], blocks: list[ir.Block], more: Iterable[int] = ()) -> Iterator[tuple[int, int]]:
@@ -312,6 +317,7 @@ OPERATIONS = {
     ir.Softmax: VectorOperation.SOFTMAX,
     ir.Gelu: VectorOperation.GELU,
     ir.LayerNorm: VectorOperation.LAYERNORM,
+    ir.Table: VectorOperation.TABLE,
 }
 
 
@@ -319,8 +325,8 @@ def channels_name(op: ir.MatMul, first: int, count: int) -> str:
     return f"{op.name}.channels[{first}:{first + count}]"
 
 
-def affine_name(op: ir.LayerNorm) -> str:
-    return f"{op.name}.affine"
+def table_name(op: ir.LayerNorm | ir.Table) -> str:
+    return f"{op.name}.table"
 
 
 def make_buffers(graph: ir.Graph, layouts: Mapping[str, Layout], parameters: MachineParameters) -> dict[str, Buffer]:
@@ -336,13 +342,18 @@ def make_buffers(graph: ir.Graph, layouts: Mapping[str, Layout], parameters: Mac
                     name = channels_name(op, first, count)
                     buffers[name] = _channels(op, first, count, name, parameters)
         elif isinstance(op, ir.LayerNorm):
-            words = -(-2 * op.a.cols // parameters.word_bytes)
-            rows = [
-                np.asarray(v, np.int16).tobytes().ljust(words * parameters.word_bytes, b"\0")
-                for v in (op.parameters.gamma, op.parameters.beta)
-            ]
-            buffers[affine_name(op)] = Buffer(name=affine_name(op), rows=2, row_words=words, data=b"".join(rows))
+            buffers[table_name(op)] = _table(op, [op.parameters.gamma, op.parameters.beta], parameters)
+        elif isinstance(op, ir.Table):
+            buffers[table_name(op)] = _table(op, [op.parameters.entries], parameters)
     return buffers
+
+
+def _table(op: ir.LayerNorm | ir.Table, rows: Sequence[ArrayLike], parameters: MachineParameters) -> Buffer:
+    """Rows of 16-bit numbers, which the operator takes as b."""
+    data = [np.asarray(row, np.int16).tobytes() for row in rows]
+    words = -(-len(data[0]) // parameters.word_bytes)
+    padded = b"".join(row.ljust(words * parameters.word_bytes, b"\0") for row in data)
+    return Buffer(name=table_name(op), rows=len(data), row_words=words, data=padded)
 
 
 def _channels(op: ir.MatMul, first: int, count: int, name: str, parameters: MachineParameters) -> Buffer:

@@ -1,25 +1,37 @@
 """Import a QDQ network: every ONNX value becomes a view of a stored tensor, every QuantizeLinear one operator.
 
-Operations between DequantizeLinear and QuantizeLinear are collected (`product.Product`, `rowwise.Rowwise`) until the
+Operations between DequantizeLinear and QuantizeLinear are collected (`product.Product`, `rowwise.Rowwise`, `values.Function`) until the
 QuantizeLinear says the scale of their result. Reshape, Transpose, Split and the like change only the order in which a view
 reads its source.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ..graph import Graph, GraphInput, GraphOutput, Operator, Port, Tensor
+from ..graph import Graph, GraphInput, GraphOutput, Operator, Port, Table, Tensor
 from .movement import MOVES
 from .onnx_file import ModelError, Node, OnnxModel, Value, read
 from .operands import AnyValue, Operands
 from .operations import OPERATIONS
+from .pointwise import Tabled, pointwise, refuse
 from .product import Product
 from .quantization import Quantization, Storage
-from .readers import Readers
+from .readers import POINTWISE, Readers
 from .rowwise import Rescaled
 from .values import Constant, Index, Names, Pending, View, inverse
+
+
+def needed(operators: Sequence[Operator], outputs: Iterable[GraphOutput]) -> tuple[Operator, ...]:
+    """The operators whose results are read in the end: a table of a table's results, for one, makes do without it."""
+    read, kept = {port.tensor for port in outputs}, []
+    for operator in reversed(operators):
+        if any(block.tensor in read for block in operator.outputs):
+            kept.append(operator)
+            read |= {block.tensor for block in operator.inputs}
+    return tuple(reversed(kept))
 
 
 class Importer:
@@ -45,14 +57,15 @@ class Importer:
             except (ValueError, IndexError) as error:
                 raise self.located(node, error) from error
         outputs = tuple(self.output(name) for name in self.model.outputs)
-        blocks = [b for operator in self.operators for b in (*operator.inputs, *operator.outputs)]
-        tensors = [port.tensor for port in self.inputs] + [b.tensor for b in blocks]
+        operators = needed(self.operators, outputs)
+        blocks = [b for operator in operators for b in (*operator.inputs, *operator.outputs)]
+        tensors = {t.name: t for t in [port.tensor for port in self.inputs] + [b.tensor for b in blocks]}
         return Graph(
             inputs=tuple(self.inputs),
             outputs=outputs,
-            operators=tuple(self.operators),
-            tensors={tensor.name: tensor for tensor in tensors},
-            layers=self.layers,
+            operators=operators,
+            tensors=tensors,
+            layers={name: layer for name, layer in self.layers.items() if name in tensors},
         )
 
     def located(self, node: Node, error: Exception) -> ModelError:
@@ -63,8 +76,13 @@ class Importer:
 
     def visit(self, node: Node) -> list[AnyValue]:
         """The values of the node's outputs, or of the first ones."""
+        function = pointwise(node, self.operands) if node.op_type in POINTWISE else None
+        if function:
+            return [function]
         if node.op_type in OPERATIONS:
             return [OPERATIONS[node.op_type](node, self.operands)]
+        if node.op_type in POINTWISE:
+            raise refuse(node, self.operands)
         if node.op_type == "QuantizeLinear":
             return [self.quantize(node)]
         if node.op_type == "DequantizeLinear":
@@ -102,14 +120,15 @@ class Importer:
         if value.integers is not None:
             raise ValueError("its input is quantized already")
         storage, source = q.storage(), value.source
-        if isinstance(source, Tensor) and storage == Storage(value.scale, source.zero_point, source.bits):
-            return replace(value, integers=q.dtype)
+        if isinstance(source, Tensor) and value.linear and storage == Storage(value.scale, source.zero_point, source.bits):
+            return replace(value, integers=q.dtype, function=None)
         key = node.inputs[0], storage
         if key not in self.quantized:
             if isinstance(source, Value):
                 self.quantized[key] = self.store_input(node.outputs[0], source, value.index, storage)
             else:
-                value = Rescaled.of(node, value) if isinstance(source, Tensor) else value
+                if isinstance(source, Tensor):
+                    value = Rescaled.of(node, value) if value.linear else Tabled.of(value)
                 self.quantized[key] = self.store_result(node, value, q.dtype, storage)
         return replace(self.quantized[key], integers=q.dtype)
 
@@ -144,9 +163,12 @@ class Importer:
             layout = self.readers.layout(node.outputs[0], index, pending.layouts())
             tensor = storage.tensor(self.operands.names.unique(node.inputs[0]), layout.shape)
             place = inverse(layout)
-            self.operators.append(pending.operator(self.operator_names.unique(pending.node.name), tensor, place))
+            operator = pending.operator(self.operator_names.unique(pending.node.name), tensor, place)
         except ValueError as error:
             raise self.located(pending.node, error) from error
+        self.operators.append(operator)
+        if isinstance(operator, Table):
+            self.operands.tables[tensor] = operator
         self.layers[tensor.name] = Port(
             name=node.outputs[0],
             shape=index.shape,
@@ -160,7 +182,7 @@ class Importer:
 
     def output(self, name: str) -> GraphOutput:
         value = self.operands.values.get(name)
-        if not isinstance(value, View) or not isinstance(value.source, Tensor):
+        if not isinstance(value, View) or not isinstance(value.source, Tensor) or not value.linear:
             raise ModelError(f"output {name} is not quantized: it needs a QuantizeLinear after its operator")
         tensor = value.source
         if value.index.size != tensor.rows * tensor.cols:

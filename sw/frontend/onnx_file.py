@@ -46,12 +46,13 @@ class Value:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OnnxModel:
-    """A checked model: nodes in topological order; constants: initializers and Constant nodes."""
+    """A checked model: nodes in topological order; constants: initializers and Constant nodes; opset: version of ONNX's operators."""
 
     nodes: tuple[Node, ...]
     constants: Mapping[str, NDArray]
     inputs: tuple[Value, ...]
     outputs: tuple[str, ...]
+    opset: int
 
 
 def element_type(number: int) -> str:
@@ -122,6 +123,7 @@ def _convert(proto: onnx.ModelProto) -> OnnxModel:
         constants=constants,
         inputs=tuple(_value(info) for info in proto.graph.input if info.name not in constants),
         outputs=tuple(info.name for info in proto.graph.output),
+        opset=opset,
     )
 
 

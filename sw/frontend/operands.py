@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..graph import Tensor
+from ..graph import Table, Tensor
 from .onnx_file import Node, OnnxModel
 from .readers import Readers
 from .values import Constant, Index, Names, View
@@ -13,12 +13,13 @@ AnyValue = Constant | View
 class Operands:
     """The values known so far, by ONNX name. Every method raises ValueError with the reason, without the node's name.
 
-    names: of the tensors made so far.
+    names: of the tensors made so far. tables: the functions that they hold.
     """
 
     def __init__(self, model: OnnxModel, readers: Readers):
-        self.readers = readers
+        self.model, self.readers = model, readers
         self.names = Names()
+        self.tables: dict[Tensor, Table] = {}
         self.values: dict[str, AnyValue] = {n: Constant(name=n, array=a) for n, a in model.constants.items()}
         for value in model.inputs:
             index: Index = np.arange(np.prod(value.shape, dtype=int)).reshape(value.shape)
@@ -53,7 +54,7 @@ class Operands:
             raise ValueError(f"its input {node.inputs[slot]} must not be a constant")
         if value.integers is not None:
             raise ValueError(f"its input {node.inputs[slot]} is not dequantized")
-        if not isinstance(value.source, Tensor):
+        if not isinstance(value.source, Tensor) or not value.linear:
             raise ValueError(f"its input {node.inputs[slot]} is not quantized: it needs QuantizeLinear and DequantizeLinear")
         return value
 

@@ -11,7 +11,8 @@ from .onnx_file import Node
 from .operands import Operands, positive
 from .product import Product, convolve, mean_weights, multiply
 from .readers import mean_operand
-from .rowwise import ErfOf, GeluOf, NormOf, Rescaled, SoftmaxOf, Sum
+from .rowwise import ErfOf, GeluOf, NormOf, Rescaled, Sum
+from .softmax import Masked, SoftmaxOf
 from .values import Constant, View
 
 
@@ -79,6 +80,8 @@ def _add(node: Node, operands: Operands) -> View:
     slot = 1 if isinstance(operands.value(node, 0), Constant) else 0
     value, other = operands.value(node, slot), operands.value(node, 1 - slot)
     if isinstance(value, View) and isinstance(other, Constant):
+        if operands.readers.read_only_by(node, "Softmax"):
+            return Masked.added(node, operands.view(node, slot), other)
         operands.finite(node, 1 - slot)
         if isinstance(value.source, Product):
             return _biased(value, other)
@@ -102,13 +105,13 @@ def _mul(node: Node, operands: Operands) -> View:
             return _scaled(value if isinstance(value.source, Product | GeluOf) else operands.view(node, slot), factor)
         if isinstance(value.source, ErfOf):
             return value.source.times(node, value.index, operands.view(node, 1 - slot))
-    raise ValueError("only a product with a constant scalar is supported")
+    raise ValueError("only a product with a constant scalar, or of functions of one int8 tensor, is supported")
 
 
 def _div(node: Node, operands: Operands) -> View:
     value, factor = operands.value(node, 0), operands.factor(node, 1)
     if isinstance(value, Constant) or factor is None:
-        raise ValueError("only a division by a constant scalar is supported")
+        raise ValueError("only a division by a constant scalar, or of functions of one int8 tensor, is supported")
     return _scaled(value if isinstance(value.source, Product | GeluOf) else operands.view(node, 0), 1 / factor)
 
 
@@ -120,8 +123,18 @@ def _relu(node: Node, operands: Operands) -> View:
     return replace(value, source=replace(value.source, relu=True))
 
 
+def _where(node: Node, operands: Operands) -> View:
+    condition, slot = operands.constant(node, 0), 2 if isinstance(operands.value(node, 1), Constant) else 1
+    other = operands.constant(node, 3 - slot)
+    assert condition
+    assert other
+    counts = condition.array if slot == 1 else ~condition.array
+    return Masked.chosen(node, operands.view(node, slot), counts, other)
+
+
 def _softmax(node: Node, operands: Operands) -> View:
-    return SoftmaxOf.of(node, operands.view(node, 0))
+    value = operands.value(node, 0)
+    return SoftmaxOf.of(node, value if isinstance(value, View) and isinstance(value.source, Masked) else operands.view(node, 0))
 
 
 def _gelu(node: Node, operands: Operands) -> View:
@@ -161,6 +174,7 @@ OPERATIONS: dict[str, Callable[[Node, Operands], View]] = {
     "Mul": _mul,
     "Div": _div,
     "Relu": _relu,
+    "Where": _where,
     "Softmax": _softmax,
     "Gelu": _gelu,
     "Erf": _erf,

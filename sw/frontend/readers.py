@@ -11,8 +11,19 @@ from .movement import MOVES
 from .onnx_file import Node, OnnxModel
 from .values import Index, corner, inverse, matrices
 
+# Operations on each element.
+POINTWISE = {
+    "Abs", "Acos", "Acosh", "Add", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Celu", "Clip", "Cos", "Cosh", "Div", "Elu", "Erf", "Exp",
+    "Floor", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Max", "Min", "Mish", "Mul", "Neg", "PRelu", "Pow", "Reciprocal",
+    "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Sub", "Swish", "Tan", "Tanh",
+    "ThresholdedRelu",
+}  # fmt: skip
+
+# Their result is stored as their operand is, in whatever order; the two of Add must lie alike.
+ANYHOW = POINTWISE - {"Add"}
+
 # Their result is stored as their first operand is.
-FOLLOW = ("QuantizeLinear", "DequantizeLinear", "Mul", "Div", "Relu", "Gelu", "Erf", "Softmax")
+FOLLOW = ANYHOW | {"QuantizeLinear", "DequantizeLinear", "Softmax"}
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,10 @@ class Readers:
             raise ValueError(f"its input {node.inputs[slot]} must be a constant list of integers")
         return value
 
+    def read_only_by(self, node: Node, op_type: str) -> bool:
+        """Whether all that reads the node's first output is of this type."""
+        return {reader.op_type for reader, _ in self.consumers.get(node.outputs[0], ())} == {op_type}
+
     def _kernel(self, node: Node) -> tuple[int, int]:
         """Of a Conv: an attribute, or the size of its weights. Raises ValueError where neither is known."""
         shape = node.attributes.get("kernel_shape")
@@ -111,6 +126,8 @@ class Readers:
     def _operand(self, node: Node, slot: int, index: Index) -> Iterator[Reading]:
         match node.op_type:
             case "QuantizeLinear" | "DequantizeLinear":
+                return
+            case kind if kind in ANYHOW:
                 return
             case "MatMul" if index.ndim >= 2:
                 yield Reading(index, either=slot == 1)

@@ -1,4 +1,4 @@
-"""Operations on each element or each row of one stored rectangle: add, rescale, ReLU, softmax, GELU, LayerNorm."""
+"""Operations on each element or each row of one stored rectangle: add, rescale, ReLU, GELU, LayerNorm."""
 
 import math
 from abc import abstractmethod
@@ -12,13 +12,13 @@ from ...rtl.arch.activation import MACHINE_GELU
 from ..golden.activation import ActivationParameters
 from ..golden.add import AddParameters
 from ..golden.layernorm import LayerNormParameters
-from ..golden.softmax import SoftmaxParameters, machine_circuit
-from ..graph import Add, Block, Gelu, LayerNorm, Operator, Rescale, Softmax, Tensor
+from ..graph import Add, Block, Gelu, LayerNorm, Operator, Rescale, Tensor
 from .onnx_file import Node
 from .values import Constant, Index, Names, Pending, View, cover, fit
 
 
-def _covered(view: View | Constant) -> tuple[Block, Index]:
+def covered(view: View | Constant) -> tuple[Block, Index]:
+    """The block of the view's elements, and their positions in it. Raises ValueError where it is no rectangle of a stored tensor."""
     if isinstance(view, Constant):
         raise ValueError(f"its operand {view.name} is a constant")
     if not isinstance(view.source, Tensor):
@@ -56,7 +56,7 @@ class Rescaled(Rowwise):
 
     @classmethod
     def of(cls, node: Node, view: View) -> View:
-        a, index = _covered(view)
+        a, index = covered(view)
         return View(source=cls(node=node, a=a, scale=view.scale), index=index)
 
     def placed(self, name: str, out: Block) -> Rescale:
@@ -84,12 +84,12 @@ class Sum(Rowwise):
     def of(cls, node: Node, a: View, b: View | Constant, names: Names) -> View:
         if np.broadcast_shapes(a.shape, b.shape) != a.shape:
             raise ValueError(f"its operands' shapes {list(a.shape)} and {list(b.shape)} don't fit")
-        block, index = _covered(a)
+        block, index = covered(a)
         if isinstance(b, Constant):
             other = _addend(b, index, block, names).whole
             scale = other.tensor.scale
         else:
-            other, other_index = _covered(b)
+            other, other_index = covered(b)
             if not np.array_equal(index, other_index):
                 raise ValueError(f"its operands {block} and {other} are not stored in the same order")
             scale = b.scale
@@ -128,42 +128,24 @@ def _addend(constant: Constant, index: Index, block: Block, names: Names) -> Ten
     return Tensor(name=name, rows=rows, cols=cols, bits=bits, scale=scale, zero_point=zero_point, data=matrix)
 
 
-def _rows(view: View) -> tuple[Block, Index]:
-    """The block whose rows are the value's last axis."""
-    block, index = _covered(view)
-    rows = index.reshape(-1, view.shape[-1])
-    if rows.shape[1] != block.cols or not np.array_equal(rows, rows[:, :1] + np.arange(block.cols)):
-        raise ValueError(f"its last axis does not run along the rows of the stored tensor {block}")
+def rows_of(view: View) -> tuple[Block, Index]:
+    """The block whose rows are the value's last axis, and the elements' positions in it."""
+    block, index = covered(view)
+    along_rows(block, index)
     return block, index
 
 
-def _last_axis(node: Node, view: View) -> None:
+def along_rows(block: Block, index: Index) -> None:
+    """Raises ValueError unless the last axis of a value that views the block runs along its rows."""
+    rows = index.reshape(-1, index.shape[-1])
+    if rows.shape[1] != block.cols or not np.array_equal(rows, rows[:, :1] + np.arange(block.cols)):
+        raise ValueError(f"its last axis does not run along the rows of the stored tensor {block}")
+
+
+def last_axis(node: Node, view: View) -> None:
     axis = node.attributes.get("axis", -1)
     if axis not in (-1, len(view.shape) - 1):
         raise ValueError(f"its axis must be the last one, not {axis}")
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SoftmaxOf(Rowwise):
-    """Over each row."""
-
-    @classmethod
-    def of(cls, node: Node, view: View) -> View:
-        _last_axis(node, view)
-        a, index = _rows(view)
-        return View(source=cls(node=node, a=a, scale=view.scale), index=index)
-
-    def placed(self, name: str, out: Block) -> Softmax:
-        parameters = fit(
-            SoftmaxParameters.from_scales,
-            circuit=machine_circuit(lanes=1),  # the parameters are the same for any
-            in_scale=self.scale,
-            out_scale=out.tensor.scale,
-            out_zero_point=out.tensor.zero_point,
-            source=self.a.tensor.format,
-            out=out.tensor.format,
-        )
-        return Softmax(name=name, node=self.node.name, a=self.a, out=out, parameters=parameters)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -175,8 +157,8 @@ class GeluOf(Rowwise):
     @classmethod
     def of(cls, node: Node, view: View) -> View:
         if node.attributes.get("approximate", b"none") != b"none":
-            raise ValueError("only the exact GELU (approximate = none) is supported")
-        a, index = _covered(view)
+            raise ValueError("only the exact GELU (approximate = none) is supported on int16 tensors")
+        a, index = covered(view)
         return View(source=cls(node=node, a=a, scale=view.scale), index=index)
 
     def scaled(self, factor: float) -> Self:
@@ -204,12 +186,12 @@ class ErfOf(Rowwise):
 
     @classmethod
     def of(cls, node: Node, view: View) -> View:
-        a, index = _covered(view)
+        a, index = covered(view)
         return View(source=cls(node=node, a=a, scale=view.scale), index=index)
 
     def times(self, node: Node, index: Index, x: View) -> View:
         """The GELU that this is, multiplied by ``x``."""
-        a, x_index = _covered(x)
+        a, x_index = covered(x)
         scale = self.scale * math.sqrt(2)
         same = self.a.tensor is a.tensor and self.a.slices == a.slices and np.array_equal(index, x_index)
         if not (same and self.plus_one):
@@ -217,7 +199,7 @@ class ErfOf(Rowwise):
         return View(source=GeluOf(node=node, a=a, scale=scale, factor=2 * x.scale / scale), index=index)
 
     def placed(self, name: str, out: Block) -> Operator:
-        raise ValueError("Erf is supported as a part of GELU only, without QuantizeLinear in between")
+        raise ValueError("Erf is supported on int16 tensors as a part of GELU only, without QuantizeLinear in between")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -231,8 +213,8 @@ class NormOf(Rowwise):
 
     @classmethod
     def of(cls, node: Node, view: View, gamma: NDArray, beta: NDArray, *, rms: bool = False) -> View:
-        _last_axis(node, view)
-        a, index = _rows(view)
+        last_axis(node, view)
+        a, index = rows_of(view)
         if rms and a.tensor.zero_point:
             raise ValueError(f"its input must be quantized symmetrically, not with the zero point {a.tensor.zero_point}")
         gamma, beta = (np.broadcast_to(v.reshape(-1), a.cols) for v in (gamma, beta))

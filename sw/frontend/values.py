@@ -66,20 +66,39 @@ class Pending(ABC):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Function:
+    """What operations have made of each element of an 8-bit tensor.
+
+    numbers: float32 [256], the results for -128..127. linear: whether they still are steps of one scale. node: the last operation.
+    """
+
+    node: Node
+    numbers: NDArray[np.float32]
+    linear: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class View:
     """The ONNX value whose element i is element ``index[i]`` of the source; index has the value's shape.
 
     scale: the real value of one step of a Tensor source. integers: the ONNX integer type if the value is not yet dequantized.
+    function: of an 8-bit Tensor source, what was made of its elements; unless it is linear, the scale has no meaning any more.
     """
 
     source: Tensor | Pending | Value
     index: Index
     scale: float = 1.0
     integers: np.dtype | None = None
+    function: Function | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self.index.shape
+
+    @property
+    def linear(self) -> bool:
+        """Whether each element is a number of steps of ``scale``."""
+        return self.function is None or self.function.linear
 
     def moved(self, move: Callable[[NDArray], NDArray]) -> Self:
         """The same elements, reshaped or reordered."""

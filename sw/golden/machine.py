@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ...rtl.arch.activation import MACHINE_GELU
+from ...rtl.arch.activation import MACHINE_GELU, MACHINE_TABLE, TABLE_ENTRIES
 from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import ADDRESS_BITS, CHANNEL, COMMANDS, OUTSIDE, VECTOR_SCALARS, Engine, Step, VectorOperation, place_bits
-from .activation import ActivationParameters, activation
+from .activation import ActivationParameters, ActivationTable, activation
 from .add import AddParameters, add, rescale
 from .layernorm import LayerNormParameters, layernorm
 from .matmul import MatMulParameters, accumulate, requantize_sums
@@ -125,9 +125,8 @@ class Machine:
         rows, cols = c["rows"], c["cols"]
         a = self.read_matrix(c["a"], c["a_stride"], rows, cols, wide=bool(c["a_wide"]))
         scalars = {name: c[field] for field, name in VECTOR_SCALARS[operation].items()}
-        scalars |= {name: c[name] for name in ("out_zero_point", "low", "high")}
 
-        def b(count: int) -> Int:
+        def b(count: int, cols: int = cols) -> Int:
             return self.read_matrix(c["b"], c["b_stride"], count, cols, wide=bool(c["b_wide"]))
 
         match operation:
@@ -136,10 +135,14 @@ class Machine:
             case VectorOperation.RESCALE:
                 out = rescale(a, AddParameters(**scalars))
             case VectorOperation.SOFTMAX:
-                out = softmax(a, SoftmaxParameters(**scalars), machine_circuit(self.parameters.lanes))
+                masked = SoftmaxParameters(**scalars, rows=rows if c["causal"] else 1)
+                out = softmax(a, masked, machine_circuit(self.parameters.lanes))
             case VectorOperation.GELU:
                 out = activation(a, ActivationParameters(**scalars), MACHINE_GELU)
             case VectorOperation.LAYERNORM:
                 gamma, beta = b(2)
                 out = layernorm(a, LayerNormParameters(gamma=gamma, beta=beta, **scalars))
+            case VectorOperation.TABLE:
+                (entries,) = b(1, TABLE_ENTRIES)
+                out = activation(a, ActivationTable(tuple(entries.tolist())), MACHINE_TABLE)
         self.write_matrix(c["out"], c["out_stride"], out, wide=bool(c["out_wide"]), whole_words=True)

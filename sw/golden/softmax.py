@@ -195,7 +195,7 @@ def column_sums(y: ArrayLike, parameters: SoftmaxParameters, circuit: SoftmaxCir
 
 def machine_circuit(lanes: int) -> SoftmaxCircuit:
     """The machine's softmax, for int8 and int16 numbers; of its vector engine's parameters only the lanes are part of the numbers."""
-    return SoftmaxCircuit(lanes=lanes)
+    return SoftmaxCircuit(lanes=lanes, mask=Mask.CAUSAL)
 
 
 def softmax(q: ArrayLike, parameters: SoftmaxParameters, circuit: SoftmaxCircuit) -> Int:

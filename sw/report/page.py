@@ -25,6 +25,7 @@ COLOURS = {
     "Rescale": "#9db36b",
     "Softmax": "#c8553d",
     "Gelu": "#d9a441",
+    "Table": "#e0b96b",
     "LayerNorm": "#8a5a9e",
     "transfer": "#888888",
 }
