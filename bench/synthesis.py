@@ -11,6 +11,7 @@ from typing import Any
 from celosia.gen.pages import write_section
 from celosia.gen.synthesis import Ecp5, Xilinx, measure_ecp5, measure_xilinx
 from celosia.gen.verilog import to_verilog
+from celosia.rtl.accelerator import Accelerator
 from celosia.rtl.activation import Activation
 from celosia.rtl.add import Add
 from celosia.rtl.arch.activation import ActivationCircuit
@@ -18,8 +19,10 @@ from celosia.rtl.arch.attention import AttentionCircuit
 from celosia.rtl.arch.blocks import LaneCircuit
 from celosia.rtl.arch.formats import INT8, INT16, UINT8, UINT16
 from celosia.rtl.arch.layernorm import LayerNormCircuit
+from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.softmax import SoftmaxCircuit
 from celosia.rtl.attention import Attention
+from celosia.rtl.compute import ComputeUnit
 from celosia.rtl.layernorm import LayerNorm
 from celosia.rtl.softmax import Softmax
 from celosia.sw.golden.activation import ActivationParameters, ActivationTable
@@ -32,7 +35,7 @@ LANES = 1, 4, 16
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """elements: per cycle."""
+    """elements: per cycle, or MACs of a compute unit."""
 
     label: str
     make: Callable[[], Any]
@@ -63,6 +66,15 @@ def activation(lanes: int, *, built_in: bool, **parameters: Any) -> Activation:
     return Activation(circuit, asdict(ActivationParameters.from_scales(circuit, **scales)))
 
 
+def machine(size: int) -> MachineParameters:
+    """A square array with as small a vector engine as there is."""
+    return MachineParameters(rows=size, cols=size, lanes=1, scratchpad_kib=64)
+
+
+def by_size(label: str, make: Callable[[MachineParameters], Any], *sizes: int) -> list[Configuration]:
+    return [Configuration(label=f"{label}, {n} x {n}", make=lambda n=n: make(machine(n)), elements=n * n) for n in sizes]
+
+
 CONFIGURATIONS = {
     "activation": [
         *by_lanes("int8 to int8, table built in", lambda lanes: activation(lanes, built_in=True, source=INT8, out=INT8)),
@@ -78,27 +90,28 @@ CONFIGURATIONS = {
     ],
     "layernorm": by_lanes("int16 to int16", lambda lanes: LayerNorm(LayerNormCircuit(lanes=lanes))),
     "attention": by_lanes("int16 scores to int8", lambda lanes: Attention(AttentionCircuit(lanes=lanes))),
+    "compute": [*by_size("unit", ComputeUnit, 8, 12, 16), *by_size("accelerator, 1 lane, 64 KiB", Accelerator, 8, 12)],
 }
 
 HEADER = (
     ("configuration", "---"),
-    *((name, "---:") for name in ("LUT4", "COMB placed", "FF", "MULT18", "DP16KD", "MHz", "latency", "elements per cycle")),
+    *((name, "---:") for name in ("LUT4", "COMB placed", "FF", "MULT18", "DP16KD", "MHz", "latency", "per cycle")),
     *((name, "---:") for name in ("xcup LUT", "FF", "DSP", "RAMB36")),
 )
 LEGEND = """
 Lattice ECP5 (LFE5U-85F, speed grade 6): cells after synthesis, without wide LUTs; TRELLIS_COMB (LUTs, carry, distributed memory) and
 clock after place and route, out of context, one seed. Xilinx UltraScale+ (xcup): cells after synthesis; LUTs of logic + LUTs that are
-memory or shift registers. Latency in cycles.
+memory or shift registers. Latency in cycles. Per cycle: elements, or MACs of the compute unit.
 """
 
 
-def row(configuration: Configuration, latency: int, ecp5: Ecp5, xilinx: Xilinx) -> list[str]:
-    """The cells of one line of the table."""
+def row(configuration: Configuration, latency: int | None, ecp5: Ecp5, xilinx: Xilinx) -> list[str]:
+    """The cells of one line of the table. latency: None of what has none that is fixed."""
     placed = ecp5.placement
     comb, mhz = (f"{placed.comb:,}", f"{placed.mhz:.0f}") if placed else ("does not fit", "")
     return [
         configuration.label,
-        *(f"{ecp5.lut4:,}", comb, f"{ecp5.ff:,}", f"{ecp5.mult18}", f"{ecp5.dp16k}", mhz, f"{latency}", f"{configuration.elements}"),
+        *(f"{ecp5.lut4:,}", comb, f"{ecp5.ff:,}", f"{ecp5.mult18}", f"{ecp5.dp16k}", mhz, f"{latency or ''}", f"{configuration.elements}"),
         *(f"{xilinx.lut:,} + {xilinx.memory_lut:,}", f"{xilinx.ff:,}", f"{xilinx.dsp}", f"{xilinx.ramb36 + xilinx.ramb18 / 2:g}"),
     ]
 
@@ -109,7 +122,8 @@ def table(name: str, configurations: list[Configuration], progress: Progress) ->
     for configuration in progress.track(configurations, description=name):
         block = configuration.make()
         verilog = to_verilog(block, name=name)
-        rows.append(row(configuration, block.latency, measure_ecp5(verilog, top=name), measure_xilinx(verilog, top=name)))
+        latency = getattr(block, "latency", None)
+        rows.append(row(configuration, latency, measure_ecp5(verilog, top=name), measure_xilinx(verilog, top=name)))
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
