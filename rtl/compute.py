@@ -20,7 +20,7 @@ from .arch.steps import COMPUTE, OUTSIDE
 from .delay import delay
 from .engine import EnginePort, of_last_two
 from .layouts import record_layout
-from .mac_array import OPERAND, MacArray
+from .mac_array import MacArray
 from .requantizer import Requantizer, requantizer_latency
 from .result_writer import ResultWriter, results_layout
 from .scratchpad import ReadPort, WritePort
@@ -163,7 +163,6 @@ class ComputeUnit(wiring.Component):
             m.d.comb += [
                 array.shift.eq(reader.rows.valid & reader.rows.ready),
                 array.by_column.eq(constants.depthwise),
-                array.maximum.eq(constants.maximum),
             ]
         outside = Mux(constants.maximum, OUTSIDE, 0)
         for i, octet in enumerate(reader.rows.payload.octets):
@@ -226,8 +225,8 @@ class ComputeUnit(wiring.Component):
             requantizer_input = Signal.like(requantizer.i, name=f"biased{col}", reset_less=True)
             total = array.o[col] + Mux(tag.first_tile, 0, earlier[col])
             if p.depthwise:
-                now, before = (value[: OPERAND.width].as_signed() for value in (array.o[col], earlier[col]))
-                largest = Mux(tag.first_tile | (now > before), now, before)
+                before = earlier[col][: array.sum_shape.width].as_signed()
+                largest = Mux(tag.first_tile | (array.o[col] > before), array.o[col], before)
                 total = Mux(tag.maximum, largest, total)
             m.d.sync += [
                 totals[col].eq(total),

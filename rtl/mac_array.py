@@ -1,19 +1,16 @@
 """The multiplier array: cols dot products of rows 9-bit operands per cycle, weight-stationary, adder trees registered at each level.
 
-In a square array the first rows can take, instead of one operand for all columns, one for each of them from the last operands; of
-these a column can also give the largest.
+In a square array the first rows can take, instead of one operand for all columns, one for each of them from the last operands.
 """
 
 from itertools import pairwise
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from .arch.parameters import DEPTHWISE_TAPS
-from .arch.steps import OUTSIDE
-from .delay import delay
 
 OPERAND = signed(9)  # an int8 minus its zero point
 
@@ -32,8 +29,7 @@ class MacArray(wiring.Component):
     Members
     -------
     a: the operand along K. swap: ``tile``, as it is in the next cycle, is held from this cycle's ``a`` on.
-    shift: a becomes the last one. by_column: whether this cycle's sums are those of each column alone. maximum: whether they are not
-    sums, but the largest ``past[r][c]`` with ``held[c][r]`` not zero, at least OUTSIDE (these three in depthwise arrays).
+    shift, by_column (depthwise): a becomes the last one; whether this cycle's sums are those of each column alone.
     o: exact sums.
     """
 
@@ -45,7 +41,7 @@ class MacArray(wiring.Component):
                 "a": In(data.ArrayLayout(OPERAND, rows)),
                 "tile": In(tile_layout(rows, cols)),
                 "swap": In(1),
-                **({"shift": In(1), "by_column": In(1), "maximum": In(1)} if depthwise else {}),
+                **({"shift": In(1), "by_column": In(1)} if depthwise else {}),
                 "o": Out(data.ArrayLayout(self.sum_shape, cols)),
             }
         )
@@ -74,7 +70,6 @@ class MacArray(wiring.Component):
                     m.d.sync += a[c][r].eq(Mux(by_column, past[r][c], first[r]))
         with m.If(swap):
             m.d.sync += held.eq(self.tile)
-        maximum = delay(m, self.maximum, self.latency - 1) if self._depthwise else None
         for c in range(self._cols):
             terms = []
             for r in range(self._rows):
@@ -86,21 +81,8 @@ class MacArray(wiring.Component):
                 sums = []
                 for i in range(0, len(terms), 2):
                     total = Signal(signed(len(terms[i]) + 1), name=f"sum_{c}_{level}_{i // 2}", reset_less=True)
-                    value = sum(terms[i + 1 : i + 2], terms[i])
-                    if maximum is not None and len(terms) == 2:
-                        value = Mux(maximum, self._largest(m, a[c], held[c]), value)
-                    m.d.sync += total.eq(value)
+                    m.d.sync += total.eq(sum(terms[i + 1 : i + 2], terms[i]))
                     sums.append(total)
                 terms, level = sums, level + 1
             m.d.comb += self.o[c].eq(terms[0])
         return m
-
-    def _largest(self, m: Module, a: list[Signal], held: data.View) -> Value:
-        """Of a column's operands, in time for the last level of the adder tree."""
-        terms = [Mux(held[r] == 0, OUTSIDE, a[r]) for r in range(DEPTHWISE_TAPS)]
-        cycles = self.latency - 3
-        while len(terms) > 1:
-            larger = [Signal(OPERAND, name="larger", reset_less=True) for _ in terms[::2]]
-            m.d.sync += [o.eq(Mux(x > y, x, y)) for o, x, y in zip(larger, terms[::2], terms[1::2], strict=True)]
-            terms, cycles = larger, cycles - 1
-        return delay(m, terms[0], cycles)

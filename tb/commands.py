@@ -103,7 +103,7 @@ def _windows(rng: random.Random, p: MachineParameters, n: int, k: int, regions: 
         pads = above - 1, left - 1, below - 1, right - 1
         with suppress(ParameterError):
             window = Window(height=height, width=width, kernel=kernel, strides=strides, dilations=dilations, pads=pads)
-            if window.lines * window.columns <= 20 and (kind == "words" or window.contiguous):
+            if window.lines * window.columns <= 20 and (kind != "bytes" or window.contiguous):
                 break
     counts = {"m": window.columns, "lines": window.lines}
     if kind == "bytes":
@@ -113,7 +113,9 @@ def _windows(rng: random.Random, p: MachineParameters, n: int, k: int, regions: 
     a, stride = regions.matrix(width * height, -(-(n if kind == "depthwise" else k) // p.word_bytes))
     pixel = stride << place_bits(p.rows)
     fields = {**window.walk(a, width * stride, pixel), **counts, "k": k}
-    return fields | ({**window.depthwise(pixel), "maximum": rng.randint(0, 1)} if kind == "depthwise" else {})
+    if kind == "words":
+        return fields
+    return {**fields, **window.depthwise(pixel, rng.choice((1, window.depthwise_taps))), "maximum": rng.randint(0, 1)}
 
 
 def vector(rng: random.Random, p: MachineParameters) -> Case:

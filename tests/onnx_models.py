@@ -147,7 +147,7 @@ def max_pooled() -> onnx.ModelProto:
     """[1, 3, 8, 12] -> 3x3 -> maxima of 3x2 with padding -> of 2x2 patches -> of all pixels -> 5."""
     net = Net()
     x = net.op("Conv", net.input(1, 3, 8, 12), net.normal(10, 3, 3, 3, scale=0.2), net.normal(10), pads=[1, 1, 1, 1])
-    x = net.op("MaxPool", x, kernel_shape=[3, 2], strides=[2, 1], pads=[1, 0, 1, 1])
+    x = net.op("MaxPool", x, kernel_shape=[3, 2], strides=[2, 1], dilations=[1, 2], pads=[1, 1, 1, 1])
     x = net.op("GlobalMaxPool", net.op("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2]))
     return net.model(net.op("Gemm", net.op("Flatten", x), net.normal(5, 10), net.normal(5), transB=1))
 

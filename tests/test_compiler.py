@@ -277,13 +277,22 @@ def test_rows_longer_than_the_machines() -> None:
         compile_graph(builder.graph([x], [builder.softmax(x, 8)]), MachineParameters(row_elements=64))
 
 
-@pytest.mark.parametrize(("cols", "dilation"), [(4, 1), (8, 2)])
-def test_maxima_that_the_array_can_not_take(cols: int, dilation: int) -> None:
+@pytest.mark.parametrize("width", [1, 2, 9])
+def test_maps_of_few_channels(width: int) -> None:
     builder = Builder(1)
-    window = Window(height=4, width=5, kernel=(2, 2), dilations=(1, dilation), groups=3)
+    window = Window(height=3, width=width, kernel=(2, 2), pads=(0, 1, 0, 1))
+    graph = builder.graph([x := builder.tensor(3 * width, 1, 8)], [out := builder.convolution(x, 5, 8, window)])
+    inputs = random_inputs(graph, 1)
+    expected = execute(graph, inputs, lanes=4)[out.name]
+    assert (run_on_golden_machine(compile_graph(graph, SMALL), inputs)[out.name] == expected).all()
+
+
+def test_maxima_that_the_array_can_not_take() -> None:
+    builder = Builder(1)
+    window = Window(height=4, width=5, kernel=(2, 2), groups=3)
     graph = builder.graph([x := builder.tensor(20, 3, 8)], [builder.max_pool(x, 8, window)])
-    with pytest.raises(CompileError, match=r"^node0: max pooling needs an array of as many rows as columns"):
-        compile_graph(graph, MachineParameters(rows=8, cols=cols, lanes=4, scratchpad_kib=4))
+    with pytest.raises(CompileError, match=r"^node0: max pooling needs an array of as many rows as columns \("):
+        compile_graph(graph, MachineParameters(rows=8, cols=4, lanes=4, scratchpad_kib=4))
 
 
 def test_what_fits_is_loaded_once() -> None:

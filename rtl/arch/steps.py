@@ -73,8 +73,7 @@ TRANSFER = Record(
 #
 # depthwise (for square arrays, k <= DEPTHWISE_TAPS): result n comes from channel n of the map alone, its byte n % rows in the n // rows-th
 # word of a pixel. The bytes of a tap are then not k channels, but k pixels: byte r lies r * x_step before the word at x. With maximum the
-# result is not the sum over k, but the largest of those bytes (less the zero point) whose element of b is not b's zero point; those outside
-# of the map count as OUTSIDE.
+# sums of the taps are not added up: the result is the largest of them, with bytes outside of the map counted as OUTSIDE.
 #
 # The step starts to load b while others still write a: it reads a when every engine has completed as many steps as ``a_wait_*`` say.
 COMPUTE = Record(

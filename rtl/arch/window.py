@@ -85,12 +85,13 @@ class Window:
 
     @property
     def depthwise_taps(self) -> int:
-        """Pixels of a depthwise tap: a line of the window is divided into equal taps, the last one beyond its end."""
-        return -(-self.kernel[1] // -(-self.kernel[1] // DEPTHWISE_TAPS))
+        """Pixels of a depthwise tap, at most: a line of a contiguous window is divided into equal taps, the last one beyond its end."""
+        return -(-self.kernel[1] // -(-self.kernel[1] // DEPTHWISE_TAPS)) if self.contiguous else 1
 
-    def depthwise(self, pixel: int) -> Mapping[str, int]:
-        """What changes in `walk` when a contiguous window is taken channel by channel."""
-        k = self.depthwise_taps
+    def depthwise(self, pixel: int, k: int) -> Mapping[str, int]:
+        """What changes in `walk` when a window is taken channel by channel, in taps of k pixels, 1 to `depthwise_taps`."""
+        if k == 1:
+            return {"depthwise": 1, "k": 1}
         taps = {"taps_x": -(-self.kernel[1] // k), "x_tap": k * pixel, "k": k}
         return {**taps, "depthwise": 1, "x_step": pixel, "skip_first": k - 1, "skip": self.strides[1] - 1}
 

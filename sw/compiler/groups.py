@@ -43,8 +43,13 @@ def in_groups(op: ir.MatMul) -> bool:
 def by_channel(op: ir.MatMul, parameters: MachineParameters) -> bool:
     """Whether the array takes each channel by itself."""
     window, part = op.window, op.parts[0]
-    able = window is not None and parameters.depthwise and window.contiguous and window.groups == part.a.cols == part.out.cols
-    return able and in_groups(op)
+    return window is not None and parameters.depthwise and window.groups == part.a.cols == part.out.cols and in_groups(op)
+
+
+def pixels_of_tap(op: ir.MatMul) -> int:
+    """Of an operator `by_channel`: a maximum is one of single pixels."""
+    assert op.window
+    return 1 if op.maximum else op.window.depthwise_taps
 
 
 def grouped_weights(layouts: Mapping[str, Layout], op: ir.MatMul, parameters: MachineParameters) -> Buffer:
@@ -60,7 +65,7 @@ def _channel_weights(layouts: Mapping[str, Layout], op: ir.MatMul) -> NDArray[np
     weights, window = op.parts[0].b.tensor, op.window
     assert window
     assert weights.data is not None
-    (height, width), k = window.kernel, window.depthwise_taps
+    (height, width), k = window.kernel, pixels_of_tap(op)
     taps = -(-width // k)
     padded = np.full((weights.rows, height, taps * k), weights.zero_point, np.int8)
     padded[:, :, :width] = weights.data.reshape(weights.rows, height, width)

@@ -137,7 +137,7 @@ def _lines(graph: ir.Graph, word_bytes: int) -> dict[str, int]:
             widths, cols = {window.width for window in windows}, port.tensor.cols
             pays = all(-(-w.kernel[1] * cols // word_bytes) < w.kernel[1] * -(-cols // word_bytes) for w in windows)
             whole = all(block.cols == cols for op in readers for block in op.inputs if block.tensor is port.tensor)
-            if pays and whole and len(widths) == 1 and all(w.contiguous and w.groups == 1 for w in windows):
+            if pays and whole and len(widths) == 1 and max(widths) > 1 and all(w.contiguous and w.groups == 1 for w in windows):
                 lines[port.tensor.name] = widths.pop()
     return lines
 

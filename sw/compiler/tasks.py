@@ -13,7 +13,7 @@ from ...rtl.arch.steps import CHANNEL, COMMANDS, COUNT_BITS, VECTOR_SCALARS, Eng
 from ...rtl.arch.window import matrix_walk
 from .. import graph as ir
 from .errors import CompileError
-from .groups import bundles, by_channel, grouped_weights, in_groups
+from .groups import bundles, by_channel, grouped_weights, in_groups, pixels_of_tap
 from .layout import Buffer, Layout
 
 MAX_ROWS = (1 << COUNT_BITS) - 1
@@ -124,7 +124,7 @@ class TaskMaker:
     def _product(self, op: ir.MatMul) -> Iterator[Task]:
         p = self._p
         if op.maximum and not by_channel(op, p):
-            raise CompileError("max pooling needs an array of as many rows as columns, and a kernel that is not dilated along x")
+            raise CompileError("max pooling needs an array of as many rows as columns")
         for part in op.parts:
             for first, count in _channel_segments(self._layouts, op, part, p):
                 makers = self._convolution if op.window else self._matmul
@@ -194,7 +194,7 @@ class TaskMaker:
         def walk(address: int, stride: int, **place: int) -> Mapping[str, int]:
             pixel = stride << bits
             fields = {**window.walk(address, window.width * stride, pixel, **place), "k": len(channels)}
-            return fields | (window.depthwise(pixel) if by_channel(op, self._p) else {})
+            return fields | (window.depthwise(pixel, pixels_of_tap(op)) if by_channel(op, self._p) else {})
 
         return self._rectangle(part.a, lines.start * window.width, len(lines) * window.width, channels.start, len(channels)), walk
 

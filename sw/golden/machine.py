@@ -113,7 +113,8 @@ class Machine:
         )
         if c["depthwise"]:
             left, right = self._windows(c, -(-n // p.rows), k)[..., :n] - c["a_zero_point"], b.reshape(-1, k, n) - c["b_zero_point"]
-            total = np.where(right == 0, OUTSIDE, left).max(axis=(1, 2)) if c["maximum"] else (left * right).sum(axis=(1, 2))
+            taps = (left * right).sum(axis=2)
+            total = taps.max(axis=1) if c["maximum"] else taps.sum(axis=1)
         else:
             a = self._windows(c, -(-k // p.rows), 1)[..., :k]
             total = accumulate(a.reshape(len(a), -1), b, c["a_zero_point"], c["b_zero_point"])
