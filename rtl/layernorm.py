@@ -29,6 +29,10 @@ from .rounding import SPLIT_LATENCY, split_shift
 from .rowwise import Rowwise, back_ports, front_ports
 from .table import TableLookup
 
+# Registers on the way to a lane's multiplier, which have nothing else to do: its blocks lie where the device has them, and one cycle has
+# no time for the way there and the product.
+_HOPS = 2
+
 
 def _stored_layout(circuit: LayerNormCircuit) -> data.ArrayLayout:
     return data.ArrayLayout(element_shape(circuit.source), circuit.lanes)
@@ -61,7 +65,7 @@ class _Front(wiring.Component):
 
     @property
     def _sums_latency(self) -> int:
-        return 2 + reduction_latency(self._circuit.lanes) + 2
+        return 2 + _HOPS + reduction_latency(self._circuit.lanes) + 2
 
     @property
     def _products_latency(self) -> int:
@@ -108,13 +112,13 @@ class _Front(wiring.Component):
         """Count, sum and sum of squares of the row up to here."""
         values, ones, squares = [], [], []
         for lane in range(self._circuit.lanes):
-            kept = delay(m, Mux(self.i.keep[lane], self.i.values[lane], 0), 1)
+            kept = delay(m, Mux(self.i.keep[lane], self.i.values[lane], 0), 1 + _HOPS)
             square = Signal(2 * self._circuit.source.bits - 1, name=f"square_{lane}", reset_less=True)
             m.d.sync += square.eq(kept * kept)
             values.append(delay(m, kept, 1))
             squares.append(square)
-            ones.append(delay(m, self.i.keep[lane], 2))
-        cycles = 2 + reduction_latency(self._circuit.lanes)
+            ones.append(delay(m, self.i.keep[lane], 2 + _HOPS))
+        cycles = 2 + _HOPS + reduction_latency(self._circuit.lanes)
         valid, first = (delay(m, bit, cycles, reset_less=False) for bit in (self.valid, self.first))
         totals = []
         for name, terms, shape in (("count", ones, self._count), ("sum", values, self._sum), ("squares", squares, self._squares)):
@@ -196,11 +200,12 @@ class _Back(wiring.Component):
         members = {"column": Out(range(-(-circuit.row_elements // circuit.lanes))), "affine": In(data.ArrayLayout(AFFINE, circuit.lanes))}
         super().__init__({**ports, **members, "parameters": In(record_layout(LAYERNORM))})
         self._difference = signed(circuit.source.bits + 1)
+        self._summed = 2 + _HOPS + product_latency(self._difference, unsigned(SCALE_BITS))
         self._weighted = product_latency(signed(Z_BITS), ELEMENT)
 
     @property
     def _z_latency(self) -> int:
-        return 3 + product_latency(self._difference, unsigned(SCALE_BITS)) + 1 + SPLIT_LATENCY + 2
+        return self._summed + 1 + SPLIT_LATENCY + 1 + _HOPS
 
     @property
     def latency(self) -> int:
@@ -213,19 +218,17 @@ class _Back(wiring.Component):
         column = Mux(self.first, 0, following)
         with m.If(self.valid):
             m.d.sync += following.eq(column + 1)
-        # gamma and beta follow their column by Affine.latency cycles, and have one more until the product
-        m.d.comb += self.column.eq(delay(m, column, self._z_latency - Affine.latency - 1))
+        # gamma and beta follow their column by Affine.latency cycles, and have some more until the product
+        m.d.comb += self.column.eq(delay(m, column, self._z_latency - Affine.latency - _HOPS))
         # The row's factor, whose fields are needed in different cycles, each with the copies that the lanes make of it a cycle before.
-        summed = 3 + product_latency(self._difference, unsigned(SCALE_BITS))
-        fields = {"mean": 1, "scale": 3, "offset": summed, "shift": summed + 1}
+        fields = {"mean": 1, "scale": 3, "offset": self._summed, "shift": self._summed + 1}
         shared = {name: delay(m, factor[name], cycle - 1) for name, cycle in fields.items()}
         for lane in range(self._circuit.lanes):
             keep = self.i.keep[lane]
             mean, scale, offset, shift = (lane_copy(m, shared[name], delay(m, keep, cycle - 1)) for name, cycle in fields.items())
             difference = Signal(self._difference, name=f"difference_{lane}", reset_less=True)
             m.d.sync += difference.eq(delay(m, self.i.stored[lane], 1) - mean)
-            # One more register before a multiplier behind an adder, since the two may lie far from each other.
-            scaled = multiply(m, delay(m, difference, 1), scale, name=f"scaled_{lane}")
+            scaled = multiply(m, delay(m, difference, _HOPS), delay(m, scale, _HOPS - 1), name=f"scaled_{lane}")
             above_guard = Signal(signed(self._difference.width + SCALE_BITS + 1), name=f"above_guard_{lane}", reset_less=True)
             m.d.sync += above_guard.eq(scaled + offset[GUARD_BITS:].as_signed())
             moved = Cat(delay(m, offset[:GUARD_BITS], 1), above_guard).as_signed()
@@ -233,7 +236,7 @@ class _Back(wiring.Component):
             z = Signal(signed(Z_BITS), name=f"z_{lane}", reset_less=True)
             m.d.sync += z.eq(floor + up)
             affine = self.affine[lane]
-            weighted = multiply(m, delay(m, z, 1), delay(m, affine.gamma, 1), name=f"weighted_{lane}")
+            weighted = multiply(m, delay(m, z, _HOPS), delay(m, affine.gamma, _HOPS), name=f"weighted_{lane}")
             total_bits = 1 + max(Z_BITS + ELEMENT.width, ELEMENT.width + (1 << len(p.beta_shift)) - 1)
             sum_ = Signal(signed(total_bits), name=f"sum_{lane}", reset_less=True)
             m.d.sync += sum_.eq(weighted + self._placed(m, affine.beta, lane))
@@ -253,8 +256,9 @@ class _Back(wiring.Component):
         by = self.parameters.beta_shift
         fine = Signal(signed(ELEMENT.width + 7), name=f"beta_fine_{lane}", reset_less=True)
         placed = Signal(signed(ELEMENT.width + (1 << len(by)) - 1), name=f"beta_{lane}", reset_less=True)
+        beta = delay(m, beta, _HOPS + self._weighted - 2)  # here, where it is narrow
         m.d.sync += [fine.eq(beta << by[:3]), placed.eq(fine << Cat(Const(0, 3), by[3:]))]
-        return delay(m, placed, self._weighted - 1)
+        return placed
 
 
 class LayerNorm(wiring.Component):
