@@ -12,10 +12,12 @@ import numpy as np
 from celosia.rtl.arch.activation import LINEAR, ActivationCircuit, Function
 from celosia.rtl.arch.attention import AttentionCircuit
 from celosia.rtl.arch.formats import INT8, INT16, UINT8, UINT16, Format
+from celosia.rtl.arch.layernorm import Z_FRACTION_BITS
 from celosia.rtl.arch.softmax import SoftmaxCircuit
 from celosia.sw.golden.activation import ActivationParameters, activation, real
 from celosia.sw.golden.attention import AttentionParameters, attention
 from celosia.sw.golden.layernorm import LayerNormParameters, layernorm
+from celosia.sw.golden.layernorm import error_bound as layernorm_bound
 from celosia.sw.golden.softmax import SoftmaxParameters, error_bound, softmax
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -85,7 +87,8 @@ def draw_layernorm(axes: Axes, source: Format, out: Format) -> None:
     shown = np.abs(z) < 8
     error = layernorm(q, parameters, out) - z / out_scale
     middles = envelope(axes, z[shown], error[shown], f"{source} to {out}")
-    bound(axes, middles, 0.5 + (np.abs(middles) * 2.0**-16 + 2.0**-15) / out_scale + np.abs(middles) * 2.0 ** (13 - parameters.shift))
+    gamma_unit = 2.0 ** (Z_FRACTION_BITS - parameters.shift)
+    bound(axes, middles, 0.5 + layernorm_bound(middles) / out_scale + np.abs(middles) * gamma_unit / 2)
     axes.set_xlabel("normalised value")
 
 

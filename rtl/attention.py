@@ -17,7 +17,7 @@ from .arch.attention import AttentionCircuit
 from .arch.blocks import BlockError
 from .arch.formats import INT8
 from .arch.softmax import BELOW_BITS, COARSE_BITS
-from .delay import delay
+from .delay import delay, lane_copy
 from .elements import beat_layout, element_shape
 from .layouts import parameter_port, parameter_values, record_layout
 from .multiplier import multiply, product_latency
@@ -37,12 +37,6 @@ def _total_bits(circuit: AttentionCircuit) -> int:
 
 def _scale_latency(circuit: AttentionCircuit) -> int:
     return 2 + product_latency(signed(_total_bits(circuit)), unsigned(circuit.weight_bits)) + Rounder.latency
-
-
-def _own(m: Module, value: Value, keep: Value) -> Value:
-    """A lane's own copy of what all lanes need, a cycle later: one register would be far from most of them. The lanes' copies differ, in
-    that only a lane that has an element needs it, so the tools don't make one of them."""
-    return delay(m, Mux(keep, value, 0), 1)
 
 
 class _Scale(wiring.Component):
@@ -73,7 +67,7 @@ class _Scale(wiring.Component):
         weight, shift = delay(m, self.i.factor.weight[dropped:], 1), shift_field(delay(m, self.i.factor.shift, 1) + extra)
         shift = delay(m, shift, self.latency - Rounder.latency - 1)
         for lane in range(circuit.lanes):
-            own_weight = _own(m, weight, delay(m, self.i.keep[lane], 1))
+            own_weight = lane_copy(m, weight, delay(m, self.i.keep[lane], 1))
             product = multiply(m, delay(m, self.i.totals[lane], 2), own_weight, name=f"product_{lane}")
             m.submodules[f"rounder_{lane}"] = rounder = Rounder(len(product), out_bits=circuit.out.bits)
             m.d.comb += [
@@ -266,7 +260,7 @@ class Attention(wiring.Component):
         for lane in range(circuit.lanes):
             value = Signal(VALUE, name=f"value_{lane}", reset_less=True)
             pipeline.d.sync += value.eq(delay(pipeline, beat.values[lane], 1) - parameters.value_zero_point)
-            mantissa = _own(pipeline, delay(pipeline, key.element.mantissa, 1), delay(pipeline, beat.keep[lane], 1))
+            mantissa = lane_copy(pipeline, delay(pipeline, key.element.mantissa, 1), delay(pipeline, beat.keep[lane], 1))
             product = multiply(pipeline, value, mantissa, name=f"weighted_{lane}")
             placed = Signal(signed(len(product) + (1 << COARSE_BITS) - 1), name=f"placed_{lane}", reset_less=True)
             term = Signal(total, name=f"term_{lane}", reset_less=True)
@@ -276,7 +270,7 @@ class Attention(wiring.Component):
             ]
             pipeline.d.comb += [
                 totals.operand.terms[lane].eq(term),
-                totals.operand.rise[lane].eq(_own(pipeline, rise, delay(pipeline, beat.keep[lane], cycles - 1))),
+                totals.operand.rise[lane].eq(lane_copy(pipeline, rise, delay(pipeline, beat.keep[lane], cycles - 1))),
             ]
         pipeline.d.comb += [
             totals.address.eq(delay(pipeline, column, cycles)),

@@ -1,6 +1,6 @@
 """Delay lines for what travels beside a datapath."""
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 
 
 def delay(m: Module, value: Value, cycles: int, *, reset_less: bool = True) -> Value:
@@ -11,3 +11,9 @@ def delay(m: Module, value: Value, cycles: int, *, reset_less: bool = True) -> V
         m.d.sync += later.eq(value)
         value = later
     return value
+
+
+def lane_copy(m: Module, value: Value, keep: Value) -> Value:
+    """A lane's own copy of what all lanes need, a cycle later: one register would be far from most of them. The lanes' copies differ, in
+    that only a lane that has an element, by ``keep``, needs it, so the tools don't make one of them."""
+    return delay(m, Mux(keep, value, 0), 1)

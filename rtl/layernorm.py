@@ -1,7 +1,8 @@
 """LayerNorm and RMSNorm in one pass (model and method: sw/golden/layernorm.py).
 
-rows -> row memory ----------------------------> normalise, gamma, beta -> out
-    \\-> sums -> variance -> 1 / sqrt(variance) -/
+rows -> row memory --------------------------------------------> normalise, gamma, beta -> out
+    \\-> sums -> mean ------------------------> scale, offset -/
+             \\-> variance -> 1 / sqrt(variance) -/
 """
 
 from collections.abc import Mapping
@@ -14,9 +15,10 @@ from amaranth.utils import ceil_log2
 from .affine import AFFINE, Affine
 from .arch.blocks import BlockError
 from .arch.formats import SHIFT_BITS
-from .arch.layernorm import LAYERNORM, Z_BITS, Z_FRACTION_BITS, LayerNormCircuit
+from .arch.layernorm import ELEMENTS_BITS, GUARD_BITS, LAYERNORM, SCALE_BITS, Z_BITS, Z_FRACTION_BITS, LayerNormCircuit
 from .arch.tables import RSQRT, RSQRT_FRACTION_BITS, RSQRT_MANTISSA_BITS
-from .delay import delay
+from .delay import delay, lane_copy
+from .divider import Divider
 from .elements import ELEMENT, beat_layout, element_shape
 from .layouts import parameter_port, parameter_values, record_layout
 from .multiplier import multiply, product_latency
@@ -27,20 +29,25 @@ from .rounding import SPLIT_LATENCY, split_shift
 from .rowwise import Rowwise, back_ports, front_ports
 from .table import TableLookup
 
+# Registers on the way to a lane's multiplier, which have nothing else to do: its blocks lie where the device has them, and one cycle has
+# no time for the way there and the product.
+_HOPS = 2
+
 
 def _stored_layout(circuit: LayerNormCircuit) -> data.ArrayLayout:
     return data.ArrayLayout(element_shape(circuit.source), circuit.lanes)
 
 
 def _factor_layout(circuit: LayerNormCircuit) -> data.StructLayout:
-    """The normalised value of x is ``(count * x - sum) * rsqrt / 2**shift``."""
-    row_bits = ceil_log2(circuit.row_elements)
-    total = signed(circuit.source.bits + row_bits)
-    return data.StructLayout({"count": row_bits + 1, "sum": total, "rsqrt": RSQRT.base_bits, "shift": SHIFT_BITS})
+    """The normalised value of x is ``((x - mean) * scale * 2**GUARD_BITS + offset) / 2**shift``."""
+    # the offset is at most half of the scale
+    return data.StructLayout(
+        {"mean": signed(circuit.source.bits), "scale": SCALE_BITS, "offset": signed(SCALE_BITS + GUARD_BITS), "shift": SHIFT_BITS}
+    )
 
 
 class _Front(wiring.Component):
-    """Sums of the rows, their variance and its reciprocal square root."""
+    """Sums of the rows, their mean, their variance and its reciprocal square root."""
 
     latency = 1
 
@@ -51,42 +58,67 @@ class _Front(wiring.Component):
         self._squares = unsigned(2 * bits - 1 + row_bits)
         # of count * squares; epsilon may take it one place further
         self._normaliser = Normaliser(max(self._count.width + self._squares.width, 49))
+        self._divider = Divider(quotient_bits=bits, divisor_bits=self._count.width)
+        self._count_normaliser = Normaliser(ELEMENTS_BITS)
         ports = front_ports(beat_layout(circuit.lanes, element_shape(circuit.source)), _stored_layout(circuit), _factor_layout(circuit))
         super().__init__({**ports, "parameters": In(record_layout(LAYERNORM))})
 
     @property
     def _sums_latency(self) -> int:
-        return 2 + reduction_latency(self._circuit.lanes) + 2
+        return 2 + _HOPS + reduction_latency(self._circuit.lanes) + 2
 
     @property
     def _products_latency(self) -> int:
         return max(product_latency(self._count, self._squares), product_latency(self._sum, self._sum))
 
     @property
+    def _inverse_latency(self) -> int:
+        return self._products_latency + 3 + self._normaliser.latency + 1 + TableLookup.latency
+
+    @property
+    def _mean_latency(self) -> int:
+        return 2 + self._divider.latency + 2
+
+    @property
+    def _operands_latency(self) -> int:
+        return max(self._inverse_latency, self._mean_latency)
+
+    @property
+    def _combined_latency(self) -> int:
+        return product_latency(signed(ELEMENTS_BITS), unsigned(RSQRT.base_bits))
+
+    @property
     def factor_latency(self) -> int:
-        return self._sums_latency + self._products_latency + 3 + self._normaliser.latency + 1 + TableLookup.latency
+        return self._sums_latency + self._operands_latency + self._combined_latency + 2
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.d.comb += self.stored.eq(delay(m, self.i.values.as_value(), 1))
         count, total, squares = self._sums(m)
-        variance = self._variance(m, count, total, squares)
-        self._invert(m, variance)
-        rest = self.factor_latency - self._sums_latency
-        m.d.comb += [self.factor.count.eq(delay(m, count, rest)), self.factor.sum.eq(delay(m, total, rest))]
+        m.submodules.count_normaliser = normaliser = self._count_normaliser
+        m.d.comb += normaliser.i.eq(count)
+        rise = normaliser.shift
+        mean, rest = self._mean(m, count, total, rise)
+        inverse, exponent = self._inverse(m, self._variance(m, count, total, squares))
+        wait = self._operands_latency
+        count, rise = (delay(m, value, wait - normaliser.latency) for value in (normaliser.o, rise))
+        inverse, exponent = (delay(m, value, wait - self._inverse_latency) for value in (inverse, exponent))
+        mean, rest = (delay(m, value, wait - self._mean_latency) for value in (mean, rest))
+        self._combine(m, count, rest, inverse, exponent + rise)
+        m.d.comb += self.factor.mean.eq(delay(m, mean, self.factor_latency - self._sums_latency - wait))
         return m
 
     def _sums(self, m: Module) -> tuple[Signal, Signal, Signal]:
         """Count, sum and sum of squares of the row up to here."""
         values, ones, squares = [], [], []
         for lane in range(self._circuit.lanes):
-            kept = delay(m, Mux(self.i.keep[lane], self.i.values[lane], 0), 1)
+            kept = delay(m, Mux(self.i.keep[lane], self.i.values[lane], 0), 1 + _HOPS)
             square = Signal(2 * self._circuit.source.bits - 1, name=f"square_{lane}", reset_less=True)
             m.d.sync += square.eq(kept * kept)
             values.append(delay(m, kept, 1))
             squares.append(square)
-            ones.append(delay(m, self.i.keep[lane], 2))
-        cycles = 2 + reduction_latency(self._circuit.lanes)
+            ones.append(delay(m, self.i.keep[lane], 2 + _HOPS))
+        cycles = 2 + _HOPS + reduction_latency(self._circuit.lanes)
         valid, first = (delay(m, bit, cycles, reset_less=False) for bit in (self.valid, self.first))
         totals = []
         for name, terms, shape in (("count", ones, self._count), ("sum", values, self._sum), ("squares", squares, self._squares)):
@@ -113,18 +145,49 @@ class _Front(wiring.Component):
         ]
         return variance
 
-    def _invert(self, m: Module, variance: Signal) -> None:
+    def _mean(self, m: Module, count: Signal, total: Signal, rise: Value) -> tuple[Value, Signal]:
+        """The mean rounded to an integer, and ``(count * mean - sum) << rise``."""
+        m.submodules.divider = divider = self._divider
+        sign = self._circuit.source.bits - 1  # whose place is worth what the lowest element lies below zero
+        above_lowest, dividend = Signal.like(divider.dividend, reset_less=True), Signal.like(divider.dividend, reset_less=True)
+        m.d.sync += [above_lowest.eq(total + (count << sign)), dividend.eq(above_lowest + delay(m, count, 1)[1:])]
+        m.d.comb += [divider.dividend.eq(dividend), divider.divisor.eq(delay(m, count, 2))]
+        rest, risen = Signal(signed(len(count)), reset_less=True), Signal(signed(ELEMENTS_BITS), reset_less=True)
+        done = 2 + divider.latency
+        m.d.sync += [
+            rest.eq(delay(m, count, done)[1:] - divider.remainder),
+            risen.eq(rest << delay(m, rise, done + 1 - self._count_normaliser.latency)),
+        ]
+        return delay(m, divider.quotient ^ (1 << sign), 2), risen
+
+    def _inverse(self, m: Module, variance: Signal) -> tuple[Value, Value]:
+        """Mantissa and exponent of the reciprocal square root, ``rsqrt / 2**(RSQRT_FRACTION_BITS + exponent)``."""
         m.submodules.normaliser = normaliser = self._normaliser
         m.submodules.rsqrt = rsqrt = TableLookup(RSQRT)
         width = len(variance)
         position = Signal(range(width), name="position")  # of the leading one
-        index, shift = Signal(RSQRT.input_bits, reset_less=True), Signal(SHIFT_BITS, reset_less=True)
+        index = Signal(RSQRT.input_bits, reset_less=True)
         m.d.comb += [normaliser.i.eq(variance), position.eq(width - 1 - normaliser.shift), rsqrt.i[0].eq(index)]
+        m.d.sync += index.eq(Cat(normaliser.o[width - 1 - RSQRT_MANTISSA_BITS : width - 1], position[0]))
+        return rsqrt.o[0], delay(m, position[1:], 1 + TableLookup.latency)
+
+    def _combine(self, m: Module, count: Value, rest: Value, inverse: Value, exponent: Value) -> None:
+        """Scale and offset, both times the reciprocal square root and a power of two that leaves the scale its bits."""
+        cycles = self._combined_latency
+        scale = multiply(m, count, inverse, name="scale")[: ELEMENTS_BITS + RSQRT.base_bits]
+        scale = delay(m, scale, cycles - product_latency(count.shape(), inverse.shape()))
+        offset = multiply(m, rest, inverse, name="offset")
+        below = ~scale[-1]  # the leading one is at the top or one place below
+        dropped = len(scale) - SCALE_BITS
+        halves, placed = Signal(SCALE_BITS + 1, reset_less=True), Signal.like(self.factor.offset, reset_less=True)
+        rounded, shift = Signal(SCALE_BITS, reset_less=True), Signal(SHIFT_BITS, reset_less=True)
         m.d.sync += [
-            index.eq(Cat(normaliser.o[width - 1 - RSQRT_MANTISSA_BITS : width - 1], position[0])),
-            shift.eq((position >> 1) + RSQRT_FRACTION_BITS - Z_FRACTION_BITS),
+            halves.eq((scale << below) >> (dropped - 1)),
+            placed.eq((offset << below) >> (dropped - GUARD_BITS)),
+            shift.eq(delay(m, exponent, cycles) + below + (RSQRT_FRACTION_BITS - dropped + GUARD_BITS - Z_FRACTION_BITS)),
+            rounded.eq(Mux(halves[1:].all(), halves[1:], halves[1:] + halves[0])),
         ]
-        m.d.comb += [self.factor.rsqrt.eq(rsqrt.o[0]), self.factor.shift.eq(delay(m, shift, TableLookup.latency))]
+        m.d.comb += [self.factor.scale.eq(rounded), self.factor.offset.eq(delay(m, placed, 1)), self.factor.shift.eq(delay(m, shift, 1))]
 
 
 class _Back(wiring.Component):
@@ -136,15 +199,13 @@ class _Back(wiring.Component):
         ports = back_ports(_stored_layout(circuit), _factor_layout(circuit), out)
         members = {"column": Out(range(-(-circuit.row_elements // circuit.lanes))), "affine": In(data.ArrayLayout(AFFINE, circuit.lanes))}
         super().__init__({**ports, **members, "parameters": In(record_layout(LAYERNORM))})
-        factor = self.i.factor
-        self._difference = signed(len(factor.count) + circuit.source.bits + 1)
-        self._spread = product_latency(element_shape(circuit.source), factor.count.shape())
-        self._scaled = product_latency(self._difference, unsigned(RSQRT.base_bits))
+        self._difference = signed(circuit.source.bits + 1)
+        self._summed = 2 + _HOPS + product_latency(self._difference, unsigned(SCALE_BITS))
         self._weighted = product_latency(signed(Z_BITS), ELEMENT)
 
     @property
     def _z_latency(self) -> int:
-        return self._spread + 2 + self._scaled + SPLIT_LATENCY + 2
+        return self._summed + 1 + SPLIT_LATENCY + 1 + _HOPS
 
     @property
     def latency(self) -> int:
@@ -157,21 +218,25 @@ class _Back(wiring.Component):
         column = Mux(self.first, 0, following)
         with m.If(self.valid):
             m.d.sync += following.eq(column + 1)
-        # gamma and beta follow their column by Affine.latency cycles, and have one more until the product
-        m.d.comb += self.column.eq(delay(m, column, self._z_latency - Affine.latency - 1))
-        total, rsqrt, shift = delay(m, factor.sum, self._spread), delay(m, factor.rsqrt, self._spread + 2), factor.shift
-        shift = delay(m, shift, self._spread + 2 + self._scaled)
+        # gamma and beta follow their column by Affine.latency cycles, and have some more until the product
+        m.d.comb += self.column.eq(delay(m, column, self._z_latency - Affine.latency - _HOPS))
+        # The row's factor, whose fields are needed in different cycles, each with the copies that the lanes make of it a cycle before.
+        fields = {"mean": 1, "scale": 3, "offset": self._summed, "shift": self._summed + 1}
+        shared = {name: delay(m, factor[name], cycle - 1) for name, cycle in fields.items()}
         for lane in range(self._circuit.lanes):
-            spread = multiply(m, self.i.stored[lane], factor.count, name=f"spread_{lane}")
+            keep = self.i.keep[lane]
+            mean, scale, offset, shift = (lane_copy(m, shared[name], delay(m, keep, cycle - 1)) for name, cycle in fields.items())
             difference = Signal(self._difference, name=f"difference_{lane}", reset_less=True)
-            m.d.sync += difference.eq(spread - total)
-            # One more register before a multiplier behind an adder, since the two may lie far from each other.
-            scaled = multiply(m, delay(m, difference, 1), rsqrt, name=f"scaled_{lane}")
-            floor, up = split_shift(m, scaled, shift, out_bits=Z_BITS)
+            m.d.sync += difference.eq(delay(m, self.i.stored[lane], 1) - mean)
+            scaled = multiply(m, delay(m, difference, _HOPS), delay(m, scale, _HOPS - 1), name=f"scaled_{lane}")
+            above_guard = Signal(signed(self._difference.width + SCALE_BITS + 1), name=f"above_guard_{lane}", reset_less=True)
+            m.d.sync += above_guard.eq(scaled + offset[GUARD_BITS:].as_signed())
+            moved = Cat(delay(m, offset[:GUARD_BITS], 1), above_guard).as_signed()
+            floor, up = split_shift(m, moved, shift, out_bits=Z_BITS)
             z = Signal(signed(Z_BITS), name=f"z_{lane}", reset_less=True)
             m.d.sync += z.eq(floor + up)
             affine = self.affine[lane]
-            weighted = multiply(m, delay(m, z, 1), delay(m, affine.gamma, 1), name=f"weighted_{lane}")
+            weighted = multiply(m, delay(m, z, _HOPS), delay(m, affine.gamma, _HOPS), name=f"weighted_{lane}")
             total_bits = 1 + max(Z_BITS + ELEMENT.width, ELEMENT.width + (1 << len(p.beta_shift)) - 1)
             sum_ = Signal(signed(total_bits), name=f"sum_{lane}", reset_less=True)
             m.d.sync += sum_.eq(weighted + self._placed(m, affine.beta, lane))
@@ -191,8 +256,9 @@ class _Back(wiring.Component):
         by = self.parameters.beta_shift
         fine = Signal(signed(ELEMENT.width + 7), name=f"beta_fine_{lane}", reset_less=True)
         placed = Signal(signed(ELEMENT.width + (1 << len(by)) - 1), name=f"beta_{lane}", reset_less=True)
+        beta = delay(m, beta, _HOPS + self._weighted - 2)  # here, where it is narrow
         m.d.sync += [fine.eq(beta << by[:3]), placed.eq(fine << Cat(Const(0, 3), by[3:]))]
-        return delay(m, placed, self._weighted - 1)
+        return placed
 
 
 class LayerNorm(wiring.Component):

@@ -60,9 +60,9 @@ class Back(Protocol):
     def latency(self) -> int: ...
 
 
-def back_ports(stored: ShapeLike, factor: ShapeLike, values: ShapeLike) -> dict[str, wiring.Member]:
-    """``i`` counts in cycles with ``valid``; ``first`` marks a row's first beat."""
-    operands = data.StructLayout({"stored": stored, "factor": factor})
+def back_ports(stored: ShapeLike, factor: ShapeLike, values: data.ArrayLayout) -> dict[str, wiring.Member]:
+    """``i`` counts in cycles with ``valid``; ``first`` marks a row's first beat, ``keep`` its elements, as in a beat."""
+    operands = data.StructLayout({"stored": stored, "factor": factor, "keep": values.length})
     return {"i": In(operands), "valid": In(1), "first": In(1), "o": Out(values)}
 
 
@@ -206,6 +206,7 @@ class Rowwise(wiring.Component):
         m.d.comb += [
             back.i.stored.eq(fetched.stored),
             back.i.factor.eq(row.factor),
+            back.i.keep.eq(keep),
             back.valid.eq(valid),
             back.first.eq(first),
             self.o.valid.eq(delay(give, valid, back.latency, reset_less=False)),

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from celosia.rtl.arch import tables
 from celosia.rtl.arch.formats import INT8, INT16, UINT8, Format
+from celosia.rtl.arch.layernorm import EPSILON_BITS, MOST_ELEMENTS, Z_FRACTION_BITS
 from celosia.rtl.arch.softmax import PRECISION
 from celosia.rtl.arch.tables import LinearTable
 from celosia.sw.golden.add import AddParameters, add, rescale
-from celosia.sw.golden.layernorm import LayerNormParameters, layernorm, normalise
+from celosia.sw.golden.layernorm import LayerNormParameters, error_bound, layernorm, normalise
 from celosia.sw.golden.matmul import MatMulParameters, accumulator_bound, matmul
 from celosia.sw.golden.requantize import requantize, round_shift, saturate
 from celosia.sw.golden.table import interpolate
@@ -83,7 +84,7 @@ TABLES: dict[str, tuple[LinearTable, Callable, Callable, float, float]] = {
     "exp2_16": (PRECISION[16].exp2, lambda u: u / 2**17, np.exp2, 2.0**-17, 2.0**-19),
     "reciprocal_8": (PRECISION[8].reciprocal, lambda u: 1 + u / 2**14, lambda x: 1 / x, 2.0**-14, 2.0**-14),
     "reciprocal_16": (PRECISION[16].reciprocal, lambda u: 1 + u / 2**20, lambda x: 1 / x, 2.0**-20, 2.0**-20),
-    "rsqrt": (tables.RSQRT, rsqrt_argument, lambda x: np.minimum(x**-0.5, 1 - 2.0**-17), 2.0**-17, (1 / 128) ** 2 / 8 * 0.75),
+    "rsqrt": (tables.RSQRT, rsqrt_argument, lambda x: np.minimum(x**-0.5, 1 - 2.0**-18), 2.0**-18, (1 / 128) ** 2 / 8 * 0.75),
 }
 
 
@@ -205,8 +206,8 @@ def test_layernorm(source: Format, out: Format, n: int, epsilon: float) -> None:
     variance = x.var(axis=1, keepdims=True) + parameters.epsilon * (in_scale / n) ** 2
     z = np.divide(x - x.mean(axis=1, keepdims=True), np.sqrt(variance), out=np.zeros_like(x), where=variance > 1e-15)
     exact = (z * gamma + beta) / out_scale + 2
-    gamma_unit, beta_unit = 2.0 ** (14 - parameters.shift), 2.0 ** (parameters.beta_shift - parameters.shift)  # in output steps
-    error = (np.abs(z) * 2.0**-16 + 2.0**-15) * np.abs(gamma) / out_scale + (np.abs(z) * gamma_unit + beta_unit) / 2
+    gamma_unit, beta_unit = (2.0 ** (places - parameters.shift) for places in (Z_FRACTION_BITS, parameters.beta_shift))  # in output steps
+    error = error_bound(z) * np.abs(gamma) / out_scale + (np.abs(z) * gamma_unit + beta_unit) / 2
     assert_close(layernorm(rows, parameters, out), exact, error, out)
     steps = np.clip(np.rint(exact), out.min, out.max)
     assert np.abs(layernorm(rows, parameters, out) - steps).max() <= (1 if out.bits == 8 else 2)
@@ -227,6 +228,27 @@ def test_rmsnorm(source: Format, out: Format, n: int) -> None:
     exact = z * gamma / out_scale + out.offset
     steps = np.clip(np.rint(exact), out.min, out.max)
     assert np.abs(layernorm(rows, parameters, out) - steps).max() <= (1 if out.bits == 8 else 2)
+
+
+def rows_around(centre: int, spread: float, n: int) -> NDArray[np.int64]:
+    """Values near the centre, and one step above it alone: once, at one of ``spread`` places, everywhere but once."""
+    random = np.random.default_rng(n)
+    near = np.rint(random.normal(centre, spread, (8, n)))
+    above = np.stack([np.arange(n) == n - 1, random.random(n) < 1 / (1 + spread), np.arange(n) > 0])
+    return np.clip(np.concatenate([near, centre + above]), INT16.min, INT16.max).astype(np.int64)
+
+
+@pytest.mark.parametrize("rms", [0, 1], ids=["layernorm", "rmsnorm"])
+@pytest.mark.parametrize("n", [1, 2, 3, 100, MOST_ELEMENTS - 1, MOST_ELEMENTS])
+def test_normalised_values(n: int, rms: int) -> None:
+    """Of rows of every spread, from one element that differs by 1 to both ends, wherever the mean lies between two integers."""
+    spreads = [0.1, 0.3, 1, 3, 10, 1000, 30000]
+    rows = np.concatenate([rows_of(INT16, n), *(rows_around(c, s, n) for c in (INT16.min, 0, 7, INT16.max - 1) for s in spreads)])
+    total = rows.sum(axis=1, keepdims=True) * (1 - rms)
+    for epsilon in (0, 1, n, n**2 << 20, (1 << EPSILON_BITS) - 1):
+        variance = np.maximum(n * (rows**2).sum(axis=1, keepdims=True) - total**2 + epsilon, 1)  # times n**2
+        z = (n * rows - total) / np.sqrt(variance)
+        assert (np.abs(normalise(rows, epsilon, rms) * 2.0**-Z_FRACTION_BITS - z) <= error_bound(z)).all()
 
 
 def test_normalised_rows_of_equal_values_are_zero() -> None:
@@ -250,7 +272,7 @@ def test_layernorm_takes_leading_axes() -> None:
         ({"out_scale": math.nan}, "out_scale must be positive and finite, not nan"),
         ({"gamma": [math.inf, 1]}, "gamma and beta must be finite"),
         ({"beta": [math.nan, 1]}, "gamma and beta must be finite"),
-        ({"gamma": [1e12, 1]}, r"gamma must be below 2\*\*29 output steps, not 1000000000000.0"),
+        ({"gamma": [1e12, 1]}, r"gamma must be below 2\*\*30 output steps, not 1000000000000.0"),
         ({"beta": [1e12, 1]}, r"beta must be below 2\*\*46 units of gamma's last place, not 1000000000000.0 output steps"),
         ({"epsilon": 1e15}, r"epsilon \* \(n / in_scale\)\*\*2 must be in 0\.\.2\*\*48 - 1, not 4000000000000000"),
     ],

@@ -7,11 +7,14 @@ from .formats import INT8, INT16, UINT8, UINT16, Format
 from .parameters import require
 from .record import Field, Record
 
-Z_FRACTION_BITS = 14  # of the normalised value
-Z_BITS = 22  # of the normalised value: at most the root of 8,192, and the sign
+Z_FRACTION_BITS = 15  # of the normalised value
+Z_BITS = 23  # of the normalised value: at most the root of 8,192, and the sign
+SCALE_BITS = 17  # of a row's scale: with a sign the operand of a multiplier block
+GUARD_BITS = 8  # of a row's offset, below the last place of an element times the scale
 EPSILON_BITS = 48
 BETA_SHIFT_BITS = 5
 MOST_ELEMENTS = 8192
+ELEMENTS_BITS = MOST_ELEMENTS.bit_length()
 
 LAYERNORM = Record(
     "layernorm", (Field("shift", 6), Field("beta_shift", BETA_SHIFT_BITS), Field("epsilon", EPSILON_BITS), Field("rms", 1), *OUT_FIELDS)

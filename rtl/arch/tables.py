@@ -87,9 +87,9 @@ def reciprocal_table(bits: int) -> LinearTable:
 
 
 # 1 / sqrt(x) for x in [1, 4): the top index bit is the parity of the exponent, then 7 + 12 bits of the mantissa below its
-# leading one; 17 bits of fraction out, in (2**16, 2**17): one itself is a unit too small, and so fits 17 bits, a multiplier's operand.
+# leading one; 18 bits of fraction out, in (2**17, 2**18): one itself is a unit too small, and so fits 18 bits, a multiplier's operand.
 RSQRT_MANTISSA_BITS = 19
-RSQRT_FRACTION_BITS = 17
+RSQRT_FRACTION_BITS = 18
 RSQRT = LinearTable.sample(
     lambda x: min(1 / math.sqrt(x), 1 - 2.0**-RSQRT_FRACTION_BITS),
     _uniform(1, 2, 128) + _uniform(2, 4, 128),

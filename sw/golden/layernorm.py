@@ -2,12 +2,17 @@
 
 With S = sum(x) and Q = sum(x**2), both exact, V = n * Q - S**2 + E is n**2 times the variance plus epsilon, and
 (n * x - S) / sqrt(V) is the normalised value: the input's scale and zero point cancel in all but E = n**2 * epsilon / scale**2.
-RMSNorm (arXiv 1910.07467) is the same with S = 0, for inputs whose zero point is 0. V = v * 4**e with v in [1, 4); 1 / sqrt(v) comes
-from a table. The normalised value z has 14 fraction bits.
+RMSNorm (arXiv 1910.07467) is the same with S = 0, for inputs whose zero point is 0. V = v * 4**e with v in [1, 4); r = 1 / sqrt(v) comes
+from a table.
 
-Error before the output's rounding: |z| * 2**-16 from the table and 2**-15 from z's rounding, both times gamma / out_scale,
-|z| times half a unit of gamma's last place, and half a unit of beta's. So an output is within 1 step on 8 bits, and within 2 on 16 bits
-where its range is at least one standard deviation times gamma.
+One product an element is enough for that: with m, the mean rounded to an integer, z = (x - m) * A + B, where the row has a scale
+A = n / sqrt(V), rounded to 17 bits, and an offset B = (n * m - S) / sqrt(V), exact but for r. z has 15 fraction bits.
+
+Error of z: |z| * 2**-16 from the table, |z| * 2**-16 from A, 2**-18 from B's last place and 2**-16 from z's. A is off by at most
+A * 2**-17, which counts x - m times; where that is not 0 it is at most twice x less the exact mean, since m is within a half of it.
+
+Error before the output's rounding: that of z times gamma / out_scale, |z| times half a unit of gamma's last place, and half a unit of
+beta's. So an output is within 1 step on 8 bits, and within 2 on 16 bits where its range is at least one standard deviation times gamma.
 """
 
 import math
@@ -18,10 +23,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...rtl.arch.formats import INT16, Format
-from ...rtl.arch.layernorm import BETA_SHIFT_BITS, EPSILON_BITS, Z_FRACTION_BITS
+from ...rtl.arch.layernorm import BETA_SHIFT_BITS, ELEMENTS_BITS, EPSILON_BITS, GUARD_BITS, SCALE_BITS, Z_FRACTION_BITS
 from ...rtl.arch.tables import RSQRT, RSQRT_FRACTION_BITS, RSQRT_MANTISSA_BITS
 from .requantize import Int, round_shift
 from .table import interpolate
+
+_PRODUCT_BITS = ELEMENTS_BITS + RSQRT_FRACTION_BITS
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,10 +71,10 @@ class LayerNormParameters:
         largest = float(np.abs(gamma).max())
         if not (math.isfinite(largest) and np.isfinite(beta).all()):
             raise ValueError("gamma and beta must be finite")
-        # gamma / out_scale * 2**-14 = gamma_int * 2**-shift with the largest gamma_int in [2**14, 2**15)
+        # gamma / out_scale * 2**-15 = gamma_int * 2**-shift with the largest gamma_int in [2**14, 2**15)
         shift = min(47, 15 - math.frexp(largest)[1] + Z_FRACTION_BITS) if largest else Z_FRACTION_BITS
         if shift < 0:
-            raise ValueError(f"gamma must be below 2**29 output steps, not {largest!r}")
+            raise ValueError(f"gamma must be below 2**30 output steps, not {largest!r}")
         gamma_int = np.clip(np.rint(gamma * 2.0 ** (shift - Z_FRACTION_BITS)), INT16.min, INT16.max)
         beta_largest = float(np.abs(beta).max())
         beta_shift = max(0, math.frexp(beta_largest * 2.0**shift)[1] - 15) if beta_largest else 0
@@ -91,18 +98,32 @@ class LayerNormParameters:
 
 
 def normalise(rows: NDArray[np.int64], epsilon: int, rms: int = 0) -> Int:
-    """z of each row, 14 fraction bits. rows: [R, n], int16 values, n up to 8,192."""
+    """z of each row, 15 fraction bits. rows: [R, n], int16 values, n up to 8,192."""
     n = rows.shape[1]
     total, squares = rows.sum(axis=1) * (1 - rms), (rows**2).sum(axis=1)
+    mean = (total + n // 2) // n
     # n * Q - S**2 is at most n**2 * 2**30 = 2**56 for n = 2**13
     v = np.maximum(n * squares - total**2 + epsilon, 1)
     leading = np.array([int(x).bit_length() - 1 for x in v], np.int64)
     shift = leading - RSQRT_MANTISSA_BITS
     mantissa = np.where(shift >= 0, v >> np.maximum(shift, 0), v << np.maximum(-shift, 0))
     index = (mantissa & ((1 << RSQRT_MANTISSA_BITS) - 1)) | ((leading & 1) << RSQRT_MANTISSA_BITS)
-    reciprocal = interpolate(RSQRT, index)
-    d = n * rows - total[:, None]
-    return round_shift(d * reciprocal[:, None], (leading >> 1)[:, None] + RSQRT_FRACTION_BITS - Z_FRACTION_BITS)
+    # with the leading one of n at the top, that of n * r is there or one place below
+    rise = ELEMENTS_BITS - n.bit_length()
+    reciprocal = interpolate(RSQRT, index) << rise
+    below = (n * reciprocal >> (_PRODUCT_BITS - 1)) ^ 1
+    scale, offset = n * reciprocal << below, (n * mean - total) * reciprocal << below
+    dropped = _PRODUCT_BITS - SCALE_BITS
+    scale = np.minimum((scale + (1 << dropped >> 1)) >> dropped, (1 << SCALE_BITS) - 1)
+    offset >>= dropped - GUARD_BITS
+    # it is negative for rows of equal values alone, whose z is zero
+    shift = np.maximum((leading >> 1) + rise + below + (RSQRT_FRACTION_BITS - dropped + GUARD_BITS - Z_FRACTION_BITS), 0)
+    return round_shift(((rows - mean[:, None]) * scale[:, None] << GUARD_BITS) + offset[:, None], shift[:, None])
+
+
+def error_bound(z: ArrayLike) -> NDArray[np.float64]:
+    """Largest error of a normalised value that is exactly ``z``."""
+    return np.abs(np.asarray(z, np.float64)) * 2.0**-15 + 2.0**-16 + 2.0**-18
 
 
 def layernorm(q: ArrayLike, parameters: LayerNormParameters, out: Format = INT16) -> Int:
