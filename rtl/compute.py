@@ -85,22 +85,24 @@ class ComputeUnit(wiring.Component):
         p, command = self._p, self.engine.command
         c = Signal(command.payload.shape())
         parts = loader.command, reader.command, writer.command
-        unchecked, offered = Signal(), Signal(len(parts))  # to the parts that have not taken the command yet
+        unchecked, offered = Signal(2), Signal(len(parts))  # to the parts that have not taken the command yet
         illegal = Signal()
         most = p.accumulator_depth
         row_bits = most.bit_length()
         counts = c.m, c.lines, c.n, c.k, c.taps_x, c.taps_y
-        too_many = (c.m > most) | (c.lines > most) | (c.m[:row_bits] * c.lines[:row_bits] > most)
+        rows = Signal(2 * row_bits)
+        too_many = (c.m > most) | (c.lines > most) | (rows > most)
         wrong_taps = (c.depthwise & (c.k > DEPTHWISE_TAPS if p.depthwise else 1)) | (c.maximum & ~c.depthwise)
         wrong_b = (c.b_narrow == 3) | ((c.b_narrow != 0) & ~c.b_transposed)
+        m.d.sync += rows.eq(c.m[:row_bits] * c.lines[:row_bits])
         m.d.sync += illegal.eq(Cat(count == 0 for count in counts).any() | too_many | wrong_taps | wrong_b)
         refused = offered.any() & illegal & ~writer.busy  # as the oldest one
         m.d.comb += [
-            command.ready.eq(~unchecked & ~offered.any()),
+            command.ready.eq(~unchecked.any() & ~offered.any()),
             self.engine.error.eq(Mux(refused, ErrorCode.ILLEGAL_STEP, ErrorCode.NONE)),
             self.engine.begun.eq(reader.begins | refused),
             self.engine.done.eq(writer.done | refused),
-            Cat(getattr(self, f"{port}_older") for port in _PORTS).eq(offered | unchecked.replicate(len(parts)) | reader.older << 1),
+            Cat(getattr(self, f"{port}_older") for port in _PORTS).eq(offered | unchecked.any().replicate(len(parts)) | reader.older << 1),
             loader.command.valid.eq(offered[0] & ~illegal),
             reader.command.valid.eq(offered[1] & ~illegal),
             reader.complete.eq(self.engine.complete),
@@ -108,8 +110,8 @@ class ComputeUnit(wiring.Component):
             *(part.payload.eq(c) for part in parts),
         ]
         m.d.sync += offered.eq(Mux(refused, 0, offered & ~Cat(part.valid & part.ready for part in parts)))
-        m.d.sync += unchecked.eq(command.valid & command.ready)
-        with m.If(unchecked):
+        m.d.sync += unchecked.eq(Cat(command.valid & command.ready, unchecked))
+        with m.If(unchecked[-1]):
             m.d.sync += offered.eq(~0)
         with m.If(command.ready):
             m.d.sync += c.eq(command.payload)

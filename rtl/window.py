@@ -1,24 +1,20 @@
 """Reads the windows of a feature map in the order in which the compute unit takes them, with no copy of the map.
 
-positions of windows -> words that they lie in -> scratchpad -> rows of bytes
+places of windows -> words that they lie in -> scratchpad -> rows of bytes
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from .access import AddressGenerator, Fetcher
+from .access import Fetcher
 from .aligner import Aligner, cut_layout, row_layout
 from .arch.parameters import MachineParameters
-from .arch.steps import ADDRESS_BITS, COMPUTE, LINE_BITS, PLACE_BITS, STRIDE_BITS, TAP_BITS, WAITS, place_bits
+from .arch.steps import ADDRESS_BITS, COMPUTE, PLACE_BITS, WAITS, place_bits
 from .engine import EnginePort, satisfied
 from .layouts import record_layout
 from .scratchpad import ReadPort
-
-_POSITION = data.StructLayout({"line": ADDRESS_BITS, "x": signed(PLACE_BITS), "y": signed(LINE_BITS)})
-_STRIDE = data.StructLayout({"line": STRIDE_BITS, "x": STRIDE_BITS, "y": TAP_BITS})
-# Whether a row ends a window's line, and what it is the last of: the windows of a tile, the tiles of k, the command.
-ROW_NOTE = data.StructLayout({"window": 1, "last_row": 1, "last_tile": 1, "last": 1})
+from .window_walk import ROW_NOTE, WindowWalk
 
 
 class WindowReader(wiring.Component):
@@ -46,39 +42,25 @@ class WindowReader(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         p, c = self._p, self.command.payload
-        # From the innermost: windows of a line, lines, words of a tap, taps, tiles of channels.
-        m.submodules.generator = generator = AddressGenerator((1, 1, p.rows, 1, 1, p.cols), _POSITION, _STRIDE)
-        word = 1 << place_bits(p.rows)
-        loops = (
-            (c.m, 0, c.x_step, 0),
-            (c.lines, c.a_line, 0, c.y_step),
-            (c.k, 0, word, 0),
-            (c.taps_x, 0, c.x_tap, 0),
-            (c.taps_y, c.a_tap_y, 0, c.y_tap),
-            (c.n, 0, Mux(c.depthwise, word, 0), 0),
-        )
-        base = generator.i.payload.base
-        m.d.comb += [base.line.eq(c.a), base.x.eq(c.x_start), base.y.eq(c.y_start)]
-        for i, (count, line, x, y) in enumerate(loops):
-            stride = generator.i.payload.stride[i]
-            m.d.comb += [generator.i.payload.count[i].eq(count), stride.line.eq(line), stride.x.eq(x), stride.y.eq(y)]
+        m.submodules.walk = walk = WindowWalk(p)
         kept = Signal.like(c)
         taken, fresh = Signal(), Signal()  # fresh: no word of the last command has been taken yet
         asks = Signal(data.StructLayout({"valid": 1, "fresh": 1, "address": ADDRESS_BITS, "note": cut_layout(p.rows, ROW_NOTE)}))
-        may_take = ~fresh & ~(asks.valid & asks.fresh)
+        may_take = ~fresh & ~walk.places.valid & ~(asks.valid & asks.fresh)
         m.d.comb += [
-            generator.i.valid.eq(self.command.valid & may_take),
-            self.command.ready.eq(generator.i.ready & may_take),
+            walk.command.payload.eq(c),
+            walk.command.valid.eq(self.command.valid & may_take),
+            self.command.ready.eq(walk.command.ready & may_take),
             taken.eq(self.command.valid & self.command.ready),
             self.older.eq(fresh),
         ]
         moves = Signal()
-        address, note = self._cut(m, generator, kept, taken, moves)
+        address, note = self._cut(m, walk.places, kept, taken, moves)
         complete = Signal()
         m.d.sync += complete.eq(satisfied(self.complete, (kept[f"a_{wait}"] for wait in WAITS)))
         with m.If(moves):
-            m.d.sync += [asks.valid.eq(generator.o.valid), asks.fresh.eq(fresh), asks.address.eq(address), asks.note.eq(note)]
-            with m.If(generator.o.valid):
+            m.d.sync += [asks.valid.eq(walk.places.valid), asks.fresh.eq(fresh), asks.address.eq(address), asks.note.eq(note)]
+            with m.If(walk.places.valid):
                 m.d.sync += fresh.eq(0)
         with m.If(taken):
             m.d.sync += [kept.eq(c), fresh.eq(1)]
@@ -97,12 +79,12 @@ class WindowReader(wiring.Component):
         connect(m, flipped(self.port), fetcher.port)
         return m
 
-    def _cut(self, m: Module, generator: AddressGenerator, c: data.View, taken: Value, moves: Value) -> tuple[Value, data.View]:
+    def _cut(self, m: Module, places: stream.Interface, c: data.View, taken: Value, moves: Value) -> tuple[Value, data.View]:
         """Address and use of the word to ask for: the one in which a row of bytes ends, but the one before it first unless the aligner
         has that. taken: a command is. moves: the word is."""
         rows, bits = self._p.rows, place_bits(self._p.rows)
-        position, ends = generator.o.payload.position, generator.o.payload.ends
-        skips, new_line, primed = Signal(TAP_BITS), Signal(), Signal()
+        position = places.payload.position
+        new_line, primed = Signal(), Signal()
         note = Signal(cut_layout(rows, ROW_NOTE))
         start, word = position.x[:bits], position.x[bits:].as_signed()
         straddles = start.any() if self._p.reads_any_byte else Const(0, 1)
@@ -119,23 +101,15 @@ class WindowReader(wiring.Component):
             within.eq(c.width - position.x),
             note.first.eq(Mux(word < 0, Mux((word == -1) & straddles, rows - start, rows), 0)),
             note.end.eq(Mux(beyond | (within <= 0), 0, Mux(within < rows, within, rows))),
-            note.note.window.eq(skips == 0),
-            note.note.last_row.eq(ends[:2].all() & note.note.window),
-            note.note.last_tile.eq(ends[2:5].all()),
-            note.note.last.eq(ends.all() & note.note.window),
-            generator.more.eq(~note.note.window),
-            generator.o.ready.eq(moves & ~note.prime),
+            note.note.eq(places.payload.note),
+            places.ready.eq(moves & ~note.prime),
         ]
-        with m.If(generator.o.valid & moves):
+        with m.If(places.valid & moves):
             m.d.sync += primed.eq(note.prime)
-        with m.If(generator.o.valid & generator.o.ready):
-            m.d.sync += [
-                last_word.eq(end_word),
-                new_line.eq(ends[0] & note.note.window),
-                skips.eq(Mux(note.note.window, Mux(ends[0], c.skip_first, c.skip), skips - 1)),
-            ]
+        with m.If(places.valid & places.ready):
+            m.d.sync += [last_word.eq(end_word), new_line.eq(places.payload.ends_line)]
         with m.If(taken):
-            m.d.sync += [new_line.eq(1), skips.eq(self.command.payload.skip_first)]
+            m.d.sync += new_line.eq(1)
 
         def address(word: Value) -> Value:
             """Of a word of the line; 0 where it lies outside of the map."""

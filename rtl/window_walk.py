@@ -1,0 +1,75 @@
+"""Where the rows of bytes begin that make a compute command's windows, in the order in which the array takes them."""
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from .access import AddressGenerator
+from .arch.parameters import MachineParameters
+from .arch.steps import ADDRESS_BITS, COMPUTE, LINE_BITS, PLACE_BITS, STRIDE_BITS, TAP_BITS, place_bits
+from .layouts import record_layout
+from .skid import Skid
+
+_POSITION = data.StructLayout({"line": ADDRESS_BITS, "x": signed(PLACE_BITS), "y": signed(LINE_BITS)})
+_STRIDE = data.StructLayout({"line": STRIDE_BITS, "x": STRIDE_BITS, "y": TAP_BITS})
+# Whether a row completes a window (else it is one of those before it), and what it is the last of: the windows of a tile, the tiles of k,
+# the command.
+ROW_NOTE = data.StructLayout({"window": 1, "last_row": 1, "last_tile": 1, "last": 1})
+# ``line``: the word of the line's place 0. ends_line: the row is the last one on a line of windows.
+PLACE = data.StructLayout({"position": _POSITION, "ends_line": 1, "note": ROW_NOTE})
+
+
+class WindowWalk(wiring.Component):
+    """Members
+    -------
+    command: a compute command, taken when all places of the one before are out but for two at most.
+    places: for each tile of channels, then each tile of k, tap by tap: the place of each row.
+    """
+
+    def __init__(self, parameters: MachineParameters) -> None:
+        self._p = parameters
+        super().__init__({"command": In(stream.Signature(record_layout(COMPUTE))), "places": Out(stream.Signature(PLACE))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        p, c = self._p, self.command.payload
+        # From the innermost: windows of a line, lines, words of a tap, taps, tiles of channels.
+        m.submodules.generator = generator = AddressGenerator((1, 1, p.rows, 1, 1, p.cols), _POSITION, _STRIDE)
+        word = 1 << place_bits(p.rows)
+        loops = (
+            (c.m, 0, c.x_step, 0),
+            (c.lines, c.a_line, 0, c.y_step),
+            (c.k, 0, word, 0),
+            (c.taps_x, 0, c.x_tap, 0),
+            (c.taps_y, c.a_tap_y, 0, c.y_tap),
+            (c.n, 0, Mux(c.depthwise, word, 0), 0),
+        )
+        base = generator.i.payload.base
+        m.d.comb += [base.line.eq(c.a), base.x.eq(c.x_start), base.y.eq(c.y_start)]
+        for i, (count, line, x, y) in enumerate(loops):
+            stride = generator.i.payload.stride[i]
+            m.d.comb += [generator.i.payload.count[i].eq(count), stride.line.eq(line), stride.x.eq(x), stride.y.eq(y)]
+        m.d.comb += [generator.i.valid.eq(self.command.valid), self.command.ready.eq(generator.i.ready)]
+
+        # Rows until one completes a window.
+        left, skip_first, skip = (Signal(TAP_BITS, name=name) for name in ("left", "skip_first", "skip"))
+        m.submodules.skid = skid = Skid(PLACE)  # its ready is a register: the loops are long enough by themselves
+        place, ends = skid.i.payload, generator.o.payload.ends
+        window = place.note.window
+        m.d.comb += [
+            place.position.eq(generator.o.payload.position),
+            place.ends_line.eq(ends[0] & window),
+            window.eq(left == 0),
+            place.note.last_row.eq(ends[:2].all() & window),
+            place.note.last_tile.eq(ends[2:5].all()),
+            place.note.last.eq(ends.all() & window),
+            skid.i.valid.eq(generator.o.valid),
+            generator.o.ready.eq(skid.i.ready),
+            generator.more.eq(~window),
+        ]
+        with m.If(self.command.valid & self.command.ready):
+            m.d.sync += [left.eq(c.skip_first), skip_first.eq(c.skip_first), skip.eq(c.skip)]
+        with m.Elif(generator.o.valid & generator.o.ready):
+            m.d.sync += left.eq(Mux(window, Mux(ends[0], skip_first, skip), left - 1))
+        connect(m, flipped(self.places), skid.o)
+        return m
