@@ -44,11 +44,14 @@ def _out_range(rng: random.Random, *, wide: bool) -> dict[str, int]:
 def compute(rng: random.Random, p: MachineParameters) -> Case:
     """Matrix products that do not depend on each other."""
     regions, scratchpad = _Regions(rng), _noise(rng, p)
-    commands = [_product(rng, p, regions, scratchpad)]
-    while rng.random() < 0.7 and 2 * regions.end < p.scratchpad_words:
+    commands: list[dict[str, int]] = []
+    while not commands or (rng.random() < 0.7 and 2 * regions.end < p.scratchpad_words):
+        end = regions.end
         following = _product(rng, p, regions, scratchpad)
         if regions.end <= p.scratchpad_words:
             commands.append(following)
+        else:
+            regions.end = end
     return commands, scratchpad
 
 

@@ -100,7 +100,8 @@ def choose_layouts(graph: ir.Graph, parameters: MachineParameters) -> dict[str, 
         for block in (*operator.inputs, *operator.outputs):
             t = block.tensor
             group = reduce(gcd, (groups[t.name], block.col, block.cols))
-            if block.col * t.format.bytes % word_bytes or (block.col + block.cols < t.cols and block.cols * t.format.bytes % word_bytes):
+            starts, stops = (n * t.bits % (8 * word_bytes) == 0 for n in (block.col, block.cols))
+            if not starts or (block.col + block.cols < t.cols and not stops):
                 groups[t.name] = group
         if isinstance(operator, ir.MatMul) and operator.window:
             for part in operator.parts:  # each tap starts with a new word
