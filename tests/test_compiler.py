@@ -112,6 +112,7 @@ def test_tiles_cover_every_output_once(graph: ir.Graph, machine: MachineParamete
         words = covered.setdefault(out.buffer.name, np.zeros((out.buffer.rows, out.buffer.row_words), int))
         words[out.row : out.row + out.rows, out.word : out.word + out.words] += 1
         if task.engine is Engine.COMPUTE:
+            assert task.walk
             command = {**task.command, **task.walk(0, task.operands["a"].words)}
             assert command["m"] * command["lines"] <= machine.accumulator_depth
     written = {block.tensor.name for op in graph.operators for block in op.outputs}

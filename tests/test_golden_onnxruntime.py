@@ -65,10 +65,11 @@ def windows(draw: st.DrawFn) -> Window:
     two = lambda most: st.tuples(st.integers(1, most), st.integers(1, most))  # noqa: E731
     while True:
         kernel = draw(two(5))
-        pads = tuple(draw(st.integers(0, kernel[axis] - 1)) for axis in (0, 1, 0, 1))
-        values = {name: draw(two(3)) for name in ("strides", "dilations")}
+        above, left, below, right = (draw(st.integers(0, kernel[axis] - 1)) for axis in (0, 1, 0, 1))
+        values: dict[str, Any] = {name: draw(two(3)) for name in ("strides", "dilations")}
         with suppress(ParameterError):
-            return Window(height=draw(st.integers(1, 9)), width=draw(st.integers(1, 9)), kernel=kernel, pads=pads, **values)
+            height, width = draw(two(9))
+            return Window(height=height, width=width, kernel=kernel, pads=(above, left, below, right), **values)
 
 
 def attributes(window: Window) -> dict[str, Any]:

@@ -194,7 +194,7 @@ class TaskMaker:
         def walk(address: int, stride: int, **place: int) -> Mapping[str, int]:
             pixel = stride << bits
             fields = {**window.walk(address, window.width * stride, pixel, **place), "k": len(channels)}
-            return fields | (window.depthwise(pixel, pixels_of_tap(op)) if by_channel(op, self._p) else {})
+            return {**fields, **window.depthwise(pixel, pixels_of_tap(op))} if by_channel(op, self._p) else fields
 
         return self._rectangle(part.a, lines.start * window.width, len(lines) * window.width, channels.start, len(channels)), walk
 
