@@ -117,12 +117,11 @@ class ComputeUnit(wiring.Component):
             m.d.sync += c.eq(command.payload)
 
         # Rows of the command before may be on their way when the reader takes a command.
-        layout = data.StructLayout({name: c.shape()[name].shape for name in _CONSTANTS})
-        _, constants = of_last_two(m, reader.command.valid & reader.command.ready, Cat(c[name] for name in _CONSTANTS))
+        _, constants = of_last_two(m, reader.command.valid & reader.command.ready, c, _CONSTANTS)
         shown = Signal(init=1)
         with m.If(reader.rows.valid & reader.rows.ready & reader.rows.payload.note.last):
             m.d.sync += shown.eq(~shown)
-        return data.View(layout, constants(shown))
+        return constants(shown)
 
     def _feed(
         self,

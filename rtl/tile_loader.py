@@ -7,7 +7,7 @@ a tile row (same n) come after its first tile.
 from collections.abc import Callable
 from itertools import pairwise
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -59,9 +59,7 @@ class TileLoader(wiring.Component):
         p = self._p
         c = Signal.like(self.command.payload)
         places = Signal(range(ARRIVALS + 1), init=ARRIVALS)
-        layout = data.StructLayout({name: member.shape for name, member in c.shape() if name in _CONSTANTS})
-        constants = Cat(self.command.payload[name] for name in layout.members)
-        newest, kept = of_last_two(m, self.command.valid & self.command.ready, constants)
+        newest, about = of_last_two(m, self.command.valid & self.command.ready, self.command.payload, _CONSTANTS)
         tag, taken = self._request(m, c, places != 0, newest)
 
         # Each word arrives with the tag of its request, and waits until its place is free.
@@ -75,7 +73,7 @@ class TileLoader(wiring.Component):
             arrivals.i.payload.tag.eq(tags[-1]),
             arrivals.i.valid.eq(self.port.valid),
         ]
-        self._store(m, lambda command: data.View(layout, kept(command)), arrivals.o)
+        self._store(m, about, arrivals.o)
         return m
 
     def _request(self, m: Module, c: data.View, room: Value, newest: Value) -> tuple[data.View, Value]:
