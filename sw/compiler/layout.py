@@ -95,7 +95,7 @@ def choose_layouts(graph: ir.Graph, parameters: MachineParameters) -> dict[str, 
     """
     word_bytes = parameters.word_bytes
     lines = _lines(graph, word_bytes) if parameters.reads_any_byte else {}
-    groups = {t.name: t.cols for t in graph.tensors.values()}
+    groups, in_taps = {t.name: t.cols for t in graph.tensors.values()}, set[str]()
     for operator in graph.operators:
         for block in (*operator.inputs, *operator.outputs):
             t = block.tensor
@@ -105,8 +105,9 @@ def choose_layouts(graph: ir.Graph, parameters: MachineParameters) -> dict[str, 
                 groups[t.name] = group
         if isinstance(operator, ir.MatMul) and operator.window:
             for part in operator.parts:  # each tap starts with a new word
-                pixels = operator.window.kernel[1] if part.a.tensor.name in lines else 1
-                groups[part.b.tensor.name] = gcd(groups[part.b.tensor.name], pixels * part.a.cols // operator.window.groups)
+                pixels, weights = operator.window.kernel[1] if part.a.tensor.name in lines else 1, part.b.tensor.name
+                groups[weights] = gcd(groups[weights], pixels * part.a.cols // operator.window.groups)
+                in_taps.add(weights)
     changed = True
     while changed:  # groups spread from an activation to the operands that are used column by column with it
         changed = False
@@ -116,10 +117,9 @@ def choose_layouts(graph: ir.Graph, parameters: MachineParameters) -> dict[str, 
                 for t in (a, b):
                     if groups[t.name] != group:
                         groups[t.name], changed = group, True
-    taps = {part.b.tensor.name for op in graph.operators if isinstance(op, ir.MatMul) and op.window for part in op.parts}
 
     def layout(t: ir.Tensor) -> Layout:
-        whole = groups[t.name] == t.cols or t.name in taps  # else its groups start words as those of an activation do
+        whole = groups[t.name] == t.cols or t.name in in_taps  # else its groups start words as those of an activation do
         bits = t.bits if whole else max(8, t.bits)
         return Layout(tensor=t, group=groups[t.name], word_bytes=word_bytes, bits=bits, line=lines.get(t.name, 1))
 
@@ -132,15 +132,20 @@ def _lines(graph: ir.Graph, word_bytes: int) -> dict[str, int]:
     written = {block.tensor.name for operator in graph.operators for block in operator.outputs}
     lines: dict[str, int] = {}
     for port in graph.inputs:
-        readers = [op for op in graph.operators for block in op.inputs if block.tensor is port.tensor]
-        windows = [op.window for op in readers if isinstance(op, ir.MatMul) and op.window and not op.maximum]
-        if len(windows) == len(readers) and windows and port.tensor.name not in written:
-            widths, cols = {window.width for window in windows}, port.tensor.cols
-            pays = all(-(-w.kernel[1] * cols // word_bytes) < w.kernel[1] * -(-cols // word_bytes) for w in windows)
-            whole = all(block.cols == cols for op in readers for block in op.inputs if block.tensor is port.tensor)
-            if pays and whole and len(widths) == 1 and max(widths) > 1 and all(w.contiguous and w.groups == 1 for w in windows):
-                lines[port.tensor.name] = widths.pop()
+        readings = [(op, block) for op in graph.operators for block in op.inputs if block.tensor is port.tensor]
+        widths = {_line_of_runs(op, block, word_bytes) for op, block in readings}
+        if len(widths) == 1 and max(widths) > 1 and port.tensor.name not in written:
+            lines[port.tensor.name] = widths.pop()
     return lines
+
+
+def _line_of_runs(op: ir.Operator, block: ir.Block, word_bytes: int) -> int:
+    """Pixels of a line of the map of which the operator takes whole lines of a window, in fewer words so; 1 if it doesn't."""
+    window, cols = (op.window, block.cols) if isinstance(op, ir.MatMul) and not op.maximum else (None, 0)
+    if window is None or cols != block.tensor.cols or window.groups > 1 or not window.contiguous:
+        return 1
+    pixels = window.kernel[1]
+    return window.width if -(-pixels * cols // word_bytes) < pixels * -(-cols // word_bytes) else 1
 
 
 def _aligned_columns(operator: ir.Operator) -> list[tuple[ir.Tensor, ir.Tensor]]:

@@ -182,8 +182,7 @@ class TaskMaker:
             def walk_runs(address: int, stride: int, **place: int) -> Mapping[str, int]:
                 return {**window.walk(address, stride, pixel, **place), **window.run, "k": window.kernel[1] * pixel}
 
-            words = layout.row_words
-            return Operand(buffer=self._buffers[layout.tensor.name], row=lines.start, rows=len(lines), word=0, words=words), walk_runs
+            return self._rows(part.a, lines.start, len(lines)), walk_runs
 
         if by_channel(op, self._p):
             channels = range(n, n + cols)

@@ -1,6 +1,5 @@
 """QuantizeLinear and DequantizeLinear: their parameters, and their effect on constants."""
 
-import re
 from dataclasses import dataclass
 from typing import Self
 
@@ -54,8 +53,10 @@ class Quantization:
             if kind:
                 dtype = _activation_type(kind)
             zero_point = np.zeros(scale.shape, dtype or np.uint8)
-        if not re.fullmatch(r"u?int\d+", zero_point.dtype.name):
-            raise ValueError(f"its integers must be of an integer type, not {zero_point.dtype}")
+        try:
+            Format.of(zero_point.dtype.name)
+        except ValueError:
+            raise ValueError(f"its integers must be of an integer type, not {zero_point.dtype}") from None
         if zero_point.shape != scale.shape and zero_point.size != 1:
             raise ValueError(f"its zero point must have the shape {list(scale.shape)}, not {list(zero_point.shape)}")
         shape = () if scale.size == 1 else scale.shape
