@@ -4,6 +4,7 @@ These get unsigned operands: where one is int8, ONNX Runtime may saturate sums o
 """
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -107,7 +108,7 @@ def test_qlinear_matmul(shape: tuple[int, int, int], scale: tuple[float, ...], z
 @given(windows(), st.integers(1, 4), st.integers(1, 5), st.integers(1, 4), zero_points, st.integers(0, 1 << 16))
 def test_conv_integer(window: Window, groups: int, depth: int, per_group: int, zero_point: tuple[int, ...], seed: int) -> None:
     random = np.random.default_rng(seed)
-    window = Window(**{**vars(window), "groups": groups})
+    window = replace(window, groups=groups)
     x, w = octets(random, 1, groups * depth, window.height, window.width), octets(random, groups * per_group, depth, *window.kernel)
     expected = onnx_operator("ConvInteger", *map(unsigned, (x, w, *zero_point[:2])), group=groups, **attributes(window))
     found = convolution_sums(rows(x), w.transpose(0, 2, 3, 1).reshape(len(w), -1), window, *zero_point[:2])
@@ -118,7 +119,7 @@ def test_conv_integer(window: Window, groups: int, depth: int, per_group: int, z
 @given(windows(), st.integers(1, 4), st.integers(1, 5), scales, zero_points, st.integers(0, 1 << 16))
 def test_qlinear_conv(window: Window, groups: int, depth: int, scale: tuple[float, ...], zero_point: tuple[int, ...], seed: int) -> None:
     random = np.random.default_rng(seed)
-    window = Window(**{**vars(window), "groups": groups})
+    window = replace(window, groups=groups)
     x, w = octets(random, 1, groups * depth, window.height, window.width), octets(random, 2 * groups, depth, *window.kernel)
     bias = random.integers(-5000, 5000, len(w)).astype(np.int32)
     (x_scale, w_scale, out_scale), zeros = (np.array(s, np.float32) for s in scale), [unsigned(z) for z in zero_point]
@@ -133,7 +134,7 @@ def test_qlinear_conv(window: Window, groups: int, depth: int, scale: tuple[floa
 def test_max_pool(window: Window, channels: int, zero_point: int, seed: int) -> None:
     x = octets(np.random.default_rng(seed), 1, channels, window.height, window.width)
     expected = rows(onnx_operator("MaxPool", x, **attributes(window)))
-    window = Window(**{**vars(window), "groups": channels})
+    window = replace(window, groups=channels)
     found = max_pool(rows(x), window, requantization(channels, (1.0, 1.0, 1.0), (zero_point, 0, zero_point), np.zeros(channels)))
     inside = expected > -128  # ONNX Runtime gives -128, too, where a dilated window meets no pixel
     assert (found[inside] == expected[inside]).all()
