@@ -8,32 +8,24 @@ Loader, reader and writer take each command by themselves, so that the next one'
 results of the one before are written.
 """
 
-from itertools import pairwise
-
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib import data, memory, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .arch.parameters import DEPTHWISE_TAPS, MachineParameters
 from .arch.registers import ErrorCode
 from .arch.steps import COMPUTE, OUTSIDE
-from .delay import delay
 from .engine import EnginePort, of_last_two
 from .layouts import record_layout
-from .mac_array import MacArray
-from .requantizer import Requantizer, requantizer_latency
+from .mac_columns import TILE_CYCLES, MacColumns
 from .result_writer import ResultWriter, results_layout
 from .scratchpad import ReadPort, WritePort
 from .streams import Queue
-from .tile_loader import TileLoader, channels_layout
+from .tile_loader import TileLoader
 from .window import WindowReader
 
-ACCUMULATOR = signed(32)
 _CONSTANTS = "a_zero_point", "depthwise", "maximum"  # of a command, while its rows are shown
-TOTAL_BITS = 33  # of an accumulator with its bias
 _PORTS = "read_b", "read_a", "write"  # in the order of the parts that use them: loader, reader, writer
-TILE_CYCLES = 4  # at least, between two rows of the same index: the accumulator's read, add and write
-FINISH_LATENCY = 1 + requantizer_latency(TOTAL_BITS)  # cycles from a sum to its result: bias, requantizer
 
 
 class ComputeUnit(wiring.Component):
@@ -64,19 +56,16 @@ class ComputeUnit(wiring.Component):
         layout = record_layout(COMPUTE)
         m.submodules.loader = loader = TileLoader(p, layout)
         m.submodules.reader = reader = WindowReader(p)
-        m.submodules.array = array = MacArray(p.rows, p.cols, depthwise=p.depthwise)
+        m.submodules.columns = columns = MacColumns(p)
         m.submodules.writer = writer = ResultWriter(p, layout)
         connect(m, reader.port, flipped(self.read_a))
         connect(m, loader.port, flipped(self.read_b))
         connect(m, writer.port, flipped(self.write))
-        results_depth = array.latency + FINISH_LATENCY + 6  # rows between the array's input and the writer
-        m.submodules.results = results = Queue(results_layout(p.cols), depth=results_depth)
-        accumulators = memory.Memory(shape=data.ArrayLayout(ACCUMULATOR, p.cols), depth=p.accumulator_depth, init=[])
-        m.submodules.accumulators = accumulators
-        partial = accumulators.read_port()
+        # Rows between the array's input and the writer.
+        m.submodules.results = results = Queue(results_layout(p.cols), depth=columns.latency + 5)
         constants = self._dispatch(m, loader, reader, writer)
-        tag = self._feed(m, constants, reader, loader, array, results, partial)
-        self._finish(m, tag, loader, array, results, partial, accumulators.write_port())
+        self._feed(m, constants, reader, loader, columns, results)
+        m.d.comb += [results.i.payload.eq(columns.o), results.i.valid.eq(columns.valid)]
         connect(m, results.o, writer.rows)
         return m
 
@@ -129,11 +118,10 @@ class ComputeUnit(wiring.Component):
         constants: data.View,
         reader: WindowReader,
         loader: TileLoader,
-        array: MacArray,
+        columns: MacColumns,
         results: Queue,
-        partial: memory.ReadPort,
-    ) -> data.View:
-        """Send rows of a into the array, swapping tiles at the first of each; gives the row's tag as it leaves the array."""
+    ) -> None:
+        """Send rows of a into the array, swapping tiles at the first of each."""
         p = self._p
         row, first_tile = Signal(range(p.accumulator_depth)), Signal(init=1)
         note = reader.rows.payload.note
@@ -143,8 +131,7 @@ class ComputeUnit(wiring.Component):
         fire, claims, given = Signal(), Signal(), Signal()
         claimed = Signal()  # the channels in the loader belong to rows in the array
         channels_free = loader.channels_full & ~claimed
-        tag_layout = data.StructLayout({"valid": 1, "row": row.shape(), "first_tile": 1, "last_tile": 1, "first_row": 1, "maximum": 1})
-        tags = [Signal(tag_layout, name=f"tag{i}") for i in range(array.latency)]
+        array = columns.operands
         m.d.comb += [
             fire.eq(
                 reader.rows.valid
@@ -158,6 +145,14 @@ class ComputeUnit(wiring.Component):
             loader.tile_taken.eq(swaps[0]),
             self.mac_cycle.eq(fire),
             claims.eq(fire & last_tile),
+            columns.row.valid.eq(fire),
+            columns.row.row.eq(row),
+            columns.row.first_tile.eq(first_tile),
+            columns.row.last_tile.eq(last_tile),
+            columns.row.first_row.eq(first_row),
+            columns.row.maximum.eq(constants.maximum),
+            columns.channels.eq(loader.channels),
+            loader.channels_taken.eq(columns.channels_taken),
             given.eq(results.o.valid & results.o.ready),
         ]
         if p.depthwise:
@@ -169,14 +164,6 @@ class ComputeUnit(wiring.Component):
         for i, octet in enumerate(reader.rows.payload.octets):
             m.d.comb += array.a[i].eq(Mux(reader.rows.payload.inside[i], octet.as_signed() - constants.a_zero_point, outside))
         m.d.sync += [
-            tags[0].eq(0),
-            tags[0].valid.eq(fire),
-            tags[0].row.eq(row),
-            tags[0].first_tile.eq(first_tile),
-            tags[0].last_tile.eq(last_tile),
-            tags[0].first_row.eq(first_row),
-            tags[0].maximum.eq(constants.maximum),
-            *(later.eq(earlier) for earlier, later in pairwise(tags)),
             places.eq(places - claims + given),
             any_place.eq((places > 1) | given | ((places == 1) & ~claims)),
             swaps.eq(Cat(array.swap, swaps)),
@@ -189,57 +176,3 @@ class ComputeUnit(wiring.Component):
             m.d.sync += [row.eq(Mux(last_row, 0, row + 1)), first_row.eq(last_row)]
             with m.If(last_row):
                 m.d.sync += first_tile.eq(last_tile)
-        # The accumulator is read two cycles before the sums leave the array: one of them for the register behind the memory.
-        m.d.comb += partial.addr.eq(tags[-3].row)
-        return tags[-1]
-
-    def _finish(
-        self,
-        m: Module,
-        tag: data.View,
-        loader: TileLoader,
-        array: MacArray,
-        results: Queue,
-        partial: memory.ReadPort,
-        write: memory.WritePort,
-    ) -> None:
-        """Accumulate; after the last tile along K add the bias, requantize, and queue the row."""
-        p = self._p
-        earlier, totals = (Signal(data.ArrayLayout(ACCUMULATOR, p.cols), name=name) for name in ("earlier", "totals"))
-        channels = Signal(channels_layout(p.cols))
-        total_tag = Signal.like(tag)
-        finished = Signal(1 + FINISH_LATENCY)
-        m.d.sync += [earlier.eq(partial.data), total_tag.eq(tag), finished.eq(finished << 1 | (tag.valid & tag.last_tile))]
-        m.d.comb += [
-            write.addr.eq(total_tag.row),
-            write.en.eq(total_tag.valid),
-            write.data.eq(totals),
-            loader.channels_taken.eq(tag.valid & tag.last_tile & tag.first_row),
-        ]
-        with m.If(loader.channels_taken):
-            m.d.sync += channels.eq(loader.channels)
-        # These are taken late in the requantizer, where rows of the command before may be.
-        late = {name: delay(m, channels[name], FINISH_LATENCY - n) for name, n in (("out_zero_point", 2), ("low", 1), ("high", 1))}
-        for col in range(p.cols):
-            record = channels.records[col]
-            m.submodules[f"requantizer{col}"] = requantizer = Requantizer(TOTAL_BITS)
-            requantizer_input = Signal.like(requantizer.i, name=f"biased{col}", reset_less=True)
-            total = array.o[col] + Mux(tag.first_tile, 0, earlier[col])
-            if p.depthwise:
-                before = earlier[col][: array.sum_shape.width].as_signed()
-                largest = Mux(tag.first_tile | (array.o[col] > before), array.o[col], before)
-                total = Mux(tag.maximum, largest, total)
-            m.d.sync += [
-                totals[col].eq(total),
-                requantizer_input.value.eq(totals[col] + record.bias),
-                requantizer_input.multiplier.eq(record.multiplier),
-                requantizer_input.shift.eq(record.shift),
-            ]
-            m.d.comb += [
-                requantizer.i.eq(requantizer_input),
-                requantizer.zero_point.eq(late["out_zero_point"]),
-                requantizer.low.eq(late["low"]),
-                requantizer.high.eq(late["high"]),
-                results.i.payload[col].eq(requantizer.o),
-            ]
-        m.d.comb += results.i.valid.eq(finished[-1])

@@ -20,17 +20,29 @@ def tile_layout(rows: int, cols: int) -> data.ArrayLayout:
     return data.ArrayLayout(data.ArrayLayout(OPERAND, rows), cols)
 
 
-class MacArray(wiring.Component):
-    """``o[c] = sum over r of a[r] * held[c][r]``, `latency` cycles after ``a``.
-
-    depthwise: the array can also give ``o[c] = sum over r < DEPTHWISE_TAPS of past[r][c] * held[c][r]``, with past[0] = a and past[r]
-    the a that was shifted in r before it. Needs as many rows as columns.
-
-    Members
+class Operands(wiring.Signature):
+    """Members
     -------
     a: the operand along K. swap: ``tile``, as it is in the next cycle, is held from this cycle's ``a`` on.
     shift, by_column (depthwise): a becomes the last one; whether this cycle's sums are those of each column alone.
-    o: exact sums.
+    """
+
+    def __init__(self, rows: int, cols: int, *, depthwise: bool) -> None:
+        super().__init__(
+            {
+                "a": Out(data.ArrayLayout(OPERAND, rows)),
+                "tile": Out(tile_layout(rows, cols)),
+                "swap": Out(1),
+                **({"shift": Out(1), "by_column": Out(1)} if depthwise else {}),
+            }
+        )
+
+
+class MacArray(wiring.Component):
+    """``o[c] = sum over r of a[r] * held[c][r]``, `latency` cycles after ``a``; exact.
+
+    depthwise: the array can also give ``o[c] = sum over r < DEPTHWISE_TAPS of past[r][c] * held[c][r]``, with past[0] = a and past[r]
+    the a that was shifted in r before it. Needs as many rows as columns.
     """
 
     def __init__(self, rows: int, cols: int, *, depthwise: bool) -> None:
@@ -38,10 +50,7 @@ class MacArray(wiring.Component):
         self.sum_shape = signed(18 + ceil_log2(rows))
         super().__init__(
             {
-                "a": In(data.ArrayLayout(OPERAND, rows)),
-                "tile": In(tile_layout(rows, cols)),
-                "swap": In(1),
-                **({"shift": In(1), "by_column": In(1)} if depthwise else {}),
+                "operands": In(Operands(rows, cols, depthwise=depthwise)),
                 "o": Out(data.ArrayLayout(self.sum_shape, cols)),
             }
         )
@@ -53,15 +62,16 @@ class MacArray(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        operands = self.operands
         first, shared = (Signal(data.ArrayLayout(OPERAND, self._rows), name=name, reset_less=True) for name in ("first", "shared"))
         held = Signal(tile_layout(self._rows, self._cols), reset_less=True)
         swap = Signal()  # a cycle later, from a register: it goes to every multiplier
-        m.d.sync += [first.eq(self.a), shared.eq(first), swap.eq(self.swap)]
+        m.d.sync += [first.eq(operands.a), shared.eq(first), swap.eq(operands.swap)]
         a = [[*shared] for _ in range(self._cols)]
         if self._depthwise:
             shift, by_column = Signal(), Signal()
             past = [first, *(Signal.like(shared, name=f"past{i}") for i in range(1, DEPTHWISE_TAPS))]
-            m.d.sync += [shift.eq(self.shift), by_column.eq(self.by_column)]
+            m.d.sync += [shift.eq(operands.shift), by_column.eq(operands.by_column)]
             with m.If(shift):
                 m.d.sync += [later.eq(earlier) for earlier, later in pairwise(past)]
             for c in range(self._cols):
@@ -69,7 +79,7 @@ class MacArray(wiring.Component):
                     a[c][r] = Signal(OPERAND, name=f"a_{c}_{r}", reset_less=True)
                     m.d.sync += a[c][r].eq(Mux(by_column, past[r][c], first[r]))
         with m.If(swap):
-            m.d.sync += held.eq(self.tile)
+            m.d.sync += held.eq(operands.tile)
         for c in range(self._cols):
             terms = []
             for r in range(self._rows):

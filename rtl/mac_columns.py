@@ -1,0 +1,107 @@
+"""The columns of the compute unit: array, int32 accumulators and requantizers. Rows of a in, finished rows out, at a fixed latency.
+
+Partial sums wait in the accumulator memory. In the last tile along K the sums go through the requantizers.
+"""
+
+from itertools import pairwise
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from .arch.parameters import MachineParameters
+from .delay import delay
+from .mac_array import MacArray, Operands
+from .requantizer import Requantizer, requantizer_latency
+from .result_writer import results_layout
+from .tile_loader import channels_layout
+
+ACCUMULATOR = signed(32)
+TOTAL_BITS = 33  # of an accumulator with its bias
+TILE_CYCLES = 4  # at least, between two rows of the same index: the accumulator's read, add and write
+
+
+def row_layout(accumulator_depth: int) -> data.StructLayout:
+    """What a row of a is: its index in the tile, which tiles along K, whether a tile's first row, and whether the largest sum is kept."""
+    flags = "first_tile", "last_tile", "first_row", "maximum"
+    return data.StructLayout({"valid": 1, "row": range(accumulator_depth), **dict.fromkeys(flags, 1)})
+
+
+class MacColumns(wiring.Component):
+    """Members
+    -------
+    operands: of the array. row: about this cycle's a.
+    channels: of the rows of a last tile; ``channels_taken`` with the first of them.
+    o, valid: `latency` cycles after a row of a last tile.
+    """
+
+    def __init__(self, parameters: MachineParameters) -> None:
+        self._p = p = parameters
+        self._array = MacArray(p.rows, p.cols, depthwise=p.depthwise)
+        super().__init__(
+            {
+                "operands": In(Operands(p.rows, p.cols, depthwise=p.depthwise)),
+                "row": In(row_layout(p.accumulator_depth)),
+                "channels": In(channels_layout(p.cols)),
+                "channels_taken": Out(1),
+                "o": Out(results_layout(p.cols)),
+                "valid": Out(1),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """The array, the sum, the bias, the requantizer."""
+        return self._array.latency + 2 + requantizer_latency(TOTAL_BITS)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        p = self._p
+        m.submodules.array = array = self._array
+        connect(m, flipped(self.operands), array.operands)
+        accumulators = memory.Memory(shape=data.ArrayLayout(ACCUMULATOR, p.cols), depth=p.accumulator_depth, init=[])
+        m.submodules.accumulators = accumulators
+        partial, write = accumulators.read_port(), accumulators.write_port()
+        rows = [Signal(self.row.shape(), name=f"row{i}") for i in range(array.latency + 1)]
+        m.d.sync += [later.eq(earlier) for earlier, later in pairwise([self.row, *rows])]
+        row, total_row = rows[-2:]
+        earlier, totals = (Signal(data.ArrayLayout(ACCUMULATOR, p.cols), name=name) for name in ("earlier", "totals"))
+        channels = Signal(channels_layout(p.cols))
+        m.d.comb += [
+            # Two cycles before the sums leave the array: one of them for the register behind the memory.
+            partial.addr.eq(rows[-4].row),
+            write.addr.eq(total_row.row),
+            write.en.eq(total_row.valid),
+            write.data.eq(totals),
+            self.channels_taken.eq(row.valid & row.last_tile & row.first_row),
+            self.valid.eq(delay(m, row.valid & row.last_tile, self.latency - array.latency, reset_less=False)),
+        ]
+        m.d.sync += earlier.eq(partial.data)
+        with m.If(self.channels_taken):
+            m.d.sync += channels.eq(self.channels)
+        # These are taken late in the requantizer, where rows of the command before may be.
+        finish = self.latency - array.latency - 1
+        late = {name: delay(m, channels[name], finish - n) for name, n in (("out_zero_point", 2), ("low", 1), ("high", 1))}
+        for col in range(p.cols):
+            record = channels.records[col]
+            m.submodules[f"requantizer{col}"] = requantizer = Requantizer(TOTAL_BITS)
+            requantizer_input = Signal.like(requantizer.i, name=f"biased{col}", reset_less=True)
+            total = array.o[col] + Mux(row.first_tile, 0, earlier[col])
+            if p.depthwise:
+                before = earlier[col][: array.sum_shape.width].as_signed()
+                largest = Mux(row.first_tile | (array.o[col] > before), array.o[col], before)
+                total = Mux(row.maximum, largest, total)
+            m.d.sync += [
+                totals[col].eq(total),
+                requantizer_input.value.eq(totals[col] + record.bias),
+                requantizer_input.multiplier.eq(record.multiplier),
+                requantizer_input.shift.eq(record.shift),
+            ]
+            m.d.comb += [
+                requantizer.i.eq(requantizer_input),
+                requantizer.zero_point.eq(late["out_zero_point"]),
+                requantizer.low.eq(late["low"]),
+                requantizer.high.eq(late["high"]),
+                self.o[col].eq(requantizer.o),
+            ]
+        return m
