@@ -1,7 +1,8 @@
 """Rounding shifts and saturation.
 
-A variable shift is done in two steps, by multiples of 8 and by the rest. Each keeps only the bits that the result can need: what
-lies below the half is one sticky bit, what lies above the result one bit that says whether it overflows.
+A variable shift is done bit by bit of the shift, the largest step first, with a register between the multiples of 8 and the rest. Each
+step keeps only the bits that the result can still need: what lies below the half is one sticky bit, what lies above the result one bit
+that says whether it overflows.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from .arch.formats import SHIFT_BITS
 
 SPLIT_LATENCY = 2
-_FINE_BITS = 3  # of the shift, for the second step
+_FINE_BITS = 3  # of the shift, behind the register
 
 
 def saturate(value: Value, low: Value, high: Value) -> Value:
@@ -39,33 +40,30 @@ def split_shift(m: Module, value: Value, shift: Value, *, out_bits: int, steady:
     value: signed. shift: not negative; steady: it is constant while values are under way. floor: signed of ``out_bits`` bits, the
     largest or smallest such number where it does not fit; up: one bit.
     """
-    value = Cat(Const(0, 1), value).as_signed()  # the lowest bit of a window is the half
     width = out_bits + 1
-    coarse_width = min(width + (1 << _FINE_BITS) - 1, len(value))
-    windows = [_window(value, start, coarse_width) for start in range(0, len(value), 1 << _FINE_BITS)]
-    # Further down only the sign is left: the result is zero.
-    windows.append((value[-1].replicate(coarse_width), value.any(), Const(0, 1)))
-    coarse, fine = shift[_FINE_BITS:], shift[:_FINE_BITS]
-    part, sticky, overflow = _registers(m, [select(coarse, column) for column in zip(*windows, strict=True)])
-    (negative,) = _registers(m, [value[-1]])
-    if not steady:
-        (fine,) = _registers(m, [fine])
-    windows = [_window(part.as_signed(), start, width) for start in range(1 << _FINE_BITS)]
-    rest, below, above = (select(fine, column) for column in zip(*windows, strict=True))
-    overflow = overflow | above
+    part = Cat(Const(0, 1), value)  # the lowest bit of the result is the half
+    longest = max(len(part), width + (1 << len(shift)) - 1)
+    part = Cat(part, value[-1].replicate(longest - len(part)))
+    below, overflow, negative = Const(0, 1), Const(0, 1), value[-1]
+    for bit in reversed(range(len(shift))):
+        step = 1 << bit
+        kept = width + step - 1
+        below = below | (shift[bit] & part[:step].any())
+        overflow = overflow | Mux(shift[bit], _differ(part[kept + step - 1 :]), _differ(part[kept - 1 :]))
+        part = Mux(shift[bit], part[step : step + kept], part[:kept])
+        if bit == _FINE_BITS:
+            part, below, overflow, negative = _registers(m, [part, below, overflow, negative])
+            if not steady:
+                (shift,) = _registers(m, [shift[:_FINE_BITS]])
     limit = Cat((~negative).replicate(out_bits - 1), negative)
     floor = Signal(signed(out_bits), reset_less=True)
-    half, below_half = _registers(m, [rest[0] & ~overflow, sticky | below])
-    m.d.sync += floor.eq(Mux(overflow, limit, rest[1:]))
+    half, below_half = _registers(m, [part[0] & ~overflow, below])
+    m.d.sync += floor.eq(Mux(overflow, limit, part[1:]))
     return floor, half & (below_half | floor[0])
 
 
-def _window(value: Value, start: int, width: int) -> tuple[Value, Value, Value]:
-    """``width`` bits of the signed ``value`` from ``start`` on, whether any bit below is set, and whether one above differs from the
-    highest of them."""
-    extended = Cat(value, value[-1].replicate(max(0, start + width - len(value))))
-    above = extended[start + width - 1 :]
-    return extended[start : start + width], extended[:start].any(), above.any() & ~above.all()
+def _differ(bits: Value) -> Value:
+    return bits.any() & ~bits.all()
 
 
 def _registers(m: Module, values: Sequence[Value]) -> list[Value]:
