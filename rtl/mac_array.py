@@ -1,23 +1,28 @@
-"""The multiplier array: cols dot products of rows 9-bit operands per cycle, weight-stationary, adder trees registered at each level.
+"""The multiplier array: cols dot products of rows operands per cycle, weight-stationary, adder trees registered at each level.
 
-In a square array the first rows can take, instead of one operand for all columns, one for each of them from the last operands.
+Two columns share a multiplier where it is wide enough: ``(w1 << s) + w0`` times a is ``(w1 * a << s) + w0 * a``. As many of these as
+the low part has room for are added up before they are taken apart; the second column's part lacks 1 where the first one is negative.
+
+In a square array the first rows can take, instead of one operand for all columns, one for each of them from the last operands. They
+share no multipliers.
 """
 
 from itertools import pairwise
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from .arch.parameters import DEPTHWISE_TAPS
+from .adder_tree import add_pairs
+from .arch.parameters import DEPTHWISE_TAPS, MachineParameters
 
-OPERAND = signed(9)  # an int8 minus its zero point
+OPERAND = signed(9)  # an int8 minus its zero point, or OUTSIDE
 
 
-def tile_layout(rows: int, cols: int) -> data.ArrayLayout:
-    """Weights of a tile: [cols][rows]."""
-    return data.ArrayLayout(data.ArrayLayout(OPERAND, rows), cols)
+def tile_layout(parameters: MachineParameters) -> data.ArrayLayout:
+    """Weights of a tile minus their zero point, [cols][rows]: at most 2**weight_bits - 1, of either sign."""
+    return data.ArrayLayout(data.ArrayLayout(signed(parameters.weight_bits + 1), parameters.rows), parameters.cols)
 
 
 class Operands(wiring.Signature):
@@ -27,72 +32,96 @@ class Operands(wiring.Signature):
     shift, by_column (depthwise): a becomes the last one; whether this cycle's sums are those of each column alone.
     """
 
-    def __init__(self, rows: int, cols: int, *, depthwise: bool) -> None:
+    def __init__(self, parameters: MachineParameters) -> None:
         super().__init__(
             {
-                "a": Out(data.ArrayLayout(OPERAND, rows)),
-                "tile": Out(tile_layout(rows, cols)),
+                "a": Out(data.ArrayLayout(OPERAND, parameters.rows)),
+                "tile": Out(tile_layout(parameters)),
                 "swap": Out(1),
-                **({"shift": Out(1), "by_column": Out(1)} if depthwise else {}),
+                **({"shift": Out(1), "by_column": Out(1)} if parameters.depthwise else {}),
             }
         )
 
 
 class MacArray(wiring.Component):
-    """``o[c] = sum over r of a[r] * held[c][r]``, `latency` cycles after ``a``; exact.
+    """``o[c].sum + o[c].carry = sum over r of a[r] * tile[c][r]``, `latency` cycles after ``a``; exact.
 
-    depthwise: the array can also give ``o[c] = sum over r < DEPTHWISE_TAPS of past[r][c] * held[c][r]``, with past[0] = a and past[r]
-    the a that was shifted in r before it. Needs as many rows as columns.
+    depthwise: the array can also give ``sum over r < DEPTHWISE_TAPS of past[r][c] * tile[c][r]``, with past[0] = a and past[r] the a that
+    was shifted in r before it. The tile's other rows must be zero then, and carry is.
+
+    room: levels of the adder tree that leave the first column's sum in its part of a shared one; negative where not even a product fits.
+    spacing: bits of that part.
     """
 
-    def __init__(self, rows: int, cols: int, *, depthwise: bool) -> None:
-        self._rows, self._cols, self._depthwise = rows, cols, depthwise
-        self.sum_shape = signed(18 + ceil_log2(rows))
-        super().__init__(
-            {
-                "operands": In(Operands(rows, cols, depthwise=depthwise)),
-                "o": Out(data.ArrayLayout(self.sum_shape, cols)),
-            }
-        )
+    def __init__(self, parameters: MachineParameters) -> None:
+        self._p = parameters
+        self._levels = ceil_log2(parameters.rows)
+        self._product_bits = OPERAND.width + parameters.weight_bits
+        self.room = min(self._levels, parameters.multiplier_bits - (parameters.weight_bits + 1) - self._product_bits)
+        self.spacing = self._product_bits + self.room
+        self.sum_shape = signed(self._product_bits + self._levels)
+        sums = data.ArrayLayout(data.StructLayout({"sum": self.sum_shape, "carry": 1}), parameters.cols)
+        super().__init__({"operands": In(Operands(parameters)), "o": Out(sums)})
 
     @property
     def latency(self) -> int:
         """Two operand registers, product register, one register for each level of the adder tree."""
-        return 3 + ceil_log2(self._rows)
+        return 3 + self._levels
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        p = self._p
         operands = self.operands
-        first, shared = (Signal(data.ArrayLayout(OPERAND, self._rows), name=name, reset_less=True) for name in ("first", "shared"))
-        held = Signal(tile_layout(self._rows, self._cols), reset_less=True)
+        first, shared = (Signal.like(operands.a, name=name, reset_less=True) for name in ("first", "shared"))
         swap = Signal()  # a cycle later, from a register: it goes to every multiplier
         m.d.sync += [first.eq(operands.a), shared.eq(first), swap.eq(operands.swap)]
-        a = [[*shared] for _ in range(self._cols)]
-        if self._depthwise:
+        a = [[*shared] for _ in range(p.cols)]
+        if p.depthwise:
             shift, by_column = Signal(), Signal()
             past = [first, *(Signal.like(shared, name=f"past{i}") for i in range(1, DEPTHWISE_TAPS))]
             m.d.sync += [shift.eq(operands.shift), by_column.eq(operands.by_column)]
             with m.If(shift):
                 m.d.sync += [later.eq(earlier) for earlier, later in pairwise(past)]
-            for c in range(self._cols):
+            for c in range(p.cols):
                 for r in range(DEPTHWISE_TAPS):
                     a[c][r] = Signal(OPERAND, name=f"a_{c}_{r}", reset_less=True)
                     m.d.sync += a[c][r].eq(Mux(by_column, past[r][c], first[r]))
-        with m.If(swap):
-            m.d.sync += held.eq(operands.tile)
-        for c in range(self._cols):
-            terms = []
-            for r in range(self._rows):
-                product = Signal(signed(18), name=f"product_{c}_{r}", reset_less=True)
-                m.d.sync += product.eq(a[c][r] * held[c][r])
-                terms.append(product)
-            level = 0
-            while len(terms) > 1:
-                sums = []
-                for i in range(0, len(terms), 2):
-                    total = Signal(signed(len(terms[i]) + 1), name=f"sum_{c}_{level}_{i // 2}", reset_less=True)
-                    m.d.sync += total.eq(sum(terms[i + 1 : i + 2], terms[i]))
-                    sums.append(total)
-                terms, level = sums, level + 1
-            m.d.comb += self.o[c].eq(terms[0])
+
+        def product(c: int, r: int, weight: Value) -> Value:
+            held = Signal(signed(len(weight)), name=f"held_{c}_{r}", reset_less=True)
+            result = Signal(signed(len(weight) + OPERAND.width - 1), name=f"product_{c}_{r}", reset_less=True)
+            with m.If(swap):
+                m.d.sync += held.eq(weight)
+            m.d.sync += result.eq(a[c][r] * held)
+            return result
+
+        tile = operands.tile
+        for c in range(0, p.cols, 2):
+            pair = range(c, min(c + 2, p.cols))
+            own_rows = p.rows if self.room < 0 or len(pair) < 2 else DEPTHWISE_TAPS if p.depthwise else 0
+            own = [[product(column, r, tile[column][r]) for r in range(own_rows)] for column in pair]
+            both = [product(c, r, _packed(tile[c][r], tile[c + 1][r], self.spacing)) for r in range(own_rows, p.rows)]
+            for column, (total, carry) in zip(pair, self._sums(m, own, both), strict=True):
+                m.d.comb += [self.o[column].sum.eq(total), self.o[column].carry.eq(carry)]
         return m
+
+    def _sums(self, m: Module, own: list[list[Value]], both: list[Value]) -> list[tuple[Value, Value]]:
+        """Sum and carry of each column. own: products of each column; both: those that two columns share."""
+        carries: list[Value] = []  # of the second column
+        for i in range(self._levels + 1):
+            if both and (i == self.room or len(own[0]) % 2):
+                own[0] += [total[: self._product_bits + i].as_signed() for total in both]
+                own[1] += [total[self.spacing :].as_signed() for total in both]
+                carries = [total[self.spacing - 1] for total in both]
+                both = []
+            if i < self._levels:
+                both, _ = add_pairs(m, both)
+                own[:-1] = [add_pairs(m, terms)[0] for terms in own[:-1]]
+                own[-1], carries = add_pairs(m, own[-1], carries)
+        (last_carry,) = carries or [Const(0)]
+        return [*((terms[0], Const(0)) for terms in own[:-1]), (own[-1][0], last_carry)]
+
+
+def _packed(low: Value, high: Value, spacing: int) -> Value:
+    """``(high << spacing) + low``."""
+    return Cat(low, low[-1].replicate(spacing - len(low)), (high - low[-1])[: len(high)]).as_signed()

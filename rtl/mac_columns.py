@@ -9,6 +9,7 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from .adder_tree import add
 from .arch.parameters import MachineParameters
 from .delay import delay
 from .mac_array import MacArray, Operands
@@ -37,10 +38,10 @@ class MacColumns(wiring.Component):
 
     def __init__(self, parameters: MachineParameters) -> None:
         self._p = p = parameters
-        self._array = MacArray(p.rows, p.cols, depthwise=p.depthwise)
+        self._array = MacArray(p)
         super().__init__(
             {
-                "operands": In(Operands(p.rows, p.cols, depthwise=p.depthwise)),
+                "operands": In(Operands(p)),
                 "row": In(row_layout(p.accumulator_depth)),
                 "channels": In(channels_layout(p.cols)),
                 "channels_taken": Out(1),
@@ -86,10 +87,11 @@ class MacColumns(wiring.Component):
             record = channels.records[col]
             m.submodules[f"requantizer{col}"] = requantizer = Requantizer(TOTAL_BITS)
             requantizer_input = Signal.like(requantizer.i, name=f"biased{col}", reset_less=True)
-            total = array.o[col] + Mux(row.first_tile, 0, earlier[col])
+            summed = array.o[col].sum
+            total = add(summed, Mux(row.first_tile, 0, earlier[col]), array.o[col].carry)
             if p.depthwise:
                 before = earlier[col][: array.sum_shape.width].as_signed()
-                largest = Mux(row.first_tile | (array.o[col] > before), array.o[col], before)
+                largest = Mux(row.first_tile | (summed > before), summed, before)
                 total = Mux(row.maximum, largest, total)
             m.d.sync += [
                 totals[col].eq(total),

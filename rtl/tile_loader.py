@@ -45,7 +45,7 @@ class TileLoader(wiring.Component):
             {
                 "command": In(stream.Signature(command)),
                 "port": Out(ReadPort(parameters.word_bytes)),
-                "tile": Out(tile_layout(parameters.rows, parameters.cols)),
+                "tile": Out(tile_layout(parameters)),
                 "tile_ready": Out(1),
                 "tile_taken": In(1),
                 "channels": Out(channels_layout(parameters.cols)),

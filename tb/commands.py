@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rtl.arch.activation import TABLE_ENTRIES
-from ..rtl.arch.formats import INT8, INT16
+from ..rtl.arch.formats import INT8, INT16, Format
 from ..rtl.arch.parameters import MachineParameters, ParameterError
 from ..rtl.arch.steps import CHANNEL, VECTOR, Engine, VectorOperation, place_bits
 from ..rtl.arch.window import Window, matrix_walk
@@ -60,8 +60,8 @@ def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratc
     size = lambda most: rng.choice((1, 2, rng.randint(1, most)))  # noqa: E731
     n, k = size(3 * p.cols), size(3 * p.rows)
     words = lambda octets: -(-octets // p.word_bytes)  # noqa: E731
-    transposed, wide = rng.random() < 0.7, rng.random() < 0.5
-    narrow = rng.randint(0, 2) if transposed else 0
+    transposed, wide = rng.random() < 0.7 or p.least_narrow > 0, rng.random() < 0.5
+    narrow, weights = rng.randint(p.least_narrow, 2) if transposed else 0, Format(p.weight_bits)
     tiles = -(-n // p.cols)
     if rng.random() < 0.5:
         m = size(20)
@@ -90,7 +90,7 @@ def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratc
         **walk,
         **{"b": b, "b_stride": b_stride, "channels": channels, "channels_stride": channels_stride},
         **{"out": out, "out_stride": out_stride, "n": n, "b_transposed": int(transposed), "b_narrow": narrow},
-        **{"a_zero_point": rng.randint(-128, 127), "b_zero_point": rng.randint(-128, 127)},
+        **{"a_zero_point": rng.randint(-128, 127), "b_zero_point": rng.randint(weights.min, weights.max)},
         **_out_range(rng, wide=wide),
     }
 

@@ -72,7 +72,7 @@ class Builder:
 
     def max_pool(self, x: ir.Tensor, bits: int, window: Window) -> ir.Tensor:
         """Of a feature map whose pixels are the rows of ``x``."""
-        ones = self.tensor(x.cols, window.taps, 8, np.ones((x.cols, window.taps), np.int8))
+        ones = self.tensor(x.cols, window.taps, 4, np.ones((x.cols, window.taps), np.int8))
         out = self.tensor(window.lines * window.columns, x.cols, bits)
         self.product([ir.MatMulPart(a=x.whole, b=ones.whole, out=out.whole)], transposed=True, window=window, maximum=True)
         return out

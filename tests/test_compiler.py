@@ -1,6 +1,7 @@
 """Layouts, tiles, memory plan, schedule, and whole programs on the golden machine against the executor."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
@@ -14,6 +15,7 @@ from celosia.sw.compiler.errors import CompileError
 from celosia.sw.compiler.layout import Layout
 from celosia.sw.compiler.program import Program, compile_graph, from_slots, to_slots
 from celosia.sw.executor import execute
+from celosia.sw.golden.machine import Machine
 from celosia.tb.graphs import Builder, random_inputs
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
@@ -292,8 +294,41 @@ def test_maxima_that_the_array_can_not_take() -> None:
     builder = Builder(1)
     window = Window(height=4, width=5, kernel=(2, 2), groups=3)
     graph = builder.graph([x := builder.tensor(20, 3, 8)], [builder.max_pool(x, 8, window)])
-    with pytest.raises(CompileError, match=r"^node0: max pooling needs an array of as many rows as columns \("):
+    with pytest.raises(CompileError, match=r"^node0: max pooling needs an array of as many rows as columns, with depthwise_taps \("):
         compile_graph(graph, MachineParameters(rows=8, cols=4, lanes=4, scratchpad_kib=4))
+
+
+FOUR_BITS = replace(SMALL, weight_bits=4)
+
+
+@pytest.mark.parametrize("machine", [FOUR_BITS, replace(FOUR_BITS, depthwise_taps=0)], ids=["depthwise", "bundled"])
+def test_a_machine_of_4_bit_weights(machine: MachineParameters) -> None:
+    builder = Builder(3)
+    x = builder.tensor(30, 12, 8)
+    y = builder.convolution(x, 12, 8, Window(height=5, width=6, kernel=(3, 2), groups=12), 4)
+    y = builder.convolution(y, 12, 8, Window(height=3, width=5, kernel=(1, 2), groups=4), 2)
+    y = builder.max_pool(y, 8, Window(height=3, width=4, kernel=(2, 2), groups=12)) if machine.depthwise else y
+    graph = builder.graph([x], [out := builder.linear(y, 9, 8, 4)])
+    inputs = random_inputs(graph, 1)
+    expected = execute(graph, inputs, lanes=4)[out.name]
+    assert (run_on_golden_machine(compile_graph(graph, machine), inputs)[out.name] == expected).all()
+
+
+def test_elements_wider_than_the_machines() -> None:
+    builder = Builder(1)
+    x, y = builder.tensor(4, 30, 8), builder.tensor(5, 30, 8)
+    builder.scores(x, y, 1, 8)
+    with pytest.raises(CompileError, match=r"^node0: t1\[5x30 int8\] is kept in elements of 8 bits, but weight_bits is 4 \(t2\["):
+        compile_graph(builder.graph([x, y], [builder.tensors["t2"]]), FOUR_BITS)
+    builder = Builder(1)
+    x = builder.tensor(4, 30, 8)
+    graph = builder.graph([x], [builder.linear(x, 9, 8, 8)])
+    with pytest.raises(CompileError, match=r"^node0: t1\[9x30 int8\] is kept in elements of 8 bits, but weight_bits is 4 \(t2\["):
+        compile_graph(graph, FOUR_BITS)
+    command = next(step for step in compile_graph(graph, SMALL).body if step.engine is Engine.COMPUTE)
+    for fields in ({}, {"b_narrow": 1, "b_zero_point": 8}, {"b_narrow": 1, "b_zero_point": -9}):
+        with pytest.raises(ValueError, match=r"^b and its zero point must fit 4 bits, not "):
+            Machine(FOUR_BITS, 0).run([replace(command, command={**command.command, **fields})])
 
 
 def test_what_fits_is_loaded_once() -> None:

@@ -168,6 +168,9 @@ REFUSED = [
     ({"row_elements": 24}, "row_elements must be a power of two in 16..8192, not 24"),
     ({"queue_depth": 1}, "queue_depth must be 2, 4, 8 or 16, not 1"),
     ({"queue_depth": 32}, "queue_depth must be 2, 4, 8 or 16, not 32"),
+    ({"weight_bits": 2}, "weight_bits must be 4 or 8, not 2"),
+    ({"multiplier_bits": 25}, "multiplier_bits must be 18 or 27, not 25"),
+    ({"depthwise_taps": 3}, "depthwise_taps must be 0 or 4, not 3"),
 ]
 
 
@@ -182,7 +185,7 @@ def test_every_parameter_has_a_refused_value() -> None:
 
 
 def test_refused_name() -> None:
-    with pytest.raises(ParameterError, match=r"^parameter name must be one of rows, cols, .*, queue_depth, not 'size'$"):
+    with pytest.raises(ParameterError, match=r"^parameter name must be one of rows, cols, .*, depthwise_taps, not 'size'$"):
         MachineParameters.from_dict({"size": 1})
 
 
@@ -223,6 +226,9 @@ def test_hash_tells_configurations_apart() -> None:
         "bus_bytes": 16,
         "row_elements": 512,
         "queue_depth": 8,
+        "weight_bits": 4,
+        "multiplier_bits": 27,
+        "depthwise_taps": 0,
     }
     base = MachineParameters(rows=16, cols=16, lanes=2)
     machines = [base, *(replace(base, **{name: value}) for name, value in other.items())]

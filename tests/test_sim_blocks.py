@@ -1,5 +1,7 @@
 """Each block alone, against its golden model and the rules of streams."""
 
+from dataclasses import asdict
+
 import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
@@ -10,11 +12,13 @@ from celosia.rtl.arch.attention import AttentionCircuit
 from celosia.rtl.arch.blocks import LaneCircuit
 from celosia.rtl.arch.formats import INT8, INT16, INT32, UINT8, UINT16
 from celosia.rtl.arch.layernorm import LayerNormCircuit
+from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.softmax import Mask, SoftmaxCircuit
 from celosia.rtl.arch.steps import COUNT_BITS
 from celosia.rtl.attention import Attention
 from celosia.rtl.elements import Packer, Unpacker
 from celosia.rtl.layernorm import LayerNorm
+from celosia.rtl.mac_array import MacArray
 from celosia.rtl.softmax import Softmax
 from celosia.sw.golden.attention import AttentionParameters
 from celosia.sw.golden.layernorm import LayerNormParameters
@@ -133,3 +137,33 @@ def test_addresses(steps: tuple[int, ...]) -> None:
     component = AddressGenerator(steps)
     assert stream_path_faults(component) == []
     run_bench(component, "celosia.tb.test_addresses", {"steps": steps})
+
+
+def _array(rows: int, cols: int, **parameters: int) -> MachineParameters:
+    return MachineParameters(rows=rows, cols=cols, lanes=1, **parameters)
+
+
+ARRAYS = {
+    "int8, a multiplier each": _array(8, 8),
+    "int8, shared": _array(8, 8, multiplier_bits=27, depthwise_taps=0),
+    "int8, shared but for the depthwise rows": _array(10, 10, multiplier_bits=27),
+    "int8, one column left over": _array(10, 5, multiplier_bits=27),
+    "int4, shared": _array(6, 12, weight_bits=4),
+    "int4, shared sums": _array(12, 12, weight_bits=4, multiplier_bits=27),
+    "int4, shared column sums": _array(8, 4, weight_bits=4, multiplier_bits=27),
+}
+
+
+@pytest.mark.parametrize("machine", ARRAYS.values(), ids=list(ARRAYS))
+def test_mac_array(machine: MachineParameters) -> None:
+    run_bench(MacArray(machine), "celosia.tb.test_mac_array", {"machine": asdict(machine), "every_product": False})
+
+
+EXHAUSTIVE = [
+    _array(4, 4, depthwise_taps=0, weight_bits=weight_bits, multiplier_bits=bits) for weight_bits, bits in ((8, 27), (4, 18), (4, 27))
+]
+
+
+@pytest.mark.parametrize("machine", EXHAUSTIVE, ids=[f"int{m.weight_bits}-{m.multiplier_bits}" for m in EXHAUSTIVE])
+def test_every_product_of_shared_multipliers(machine: MachineParameters) -> None:
+    run_bench(MacArray(machine), "celosia.tb.test_mac_array", {"machine": asdict(machine), "every_product": True})

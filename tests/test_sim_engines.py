@@ -1,6 +1,6 @@
 """Each engine alone, between a scratchpad and a memory, against the machine's golden model."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from celosia.rtl.arch.parameters import MachineParameters
@@ -12,6 +12,8 @@ SQUARE = MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=16, accumulat
 WIDE = MachineParameters(rows=4, cols=8, lanes=2, scratchpad_kib=16, banks=2, accumulator_depth=32, row_elements=64)
 TALL = MachineParameters(rows=8, cols=4, lanes=1, scratchpad_kib=16, banks=8, bus_bytes=4, accumulator_depth=32, row_elements=64)
 ODD = MachineParameters(rows=12, cols=12, lanes=3, scratchpad_kib=16, banks=1, bus_bytes=8, accumulator_depth=32, row_elements=64)
+INT4 = replace(SQUARE, weight_bits=4)
+SHARED = replace(WIDE, multiplier_bits=27)
 
 
 CASES = [
@@ -19,6 +21,8 @@ CASES = [
     (Engine.COMPUTE, WIDE),
     (Engine.COMPUTE, TALL),
     (Engine.COMPUTE, ODD),
+    (Engine.COMPUTE, INT4),
+    (Engine.COMPUTE, SHARED),
     (Engine.VECTOR, SQUARE),
     (Engine.VECTOR, ODD),
     (Engine.LOAD, TALL),
@@ -28,7 +32,11 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("engine", "machine"), CASES, ids=[f"{engine.name.lower()}-{m.rows}x{m.cols}" for engine, m in CASES])
+def _id(engine: Engine, m: MachineParameters) -> str:
+    return f"{engine.name.lower()}-{m.rows}x{m.cols}-int{m.weight_bits}-{m.multiplier_bits}"
+
+
+@pytest.mark.parametrize(("engine", "machine"), CASES, ids=[_id(*case) for case in CASES])
 def test_engine(engine: Engine, machine: MachineParameters) -> None:
     about = {"engine": engine.name, "machine": asdict(machine), "seed": 1, "cases": 24}
     run_bench(EngineBench(engine, machine), "celosia.tb.test_engine", about)

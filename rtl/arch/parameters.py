@@ -37,6 +37,11 @@ class MachineParameters:
     bus_bytes: width of the AXI4 memory port.
     row_elements: longest row that softmax and LayerNorm take.
     queue_depth: steps that wait at each engine.
+    weight_bits: of the widest elements of b that the compute unit takes.
+    multiplier_bits: the wider operand of the target's multiplier blocks: 18 of ECP5's MULT18X18D, 27 of UltraScale+'s DSP48E2. Two columns
+    of the array share a block where their weights fit it.
+    depthwise_taps: pixels that a square array takes at once, each column its own channel of them; without any it convolves no channel
+    by itself. Their multipliers are not shared.
     """
 
     rows: int = 16
@@ -48,6 +53,9 @@ class MachineParameters:
     bus_bytes: int = 8
     row_elements: int = 1024
     queue_depth: int = 4
+    weight_bits: int = 8
+    multiplier_bits: int = 18
+    depthwise_taps: int = DEPTHWISE_TAPS
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -93,6 +101,9 @@ class MachineParameters:
             "2, 4, 8 or 16",
             self.queue_depth,
         )
+        require(self.weight_bits in (4, 8), "weight_bits", "4 or 8", self.weight_bits)
+        require(self.multiplier_bits in (18, 27), "multiplier_bits", "18 or 27", self.multiplier_bits)
+        require(self.depthwise_taps in (0, DEPTHWISE_TAPS), "depthwise_taps", f"0 or {DEPTHWISE_TAPS}", self.depthwise_taps)
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> Self:
@@ -140,7 +151,12 @@ class MachineParameters:
     @property
     def depthwise(self) -> bool:
         """Whether the compute unit convolves channel by channel: a tile of columns is a word of channels."""
-        return self.rows == self.cols
+        return self.rows == self.cols and self.depthwise_taps > 0
+
+    @property
+    def least_narrow(self) -> int:
+        """b_narrow of the widest elements of b."""
+        return (8 // self.weight_bits).bit_length() - 1
 
     @property
     def peak_macs(self) -> int:

@@ -69,7 +69,8 @@ TRANSFER = Record(
 # of 0 <= x < width and 0 <= y < height count as a_zero_point. A matrix is a map of m = 1 that never moves along x. In b each tap starts
 # with a new word (transposed), or with the row behind whole tiles of the one before.
 #
-# b_narrow: 0, 1 or 2 for elements of b of 8, 4 or 2 bits, the first one in the lowest bits (transposed only).
+# b_narrow: 0, 1 or 2 for elements of b of 8, 4 or 2 bits, the first one in the lowest bits (transposed only). Neither elements nor
+# b_zero_point may need more than the machine's weight_bits.
 #
 # depthwise (for square arrays, k <= DEPTHWISE_TAPS): result n comes from channel n of the map alone, its byte n % rows in the n // rows-th
 # word of a pixel. The bytes of a tap are then not k channels, but k pixels: byte r lies r * x_step before the word at x. With maximum the

@@ -56,12 +56,12 @@ def grouped_weights(layouts: Mapping[str, Layout], op: ir.MatMul, parameters: Ma
     """The weights of a convolution in groups as the array takes them."""
     weights = op.parts[0].b.tensor
     rows = _channel_weights(layouts, op) if by_channel(op, parameters) else _bundled_weights(layouts, op)
-    word = layouts[weights.name].word_bytes
-    return Buffer(name=weights.name, rows=len(rows), row_words=rows.shape[1] // word, data=rows.tobytes())
+    layout = layouts[weights.name]
+    return Buffer(name=weights.name, rows=len(rows), row_words=rows.shape[1] // layout.word_elements, data=layout.octets(rows))
 
 
 def _channel_weights(layouts: Mapping[str, Layout], op: ir.MatMul) -> NDArray[np.int8]:
-    """[N, bytes]: each depthwise tap from its last pixel back, in a word."""
+    """[N, elements]: each depthwise tap from its last pixel back, in a word."""
     weights, window = op.parts[0].b.tensor, op.window
     assert window
     assert weights.data is not None
@@ -69,21 +69,21 @@ def _channel_weights(layouts: Mapping[str, Layout], op: ir.MatMul) -> NDArray[np
     taps = -(-width // k)
     padded = np.full((weights.rows, height, taps * k), weights.zero_point, np.int8)
     padded[:, :, :width] = weights.data.reshape(weights.rows, height, width)
-    rows = np.full((weights.rows, height * taps, layouts[weights.name].word_bytes), weights.zero_point, np.int8)
+    rows = np.full((weights.rows, height * taps, layouts[weights.name].word_elements), weights.zero_point, np.int8)
     rows[:, :, :k] = padded.reshape(weights.rows, height * taps, k)[:, :, ::-1]
     return rows.reshape(weights.rows, -1)
 
 
 def _bundled_weights(layouts: Mapping[str, Layout], op: ir.MatMul) -> NDArray[np.int8]:
-    """[N, bytes]: each row over its whole bundle, tap by tap, a tap in whole words."""
+    """[N, elements]: each row over its whole bundle, tap by tap, a tap in whole words."""
     part = op.parts[0]
-    weights, window, word = part.b.tensor, op.window, layouts[part.b.tensor.name].word_bytes
+    weights, window, word = part.b.tensor, op.window, layouts[part.b.tensor.name].word_elements
     assert window
     assert weights.data is not None
     depth, per_group = part.a.cols // window.groups, part.out.cols // window.groups
     every = list(bundles(layouts, op, part))
-    row_bytes = window.taps * max(-(-bundle.count // word) for bundle in every) * word
-    rows = np.full((weights.rows, row_bytes), weights.zero_point, np.int8)
+    row_elements = window.taps * max(-(-bundle.count // word) for bundle in every) * word
+    rows = np.full((weights.rows, row_elements), weights.zero_point, np.int8)
     for bundle in every:
         taps = rows[:, : window.taps * -(-bundle.count // word) * word].reshape(weights.rows, window.taps, -1)
         for n in range(bundle.out_first, bundle.out_first + bundle.out_count):

@@ -75,7 +75,11 @@ class Layout:
         dense = np.asarray(values, t.dtype).reshape(self.rows, t.cols // self.group, self.line * self.group)
         padded = np.full((*dense.shape[:2], self.group_words * self.word_elements), t.zero_point, t.dtype)
         padded[:, :, : dense.shape[2]] = dense
-        return padded.tobytes() if self.bits >= 8 else to_narrow(padded, self.bits).astype(np.uint8).tobytes()
+        return self.octets(padded)
+
+    def octets(self, values: NDArray) -> bytes:
+        """Of elements that fill whole words."""
+        return values.tobytes() if self.bits >= 8 else to_narrow(values, self.bits).astype(np.uint8).tobytes()
 
     def unpack(self, data: bytes) -> NDArray:
         """The tensor's values, [rows, cols], from the buffer's bytes."""

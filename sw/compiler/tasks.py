@@ -124,8 +124,11 @@ class TaskMaker:
     def _product(self, op: ir.MatMul) -> Iterator[Task]:
         p = self._p
         if op.maximum and not by_channel(op, p):
-            raise CompileError("max pooling needs an array of as many rows as columns")
+            raise CompileError("max pooling needs an array of as many rows as columns, with depthwise_taps")
         for part in op.parts:
+            bits = self._layouts[part.b.tensor.name].bits
+            if bits > p.weight_bits:
+                raise CompileError(f"{part.b} is kept in elements of {bits} bits, but weight_bits is {p.weight_bits}")
             for first, count in _channel_segments(self._layouts, op, part, p):
                 makers = self._convolution if op.window else self._matmul
                 for make, rows, row_limit in makers(op, part, first, count):
@@ -214,7 +217,7 @@ class TaskMaker:
             **{"a_zero_point": q.a_zero_point, "b_zero_point": q.b_zero_point, "out_zero_point": q.out_zero_point},
             **{"low": q.low, "high": q.high},
             **{"maximum": int(op.maximum), "b_transposed": int(op.b_transposed), "out_wide": int(part.out.tensor.bits == 16)},
-            "b_narrow": 0 if in_groups(op) else (8 // self._layouts[part.b.tensor.name].bits).bit_length() - 1,
+            "b_narrow": (8 // self._layouts[part.b.tensor.name].bits).bit_length() - 1,
         }
         channels = Operand(buffer=table, row=col // p.cols, rows=-(-cols // p.cols), word=0, words=table.row_words)
         return Task(engine=Engine.COMPUTE, operator=op, command=command, operands={**operands, "channels": channels}, walk=walk)

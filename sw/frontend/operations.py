@@ -42,7 +42,7 @@ def _reduce_mean(node: Node, operands: Operands) -> View:
     x, axes = operands.view(node, 0), operands.readers.mean_axes(node)
     axes, columns = mean_operand(axes, x.index)
     count = columns.shape[-2]
-    value = multiply(node, mean_weights((1, count), count), replace(x, index=columns), operands.names)
+    value = multiply(node, mean_weights((1, count), count, bits=8), replace(x, index=columns), operands.names)
     index = value.index[..., 0, :]
     return replace(value, index=np.expand_dims(index, axes) if node.attributes.get("keepdims", 1) else index)
 
@@ -54,7 +54,7 @@ def _average_pool(node: Node, operands: Operands) -> View:
     if any(node.attributes.get("pads", ())) and not node.attributes.get("count_include_pad", 0):
         raise ValueError("padding that does not count is not supported")
     kernel, channels = tuple(node.attributes["kernel_shape"]), x.shape[1]
-    return convolve(node, x, mean_weights((channels, 1, *kernel), math.prod(kernel)), channels, operands.names)
+    return convolve(node, x, mean_weights((channels, 1, *kernel), math.prod(kernel), bits=2), channels, operands.names)
 
 
 def _max_pool(node: Node, operands: Operands) -> View:
@@ -62,7 +62,7 @@ def _max_pool(node: Node, operands: Operands) -> View:
     if len(x.shape) != 4 or any(node.outputs[1:]):
         raise ValueError("only 2-D pooling is supported, and only its values")
     kernel = tuple(node.attributes.get("kernel_shape", x.shape[2:]))
-    return convolve(node, x, mean_weights((x.shape[1], 1, *kernel), 1), x.shape[1], operands.names, maximum=True)
+    return convolve(node, x, mean_weights((x.shape[1], 1, *kernel), 1, bits=2), x.shape[1], operands.names, maximum=True)
 
 
 def _biased(value: View, bias: Constant, factor: float = 1.0) -> View:

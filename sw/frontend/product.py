@@ -270,12 +270,12 @@ def convolve(node: Node, x: View, weights: Constant, groups: int, names: Names, 
     return value.moved(lambda index: index.reshape(batch, window.lines, window.columns, n).transpose(0, 3, 1, 2))
 
 
-def mean_weights(shape: tuple[int, ...], count: int) -> Constant:
-    """Weights with which a product is a mean of ``count`` numbers: int8 ones of scale 1 / count."""
+def mean_weights(shape: tuple[int, ...], count: int, *, bits: int) -> Constant:
+    """Weights with which a product is a mean of ``count`` numbers: ones of scale 1 / count."""
     ones = np.ones(shape, np.int64)
     scale = np.full(shape, 1 / count)
     return Constant(
         name=f"mean_of_{count}",
         array=scale,
-        quantized=Quantized(data=ones, scale=scale, zero_point=0 * ones, bits=8),
+        quantized=Quantized(data=ones, scale=scale, zero_point=0 * ones, bits=bits),
     )

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...rtl.arch.activation import MACHINE_GELU, MACHINE_TABLE, TABLE_ENTRIES
+from ...rtl.arch.formats import Format
 from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import ADDRESS_BITS, CHANNEL, COMMANDS, OUTSIDE, VECTOR_SCALARS, Engine, Step, VectorOperation, place_bits
 from .activation import ActivationParameters, ActivationTable, activation
@@ -83,7 +84,10 @@ class Machine:
         return np.where(inside, stored, outside).reshape(c["lines"] * c["m"], -1, pixels, words * rows)
 
     def _taps(self, c: Mapping[str, int]) -> Int:
-        """b, [taps * k, n]."""
+        """b, [taps * k, n]. Raises ValueError where the machine refuses it."""
+        weights = Format(self.parameters.weight_bits)
+        if c["b_narrow"] < self.parameters.least_narrow or not weights.min <= c["b_zero_point"] <= weights.max:
+            raise ValueError(f"b and its zero point must fit {weights.bits} bits, not {8 >> c['b_narrow']} and {c['b_zero_point']}")
         n, k, taps = c["n"], c["k"], c["taps_x"] * c["taps_y"]
         word = self.parameters.rows << c["b_narrow"]  # elements
         padded = -(-k // word) * word
