@@ -4,7 +4,7 @@ What is measured is kept, so a second run measures only the blocks that changed.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from celosia.rtl.arch.softmax import SoftmaxCircuit
 from celosia.rtl.attention import Attention
 from celosia.rtl.compute import ComputeUnit
 from celosia.rtl.layernorm import LayerNorm
+from celosia.rtl.mac_columns import MacColumns
 from celosia.rtl.softmax import Softmax
 from celosia.sw.golden.activation import ActivationParameters, ActivationTable
 from celosia.sw.golden.softmax import SoftmaxParameters
@@ -75,6 +76,12 @@ def by_size(label: str, make: Callable[[MachineParameters], Any], *sizes: int) -
     return [Configuration(label=f"{label}, {n} x {n}", make=lambda n=n: make(machine(n)), elements=n * n) for n in sizes]
 
 
+def columns(label: str, **parameters: int) -> Configuration:
+    """What of the compute unit grows with rows times columns."""
+    label = f"array, accumulators and requantizers, {label}, 8 x 8"
+    return Configuration(label=label, make=lambda: MacColumns(replace(machine(8), **parameters)), elements=64)
+
+
 CONFIGURATIONS = {
     "activation": [
         *by_lanes("int8 to int8, table built in", lambda lanes: activation(lanes, built_in=True, source=INT8, out=INT8)),
@@ -90,7 +97,14 @@ CONFIGURATIONS = {
     ],
     "layernorm": by_lanes("int16 to int16", lambda lanes: LayerNorm(LayerNormCircuit(lanes=lanes))),
     "attention": by_lanes("int16 scores to int8", lambda lanes: Attention(AttentionCircuit(lanes=lanes))),
-    "compute": [*by_size("unit", ComputeUnit, 8, 12, 16), *by_size("accelerator, 1 lane, 64 KiB", Accelerator, 8, 12)],
+    "compute": [
+        *by_size("unit", ComputeUnit, 8, 12, 16),
+        *by_size("accelerator, 1 lane, 64 KiB", Accelerator, 8, 12),
+        columns("int8"),
+        columns("int8, 27-bit multipliers, no depthwise taps", multiplier_bits=27, depthwise_taps=0),
+        columns("int4, no depthwise taps", weight_bits=4, depthwise_taps=0),
+        columns("int4, 27-bit multipliers, no depthwise taps", weight_bits=4, multiplier_bits=27, depthwise_taps=0),
+    ],
 }
 
 HEADER = (

@@ -74,7 +74,8 @@ class Ecp5:
 
 @dataclass(frozen=True, kw_only=True)
 class Xilinx:
-    """Cells after synthesis. lut: LUT1 to LUT6; memory_lut: LUTs that are memories or shift registers; carry: CARRY4."""
+    """Cells after synthesis. lut: LUT1 to LUT6, and inverters, which are LUTs before a carry chain; memory_lut: LUTs that are memories or
+    shift registers; carry: CARRY4."""
 
     lut: int
     memory_lut: int
@@ -109,7 +110,7 @@ def measure_xilinx(verilog: str, *, top: str) -> Xilinx:
     """Synthesise module ``top``. Raises ToolError when Yosys is missing or fails."""
     cells = _cached((verilog, _XILINX, top), lambda folder: _synthesise(verilog, f"{_XILINX} {top}", folder))
     return Xilinx(
-        lut=sum(cells.get(f"LUT{inputs}", 0) for inputs in range(1, 7)),
+        lut=sum(cells.get(name, 0) for name in ("INV", *(f"LUT{inputs}" for inputs in range(1, 7)))),
         memory_lut=sum(luts * cells.get(name, 0) for name, luts in _MEMORY_LUTS.items()),
         ff=sum(count for name, count in cells.items() if re.fullmatch("FD[CPRS]E", name)),
         carry=cells.get("CARRY4", 0),

@@ -1,0 +1,50 @@
+"""Commands that the compute unit refuses."""
+
+import pytest
+from amaranth.sim import Simulator, SimulatorContext
+from celosia.rtl.arch.parameters import MachineParameters
+from celosia.rtl.arch.registers import ErrorCode
+from celosia.rtl.arch.window import matrix_walk
+from celosia.rtl.compute import ComputeUnit
+
+CYCLES = 10  # a command is refused within
+
+
+def refused(weight_bits: int, **fields: int) -> bool:
+    """Whether a product of one element, with other ``fields``, is an illegal step."""
+    unit = ComputeUnit(MachineParameters(rows=4, cols=4, lanes=1, accumulator_depth=16, weight_bits=weight_bits))
+    errors = set()
+
+    async def bench(ctx: SimulatorContext) -> None:
+        command = {**matrix_walk(0, 1, 1, 1, 4), "n": 1, "b_transposed": 1, **fields}
+        ctx.set(unit.engine.command.payload, command)
+        ctx.set(unit.engine.command.valid, 1)
+        for _ in range(CYCLES):
+            await ctx.tick()
+            ctx.set(unit.engine.command.valid, 0)
+            errors.add(ErrorCode(ctx.get(unit.engine.error)))
+
+    simulator = Simulator(unit)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert errors <= {ErrorCode.NONE, ErrorCode.ILLEGAL_STEP}
+    return ErrorCode.ILLEGAL_STEP in errors
+
+
+@pytest.mark.parametrize(
+    ("weight_bits", "fields", "illegal"),
+    [
+        (8, {"b_narrow": 0, "b_zero_point": -128}, False),
+        (8, {"b_narrow": 3}, True),
+        (8, {"b_narrow": 1, "b_transposed": 0}, True),
+        (4, {"b_narrow": 0}, True),
+        (4, {"b_narrow": 1, "b_zero_point": 7}, False),
+        (4, {"b_narrow": 1, "b_zero_point": 8}, True),
+        (4, {"b_narrow": 1, "b_zero_point": -8}, False),
+        (4, {"b_narrow": 2, "b_zero_point": -9}, True),
+        (4, {"b_narrow": 3}, True),
+    ],
+)
+def test_elements_of_b(weight_bits: int, fields: dict[str, int], illegal: bool) -> None:
+    assert refused(weight_bits, **fields) == illegal
