@@ -82,8 +82,9 @@ class ComputeUnit(wiring.Component):
         rows = Signal(2 * row_bits)
         too_many = (c.m > most) | (c.lines > most) | (rows > most)
         wrong_taps = (c.depthwise & (c.k > DEPTHWISE_TAPS if p.depthwise else 1)) | (c.maximum & ~c.depthwise)
-        too_wide = (c.b_narrow < p.least_narrow) | (c.b_zero_point != c.b_zero_point[: p.weight_bits].as_signed())
-        wrong_b = (c.b_narrow == 3) | ((c.b_narrow != 0) & ~c.b_transposed) | too_wide
+        too_wide = Cat(c.b_narrow == wider for wider in range(p.least_narrow)).any()
+        wide_zero = c.b_zero_point != c.b_zero_point[: p.weight_bits].as_signed()
+        wrong_b = (c.b_narrow == 3) | ((c.b_narrow != 0) & ~c.b_transposed) | too_wide | wide_zero
         m.d.sync += rows.eq(c.m[:row_bits] * c.lines[:row_bits])
         m.d.sync += illegal.eq(Cat(count == 0 for count in counts).any() | too_many | wrong_taps | wrong_b)
         refused = offered.any() & illegal & ~writer.busy  # as the oldest one
