@@ -16,7 +16,6 @@ from .arch.parameters import DEPTHWISE_TAPS, MachineParameters
 from .arch.registers import ErrorCode
 from .arch.steps import COMPUTE, OUTSIDE
 from .engine import EnginePort, of_last_two
-from .layouts import record_layout
 from .mac_columns import TILE_CYCLES, MacColumns
 from .result_writer import ResultWriter, results_layout
 from .scratchpad import ReadPort, WritePort
@@ -53,11 +52,10 @@ class ComputeUnit(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         p = self._p
-        layout = record_layout(COMPUTE)
-        m.submodules.loader = loader = TileLoader(p, layout)
+        m.submodules.loader = loader = TileLoader(p)
         m.submodules.reader = reader = WindowReader(p)
         m.submodules.columns = columns = MacColumns(p)
-        m.submodules.writer = writer = ResultWriter(p, layout)
+        m.submodules.writer = writer = ResultWriter(p)
         connect(m, reader.port, flipped(self.read_a))
         connect(m, loader.port, flipped(self.read_b))
         connect(m, writer.port, flipped(self.write))
@@ -88,12 +86,13 @@ class ComputeUnit(wiring.Component):
         m.d.sync += rows.eq(c.m[:row_bits] * c.lines[:row_bits])
         m.d.sync += illegal.eq(Cat(count == 0 for count in counts).any() | too_many | wrong_taps | wrong_b)
         refused = offered.any() & illegal & ~writer.busy  # as the oldest one
+        older = offered | unchecked.any().replicate(len(parts)) | Cat(part.older for part in (loader, reader, writer))
         m.d.comb += [
             command.ready.eq(~unchecked.any() & ~offered.any()),
             self.engine.error.eq(Mux(refused, ErrorCode.ILLEGAL_STEP, ErrorCode.NONE)),
             self.engine.begun.eq(reader.begins | refused),
             self.engine.done.eq(writer.done | refused),
-            Cat(getattr(self, f"{port}_older") for port in _PORTS).eq(offered | unchecked.any().replicate(len(parts)) | reader.older << 1),
+            Cat(getattr(self, f"{port}_older") for port in _PORTS).eq(older),
             loader.command.valid.eq(offered[0] & ~illegal),
             reader.command.valid.eq(offered[1] & ~illegal),
             reader.complete.eq(self.engine.complete),

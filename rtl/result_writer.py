@@ -1,11 +1,15 @@
 """Writes the compute unit's results: rows of cols channels, tile row by tile row, into a row-major matrix."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arch.parameters import MachineParameters
-from .arch.steps import ADDRESS_BITS, COUNT_BITS
+from .arch.steps import ADDRESS_BITS, COMPUTE, COUNT_BITS
+from .layouts import record_layout
 from .scratchpad import WritePort
 
 
@@ -13,16 +17,52 @@ def results_layout(cols: int) -> data.ArrayLayout:
     return data.ArrayLayout(signed(16), cols)
 
 
-class ResultWriter(wiring.Component):
-    """Takes m rows for each tile of cols channels and writes the n channels that count, no byte beyond; ``done`` with the last word."""
+@dataclass(frozen=True, kw_only=True)
+class _Form:
+    """How rows of ``cols`` results of ``octets`` bytes lie in words of ``word`` bytes: a row takes ``words``, or ``slots`` share one."""
 
-    def __init__(self, parameters: MachineParameters, command: data.StructLayout) -> None:
+    octets: int
+    cols: int
+    word: int
+
+    @property
+    def words(self) -> int:
+        return max(1, self.cols * self.octets // self.word)
+
+    @property
+    def slots(self) -> int:
+        return max(1, self.word // (self.cols * self.octets))
+
+    def last_part(self, n: Value, before: int) -> Value:
+        """The last word of a row of n - before results."""
+        return Value.cast(sum(n > before + part * self.word // self.octets for part in range(1, self.words)))
+
+    def word_and_mask(self, results: data.View, counts: Value, part: Value, slot: Value) -> tuple[Value, Value]:
+        """The ``part``-th word of a row. counts: one bit for each result."""
+        bits = Cat(result[: 8 * self.octets] for result in results)
+        mask = Cat(counts[i].replicate(self.octets) for i in range(self.cols))
+        if self.slots > 1:
+            return bits.replicate(self.slots), mask << (slot * len(mask))
+        return bits.word_select(part, 8 * self.word), mask.word_select(part, self.word)
+
+
+class ResultWriter(wiring.Component):
+    """Takes m rows for each tile of cols channels and writes the n channels that count, no byte beyond.
+
+    Members
+    -------
+    command: a compute command, taken when the last word of the one before is about to be written.
+    older: the port is not used by that command, but by the one before it. busy: a word of either is to be written. done: the last one is.
+    """
+
+    def __init__(self, parameters: MachineParameters) -> None:
         self._p = parameters
         super().__init__(
             {
-                "command": In(stream.Signature(command)),
+                "command": In(stream.Signature(record_layout(COMPUTE))),
                 "rows": In(stream.Signature(results_layout(parameters.cols))),
                 "port": Out(WritePort(parameters.word_bytes)),
+                "older": Out(1),
                 "busy": Out(1),
                 "done": Out(1),
             }
@@ -30,65 +70,61 @@ class ResultWriter(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        p = self._p
-        word = p.word_bytes
+        p, write = self._p, self.port.write
+        forms = [_Form(octets=octets, cols=p.cols, word=p.word_bytes) for octets in (1, 2)]
         c = Signal.like(self.command.payload)
-        running = self.busy
+        running, last = Signal(), Signal()  # last: the word at the port is a command's
         m_left, lines_left, n_left = (Signal(COUNT_BITS) for _ in range(3))
+        counts = Signal(p.cols)  # of the tile's channels
         column, row = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)  # word of the tile's first channel in row 0, and in this row
-        most_words, most_slots = max(1, 2 * p.cols // word), max(1, word // p.cols)
-        part, slot = Signal(range(most_words)), Signal(range(most_slots))
+        part, last_part = (Signal(range(max(form.words for form in forms)), name=name) for name in ("part", "last_part"))
+        slot = Signal(range(max(form.slots for form in forms)))
 
-        results = self.rows.payload
-        enabled = [Value.cast(col < n_left) for col in range(p.cols)]
-        forms = []  # for int8 and int16: the word at ``part``, its byte mask, words of a row, rows that share a word, and the last part
-        for octets in (1, 2):
-            bits = Cat(*(results[i][: 8 * octets] for i in range(p.cols)))
-            mask = Cat(*(enabled[i].replicate(octets) for i in range(p.cols)))
-            words, slots = max(1, p.cols * octets // word), max(1, word // (p.cols * octets))
-            last_part = (part == words - 1) | (n_left <= (part + 1) * (word // octets))
-            if slots > 1:  # several tiles share a word
-                forms.append((Cat(*(bits for _ in range(slots))), mask << (slot * len(mask)), words, slots, last_part))
-            else:
-                forms.append((bits.word_select(part, 8 * word), mask.word_select(part, word), words, slots, last_part))
-        (narrow_word, narrow_mask, narrow_words, narrow_slots, narrow_last), (wide_word, wide_mask, wide_words, wide_slots, wide_last) = (
-            forms
-        )
-        last_part = Mux(c.out_wide, wide_last, narrow_last)
-        last_slot = Mux(c.out_wide, slot == wide_slots - 1, slot == narrow_slots - 1)
+        def of_form(values: Sequence[Value | int], wide: Value = c.out_wide) -> Value:
+            return Mux(wide, values[1], values[0])
 
-        write = self.port.write
+        def begin_tile(n: Value, before: int, wide: Value) -> None:
+            """With n - before channels left. Both are compared without the difference, which would take more time."""
+            m.d.sync += [
+                counts.eq(Cat(n > before + i for i in range(p.cols))),
+                last_part.eq(of_form([form.last_part(n, before) for form in forms], wide)),
+            ]
+
+        words, masks = zip(*(form.word_and_mask(self.rows.payload, counts, part, slot) for form in forms), strict=True)
+        moves, takes, ends = Signal(), Signal(), Signal()
+        last_row, ends_tile = m_left == 1, (m_left == 1) & (lines_left == 1)
         m.d.comb += [
-            self.command.ready.eq(~running | self.done),
-            write.valid.eq(running & self.rows.valid),
-            write.payload.address.eq(row + part),
-            write.payload.word.eq(Mux(c.out_wide, wide_word, narrow_word)),
-            write.payload.mask.eq(Mux(c.out_wide, wide_mask, narrow_mask)),
-            self.rows.ready.eq(running & write.ready & last_part),
+            moves.eq(~write.valid | write.ready),
+            takes.eq(moves & running & self.rows.valid),
+            ends.eq((part == last_part) & ends_tile & (n_left <= p.cols)),
+            self.rows.ready.eq(moves & running & (part == last_part)),
+            self.command.ready.eq(~running | (takes & ends)),
+            self.older.eq(write.valid & last & running),
+            self.busy.eq(running | write.valid),
+            self.done.eq(write.valid & write.ready & last),
         ]
-        with m.If(write.valid & write.ready):
+        with m.If(moves):
+            m.d.sync += [
+                *(write.valid.eq(takes), last.eq(ends), write.payload.address.eq(row + part)),
+                *(write.payload.word.eq(of_form(words)), write.payload.mask.eq(of_form(masks))),
+            ]
+        with m.If(takes & (part != last_part)):
             m.d.sync += part.eq(part + 1)
-            with m.If(last_part):
-                m.d.sync += [part.eq(0), m_left.eq(m_left - 1), row.eq(row + c.out_stride)]
-                with m.If(m_left == 1):
-                    m.d.sync += [m_left.eq(c.m), lines_left.eq(lines_left - 1)]
-                with m.If((m_left == 1) & (lines_left == 1)):
-                    words = Mux(c.out_wide, wide_words, narrow_words)
-                    following = (column + Mux(last_slot, words, 0))[:ADDRESS_BITS]
-                    m.d.sync += [lines_left.eq(c.lines), n_left.eq(n_left - p.cols), column.eq(following), row.eq(following)]
-                    m.d.sync += slot.eq(Mux(last_slot, 0, slot + 1))
-                    m.d.comb += self.done.eq(n_left <= p.cols)
+        with m.Elif(takes):
+            m.d.sync += [part.eq(0), row.eq(row + c.out_stride), m_left.eq(Mux(last_row, c.m, m_left - 1))]
+            with m.If(last_row):
+                m.d.sync += lines_left.eq(lines_left - 1)
+            with m.If(ends_tile):
+                last_slot = slot == of_form([form.slots - 1 for form in forms])
+                following = (column + Mux(last_slot, of_form([form.words for form in forms]), 0))[:ADDRESS_BITS]
+                m.d.sync += [lines_left.eq(c.lines), n_left.eq(n_left - p.cols), column.eq(following), row.eq(following)]
+                m.d.sync += slot.eq(Mux(last_slot, 0, slot + 1))
+                begin_tile(n_left, p.cols, c.out_wide)
         with m.If(self.command.ready):
             command = self.command.payload
             m.d.sync += [
-                c.eq(command),
-                running.eq(self.command.valid),
-                m_left.eq(command.m),
-                lines_left.eq(command.lines),
-                n_left.eq(command.n),
-                column.eq(command.out),
-                row.eq(command.out),
-                part.eq(0),
-                slot.eq(0),
+                *(c.eq(command), running.eq(self.command.valid), part.eq(0), slot.eq(0), column.eq(command.out), row.eq(command.out)),
+                *(m_left.eq(command.m), lines_left.eq(command.lines), n_left.eq(command.n)),
             ]
+            begin_tile(command.n, 0, command.out_wide)
         return m

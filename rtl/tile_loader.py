@@ -5,24 +5,24 @@ a tile row (same n) come after its first tile.
 """
 
 from collections.abc import Callable
-from itertools import pairwise
 
-from amaranth.hdl import Array, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arch.parameters import MachineParameters
-from .arch.steps import ADDRESS_BITS, CHANNEL, COMPUTE, COUNT_BITS, TAP_BITS
+from .arch.steps import CHANNEL, COMPUTE
+from .delay import delay
 from .engine import of_last_two
 from .layouts import record_layout
-from .mac_array import tile_layout
+from .mac_array import OPERAND, tile_layout
 from .scratchpad import READ_LATENCY, ReadPort
 from .streams import Queue
+from .tile_walk import TileWalk, run_layout, slots_of_word
 
 ARRIVALS = 8  # words on their way or waiting: covers the scratchpad's latency and the queue's
 # What of a command is needed when its words arrive, at which time the next command may have been taken.
 _CONSTANTS = "b_transposed", "b_narrow", "b_zero_point", "out_zero_point", "low", "high"
-MOST_PIECES = 4  # tiles in a word of b, of elements of 2 bits
 
 
 def channels_layout(cols: int) -> data.StructLayout:
@@ -31,20 +31,35 @@ def channels_layout(cols: int) -> data.StructLayout:
     return data.StructLayout({"records": data.ArrayLayout(record_layout(CHANNEL), cols), **common})
 
 
+def word_layout(p: MachineParameters) -> data.StructLayout:
+    """A word of a run: its place in it, and whether it is the run's last."""
+    run = run_layout(p)
+    place = {"line": run["last_line"].shape, "part": run["last_part"].shape, "last": 1}
+    return data.StructLayout({**place, "note": run["note"].shape})
+
+
+def arrival_layout(p: MachineParameters) -> data.StructLayout:
+    """Elements of b less their zero point, zero beyond n and k; of a word of channels its bytes. transposed: they follow each other along
+    K, else along N."""
+    return data.StructLayout({"elements": data.ArrayLayout(OPERAND, p.word_bytes), "transposed": 1, "word": word_layout(p)})
+
+
 class TileLoader(wiring.Component):
     """Members
     -------
-    command: the step's command, taken as soon as the words of the one before have been asked for.
+    command: the step's command, taken when the words of the one before, but for those of three tiles at most, have been asked for.
+    older: the port is not used by that command, but by the one before it.
     tile: the next one, in the cycle after ``tile_ready`` and until ``tile_taken``; elements beyond n and k are zero.
     channels: while ``channels_full``, until ``channels_taken``.
     """
 
-    def __init__(self, parameters: MachineParameters, command: data.StructLayout) -> None:
+    def __init__(self, parameters: MachineParameters) -> None:
         self._p = parameters
         super().__init__(
             {
-                "command": In(stream.Signature(command)),
+                "command": In(stream.Signature(record_layout(COMPUTE))),
                 "port": Out(ReadPort(parameters.word_bytes)),
+                "older": Out(1),
                 "tile": Out(tile_layout(parameters)),
                 "tile_ready": Out(1),
                 "tile_taken": In(1),
@@ -56,148 +71,105 @@ class TileLoader(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        p = self._p
-        c = Signal.like(self.command.payload)
-        places = Signal(range(ARRIVALS + 1), init=ARRIVALS)
+        m.submodules.walk = walk = TileWalk(self._p)
         newest, about = of_last_two(m, self.command.valid & self.command.ready, self.command.payload, _CONSTANTS)
-        tag, taken = self._request(m, c, places != 0, newest)
-
-        # Each word arrives with the tag of its request, and waits until its place is free.
-        arrival = data.StructLayout({"word": 8 * p.word_bytes, "tag": tag.shape()})
-        m.submodules.arrivals = arrivals = Queue(arrival, depth=ARRIVALS)
-        tags = [tag, *(Signal(tag.shape(), name=f"tag{i}") for i in range(READ_LATENCY))]
-        m.d.sync += [later.eq(earlier) for earlier, later in pairwise(tags)]
-        m.d.sync += places.eq(places - taken + (arrivals.o.valid & arrivals.o.ready))
         m.d.comb += [
-            arrivals.i.payload.word.eq(self.port.word),
-            arrivals.i.payload.tag.eq(tags[-1]),
-            arrivals.i.valid.eq(self.port.valid),
+            walk.command.payload.eq(self.command.payload),
+            walk.command.valid.eq(self.command.valid),
+            self.command.ready.eq(walk.command.ready),
+            walk.name.eq(newest),
         ]
+        m.submodules.arrivals = arrivals = Queue(arrival_layout(self._p), depth=ARRIVALS)
+        word = self._ask(m, walk.runs, arrivals.o.valid & arrivals.o.ready)
+        m.d.comb += self.older.eq(word.note.command != newest)
+        self._arrive(m, about, word, arrivals.i)
         self._store(m, about, arrivals.o)
         return m
 
-    def _request(self, m: Module, c: data.View, room: Value, newest: Value) -> tuple[data.View, Value]:
-        """Ask for the words of all channels and tiles in order; gives the tag of the word asked for, and when it is."""
-        p = self._p
-        rows, cols, word = p.rows, p.cols, p.word_bytes
-        wide_words, slots = max(1, cols // word), max(1, word // cols)  # words of a line of b [k, n], or tiles that share one
-        n_left, k_left = Signal(COUNT_BITS), Signal(COUNT_BITS)  # from the tile's first channel and first k of its tap
-        taps_x_left, taps_y_left = Signal(TAP_BITS), Signal(TAP_BITS)
-        n_base = Signal(ADDRESS_BITS)  # transposed: row of the tile's first channel; else column word of that channel
-        k_base = Signal(ADDRESS_BITS)  # transposed: word of the tile's first k in each row; else row of that k
-        channels_base, line_base = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
-        line, part = Signal(range(max(rows, cols, p.channel_words))), Signal(range(wide_words))
-        tag = Signal(
-            data.StructLayout(
-                {
-                    **{"channels": 1, "line": line.shape(), "part": part.shape(), "slot": range(slots), "last": 1},
-                    **{"piece": range(MOST_PIECES), "n": range(cols + 1), "k": range(rows + 1), "command": 1},
-                }
-            )
-        )
-        slot, piece = Signal(range(slots)), Signal(range(MOST_PIECES))
-        asking, channels, first_tile = Signal(), Signal(), Signal()
-        last_line = line == Mux(channels, p.channel_words, Mux(c.b_transposed, tag.n, tag.k)) - 1
-        last_part = channels | c.b_transposed | (part == wide_words - 1) | (n_left <= (part + 1) * word)
-        taken = self.port.address.valid & self.port.address.ready
+    def _ask(self, m: Module, runs: stream.Interface, leaves: Value) -> data.View:
+        """Ask for the words of each run, while there are places for them; gives the word asked for. leaves: one leaves its place."""
+        address = self.port.address
+        places, asking, run = Signal(range(ARRIVALS + 1), init=ARRIVALS), Signal(), Signal.like(runs.payload)
+        word = Signal(word_layout(self._p))
+        line_address = Signal.like(address.payload)
+        taken, last_part = address.valid & address.ready, word.part == run.last_part
         m.d.comb += [
-            self.port.address.payload.eq(line_base + part),
-            self.port.address.valid.eq(asking & room),
-            tag.channels.eq(channels),
-            tag.line.eq(line),
-            tag.part.eq(part),
-            tag.slot.eq(slot),
-            tag.piece.eq(piece),
-            tag.last.eq(last_line & last_part),
-            tag.n.eq(Mux(n_left < cols, n_left, cols)),
-            tag.k.eq(Mux(k_left < rows, k_left, rows)),
-            tag.command.eq(newest),
+            address.valid.eq(asking & (places != 0)),
+            runs.ready.eq(~asking | (taken & word.last)),
+            word.last.eq((word.line == run.last_line) & last_part),
+            word.note.eq(run.note),
         ]
-        next_word = ((piece + 1) >> c.b_narrow != 0) | (k_left <= rows)
-        next_k_base = (k_base + Mux(c.b_transposed, next_word, c.b_stride * rows))[:ADDRESS_BITS]
-        last_k = (k_left <= rows) & (taps_x_left == 1) & (taps_y_left == 1)
-        last_slot = slot == slots - 1
-        next_n_base = (n_base + Mux(c.b_transposed, c.b_stride * cols, Mux(last_slot, wide_words, 0)))[:ADDRESS_BITS]
-        command = self.command.payload
-        with m.If(~asking):
-            m.d.comb += self.command.ready.eq(1)
-            row_base, column_base = Mux(command.b_transposed, command.b, 0), Mux(command.b_transposed, 0, command.b)
-            m.d.sync += [
-                *(c.eq(command), n_left.eq(command.n), k_left.eq(command.k), asking.eq(self.command.valid)),
-                *(taps_x_left.eq(command.taps_x), taps_y_left.eq(command.taps_y)),
-                *(n_base.eq(row_base), k_base.eq(column_base), line_base.eq(command.b), channels_base.eq(command.channels)),
-                *(channels.eq(0), first_tile.eq(1), line.eq(0), part.eq(0), slot.eq(0), piece.eq(0)),
-            ]
+        m.d.sync += places.eq(places - taken + leaves)
+        with m.If(runs.ready):
+            start = runs.payload.address
+            m.d.sync += [asking.eq(runs.valid), run.eq(runs.payload), address.payload.eq(start), line_address.eq(start)]
+            m.d.sync += [word.line.eq(0), word.part.eq(0)]
         with m.Elif(taken & ~last_part):
-            m.d.sync += part.eq(part + 1)
-        with m.Elif(taken & ~last_line):
-            m.d.sync += [part.eq(0), line.eq(line + 1), line_base.eq(line_base + Mux(channels, 1, c.b_stride))]
+            m.d.sync += [address.payload.eq(address.payload + 1), word.part.eq(word.part + 1)]
         with m.Elif(taken):
-            m.d.sync += [part.eq(0), line.eq(0), first_tile.eq(0), channels.eq(0)]
-            with m.If(first_tile):
-                m.d.sync += [channels.eq(1), line_base.eq(channels_base), channels_base.eq(channels_base + c.channels_stride)]
-            with m.Elif(~last_k):
-                m.d.sync += [k_left.eq(k_left - rows), k_base.eq(next_k_base), line_base.eq(n_base + next_k_base)]
-                m.d.sync += piece.eq(Mux(next_word, 0, piece + 1))
-                with m.If(k_left <= rows):
-                    m.d.sync += [k_left.eq(c.k), taps_x_left.eq(Mux(taps_x_left == 1, c.taps_x, taps_x_left - 1))]
-                    with m.If(taps_x_left == 1):
-                        m.d.sync += taps_y_left.eq(taps_y_left - 1)
-            with m.Else():
-                first_k = Mux(c.b_transposed, 0, c.b)
-                m.d.sync += [
-                    *(taps_x_left.eq(c.taps_x), taps_y_left.eq(c.taps_y)),
-                    *(k_left.eq(c.k), k_base.eq(first_k), n_left.eq(n_left - cols), asking.eq(n_left > cols)),
-                    *(first_tile.eq(1), n_base.eq(next_n_base), line_base.eq(next_n_base + first_k)),
-                    *(slot.eq(Mux(last_slot, 0, slot + 1)), piece.eq(0)),
-                ]
-        return tag, taken
+            following = line_address + run.stride
+            m.d.sync += [address.payload.eq(following), line_address.eq(following), word.line.eq(word.line + 1), word.part.eq(0)]
+        return word
+
+    def _arrive(self, m: Module, about: Callable[[Value], data.View], word: data.View, arrivals: stream.Interface) -> None:
+        """Queue the elements of each word as it comes, less the zero point. about: the constants of a command."""
+        p = self._p
+        word = delay(m, word, READ_LATENCY - 1)
+        its, note = about(word.note.command), word.note
+        transposed = its.b_transposed | note.channels
+        places = [(i, word.part * p.word_bytes + i % p.cols) for i in range(p.word_bytes)]  # of each byte along K, or along N
+        counts = Cat(Mux(transposed, k < note.k, n < note.n) | note.channels for k, n in places)
+        narrow, zero_point = (Mux(note.channels, 0, its[name]) for name in ("b_narrow", "b_zero_point"))
+        word, transposed, counts, narrow, zero_point = (delay(m, value, 1) for value in (word, transposed, counts, narrow, zero_point))
+        elements = _elements(self.port.word, word.note.piece, narrow, p.word_bytes)
+        m.d.comb += [
+            arrivals.valid.eq(self.port.valid),
+            arrivals.payload.word.eq(word),
+            arrivals.payload.transposed.eq(transposed),
+            *(arrivals.payload.elements[i].eq(Mux(counts[i], element - zero_point, 0)) for i, element in enumerate(elements)),
+        ]
 
     def _store(self, m: Module, about: Callable[[Value], data.View], arrival: stream.Interface) -> None:
-        """Put the arriving word in its place, less the zero point; what no word fills stays zero. about: the constants of a command."""
+        """Put what arrives in its place; what no word fills stays zero."""
         p = self._p
-        word_bytes = p.word_bytes
-        word, tag = arrival.payload.word, arrival.payload.tag
-        its = about(tag.command)
-        octets = [element - its.b_zero_point for element in _elements(word, tag.piece, its.b_narrow, word_bytes)]
-        channel_words, channels_command = Signal(p.channel_words * 8 * word_bytes, reset_less=True), Signal()
+        word, elements = arrival.payload.word, arrival.payload.elements
+        is_channels = word.note.channels
+        channel_words, channels_command = Signal(p.channel_words * 8 * p.word_bytes, reset_less=True), Signal()
         common = about(channels_command)
         tile, tile_full, channels_full = Signal.like(self.tile, reset_less=True), Signal(), Signal()
-        free = Mux(tag.channels, ~channels_full | self.channels_taken, ~tile_full | self.tile_taken)
-        fills = arrival.valid & free & tag.last & ~tag.channels
+        free = Mux(is_channels, ~channels_full | self.channels_taken, ~tile_full | self.tile_taken)
         m.d.comb += [
             self.channels.records.as_value().eq(channel_words),
             *(self.channels[name].eq(common[name]) for name in ("out_zero_point", "low", "high")),
             self.tile.eq(tile),
             arrival.ready.eq(free),
             self.channels_full.eq(channels_full),
-            self.tile_ready.eq(tile_full | fills),
+            self.tile_ready.eq(tile_full | (arrival.valid & free & word.last & ~is_channels)),
         ]
 
         with m.If(self.channels_taken):
             m.d.sync += channels_full.eq(0)
-        with m.If(arrival.valid & free & tag.channels):
-            m.d.sync += channel_words.word_select(tag.line, 8 * word_bytes).eq(word)
-            with m.If(tag.last):
-                m.d.sync += [channels_full.eq(1), channels_command.eq(tag.command)]
+        with m.If(arrival.valid & free & is_channels):
+            octets = Cat(element[:8] for element in elements)
+            m.d.sync += channel_words.word_select(word.line, len(octets)).eq(octets)
+            with m.If(word.last):
+                m.d.sync += [channels_full.eq(1), channels_command.eq(word.note.command)]
         with m.If(self.tile_taken):
             m.d.sync += tile_full.eq(0)
-        with m.If(arrival.valid & free & ~tag.channels):
-            with m.If(tag.last):
+        with m.If(arrival.valid & free & ~is_channels):
+            with m.If(word.last):
                 m.d.sync += tile_full.eq(1)
-            with m.If((tag.line == 0) & (tag.part == 0)):
+            with m.If((word.line == 0) & (word.part == 0)):
                 m.d.sync += tile.eq(0)
             for col in range(p.cols):
-                with m.If(its.b_transposed & (tag.line == col)):
+                with m.If(arrival.payload.transposed & (word.line == col)):
+                    m.d.sync += tile[col].eq(Cat(elements[row] for row in range(p.rows)))
+                part, lane = divmod(col, p.word_bytes)
+                element = Array(elements[lane + slot * p.cols] for slot in range(slots_of_word(p)))[word.note.slot]
+                with m.If(~arrival.payload.transposed & (word.part == part)):
                     for row in range(p.rows):
-                        with m.If(row < tag.k):
-                            m.d.sync += tile[col][row].eq(octets[row])
-                part, lane = divmod(col, word_bytes)
-                octet = Array(octets[lane + s * p.cols] for s in range(max(1, word_bytes // p.cols)))[tag.slot]
-                with m.If(~its.b_transposed & (tag.part == part) & (col < tag.n)):
-                    for row in range(p.rows):
-                        with m.If(tag.line == row):
-                            m.d.sync += tile[col][row].eq(octet)
+                        with m.If(word.line == row):
+                            m.d.sync += tile[col][row].eq(element)
 
 
 def _elements(word: Value, piece: Value, narrow: Value, count: int) -> list[Value]:

@@ -1,0 +1,116 @@
+"""The words of the stationary operand in the order in which the array takes its tiles, and those of its channels' requantization."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from .arch.parameters import MachineParameters
+from .arch.steps import ADDRESS_BITS, COMPUTE, COUNT_BITS, STRIDE_BITS, TAP_BITS
+from .layouts import record_layout
+from .skid import Skid
+
+MOST_PIECES = 4  # tiles in a word of b, of elements of 2 bits
+
+
+def wide_words(p: MachineParameters) -> int:
+    """Words of a line of b [k, n] of a tile."""
+    return max(1, p.cols // p.word_bytes)
+
+
+def slots_of_word(p: MachineParameters) -> int:
+    """Tiles that share a word of b [k, n]."""
+    return max(1, p.word_bytes // p.cols)
+
+
+def run_layout(p: MachineParameters) -> data.StructLayout:
+    """The words of a tile, or with ``channels`` of its requantization: lines 0 to last_line, ``stride`` apart, of parts 0 to last_part.
+
+    n, k: channels and rows along K of the tile that count. slot: its place among the tiles that share a word of b [k, n]; piece: among
+    those that share one of b [n, k] with elements of fewer bits. command: the bit that names the command."""
+    line, part = range(max(p.rows, p.cols, p.channel_words)), range(wide_words(p))
+    note = {
+        **{"channels": 1, "n": range(p.cols + 1), "k": range(p.rows + 1)},
+        **{"slot": range(slots_of_word(p)), "piece": range(MOST_PIECES), "command": 1},
+    }
+    place = {"address": ADDRESS_BITS, "stride": STRIDE_BITS, "last_line": line, "last_part": part}
+    return data.StructLayout({**place, "note": data.StructLayout(note)})
+
+
+class TileWalk(wiring.Component):
+    """Tiles come in the order n, then k tap by tap; the channels of a tile row (same n) come after its first tile.
+
+    Members
+    -------
+    command: a compute command, taken when all runs of the one before are out but for two at most. name: the bit that names it, from the
+    cycle after it was taken on.
+    runs: as `run_layout` says.
+    """
+
+    def __init__(self, parameters: MachineParameters) -> None:
+        self._p = parameters
+        super().__init__(
+            {
+                "command": In(stream.Signature(record_layout(COMPUTE))),
+                "name": In(1),
+                "runs": Out(stream.Signature(run_layout(parameters))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        p, command = self._p, self.command.payload
+        rows, cols, slots = p.rows, p.cols, slots_of_word(p)
+        c = Signal.like(command)
+        n_left, k_left = Signal(COUNT_BITS), Signal(COUNT_BITS)  # from the tile's first channel and first k of its tap
+        taps_x_left, taps_y_left = Signal(TAP_BITS), Signal(TAP_BITS)
+        n_base = Signal(ADDRESS_BITS)  # transposed: row of the tile's first channel; else column word of that channel
+        k_base = Signal(ADDRESS_BITS)  # transposed: word of the tile's first k in each row; else row of that k
+        channels_base = Signal(ADDRESS_BITS)
+        slot, piece = Signal(range(slots)), Signal(range(MOST_PIECES))
+        running, first_tile, channels = Signal(), Signal(), Signal()
+        tile_n, tile_k = Mux(n_left < cols, n_left, cols), Mux(k_left < rows, k_left, rows)
+        m.submodules.skid = skid = Skid(self.runs.payload.shape())
+        run = skid.i.payload
+        m.d.comb += [
+            run.address.eq(Mux(channels, channels_base, n_base + k_base)),
+            run.stride.eq(Mux(channels, 1, c.b_stride)),
+            run.last_line.eq(Mux(channels, p.channel_words, Mux(c.b_transposed, tile_n, tile_k)) - 1),
+            run.last_part.eq(Mux(channels | c.b_transposed, 0, sum(tile_n > part * p.word_bytes for part in range(1, wide_words(p))))),
+            run.note.channels.eq(channels),
+            run.note.command.eq(self.name),
+            *(run.note[name].eq(value) for name, value in (("n", tile_n), ("k", tile_k), ("slot", slot), ("piece", piece))),
+            skid.i.valid.eq(running),
+            self.command.ready.eq(~running),
+        ]
+        connect(m, flipped(self.runs), skid.o)
+
+        ends_tap, ends_taps_x, last_slot = k_left <= rows, taps_x_left == 1, slot == slots - 1
+        next_word = ((piece + 1) >> c.b_narrow != 0) | ends_tap
+        with m.If(~running):
+            m.d.sync += [
+                *(c.eq(command), running.eq(self.command.valid), first_tile.eq(1), channels.eq(0)),
+                *(n_left.eq(command.n), k_left.eq(command.k), taps_x_left.eq(command.taps_x), taps_y_left.eq(command.taps_y)),
+                *(n_base.eq(command.b), k_base.eq(0), channels_base.eq(command.channels), slot.eq(0), piece.eq(0)),
+            ]
+        with m.Elif(skid.i.ready & first_tile):
+            m.d.sync += [first_tile.eq(0), channels.eq(1)]
+        with m.Elif(skid.i.ready):
+            m.d.sync += channels.eq(0)
+            with m.If(channels):
+                m.d.sync += channels_base.eq(channels_base + c.channels_stride)
+            m.d.sync += [
+                k_left.eq(Mux(ends_tap, c.k, k_left - rows)),
+                k_base.eq(k_base + Mux(c.b_transposed, next_word, c.b_stride * rows)),
+                piece.eq(Mux(next_word, 0, piece + 1)),
+            ]
+            with m.If(ends_tap):
+                m.d.sync += taps_x_left.eq(Mux(ends_taps_x, c.taps_x, taps_x_left - 1))
+            with m.If(ends_tap & ends_taps_x):
+                m.d.sync += taps_y_left.eq(taps_y_left - 1)
+            with m.If(ends_tap & ends_taps_x & (taps_y_left == 1)):
+                m.d.sync += [
+                    *(taps_y_left.eq(c.taps_y), k_base.eq(0), first_tile.eq(1), slot.eq(Mux(last_slot, 0, slot + 1))),
+                    *(n_left.eq(n_left - cols), running.eq(n_left > cols)),
+                    n_base.eq(n_base + Mux(c.b_transposed, c.b_stride * cols, Mux(last_slot, wide_words(p), 0))),
+                ]
+        return m
