@@ -8,22 +8,24 @@ Loader, reader and writer take each command by themselves, so that the next one'
 results of the one before are written.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .arch.parameters import DEPTHWISE_TAPS, MachineParameters
 from .arch.registers import ErrorCode
 from .arch.steps import COMPUTE, OUTSIDE
+from .delay import delay
 from .engine import EnginePort, of_last_two
 from .mac_columns import TILE_CYCLES, MacColumns
+from .result_table import ResultTable
 from .result_writer import ResultWriter, results_layout
 from .scratchpad import ReadPort, WritePort
 from .streams import Queue
 from .tile_loader import TileLoader
 from .window import WindowReader
 
-_CONSTANTS = "a_zero_point", "depthwise", "maximum"  # of a command, while its rows are shown
+_CONSTANTS = "a_zero_point", "depthwise", "maximum", "tabulated"  # of a command, while its rows are shown
 _PORTS = "read_b", "read_a", "write"  # in the order of the parts that use them: loader, reader, writer
 
 
@@ -55,20 +57,27 @@ class ComputeUnit(wiring.Component):
         m.submodules.loader = loader = TileLoader(p)
         m.submodules.reader = reader = WindowReader(p)
         m.submodules.columns = columns = MacColumns(p)
+        m.submodules.table = table = ResultTable(p)
         m.submodules.writer = writer = ResultWriter(p)
         connect(m, reader.port, flipped(self.read_a))
         connect(m, loader.port, flipped(self.read_b))
         connect(m, writer.port, flipped(self.write))
         # Rows between the array's input and the writer.
-        m.submodules.results = results = Queue(results_layout(p.cols), depth=columns.latency + 5)
-        constants = self._dispatch(m, loader, reader, writer)
+        m.submodules.results = results = Queue(results_layout(p.cols), depth=columns.latency + table.latency + 5)
+        shown, constants = self._dispatch(m, loader, reader, writer)
+        m.d.comb += columns.row.command.eq(shown)
         self._feed(m, constants, reader, loader, columns, results)
-        m.d.comb += [results.i.payload.eq(columns.o), results.i.valid.eq(columns.valid)]
+        m.d.comb += [
+            *(table.i.eq(columns.o), table.tabulated.eq(columns.tabulated), table.command.eq(columns.command)),
+            *(table.write.eq(loader.table), table.write_valid.eq(loader.table_valid)),
+            *(results.i.payload.eq(table.o), results.i.valid.eq(delay(m, columns.valid, table.latency, reset_less=False))),
+        ]
         connect(m, results.o, writer.rows)
         return m
 
-    def _dispatch(self, m: Module, loader: TileLoader, reader: WindowReader, writer: ResultWriter) -> data.View:
-        """Check each command and offer it to its three parts; gives _CONSTANTS of the one whose rows the reader shows."""
+    def _dispatch(self, m: Module, loader: TileLoader, reader: WindowReader, writer: ResultWriter) -> tuple[Value, data.View]:
+        """Check each command and offer it to its three parts; gives the bit that names the one whose rows the reader shows, and its
+        _CONSTANTS."""
         p, command = self._p, self.engine.command
         c = Signal(command.payload.shape())
         parts = loader.command, reader.command, writer.command
@@ -111,7 +120,7 @@ class ComputeUnit(wiring.Component):
         shown = Signal(init=1)
         with m.If(reader.rows.valid & reader.rows.ready & reader.rows.payload.note.last):
             m.d.sync += shown.eq(~shown)
-        return constants(shown)
+        return shown, constants(shown)
 
     def _feed(
         self,
@@ -152,6 +161,7 @@ class ComputeUnit(wiring.Component):
             columns.row.last_tile.eq(last_tile),
             columns.row.first_row.eq(first_row),
             columns.row.maximum.eq(constants.maximum),
+            columns.row.tabulated.eq(constants.tabulated),
             columns.channels.eq(loader.channels),
             loader.channels_taken.eq(columns.channels_taken),
             given.eq(results.o.valid & results.o.ready),

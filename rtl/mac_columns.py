@@ -5,7 +5,7 @@ Partial sums wait in the accumulator memory. In the last tile along K the sums g
 
 from itertools import pairwise
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -23,8 +23,9 @@ TILE_CYCLES = 4  # at least, between two rows of the same index: the accumulator
 
 
 def row_layout(accumulator_depth: int) -> data.StructLayout:
-    """What a row of a is: its index in the tile, which tiles along K, whether a tile's first row, and whether the largest sum is kept."""
-    flags = "first_tile", "last_tile", "first_row", "maximum"
+    """What a row of a is: its index in the tile, which tiles along K, whether a tile's first row, whether the largest sum is kept, whether
+    its results are looked up, and the bit that names its command."""
+    flags = "first_tile", "last_tile", "first_row", "maximum", "tabulated", "command"
     return data.StructLayout({"valid": 1, "row": range(accumulator_depth), **dict.fromkeys(flags, 1)})
 
 
@@ -33,7 +34,7 @@ class MacColumns(wiring.Component):
     -------
     operands: of the array. row: about this cycle's a.
     channels: of the rows of a last tile; ``channels_taken`` with the first of them.
-    o, valid: `latency` cycles after a row of a last tile.
+    o, valid: `latency` cycles after a row of a last tile; tabulated, command: of that row.
     """
 
     def __init__(self, parameters: MachineParameters) -> None:
@@ -46,7 +47,7 @@ class MacColumns(wiring.Component):
                 "channels": In(channels_layout(p.cols)),
                 "channels_taken": Out(1),
                 "o": Out(results_layout(p.cols)),
-                "valid": Out(1),
+                **dict.fromkeys(("valid", "tabulated", "command"), Out(1)),
             }
         )
 
@@ -76,6 +77,7 @@ class MacColumns(wiring.Component):
             write.data.eq(totals),
             self.channels_taken.eq(row.valid & row.last_tile & row.first_row),
             self.valid.eq(delay(m, row.valid & row.last_tile, self.latency - array.latency, reset_less=False)),
+            Cat(self.tabulated, self.command).eq(delay(m, Cat(row.tabulated, row.command), self.latency - array.latency)),
         ]
         m.d.sync += earlier.eq(partial.data)
         with m.If(self.channels_taken):

@@ -1,7 +1,5 @@
-"""Loads the stationary operand of the compute unit, tile by tile, and the requantization parameters of its channels.
-
-Tiles come in the order n, then k. Each goes into a shadow register while the array works on the one before; the channels of
-a tile row (same n) come after its first tile.
+"""Loads the stationary operand of the compute unit, tile by tile, and what its results go through: a table, and the requantization
+parameters of the channels. Each tile goes into a shadow register while the array works on the one before.
 """
 
 from collections.abc import Callable
@@ -10,15 +8,17 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .arch.activation import TABLE_ENTRIES
 from .arch.parameters import MachineParameters
 from .arch.steps import CHANNEL, COMPUTE
 from .delay import delay
 from .engine import of_last_two
 from .layouts import record_layout
 from .mac_array import OPERAND, tile_layout
+from .result_table import entries_at_once, entries_layout
 from .scratchpad import READ_LATENCY, ReadPort
 from .streams import Queue
-from .tile_walk import TileWalk, run_layout, slots_of_word
+from .tile_walk import TileWalk, Use, run_layout, slots_of_word, table_words
 
 ARRIVALS = 8  # words on their way or waiting: covers the scratchpad's latency and the queue's
 # What of a command is needed when its words arrive, at which time the next command may have been taken.
@@ -39,8 +39,8 @@ def word_layout(p: MachineParameters) -> data.StructLayout:
 
 
 def arrival_layout(p: MachineParameters) -> data.StructLayout:
-    """Elements of b less their zero point, zero beyond n and k; of a word of channels its bytes. transposed: they follow each other along
-    K, else along N."""
+    """Elements of b less their zero point, zero beyond n and k; of other words the bytes. transposed: elements follow each other along K,
+    else along N."""
     return data.StructLayout({"elements": data.ArrayLayout(OPERAND, p.word_bytes), "transposed": 1, "word": word_layout(p)})
 
 
@@ -50,7 +50,8 @@ class TileLoader(wiring.Component):
     command: the step's command, taken when the words of the one before, but for those of three tiles at most, have been asked for.
     older: the port is not used by that command, but by the one before it.
     tile: the next one, in the cycle after ``tile_ready`` and until ``tile_taken``; elements beyond n and k are zero.
-    channels: while ``channels_full``, until ``channels_taken``.
+    channels: while ``channels_full``, until ``channels_taken``. They come after the command's table.
+    table, table_valid: entries of it.
     """
 
     def __init__(self, parameters: MachineParameters) -> None:
@@ -66,6 +67,8 @@ class TileLoader(wiring.Component):
                 "channels": Out(channels_layout(parameters.cols)),
                 "channels_full": Out(1),
                 "channels_taken": In(1),
+                "table": Out(entries_layout(parameters)),
+                "table_valid": Out(1),
             }
         )
 
@@ -112,15 +115,16 @@ class TileLoader(wiring.Component):
         return word
 
     def _arrive(self, m: Module, about: Callable[[Value], data.View], word: data.View, arrivals: stream.Interface) -> None:
-        """Queue the elements of each word as it comes, less the zero point. about: the constants of a command."""
+        """Queue the elements of each word as it comes, those of a tile less the zero point. about: the constants of a command."""
         p = self._p
         word = delay(m, word, READ_LATENCY - 1)
         its, note = about(word.note.command), word.note
-        transposed = its.b_transposed | note.channels
+        tile = note.use == Use.TILE
         places = [(i, word.part * p.word_bytes + i % p.cols) for i in range(p.word_bytes)]  # of each byte along K, or along N
-        counts = Cat(Mux(transposed, k < note.k, n < note.n) | note.channels for k, n in places)
-        narrow, zero_point = (Mux(note.channels, 0, its[name]) for name in ("b_narrow", "b_zero_point"))
-        word, transposed, counts, narrow, zero_point = (delay(m, value, 1) for value in (word, transposed, counts, narrow, zero_point))
+        counts = Cat(Mux(its.b_transposed, k < note.k, n < note.n) | ~tile for k, n in places)
+        narrow, zero_point = (Mux(tile, its[name], 0) for name in ("b_narrow", "b_zero_point"))
+        known = word, its.b_transposed, counts, narrow, zero_point
+        word, transposed, counts, narrow, zero_point = (delay(m, value, 1) for value in known)
         elements = _elements(self.port.word, word.note.piece, narrow, p.word_bytes)
         m.d.comb += [
             arrivals.valid.eq(self.port.valid),
@@ -130,46 +134,78 @@ class TileLoader(wiring.Component):
         ]
 
     def _store(self, m: Module, about: Callable[[Value], data.View], arrival: stream.Interface) -> None:
-        """Put what arrives in its place; what no word fills stays zero."""
-        p = self._p
-        word, elements = arrival.payload.word, arrival.payload.elements
-        is_channels = word.note.channels
-        channel_words, channels_command = Signal(p.channel_words * 8 * p.word_bytes, reset_less=True), Signal()
-        common = about(channels_command)
-        tile, tile_full, channels_full = Signal.like(self.tile, reset_less=True), Signal(), Signal()
-        free = Mux(is_channels, ~channels_full | self.channels_taken, ~tile_full | self.tile_taken)
+        """Put what arrives in its place."""
+        word, octets = arrival.payload.word, Cat(element[:8] for element in arrival.payload.elements)
+        room, arrives = Signal(len(Use)), Signal(len(Use))
         m.d.comb += [
-            self.channels.records.as_value().eq(channel_words),
-            *(self.channels[name].eq(common[name]) for name in ("out_zero_point", "low", "high")),
-            self.tile.eq(tile),
-            arrival.ready.eq(free),
-            self.channels_full.eq(channels_full),
-            self.tile_ready.eq(tile_full | (arrival.valid & free & word.last & ~is_channels)),
+            arrival.ready.eq(room.bit_select(word.note.use, 1)),
+            arrives.eq(Cat(arrival.valid & (word.note.use == use) & room[use] for use in Use)),
+        ]
+        table_kept = self._store_table(m, arrives[Use.TABLE], word, octets)
+        m.d.comb += [
+            room[Use.TILE].eq(self._store_tile(m, arrives[Use.TILE], arrival.payload)),
+            room[Use.TABLE].eq(table_kept),
+            room[Use.CHANNELS].eq(self._store_channels(m, about, arrives[Use.CHANNELS], word, octets) & table_kept),
         ]
 
-        with m.If(self.channels_taken):
-            m.d.sync += channels_full.eq(0)
-        with m.If(arrival.valid & free & is_channels):
-            octets = Cat(element[:8] for element in elements)
-            m.d.sync += channel_words.word_select(word.line, len(octets)).eq(octets)
-            with m.If(word.last):
-                m.d.sync += [channels_full.eq(1), channels_command.eq(word.note.command)]
+    def _store_tile(self, m: Module, arrives: Value, arrival: data.View) -> Value:
+        """What no word fills stays zero. Gives whether there is room for a word."""
+        p, word, elements = self._p, arrival.word, arrival.elements
+        tile, full = Signal.like(self.tile, reset_less=True), Signal()
+        m.d.comb += [self.tile.eq(tile), self.tile_ready.eq(full | (arrives & word.last))]
         with m.If(self.tile_taken):
-            m.d.sync += tile_full.eq(0)
-        with m.If(arrival.valid & free & ~is_channels):
+            m.d.sync += full.eq(0)
+        with m.If(arrives):
             with m.If(word.last):
-                m.d.sync += tile_full.eq(1)
+                m.d.sync += full.eq(1)
             with m.If((word.line == 0) & (word.part == 0)):
                 m.d.sync += tile.eq(0)
             for col in range(p.cols):
-                with m.If(arrival.payload.transposed & (word.line == col)):
+                with m.If(arrival.transposed & (word.line == col)):
                     m.d.sync += tile[col].eq(Cat(elements[row] for row in range(p.rows)))
                 part, lane = divmod(col, p.word_bytes)
                 element = Array(elements[lane + slot * p.cols] for slot in range(slots_of_word(p)))[word.note.slot]
-                with m.If(~arrival.payload.transposed & (word.part == part)):
+                with m.If(~arrival.transposed & (word.part == part)):
                     for row in range(p.rows):
                         with m.If(word.line == row):
                             m.d.sync += tile[col][row].eq(element)
+        return ~full | self.tile_taken
+
+    def _store_channels(self, m: Module, about: Callable[[Value], data.View], arrives: Value, word: data.View, octets: Value) -> Value:
+        """Gives whether there is room for a word."""
+        words, command = Signal(self._p.channel_words * len(octets), reset_less=True), Signal()
+        full, common = self.channels_full, about(command)
+        m.d.comb += [
+            self.channels.records.as_value().eq(words),
+            *(self.channels[name].eq(common[name]) for name in ("out_zero_point", "low", "high")),
+        ]
+        with m.If(self.channels_taken):
+            m.d.sync += full.eq(0)
+        with m.If(arrives):
+            m.d.sync += words.word_select(word.line, len(octets)).eq(octets)
+            with m.If(word.last):
+                m.d.sync += [full.eq(1), command.eq(word.note.command)]
+        return ~full | self.channels_taken
+
+    def _store_table(self, m: Module, arrives: Value, word: data.View, octets: Value) -> Value:
+        """Hand on a word's entries, some at once. Gives whether there is room for a word, since no more than the last ones are left."""
+        at_once = entries_at_once(self._p)
+        parts = self._p.word_bytes // at_once
+        entries, parts_left = Signal.like(octets, reset_less=True), Signal(range(parts + 1))
+        index, command = Signal(range(table_words(self._p) * parts + 1)), Signal()
+        m.d.comb += [
+            self.table.entries.eq(entries[: 8 * at_once]),
+            self.table.index.eq(index),
+            self.table.command.eq(command),
+            self.table_valid.eq((parts_left != 0) & (index < TABLE_ENTRIES // at_once)),
+        ]
+        with m.If(parts_left != 0):
+            m.d.sync += [entries.eq(entries >> (8 * at_once)), parts_left.eq(parts_left - 1), index.eq(index + 1)]
+        with m.If(arrives):
+            m.d.sync += [entries.eq(octets), parts_left.eq(parts), command.eq(word.note.command)]
+            with m.If(word.line == 0):
+                m.d.sync += index.eq(0)
+        return parts_left <= 1
 
 
 def _elements(word: Value, piece: Value, narrow: Value, count: int) -> list[Value]:

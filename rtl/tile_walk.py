@@ -1,15 +1,26 @@
-"""The words of the stationary operand in the order in which the array takes its tiles, and those of its channels' requantization."""
+"""The words of the stationary operand in the order in which the array takes its tiles, and those of what its results go through."""
+
+import enum
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from .arch.activation import TABLE_ENTRIES
 from .arch.parameters import MachineParameters
 from .arch.steps import ADDRESS_BITS, COMPUTE, COUNT_BITS, STRIDE_BITS, TAP_BITS
 from .layouts import record_layout
 from .skid import Skid
 
 MOST_PIECES = 4  # tiles in a word of b, of elements of 2 bits
+
+
+class Use(enum.IntEnum):
+    """Of a run of words."""
+
+    TILE = 0
+    TABLE = 1
+    CHANNELS = 2
 
 
 def wide_words(p: MachineParameters) -> int:
@@ -22,14 +33,19 @@ def slots_of_word(p: MachineParameters) -> int:
     return max(1, p.word_bytes // p.cols)
 
 
+def table_words(p: MachineParameters) -> int:
+    """Words of a table of results."""
+    return -(-TABLE_ENTRIES // p.word_bytes)
+
+
 def run_layout(p: MachineParameters) -> data.StructLayout:
-    """The words of a tile, or with ``channels`` of its requantization: lines 0 to last_line, ``stride`` apart, of parts 0 to last_part.
+    """The words of a tile, of its channels or of the table of results: lines 0 to last_line, ``stride`` apart, of parts 0 to last_part.
 
     n, k: channels and rows along K of the tile that count. slot: its place among the tiles that share a word of b [k, n]; piece: among
     those that share one of b [n, k] with elements of fewer bits. command: the bit that names the command."""
-    line, part = range(max(p.rows, p.cols, p.channel_words)), range(wide_words(p))
+    line, part = range(max(p.rows, p.cols, p.channel_words, table_words(p))), range(wide_words(p))
     note = {
-        **{"channels": 1, "n": range(p.cols + 1), "k": range(p.rows + 1)},
+        **{"use": range(len(Use)), "n": range(p.cols + 1), "k": range(p.rows + 1)},
         **{"slot": range(slots_of_word(p)), "piece": range(MOST_PIECES), "command": 1},
     }
     place = {"address": ADDRESS_BITS, "stride": STRIDE_BITS, "last_line": line, "last_part": part}
@@ -37,7 +53,8 @@ def run_layout(p: MachineParameters) -> data.StructLayout:
 
 
 class TileWalk(wiring.Component):
-    """Tiles come in the order n, then k tap by tap; the channels of a tile row (same n) come after its first tile.
+    """Tiles come in the order n, then k tap by tap. The channels of a tile row (same n) come after its first tile; before the first
+    channels comes the table of results, if there is one.
 
     Members
     -------
@@ -67,16 +84,17 @@ class TileWalk(wiring.Component):
         k_base = Signal(ADDRESS_BITS)  # transposed: word of the tile's first k in each row; else row of that k
         channels_base = Signal(ADDRESS_BITS)
         slot, piece = Signal(range(slots)), Signal(range(MOST_PIECES))
-        running, first_tile, channels = Signal(), Signal(), Signal()
+        running, first_tile, use, table_left = Signal(), Signal(), Signal(Use), Signal()
+        tile, channels = use == Use.TILE, use == Use.CHANNELS
         tile_n, tile_k = Mux(n_left < cols, n_left, cols), Mux(k_left < rows, k_left, rows)
         m.submodules.skid = skid = Skid(self.runs.payload.shape())
         run = skid.i.payload
         m.d.comb += [
-            run.address.eq(Mux(channels, channels_base, n_base + k_base)),
-            run.stride.eq(Mux(channels, 1, c.b_stride)),
-            run.last_line.eq(Mux(channels, p.channel_words, Mux(c.b_transposed, tile_n, tile_k)) - 1),
-            run.last_part.eq(Mux(channels | c.b_transposed, 0, sum(tile_n > part * p.word_bytes for part in range(1, wide_words(p))))),
-            run.note.channels.eq(channels),
+            run.address.eq(Mux(tile, n_base + k_base, Mux(channels, channels_base, c.table))),
+            run.stride.eq(Mux(tile, c.b_stride, 1)),
+            run.last_line.eq(Mux(tile, Mux(c.b_transposed, tile_n, tile_k), Mux(channels, p.channel_words, table_words(p))) - 1),
+            run.last_part.eq(Mux(~tile | c.b_transposed, 0, sum(tile_n > part * p.word_bytes for part in range(1, wide_words(p))))),
+            run.note.use.eq(use),
             run.note.command.eq(self.name),
             *(run.note[name].eq(value) for name, value in (("n", tile_n), ("k", tile_k), ("slot", slot), ("piece", piece))),
             skid.i.valid.eq(running),
@@ -88,14 +106,16 @@ class TileWalk(wiring.Component):
         next_word = ((piece + 1) >> c.b_narrow != 0) | ends_tap
         with m.If(~running):
             m.d.sync += [
-                *(c.eq(command), running.eq(self.command.valid), first_tile.eq(1), channels.eq(0)),
+                *(c.eq(command), running.eq(self.command.valid), first_tile.eq(1), use.eq(Use.TILE), table_left.eq(command.tabulated)),
                 *(n_left.eq(command.n), k_left.eq(command.k), taps_x_left.eq(command.taps_x), taps_y_left.eq(command.taps_y)),
                 *(n_base.eq(command.b), k_base.eq(0), channels_base.eq(command.channels), slot.eq(0), piece.eq(0)),
             ]
         with m.Elif(skid.i.ready & first_tile):
-            m.d.sync += [first_tile.eq(0), channels.eq(1)]
+            m.d.sync += [first_tile.eq(0), table_left.eq(0), use.eq(Mux(table_left, Use.TABLE, Use.CHANNELS))]
+        with m.Elif(skid.i.ready & (use == Use.TABLE)):
+            m.d.sync += use.eq(Use.CHANNELS)
         with m.Elif(skid.i.ready):
-            m.d.sync += channels.eq(0)
+            m.d.sync += use.eq(Use.TILE)
             with m.If(channels):
                 m.d.sync += channels_base.eq(channels_base + c.channels_stride)
             m.d.sync += [

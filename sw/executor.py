@@ -81,6 +81,8 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
                     product = convolution(a, b, operator.window, operator.parameters)
                 else:
                     product = matmul(a, b.T if operator.b_transposed else b, operator.parameters)
+                if operator.table:
+                    product = activation(product, operator.table, MACHINE_TABLE)
                 values[part.out.tensor.name][part.out.slices] = product
             return
         case ir.Add():

@@ -127,6 +127,7 @@ class MatMul(Operator):
     window: of a convolution. Each a is then a feature map, line by line, [height * width, C]; b is [N, K], K tap by
     tap, [kh, kw, C / groups].
     maximum: max pooling, the largest of a window in each channel; b is [C, kh * kw] ones.
+    table: what each result, -128..127, is replaced by.
     """
 
     parts: tuple[MatMulPart, ...]
@@ -134,9 +135,12 @@ class MatMul(Operator):
     parameters: MatMulParameters
     window: Window | None = None
     maximum: bool = False
+    table: ActivationTable | None = None
 
     def __post_init__(self) -> None:
         window = self.window
+        if self.table:
+            _check_table(self.table, Format(8))
         if self.maximum and not (window and all(part.a.cols == window.groups == part.out.cols for part in self.parts)):
             raise ValueError("a maximum must have a window, and as many groups as channels")
         if window and not self.b_transposed:
@@ -243,11 +247,14 @@ class Table(RowOperator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        entries, limits = self.parameters.entries, self.out.tensor.format
         if self.a.tensor.bits != 8:
             raise ValueError(f"a must be int8, not {self.a}")
-        if len(entries) != TABLE_ENTRIES or not limits.min <= min(entries) <= max(entries) <= limits.max:
-            raise ValueError(f"parameters must have {TABLE_ENTRIES} entries in {limits.min}..{limits.max}")
+        _check_table(self.parameters, self.out.tensor.format)
+
+
+def _check_table(table: ActivationTable, limits: Format) -> None:
+    if len(table.entries) != TABLE_ENTRIES or not limits.min <= min(table.entries) <= max(table.entries) <= limits.max:
+        raise ValueError(f"a table must have {TABLE_ENTRIES} entries in {limits.min}..{limits.max}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -75,6 +75,7 @@ def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratc
     b_words = walk["taps_x"] * walk["taps_y"] * -(-k // (p.word_bytes << narrow))
     b, b_stride = regions.matrix(n, b_words) if transposed else regions.matrix(b_k, words(n))
     channels, channels_stride = regions.matrix(tiles, p.channel_words)
+    table, _ = regions.matrix(1, words(TABLE_ENTRIES))
     out, out_stride = regions.matrix(outputs, words(n << wide))
     for tile in range(tiles):
         records = [
@@ -90,6 +91,7 @@ def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratc
         **walk,
         **{"b": b, "b_stride": b_stride, "channels": channels, "channels_stride": channels_stride},
         **{"out": out, "out_stride": out_stride, "n": n, "b_transposed": int(transposed), "b_narrow": narrow},
+        **{"table": table, "tabulated": rng.randint(0, 1)},
         **{"a_zero_point": rng.randint(-128, 127), "b_zero_point": rng.randint(weights.min, weights.max)},
         **_out_range(rng, wide=wide),
     }

@@ -163,6 +163,8 @@ def touched(step: Step, p: MachineParameters) -> tuple[Places, Places, Places]:
             depth = (taps - 1) * words * p.word_bytes + k
             b = matrix("b", n, taps * b_words * p.word_bytes) if c["b_transposed"] else matrix("b", depth, n)
             tables = matrix("channels", -(-n // p.cols), p.channel_words * p.word_bytes)
+            if c["tabulated"]:
+                tables |= {("scratchpad", c["table"] + word) for word in range(-(-TABLE_ENTRIES // p.word_bytes))}
             return b | tables, matrix("out", c["lines"] * c["m"], n, wide=c["out_wide"]), a
         case Engine.VECTOR:
             rows, cols = c["rows"], c["cols"]
@@ -258,6 +260,20 @@ def test_programs_compute_what_the_executor_does(graph: ir.Graph, machine: Machi
     assert len(program.code) == 128 * (len(program.prologue) + len(program.body))
     assert program.program_offset + len(program.code) == program.memory_bytes
     assert len(program.labels) == len(program.body)
+
+
+@pytest.mark.parametrize("read_twice", [False, True])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_tables_in_products(bits: int, *, read_twice: bool) -> None:
+    builder = Builder(1)
+    x = builder.tensor(9, 10, 8)
+    product = builder.linear(x, 11, 8)
+    table = builder.table(product, bits)
+    out = builder.add(table, product, 8) if read_twice else table
+    program = compile_graph(builder.graph([x], [out]), SMALL)
+    fused = bits == 8 and not read_twice
+    assert [step.command["tabulated"] for step in program.body if step.engine is Engine.COMPUTE] == [int(fused)]
+    assert not (fused and any(step.engine is Engine.VECTOR for step in program.body))
 
 
 def test_too_large_for_the_scratchpad() -> None:

@@ -76,6 +76,9 @@ TRANSFER = Record(
 # word of a pixel. The bytes of a tap are then not k channels, but k pixels: byte r lies r * x_step before the word at x. With maximum the
 # sums of the taps are not added up: the result is the largest of them, with bytes outside of the map counted as OUTSIDE.
 #
+# tabulated: what is written for a result in -128..127 is the result-th of the TABLE_ENTRIES bytes from word ``table`` on, the first of
+# them for -128; of other results the lowest 8 bits count.
+#
 # The step starts to load b while others still write a: it reads a when every engine has completed as many steps as ``a_wait_*`` say.
 COMPUTE = Record(
     "compute",
@@ -84,6 +87,7 @@ COMPUTE = Record(
         *(Field(f"a_{name}", STRIDE_BITS) for name in ("line", "tap_y")),
         *_address("b"),
         *_address("channels"),
+        Field("table", ADDRESS_BITS),
         *_address("out"),
         *_counts("m", "n", "k", "lines", "height"),
         Field("width", PLACE_BITS - 1),
@@ -101,6 +105,7 @@ COMPUTE = Record(
         Field("high", 16, signed=True),
         Field("b_transposed", 1),
         Field("b_narrow", 2),
+        Field("tabulated", 1),
         Field("out_wide", 1),
         *(Field(f"a_{wait}", WAIT_BITS) for wait in WAITS),
     ),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import STEP_BYTES, Step
 from .. import graph as ir
+from .fuse import fuse
 from .layout import Buffer, Layout, choose_layouts
 from .plan import Plan, make_plan
 from .schedule import Scheduler, with_waits
@@ -14,7 +15,8 @@ from .tasks import make_buffers
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Program:
-    """name: of the model. prologue: steps that load the constants that stay, once. body: steps of each run. labels: of the body's steps.
+    """name: of the model. graph: as `fuse` leaves it. prologue: steps that load the constants that stay, once. body: steps of each run.
+    labels: of the body's steps.
 
     external: byte offset in the driver's buffer of each graph input, output and stored buffer. image: the constants, from offset 0.
     memory_bytes: of the whole buffer, program included; program_offset: of the steps in it.
@@ -41,6 +43,7 @@ class Program:
 
 def compile_graph(graph: ir.Graph, parameters: MachineParameters, *, name: str = "network") -> Program:
     """Map a graph to a machine. Raises CompileError naming the operator that can't be mapped."""
+    graph = fuse(graph)
     layouts = choose_layouts(graph, parameters)
     buffers = make_buffers(graph, layouts, parameters)
     plan = make_plan(graph, layouts, buffers, parameters)

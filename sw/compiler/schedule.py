@@ -120,7 +120,9 @@ class Scheduler:
             if field == "a" and task.walk:
                 command |= task.walk(address, stride)
             else:
-                command |= {field: address, f"{field}_stride": 0 if operand.repeat else stride}
+                command[field] = address
+                if field != "table":  # it is one row
+                    command[f"{field}_stride"] = 0 if operand.repeat else stride
             late = task.engine is Engine.COMPUTE and field == "a"
             accesses.append(Access(False, address, address + (operand.rows - 1) * stride + operand.words, writes, late))
         step = PlannedStep(engine=task.engine, command=command, accesses=tuple(accesses), label=task.operator.name)

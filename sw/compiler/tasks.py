@@ -206,21 +206,28 @@ class TaskMaker:
         part: ir.MatMulPart,
         fields: Mapping[str, int],
         operands: Mapping[str, Operand],
-        table: Buffer,
+        channels: Buffer,
         col: int,
         walk: Callable[[int, int], Mapping[str, int]],
     ) -> Task:
-        """A task on the channels from ``col`` of ``table`` on."""
+        """A task on the channels from ``col`` of ``channels`` on."""
         p, q, cols = self._p, op.parameters, fields["n"]
         command = {
             **fields,
             **{"a_zero_point": q.a_zero_point, "b_zero_point": q.b_zero_point, "out_zero_point": q.out_zero_point},
             **{"low": q.low, "high": q.high},
             **{"maximum": int(op.maximum), "b_transposed": int(op.b_transposed), "out_wide": int(part.out.tensor.bits == 16)},
+            "tabulated": int(op.table is not None),
             "b_narrow": (8 // self._layouts[part.b.tensor.name].bits).bit_length() - 1,
         }
-        channels = Operand(buffer=table, row=col // p.cols, rows=-(-cols // p.cols), word=0, words=table.row_words)
-        return Task(engine=Engine.COMPUTE, operator=op, command=command, operands={**operands, "channels": channels}, walk=walk)
+        more = {"channels": Operand(buffer=channels, row=col // p.cols, rows=-(-cols // p.cols), word=0, words=channels.row_words)}
+        if op.table:
+            more["table"] = self._table_operand(op)
+        return Task(engine=Engine.COMPUTE, operator=op, command=command, operands={**operands, **more}, walk=walk)
+
+    def _table_operand(self, op: ir.MatMul | ir.LayerNorm | ir.Table) -> Operand:
+        buffer = self._buffers[table_name(op)]
+        return Operand(buffer=buffer, row=0, rows=buffer.rows, word=0, words=buffer.row_words)
 
     def _rows(self, block: ir.Block, row: int, rows: int) -> Operand:
         """Whole rows of a tensor, padding included."""
@@ -269,8 +276,7 @@ class TaskMaker:
                     operands["b"] = self._rectangle(op.b, 0 if repeat else row, 1 if repeat else rows, start, cols, repeat=repeat)
                     fields["b_wide"] = int(op.b.tensor.bits == 16)
                 elif isinstance(op, ir.LayerNorm | ir.Table):
-                    table = self._buffers[table_name(op)]
-                    operands["b"] = Operand(buffer=table, row=0, rows=table.rows, word=0, words=table.row_words)
+                    operands["b"] = self._table_operand(op)
                     fields["b_wide"] = 1
                 return Task(engine=Engine.VECTOR, operator=op, command=fields, operands=operands)
 
@@ -327,7 +333,7 @@ def channels_name(op: ir.MatMul, first: int, count: int) -> str:
     return f"{op.name}.channels[{first}:{first + count}]"
 
 
-def table_name(op: ir.LayerNorm | ir.Table) -> str:
+def table_name(op: ir.MatMul | ir.LayerNorm | ir.Table) -> str:
     return f"{op.name}.table"
 
 
@@ -343,16 +349,20 @@ def make_buffers(graph: ir.Graph, layouts: Mapping[str, Layout], parameters: Mac
                 for first, count in _channel_segments(layouts, op, part, parameters):
                     name = channels_name(op, first, count)
                     buffers[name] = _channels(op, first, count, name, parameters)
+            if op.table:
+                buffers[table_name(op)] = _table(op, [op.table.entries], parameters, np.int8)
         elif isinstance(op, ir.LayerNorm):
-            buffers[table_name(op)] = _table(op, [op.parameters.gamma, op.parameters.beta], parameters)
+            buffers[table_name(op)] = _table(op, [op.parameters.gamma, op.parameters.beta], parameters, np.int16)
         elif isinstance(op, ir.Table):
-            buffers[table_name(op)] = _table(op, [op.parameters.entries], parameters)
+            buffers[table_name(op)] = _table(op, [op.parameters.entries], parameters, np.int16)
     return buffers
 
 
-def _table(op: ir.LayerNorm | ir.Table, rows: Sequence[ArrayLike], parameters: MachineParameters) -> Buffer:
-    """Rows of 16-bit numbers, which the operator takes as b."""
-    data = [np.asarray(row, np.int16).tobytes() for row in rows]
+def _table(
+    op: ir.MatMul | ir.LayerNorm | ir.Table, rows: Sequence[ArrayLike], parameters: MachineParameters, dtype: type[np.signedinteger]
+) -> Buffer:
+    """Rows of numbers, which the operator takes beside its inputs."""
+    data = [np.asarray(row, dtype).tobytes() for row in rows]
     words = -(-len(data[0]) // parameters.word_bytes)
     padded = b"".join(row.ljust(words * parameters.word_bytes, b"\0") for row in data)
     return Buffer(name=table_name(op), rows=len(data), row_words=words, data=padded)

@@ -123,6 +123,9 @@ class Machine:
             a = self._windows(c, -(-k // p.rows), 1)[..., :k]
             total = accumulate(a.reshape(len(a), -1), b, c["a_zero_point"], c["b_zero_point"])
         out = requantize_sums(total, parameters)
+        if c["tabulated"]:
+            (entries,) = self.read_matrix(c["table"], 0, 1, TABLE_ENTRIES, wide=False)
+            out = entries[(out + TABLE_ENTRIES // 2) % TABLE_ENTRIES]
         self.write_matrix(c["out"], c["out_stride"], out, wide=bool(c["out_wide"]), whole_words=False)
 
     def _vector(self, c: Mapping[str, int]) -> None:
