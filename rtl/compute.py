@@ -104,7 +104,7 @@ class ComputeUnit(wiring.Component):
             Cat(getattr(self, f"{port}_older") for port in _PORTS).eq(older),
             loader.command.valid.eq(offered[0] & ~illegal),
             reader.command.valid.eq(offered[1] & ~illegal),
-            reader.complete.eq(self.engine.complete),
+            *(reader.complete.eq(self.engine.complete), reader.tiles.eq(writer.tiles)),
             writer.command.valid.eq(offered[2] & ~illegal),
             *(part.payload.eq(c) for part in parts),
         ]

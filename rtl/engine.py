@@ -38,8 +38,8 @@ class EnginePort(wiring.Signature):
 
 
 def satisfied(complete: data.View, waits: Iterable[Value]) -> Value:
-    """Whether each engine has completed as many steps as it is waited for, modulo 2**WAIT_BITS."""
-    return Cat(~(complete[e] - wait)[WAIT_BITS - 1] for e, wait in zip(Engine, waits, strict=True)).all()
+    """For each engine whether it has completed as many steps as it is waited for, modulo 2**WAIT_BITS."""
+    return Cat(~(complete[e] - wait)[WAIT_BITS - 1] for e, wait in zip(Engine, waits, strict=True))
 
 
 def of_last_two(m: Module, taken: Value, command: data.View, names: Iterable[str]) -> tuple[Signal, Callable[[Value], data.View]]:

@@ -53,6 +53,7 @@ class ResultWriter(wiring.Component):
     -------
     command: a compute command, taken when the last word of the one before is about to be written.
     older: the port is not used by that command, but by the one before it. busy: a word of either is to be written. done: the last one is.
+    tiles: whose last word is written, of the command whose word is at the port.
     """
 
     def __init__(self, parameters: MachineParameters) -> None:
@@ -65,6 +66,7 @@ class ResultWriter(wiring.Component):
                 "older": Out(1),
                 "busy": Out(1),
                 "done": Out(1),
+                "tiles": Out(COUNT_BITS),
             }
         )
 
@@ -73,7 +75,7 @@ class ResultWriter(wiring.Component):
         p, write = self._p, self.port.write
         forms = [_Form(octets=octets, cols=p.cols, word=p.word_bytes) for octets in (1, 2)]
         c = Signal.like(self.command.payload)
-        running, last = Signal(), Signal()  # last: the word at the port is a command's
+        running, last, last_of_tile = Signal(), Signal(), Signal()  # what the word at the port is the last one of
         m_left, lines_left, n_left = (Signal(COUNT_BITS) for _ in range(3))
         counts = Signal(p.cols)  # of the tile's channels
         column, row = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)  # word of the tile's first channel in row 0, and in this row
@@ -105,9 +107,13 @@ class ResultWriter(wiring.Component):
         ]
         with m.If(moves):
             m.d.sync += [
-                *(write.valid.eq(takes), last.eq(ends), write.payload.address.eq(row + part)),
-                *(write.payload.word.eq(of_form(words)), write.payload.mask.eq(of_form(masks))),
+                *(write.valid.eq(takes), last.eq(ends), last_of_tile.eq(ends_tile & (part == last_part))),
+                *(write.payload.address.eq(row + part), write.payload.word.eq(of_form(words)), write.payload.mask.eq(of_form(masks))),
             ]
+        with m.If(self.done):
+            m.d.sync += self.tiles.eq(0)
+        with m.Elif(write.valid & write.ready & last_of_tile):
+            m.d.sync += self.tiles.eq(self.tiles + 1)
         with m.If(takes & (part != last_part)):
             m.d.sync += part.eq(part + 1)
         with m.Elif(takes):

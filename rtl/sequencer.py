@@ -92,10 +92,11 @@ class Sequencer(wiring.Component):
                 queued[e].eq(queue.o.valid | (queue.level != 0)),
                 *(queue.i.payload.waits[other].eq(wait) for other, wait in zip(Engine, waits, strict=True)),
             ]
-            go, taken = Signal(name=f"{name}_go"), Signal(name=f"{name}_taken")
+            ready, go, taken = (Signal(name=f"{name}_{what}") for what in ("ready", "go", "taken"))
             newest, older = Signal(STEP_INDEX_BITS, name=f"{name}_step"), Signal(STEP_INDEX_BITS, name=f"{name}_older_step")
             m.d.comb += [
-                go.eq(queue.o.valid & satisfied(complete, queue.o.payload.waits) & self.running & (self.error_code == ErrorCode.NONE)),
+                ready.eq(satisfied(complete, queue.o.payload.waits).all()),
+                go.eq(queue.o.valid & ready & self.running & (self.error_code == ErrorCode.NONE)),
                 taken.eq(go & port.command.ready),
                 Cat(port.command.payload.as_value()).eq(queue.o.payload.command.as_value()),
                 port.command.valid.eq(go),

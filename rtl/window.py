@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from .access import Fetcher
 from .aligner import Aligner, cut_layout, row_layout
 from .arch.parameters import MachineParameters
-from .arch.steps import ADDRESS_BITS, COMPUTE, PLACE_BITS, WAITS, place_bits
+from .arch.steps import ADDRESS_BITS, COMPUTE, COUNT_BITS, PLACE_BITS, WAITS, Engine, place_bits
 from .engine import EnginePort, satisfied
 from .layouts import record_layout
 from .scratchpad import ReadPort
@@ -21,8 +21,8 @@ class WindowReader(wiring.Component):
     """Members
     -------
     command: a compute command, taken as soon as the words of the one before have been asked for. Its own words are asked for when what
-    its a waits for is complete. complete: as the engine's. begins: the first of them is asked for. older: the port is not used by
-    that command, but by the one before it.
+    its a waits for is there. complete: as the engine's. tiles: that are written of the command before. begins: the first word is asked
+    for. older: the port is not used by that command, but by the one before it.
     rows: for each tile of channels, then each tile of k, tap by tap: the bytes of each window. port: scratchpad port.
     """
 
@@ -32,6 +32,7 @@ class WindowReader(wiring.Component):
             {
                 "command": In(stream.Signature(record_layout(COMPUTE))),
                 "complete": In(EnginePort(COMPUTE).members["complete"].shape),
+                "tiles": In(COUNT_BITS),
                 "rows": Out(stream.Signature(row_layout(parameters.rows, ROW_NOTE))),
                 "port": Out(ReadPort(parameters.word_bytes)),
                 "older": Out(1),
@@ -54,24 +55,29 @@ class WindowReader(wiring.Component):
             taken.eq(self.command.valid & self.command.ready),
             self.older.eq(fresh),
         ]
-        moves = Signal()
-        address, note = self._cut(m, walk.places, kept, taken, moves)
-        complete = Signal()
+        moves, there = Signal(), Signal()
+        address, note = self._cut(m, walk.places, kept, taken, moves & there)
+        complete = Signal(len(Engine))
+        tile = Signal.like(self.tiles)  # along K, the words of which are to be asked for
+        written = (complete | 1 << Engine.COMPUTE).all() & (self.tiles > tile)
+        m.d.comb += there.eq(complete.all() | Mux(kept.a_follows, written, ~fresh))
         m.d.sync += complete.eq(satisfied(self.complete, (kept[f"a_{wait}"] for wait in WAITS)))
         with m.If(moves):
-            m.d.sync += [asks.valid.eq(walk.places.valid), asks.fresh.eq(fresh), asks.address.eq(address), asks.note.eq(note)]
-            with m.If(walk.places.valid):
+            m.d.sync += [asks.valid.eq(walk.places.valid & there), asks.fresh.eq(fresh), asks.address.eq(address), asks.note.eq(note)]
+            with m.If(walk.places.valid & there):
                 m.d.sync += fresh.eq(0)
+        with m.If(walk.places.valid & walk.places.ready):
+            m.d.sync += tile.eq(tile + walk.places.payload.note.last_row)
         with m.If(taken):
-            m.d.sync += [kept.eq(c), fresh.eq(1)]
+            m.d.sync += [kept.eq(c), fresh.eq(1), tile.eq(0)]
 
         m.submodules.fetcher = fetcher = Fetcher(p.word_bytes, note.shape())
         m.submodules.aligner = aligner = Aligner(p.rows, ROW_NOTE, any_byte=p.reads_any_byte)
         m.d.comb += [
             fetcher.i.payload.address.eq(asks.address),
             fetcher.i.payload.note.eq(asks.note),
-            fetcher.i.valid.eq(asks.valid & (complete | ~asks.fresh)),
-            moves.eq(~asks.valid | (fetcher.i.valid & fetcher.i.ready)),
+            fetcher.i.valid.eq(asks.valid),
+            moves.eq(~asks.valid | fetcher.i.ready),
             self.begins.eq(fetcher.i.valid & fetcher.i.ready & asks.fresh),
         ]
         connect(m, fetcher.words, aligner.i)

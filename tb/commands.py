@@ -82,11 +82,11 @@ def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratc
             CHANNEL.pack({"bias": rng.randint(-(1 << 20), 1 << 20), "multiplier": rng.getrandbits(16), "shift": rng.randint(0, 47)})
             for _ in range(p.cols)
         ]
-        table = b"".join(record.to_bytes(8, "little") for record in records).ljust(p.channel_words * p.word_bytes, b"\0")
+        octets = b"".join(record.to_bytes(8, "little") for record in records).ljust(p.channel_words * p.word_bytes, b"\0")
         at = channels + tile * channels_stride
         if at + p.channel_words > p.scratchpad_words:
             break
-        scratchpad[at : at + p.channel_words] = np.frombuffer(table, np.uint8).reshape(p.channel_words, -1)
+        scratchpad[at : at + p.channel_words] = np.frombuffer(octets, np.uint8).reshape(p.channel_words, -1)
     return {
         **walk,
         **{"b": b, "b_stride": b_stride, "channels": channels, "channels_stride": channels_stride},

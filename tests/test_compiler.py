@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations, product
+from itertools import combinations, pairwise, product
 
 import numpy as np
 import pytest
@@ -117,7 +117,7 @@ def test_tiles_cover_every_output_once(graph: ir.Graph, machine: MachineParamete
             assert task.walk
             command = {**task.command, **task.walk(0, task.operands["a"].words)}
             assert command["m"] * command["lines"] <= machine.accumulator_depth
-    written = {block.tensor.name for op in graph.operators for block in op.outputs}
+    written = {block.tensor.name for op in program.graph.operators for block in op.outputs}
     assert set(covered) == written
     assert all((words == 1).all() for words in covered.values())
 
@@ -225,6 +225,34 @@ def test_conflicting_steps_are_ordered(graph: ir.Graph, machine: MachineParamete
                 conflict |= places[i][1] & writes | (places[i][0] | places[i][2]) & writes
             assert not conflict or at_start[j][steps[i].engine] > number[i], (steps[i], steps[j])
             assert not places[i][1] & late or at_a[j][steps[i].engine] > number[i], (steps[i], steps[j])
+
+
+def tile_words(c: Mapping[str, int], tile: int) -> set[int]:
+    """Addresses of the words of a tile of rows along K of the matrix a."""
+    return {c["a"] + line * c["a_line"] + tile for line in range(c["lines"])}
+
+
+def written_words(c: Mapping[str, int], p: MachineParameters, tiles: int) -> set[int]:
+    """Addresses of the words that a compute command has completely written when it has written its first tiles of int8 channels."""
+    columns = min(c["n"], tiles * p.cols)
+    words = -(-columns // p.word_bytes) if columns == c["n"] else columns // p.word_bytes
+    return {c["out"] + row * c["out_stride"] + word for row in range(c["m"] * c["lines"]) for word in range(words)}
+
+
+@settings(many, max_examples=60)
+@given(graphs(), machines((2, 16)))
+def test_a_step_that_follows_reads_what_is_written(graph: ir.Graph, machine: MachineParameters) -> None:
+    steps = [step for step in compiled(graph, machine).body if step.engine is Engine.COMPUTE]
+    followers = [(a.command, b.command) for a, b in pairwise(steps) if b.command["a_follows"]]
+    if not followers:
+        reject()
+    for before, c in followers:
+        assert c["taps_x"] == c["taps_y"] == c["m"] == 1
+        assert not before["out_wide"]
+        for tile in range(-(-c["k"] // machine.rows)):
+            read = tile_words(c, tile) & written_words(before, machine, -(-before["n"] // machine.cols))
+            assert read
+            assert read <= written_words(before, machine, tile + 1)
 
 
 def any_legal_order(steps: Sequence[Step], seed: int) -> list[Step]:

@@ -8,18 +8,22 @@ staging area is tried in a few steps; the plan that moves the fewest bytes a run
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 
 from ...rtl.arch.parameters import MachineParameters
 from .. import graph as ir
 from .errors import CompileError
 from .layout import Buffer, Layout
-from .tasks import Task, TaskMaker, head_rows
+from .order import orders
+from .tasks import Task, TaskMaker, piece_rows
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
-    """resident: scratchpad address (in words) by buffer name. staging: its two halves' addresses and their size. tasks: in order."""
+    """resident: scratchpad address (in words) by buffer name. staging: its two halves' addresses and their size. tasks: in order, which is
+    that of the graph's operators."""
 
+    graph: ir.Graph
     resident: Mapping[str, int]
     staging: tuple[int, int]
     staging_words: int
@@ -35,15 +39,15 @@ def make_plan(graph: ir.Graph, layouts: Mapping[str, Layout], buffers: Mapping[s
     """The plan that moves the fewest words. Raises CompileError where an operator's smallest tile fits no plan."""
     total = parameters.scratchpad_words
     best, problem = None, None
-    for eighths in (0, 1, 2, 4, 6, 8):
-        for spread in (True, False):  # which takes more room
-            try:
-                plan = _with_staging(graph, layouts, buffers, parameters, total * eighths // 16, spread=spread)
-            except CompileError as e:
-                problem = e
-                continue
-            if best is None or plan.words_moved < best.words_moved:
-                best = plan
+    # spread: which takes more room
+    for candidate, eighths, spread in product(orders(graph, parameters), (0, 1, 2, 4, 6, 8), (True, False)):
+        try:
+            plan = _with_staging(candidate, layouts, buffers, parameters, total * eighths // 16, spread=spread)
+        except CompileError as e:
+            problem = e
+            continue
+        if best is None or plan.words_moved < best.words_moved:
+            best = plan
     if best is None:
         raise problem or CompileError("the network has no operator")
     return best
@@ -60,11 +64,12 @@ def _with_staging(
 ) -> Plan:
     limit = parameters.scratchpad_words - 2 * half
     resident = _place(graph, buffers, limit, parameters.bank_words, spread=spread)
-    maker = TaskMaker(parameters, layouts, buffers, staged=lambda b: b.name not in resident, staging_words=half, heads=head_rows(graph))
+    where = {"staged": lambda b: b.name not in resident, "staging_words": half}
+    maker = TaskMaker(parameters, layouts, buffers, **where, pieces=piece_rows(graph, parameters))
     tasks = tuple(task for op in graph.operators for task in maker.tasks(op))
     staged = sum(o.size for task in tasks for o in task.operands.values() if o.buffer.name not in resident)
     ports = sum(buffers[port.tensor.name].words for port in (*graph.inputs, *graph.outputs) if port.tensor.name in resident)
-    return Plan(resident=resident, staging=(limit, limit + half), staging_words=half, tasks=tasks, words_moved=staged + ports)
+    return Plan(graph=graph, resident=resident, staging=(limit, limit + half), staging_words=half, tasks=tasks, words_moved=staged + ports)
 
 
 def lifetimes(graph: ir.Graph) -> Iterator[tuple[str, int, int]]:

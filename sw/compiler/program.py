@@ -15,8 +15,8 @@ from .tasks import make_buffers
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Program:
-    """name: of the model. graph: as `fuse` leaves it. prologue: steps that load the constants that stay, once. body: steps of each run.
-    labels: of the body's steps.
+    """name: of the model. graph: as `fuse` and `orders` leave it. prologue: steps that load the constants that stay, once. body: steps of
+    each run. labels: of the body's steps.
 
     external: byte offset in the driver's buffer of each graph input, output and stored buffer. image: the constants, from offset 0.
     memory_bytes: of the whole buffer, program included; program_offset: of the steps in it.
@@ -48,10 +48,11 @@ def compile_graph(graph: ir.Graph, parameters: MachineParameters, *, name: str =
     buffers = make_buffers(graph, layouts, parameters)
     plan = make_plan(graph, layouts, buffers, parameters)
     external, image, end = _external(graph, buffers, plan, parameters)
+    graph = plan.graph
     scheduler = Scheduler(parameters, plan, buffers, external)
     planned = scheduler.body(graph)
-    prologue = with_waits(scheduler.prologue())
-    body = with_waits(planned)
+    prologue = with_waits(scheduler.prologue(), parameters)
+    body = with_waits(planned, parameters)
     return Program(
         name=name,
         parameters=parameters,

@@ -136,7 +136,7 @@ class Scheduler:
         return self._transfer(engine, external, row_words * slot, address, operand.words, operand.rows, operand.words, label)
 
 
-def with_waits(planned: list[PlannedStep]) -> list[Step]:
+def with_waits(planned: list[PlannedStep], parameters: MachineParameters) -> list[Step]:
     """Each step waits, per engine, for the last earlier step that it needs; for what the compute unit's a needs only as it is read."""
     steps: list[Step] = []
     history: dict[Engine, list[PlannedStep]] = {engine: [] for engine in Engine}
@@ -160,9 +160,22 @@ def with_waits(planned: list[PlannedStep]) -> list[Step]:
         reads = wait(step, starts, late=True)
         command = dict(step.command)
         if step.engine is Engine.COMPUTE:
+            before = history[Engine.COMPUTE]
+            follows = len(before) > 0 and reads[Engine.COMPUTE] == len(before) and _follows(command, before[-1].command, parameters)
             command |= {f"a_{name}": reads[engine] % (1 << WAIT_BITS) for name, engine in zip(WAITS, Engine, strict=True)}
+            command["a_follows"] = int(follows)
         at_start[step.engine] = starts
         at_end[step.engine].append(reads)
         history[step.engine].append(step)
         steps.append(Step(step.engine, command, starts))
     return steps
+
+
+def _follows(command: Mapping[str, int], before: Mapping[str, int], p: MachineParameters) -> bool:
+    """Whether the command before a compute command writes whole rows of its matrix a, a word of the row not after the tile of channels that
+    `steps.COMPUTE` counts."""
+    c, b = command, before
+    is_matrix = c["m"] == c["taps_x"] == c["taps_y"] == 1 and not c.get("depthwise", 0)
+    row, rest = divmod(b["out"] - c["a"], c["a_line"])
+    whole_rows = (c["a_line"], c["k"]) == (b["out_stride"], b["n"]) and rest == 0 and 0 <= row <= c["lines"] - b["m"] * b["lines"]
+    return is_matrix and whole_rows and not b["out_wide"] and p.cols >= p.rows

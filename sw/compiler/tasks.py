@@ -57,8 +57,7 @@ MakeTask = Callable[[int, int, int, int], Task]  # of the first row, rows, first
 class TaskMaker:
     """Makes tasks for operators of a graph.
 
-    staged: tells the buffers that pass through the staging area, of ``staging_words`` a task. heads: rows of a head, by the name of
-    the tensor in which heads lie one below the other: what reads them starts with the first head while the next is computed.
+    staged: tells the buffers that pass through the staging area, of ``staging_words`` a task. pieces: as `piece_rows` says.
     """
 
     def __init__(
@@ -69,12 +68,12 @@ class TaskMaker:
         *,
         staged: Staged,
         staging_words: int,
-        heads: Mapping[str, int],
+        pieces: Mapping[str, int],
     ) -> None:
         self._p = parameters
         self._layouts, self._buffers = layouts, buffers
         self._staged, self._staging_words = staged, staging_words
-        self._heads = heads
+        self._pieces = pieces
 
     def tasks(self, operator: ir.Operator) -> Iterator[Task]:
         """The operator's tasks in order. Raises CompileError where it can't be mapped."""
@@ -85,6 +84,10 @@ class TaskMaker:
                 yield task
         except ValueError as e:
             raise CompileError(f"{operator.node}: {e} ({operator})") from None
+
+    def _piece(self, *blocks: ir.Block) -> int:
+        """Rows of a task at the most, so that it works on pieces of these blocks' tensors."""
+        return min(self._pieces.get(block.tensor.name, MAX_ROWS) for block in blocks)
 
     def _staging(self, task: Task) -> int:
         return sum(operand.size for operand in task.operands.values() if self._staged(operand.buffer))
@@ -153,7 +156,7 @@ class TaskMaker:
             walk = partial(matrix_walk, rows=rows, k=k, word_bytes=self._p.word_bytes)
             return self._compute(op, part, {"n": cols}, operands, self._buffers[channels_name(op, first, count)], col, walk)
 
-        yield make, part.a.rows, self._p.accumulator_depth
+        yield make, part.a.rows, min(self._p.accumulator_depth, self._piece(part.a, part.out))
 
     def _convolution(self, op: ir.MatMul, part: ir.MatMulPart, first: int, count: int) -> Iterator[tuple[MakeTask, int, int]]:
         """As `_matmul`, in lines of windows; lines longer than the accumulators are cut."""
@@ -280,7 +283,7 @@ class TaskMaker:
                     fields["b_wide"] = 1
                 return Task(engine=Engine.VECTOR, operator=op, command=fields, operands=operands)
 
-            yield from self._tiled(make, matrix, count, self._heads.get(op.a.tensor.name, MAX_ROWS), count)
+            yield from self._tiled(make, matrix, count, self._piece(op.a, op.out), count)
 
 
 def _segments(layouts: Mapping[str, Layout], blocks: list[ir.Block], more: Iterable[int] = ()) -> Iterator[tuple[int, int]]:
@@ -302,13 +305,19 @@ def _channel_segments(
     return _segments(layouts, [part.out] if op.b_transposed else [part.out, part.b], cuts)
 
 
-def head_rows(graph: ir.Graph) -> dict[str, int]:
-    """Rows of a head, by the name of each tensor in which heads lie one below the other."""
-    return {
-        op.parts[0].out.tensor.name: op.parts[0].out.rows
-        for op in graph.operators
-        if isinstance(op, ir.MatMul) and len({part.out.row for part in op.parts}) > 1
-    }
+def piece_rows(graph: ir.Graph, parameters: MachineParameters) -> dict[str, int]:
+    """Rows of a piece, by the name of each tensor that one engine writes and another reads, so that it reads a piece while the next one is
+    written: a head, where heads lie one below the other, else half, unless loading tiles would then take longer than using them."""
+    products = [op for op in graph.operators if isinstance(op, ir.MatMul)]
+    others = [op for op in graph.operators if not isinstance(op, ir.MatMul)]
+    heads = {op.parts[0].out.tensor.name: op.parts[0].out.rows for op in products if len({part.out.row for part in op.parts}) > 1}
+
+    def tensors(operators: Iterable[ir.Operator], blocks: str) -> set[ir.Tensor]:
+        return {block.tensor for op in operators for block in getattr(op, blocks)}
+
+    exchanged = tensors(products, "outputs") & tensors(others, "inputs") | tensors(others, "outputs") & tensors(products, "inputs")
+    halves = {tensor.name: -(-tensor.rows // 2) for tensor in exchanged if tensor.rows >= 2 * parameters.cols}
+    return {**halves, **heads}
 
 
 def _halves(count: int) -> Iterator[int]:

@@ -1,0 +1,50 @@
+"""The order of the operators: while the vector engine works on what the compute unit made, the compute unit does what needs neither."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ...rtl.arch.parameters import MachineParameters
+from .. import graph as ir
+
+
+def orders(graph: ir.Graph, parameters: MachineParameters) -> Iterator[ir.Graph]:
+    """The graph in the order that takes the least time if memory were free, and in its own, which may keep fewer tensors at a time."""
+    operators = tuple(_by_start(graph, parameters))
+    if operators != graph.operators:
+        yield replace(graph, operators=operators)
+    yield graph
+
+
+def _by_start(graph: ir.Graph, p: MachineParameters) -> Iterator[ir.Operator]:
+    """List scheduling on two engines: next comes the operator that can start first, and of these the one with the longest way to go."""
+    needs = _needs(graph)
+    cycles = [_cycles(op, p) for op in graph.operators]
+    way = list(cycles)  # from an operator's start to the end of the run
+    for i in reversed(range(len(way))):
+        for j in needs[i]:
+            way[j] = max(way[j], cycles[j] + way[i])
+    free, end = {True: 0, False: 0}, {}
+    while len(end) < len(way):
+        ready = [i for i in range(len(way)) if i not in end and needs[i] <= end.keys()]
+        starts = {i: max(free[_multiplies(graph.operators[i])], *(end[j] for j in needs[i]), 0) for i in ready}
+        i = min(ready, key=lambda i: (starts[i], -way[i], i))
+        end[i] = free[_multiplies(graph.operators[i])] = starts[i] + cycles[i]
+        yield graph.operators[i]
+
+
+def _needs(graph: ir.Graph) -> list[set[int]]:
+    """For each operator those before it that write what it reads or writes, or read what it writes."""
+    reads = [{block.tensor.name for block in op.inputs} for op in graph.operators]
+    writes = [{block.tensor.name for block in op.outputs} for op in graph.operators]
+    return [{j for j in range(i) if writes[j] & (reads[i] | writes[i]) or reads[j] & writes[i]} for i in range(len(reads))]
+
+
+def _multiplies(op: ir.Operator) -> bool:
+    return isinstance(op, ir.MatMul)
+
+
+def _cycles(op: ir.Operator, p: MachineParameters) -> int:
+    """At the least."""
+    if isinstance(op, ir.MatMul):
+        return -(-op.macs // p.peak_macs)
+    return sum(block.rows * -(-block.cols // p.lanes) for block in op.outputs)
