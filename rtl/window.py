@@ -58,7 +58,7 @@ class WindowReader(wiring.Component):
         moves, there = Signal(), Signal()
         address, note = self._cut(m, walk.places, kept, taken, moves & there)
         complete = Signal(len(Engine))
-        tile = Signal.like(self.tiles)  # along K, the words of which are to be asked for
+        tile = Signal(signed(COUNT_BITS + 1))  # along K, the words of which are to be asked for, less a_ahead
         written = (complete | 1 << Engine.COMPUTE).all() & (self.tiles > tile)
         m.d.comb += there.eq(complete.all() | Mux(kept.a_follows, written, ~fresh))
         m.d.sync += complete.eq(satisfied(self.complete, (kept[f"a_{wait}"] for wait in WAITS)))
@@ -69,7 +69,7 @@ class WindowReader(wiring.Component):
         with m.If(walk.places.valid & walk.places.ready):
             m.d.sync += tile.eq(tile + walk.places.payload.note.last_row)
         with m.If(taken):
-            m.d.sync += [kept.eq(c), fresh.eq(1), tile.eq(0)]
+            m.d.sync += [kept.eq(c), fresh.eq(1), tile.eq(-c.a_ahead)]
 
         m.submodules.fetcher = fetcher = Fetcher(p.word_bytes, note.shape())
         m.submodules.aligner = aligner = Aligner(p.rows, ROW_NOTE, any_byte=p.reads_any_byte)

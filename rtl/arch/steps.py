@@ -80,8 +80,8 @@ TRANSFER = Record(
 # them for -128; of other results the lowest 8 bits count.
 #
 # The step starts to load b while others still write a: it reads a when every engine has completed as many steps as ``a_wait_*`` say.
-# Where a_follows, the compute step before this one need not be complete: when the i-th tile along K is read, its first i + 1 tiles of
-# cols channels are written.
+# Where a_follows, the compute step before this one need not be complete: when the i-th tile along K is read, its first i + 1 - a_ahead
+# tiles of cols channels are written.
 COMPUTE = Record(
     "compute",
     (
@@ -110,6 +110,7 @@ COMPUTE = Record(
         Field("tabulated", 1),
         Field("out_wide", 1),
         Field("a_follows", 1),
+        Field("a_ahead", COUNT_BITS),
         *(Field(f"a_{wait}", WAIT_BITS) for wait in WAITS),
     ),
 )

@@ -6,6 +6,8 @@ from dataclasses import replace
 from ...rtl.arch.parameters import MachineParameters
 from .. import graph as ir
 
+LATENCY = 40  # cycles from a command's last operand to its last result, about
+
 
 def orders(graph: ir.Graph, parameters: MachineParameters) -> Iterator[ir.Graph]:
     """The graph in the order that takes the least time if memory were free, and in its own, which may keep fewer tensors at a time."""
@@ -17,19 +19,21 @@ def orders(graph: ir.Graph, parameters: MachineParameters) -> Iterator[ir.Graph]
 
 def _by_start(graph: ir.Graph, p: MachineParameters) -> Iterator[ir.Operator]:
     """List scheduling on two engines: next comes the operator that can start first, and of these the one with the longest way to go."""
-    needs = _needs(graph)
-    cycles = [_cycles(op, p) for op in graph.operators]
+    operators, needs = graph.operators, _needs(graph)
+    cycles = [_cycles(op, p) for op in operators]
     way = list(cycles)  # from an operator's start to the end of the run
     for i in reversed(range(len(way))):
         for j in needs[i]:
-            way[j] = max(way[j], cycles[j] + way[i])
+            way[j] = max(way[j], cycles[j] + _delay(operators[j], operators[i], p) + way[i])
     free, end = {True: 0, False: 0}, {}
     while len(end) < len(way):
         ready = [i for i in range(len(way)) if i not in end and needs[i] <= end.keys()]
-        starts = {i: max(free[_multiplies(graph.operators[i])], *(end[j] for j in needs[i]), 0) for i in ready}
+        starts = {
+            i: max(free[_multiplies(operators[i])], *(end[j] + _delay(operators[j], operators[i], p) for j in needs[i]), 0) for i in ready
+        }
         i = min(ready, key=lambda i: (starts[i], -way[i], i))
-        end[i] = free[_multiplies(graph.operators[i])] = starts[i] + cycles[i]
-        yield graph.operators[i]
+        end[i] = free[_multiplies(operators[i])] = starts[i] + cycles[i]
+        yield operators[i]
 
 
 def _needs(graph: ir.Graph) -> list[set[int]]:
@@ -37,6 +41,15 @@ def _needs(graph: ir.Graph) -> list[set[int]]:
     reads = [{block.tensor.name for block in op.inputs} for op in graph.operators]
     writes = [{block.tensor.name for block in op.outputs} for op in graph.operators]
     return [{j for j in range(i) if writes[j] & (reads[i] | writes[i]) or reads[j] & writes[i]} for i in range(len(reads))]
+
+
+def _delay(before: ir.Operator, op: ir.Operator, p: MachineParameters) -> int:
+    """Cycles from the end of an operator to the start of one that needs it, about: a product follows another whose results are its a,
+    but loads no tile of b from results that are not complete."""
+    if not (isinstance(before, ir.MatMul) and isinstance(op, ir.MatMul)):
+        return LATENCY
+    written = {block.tensor for block in before.outputs}
+    return LATENCY + p.cols if written & {part.b.tensor for part in op.parts} else 0
 
 
 def _multiplies(op: ir.Operator) -> bool:

@@ -15,7 +15,10 @@ from .. import graph as ir
 from .errors import CompileError
 from .layout import Buffer, Layout
 from .order import orders
-from .tasks import Task, TaskMaker, piece_rows
+from .pieces import Pieces
+from .tasks import Task, TaskMaker
+
+SPREAD = 2  # operators: one for each engine beside that of the tensor's last reader
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,7 +68,7 @@ def _with_staging(
     limit = parameters.scratchpad_words - 2 * half
     resident = _place(graph, buffers, limit, parameters.bank_words, spread=spread)
     where = {"staged": lambda b: b.name not in resident, "staging_words": half}
-    maker = TaskMaker(parameters, layouts, buffers, **where, pieces=piece_rows(graph, parameters))
+    maker = TaskMaker(parameters, layouts, buffers, **where, pieces=Pieces.of(graph, parameters))
     tasks = tuple(task for op in graph.operators for task in maker.tasks(op))
     staged = sum(o.size for task in tasks for o in task.operands.values() if o.buffer.name not in resident)
     ports = sum(buffers[port.tensor.name].words for port in (*graph.inputs, *graph.outputs) if port.tensor.name in resident)
@@ -88,7 +91,7 @@ def lifetimes(graph: ir.Graph) -> Iterator[tuple[str, int, int]]:
 def _place(graph: ir.Graph, buffers: Mapping[str, Buffer], limit: int, bank_words: int, *, spread: bool) -> dict[str, int]:
     """Addresses below ``limit`` of the buffers that find a place.
 
-    spread: keep what is read together in different banks, and each activation's place for one operator longer than needed, so that
+    spread: keep what is read together in different banks, and each activation's place for SPREAD operators longer than needed, so that
     operators on different engines can overlap.
     """
     partners = _read_together(graph)
@@ -106,7 +109,7 @@ def _place(graph: ir.Graph, buffers: Mapping[str, Buffer], limit: int, bank_word
     spans = list(lifetimes(graph))
     ends = {name: end for name, _, end in spans}
     for name, start, _ in spans:
-        place(name, [range_of(other) for other in placed if ends[other] + spread >= start])
+        place(name, [range_of(other) for other in placed if ends[other] + spread * SPREAD >= start])
     constants = [buffer.name for buffer in buffers.values() if buffer.data is not None]
     for name in sorted(constants, key=lambda name: -buffers[name].words):
         place(name, [range_of(other) for other in placed])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import WAIT_BITS, WAITS, Engine, Step
@@ -15,16 +16,28 @@ MAX_TRANSFER_WORDS = 1 << 14  # of one row of a transfer
 
 @dataclass(frozen=True)
 class Access:
-    """A range of scratchpad words, or of bytes of external memory, that a step reads or writes. late: by the compute unit's a."""
+    """Scratchpad words, or bytes of external memory, that a step reads or writes: rows of ``size``, ``stride`` apart, from start to end.
+    late: by the compute unit's a."""
 
     external: bool
     start: int
     end: int
+    size: int
+    stride: int
     writes: bool
     late: bool = False
 
+    @classmethod
+    def of(cls, start: int, rows: int, size: int, stride: int, *, writes: bool, external: bool = False, late: bool = False) -> Self:
+        return cls(external, start, start + (rows - 1) * stride + size, size, stride, writes, late)
+
     def overlaps(self, other: "Access") -> bool:
-        return self.external == other.external and self.start < other.end and other.start < self.end
+        if not (self.external == other.external and self.start < other.end and other.start < self.end):
+            return False
+        if self.stride != other.stride or self.stride == 0:
+            return True
+        column = (other.start - self.start) % self.stride  # of the other's rows in this one's
+        return column < self.size or column + other.size > self.stride
 
     def conflicts(self, other: "Access") -> bool:
         return self.overlaps(other) and (self.writes or other.writes)
@@ -97,8 +110,8 @@ class Scheduler:
             **{"scratchpad": scratchpad, "scratchpad_stride": stride},
         }
         accesses = (
-            Access(True, external, external + (rows - 1) * external_stride + words * self._p.slot_bytes, not loads),
-            Access(False, scratchpad, scratchpad + (rows - 1) * stride + words, loads),
+            Access.of(external, rows, words * self._p.slot_bytes, external_stride, writes=not loads, external=True),
+            Access.of(scratchpad, rows, words, stride, writes=loads),
         )
         return PlannedStep(engine=engine, command=command, accesses=accesses, label=label)
 
@@ -124,7 +137,7 @@ class Scheduler:
                 if field != "table":  # it is one row
                     command[f"{field}_stride"] = 0 if operand.repeat else stride
             late = task.engine is Engine.COMPUTE and field == "a"
-            accesses.append(Access(False, address, address + (operand.rows - 1) * stride + operand.words, writes, late))
+            accesses.append(Access.of(address, operand.rows, operand.words, stride, writes=writes, late=late))
         step = PlannedStep(engine=task.engine, command=command, accesses=tuple(accesses), label=task.operator.name)
         return loads, [step, *stores]
 
@@ -161,9 +174,9 @@ def with_waits(planned: list[PlannedStep], parameters: MachineParameters) -> lis
         command = dict(step.command)
         if step.engine is Engine.COMPUTE:
             before = history[Engine.COMPUTE]
-            follows = len(before) > 0 and reads[Engine.COMPUTE] == len(before) and _follows(command, before[-1].command, parameters)
             command |= {f"a_{name}": reads[engine] % (1 << WAIT_BITS) for name, engine in zip(WAITS, Engine, strict=True)}
-            command["a_follows"] = int(follows)
+            if before and reads[Engine.COMPUTE] == len(before):
+                command |= _follows(command, before[-1].command, parameters)
         at_start[step.engine] = starts
         at_end[step.engine].append(reads)
         history[step.engine].append(step)
@@ -171,11 +184,13 @@ def with_waits(planned: list[PlannedStep], parameters: MachineParameters) -> lis
     return steps
 
 
-def _follows(command: Mapping[str, int], before: Mapping[str, int], p: MachineParameters) -> bool:
-    """Whether the command before a compute command writes whole rows of its matrix a, a word of the row not after the tile of channels that
-    `steps.COMPUTE` counts."""
+def _follows(command: Mapping[str, int], before: Mapping[str, int], p: MachineParameters) -> dict[str, int]:
+    """How the matrix a of a compute command follows the command before it, which writes words of its rows or of some of them."""
     c, b = command, before
     is_matrix = c["m"] == c["taps_x"] == c["taps_y"] == 1 and not c.get("depthwise", 0)
-    row, rest = divmod(b["out"] - c["a"], c["a_line"])
-    whole_rows = (c["a_line"], c["k"]) == (b["out_stride"], b["n"]) and rest == 0 and 0 <= row <= c["lines"] - b["m"] * b["lines"]
-    return is_matrix and whole_rows and not b["out_wide"] and p.cols >= p.rows
+    # Words of a row before those that are written. A tile of channels must not be smaller than a word.
+    ahead = (b["out"] - c["a"]) % c["a_line"]
+    in_rows = c["a_line"] == b["out_stride"] and ahead + -(-b["n"] // p.word_bytes) <= c["a_line"]
+    if is_matrix and in_rows and not b["out_wide"] and p.cols >= p.word_bytes:
+        return {"a_follows": 1, "a_ahead": ahead}
+    return {}

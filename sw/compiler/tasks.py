@@ -15,6 +15,7 @@ from .. import graph as ir
 from .errors import CompileError
 from .groups import bundles, by_channel, grouped_weights, in_groups, pixels_of_tap
 from .layout import Buffer, Layout
+from .pieces import Pieces
 
 MAX_ROWS = (1 << COUNT_BITS) - 1
 
@@ -57,7 +58,7 @@ MakeTask = Callable[[int, int, int, int], Task]  # of the first row, rows, first
 class TaskMaker:
     """Makes tasks for operators of a graph.
 
-    staged: tells the buffers that pass through the staging area, of ``staging_words`` a task. pieces: as `piece_rows` says.
+    staged: tells the buffers that pass through the staging area, of ``staging_words`` a task. pieces: that a task is limited to.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class TaskMaker:
         *,
         staged: Staged,
         staging_words: int,
-        pieces: Mapping[str, int],
+        pieces: Pieces,
     ) -> None:
         self._p = parameters
         self._layouts, self._buffers = layouts, buffers
@@ -85,17 +86,13 @@ class TaskMaker:
         except ValueError as e:
             raise CompileError(f"{operator.node}: {e} ({operator})") from None
 
-    def _piece(self, *blocks: ir.Block) -> int:
-        """Rows of a task at the most, so that it works on pieces of these blocks' tensors."""
-        return min(self._pieces.get(block.tensor.name, MAX_ROWS) for block in blocks)
-
     def _staging(self, task: Task) -> int:
         return sum(operand.size for operand in task.operands.values() if self._staged(operand.buffer))
 
-    def _tiled(self, make: MakeTask, rows: int, cols: int, row_limit: int, col_step: int) -> Iterator[Task]:
+    def _tiled(self, make: MakeTask, rows: int, cols: int, most_rows: float, most_cols: float, col_step: int) -> Iterator[Task]:
         """The largest tiles that fit, columns outermost."""
-        row_sizes = list(_halves(min(rows, row_limit)))
-        col_sizes = [min(cols, steps * col_step) for steps in _halves(-(-cols // col_step))]
+        row_sizes = list(_halves(int(min(rows, most_rows))))
+        col_sizes = [min(cols, steps * col_step) for steps in _halves(-(-int(min(cols, most_cols)) // col_step))]
         sizes = sorted({(r, c) for r in row_sizes for c in col_sizes}, key=lambda s: -s[0] * s[1])
 
         def staging(tile_rows: int, tile_cols: int) -> int:
@@ -134,11 +131,11 @@ class TaskMaker:
                 raise CompileError(f"{part.b} is kept in elements of {bits} bits, but weight_bits is {p.weight_bits}")
             for first, count in _channel_segments(self._layouts, op, part, p):
                 makers = self._convolution if op.window else self._matmul
-                for make, rows, row_limit in makers(op, part, first, count):
-                    yield from self._tiled(make, rows, count, row_limit, max(p.cols, p.word_bytes))
+                for make, rows, most_rows, most_cols in makers(op, part, first, count):
+                    yield from self._tiled(make, rows, count, most_rows, most_cols, max(p.cols, p.word_bytes))
 
-    def _matmul(self, op: ir.MatMul, part: ir.MatMulPart, first: int, count: int) -> Iterator[tuple[MakeTask, int, int]]:
-        """How tasks are made, of how many rows in all, and how many at most at once."""
+    def _matmul(self, op: ir.MatMul, part: ir.MatMulPart, first: int, count: int) -> Iterator[tuple[MakeTask, int, float, float]]:
+        """How tasks are made, of how many rows in all, and how many rows and columns at most at once."""
         k, whole = self._depth(op, part)
 
         def make(row: int, rows: int, col: int, cols: int) -> Task:
@@ -156,9 +153,11 @@ class TaskMaker:
             walk = partial(matrix_walk, rows=rows, k=k, word_bytes=self._p.word_bytes)
             return self._compute(op, part, {"n": cols}, operands, self._buffers[channels_name(op, first, count)], col, walk)
 
-        yield make, part.a.rows, min(self._p.accumulator_depth, self._piece(part.a, part.out))
+        most_cols = self._pieces.most_cols(part.b, part.out)
+        in_rows = [part.out] if most_cols < count else [part.a, part.out]
+        yield make, part.a.rows, min(self._p.accumulator_depth, self._pieces.most_rows(*in_rows)), most_cols
 
-    def _convolution(self, op: ir.MatMul, part: ir.MatMulPart, first: int, count: int) -> Iterator[tuple[MakeTask, int, int]]:
+    def _convolution(self, op: ir.MatMul, part: ir.MatMulPart, first: int, count: int) -> Iterator[tuple[MakeTask, int, float, float]]:
         """As `_matmul`, in lines of windows; lines longer than the accumulators are cut."""
         window, depth = op.window, self._p.accumulator_depth
         assert window
@@ -174,7 +173,7 @@ class TaskMaker:
                 walk = partial(map_walk, line=line, column=column, top=read.start, height=len(read))
                 return self._compute(op, part, fields, operands, self._buffers[channels_name(op, first, count)], col, walk)
 
-            yield make, window.lines, max(1, depth // columns) if columns == window.columns else 1
+            yield make, window.lines, max(1, depth // columns) if columns == window.columns else 1, count
 
     def _feature_map(
         self, op: ir.MatMul, part: ir.MatMulPart, lines: range, n: int, cols: int
@@ -283,7 +282,7 @@ class TaskMaker:
                     fields["b_wide"] = 1
                 return Task(engine=Engine.VECTOR, operator=op, command=fields, operands=operands)
 
-            yield from self._tiled(make, matrix, count, self._piece(op.a, op.out), count)
+            yield from self._tiled(make, matrix, count, min(MAX_ROWS, self._pieces.most_rows(op.a, op.out)), count, count)
 
 
 def _segments(layouts: Mapping[str, Layout], blocks: list[ir.Block], more: Iterable[int] = ()) -> Iterator[tuple[int, int]]:
@@ -303,21 +302,6 @@ def _channel_segments(
         return _segments(layouts, [part.out, part.a])
     cuts = (bundle.out_first for bundle in bundles(layouts, op, part)) if op.window else ()
     return _segments(layouts, [part.out] if op.b_transposed else [part.out, part.b], cuts)
-
-
-def piece_rows(graph: ir.Graph, parameters: MachineParameters) -> dict[str, int]:
-    """Rows of a piece, by the name of each tensor that one engine writes and another reads, so that it reads a piece while the next one is
-    written: a head, where heads lie one below the other, else half, unless loading tiles would then take longer than using them."""
-    products = [op for op in graph.operators if isinstance(op, ir.MatMul)]
-    others = [op for op in graph.operators if not isinstance(op, ir.MatMul)]
-    heads = {op.parts[0].out.tensor.name: op.parts[0].out.rows for op in products if len({part.out.row for part in op.parts}) > 1}
-
-    def tensors(operators: Iterable[ir.Operator], blocks: str) -> set[ir.Tensor]:
-        return {block.tensor for op in operators for block in getattr(op, blocks)}
-
-    exchanged = tensors(products, "outputs") & tensors(others, "inputs") | tensors(others, "outputs") & tensors(products, "inputs")
-    halves = {tensor.name: -(-tensor.rows // 2) for tensor in exchanged if tensor.rows >= 2 * parameters.cols}
-    return {**halves, **heads}
 
 
 def _halves(count: int) -> Iterator[int]:
