@@ -303,6 +303,27 @@ def test_tables_in_products(bits: int, *, read_twice: bool) -> None:
     assert not (fused and any(step.engine is Engine.VECTOR for step in program.body))
 
 
+def test_values_are_computed_while_softmax_works() -> None:
+    builder = Builder(1)
+    x = builder.tensor(32, 32, 8)
+    graph = builder.graph([x], [builder.attention(x, 1, 32)])
+    queries, keys, values, scores, softmax, mixed, out = graph.operators
+    program = compile_graph(graph, replace(SMALL, scratchpad_kib=64))
+    assert program.graph.operators == (keys, queries, scores, values, softmax, mixed, out)
+    halves = [(step.command["rows"], step.waits[Engine.COMPUTE]) for step in program.body if step.engine is Engine.VECTOR]
+    assert halves == [(16, 3), (16, 4)]  # the first half starts while scores of the second one are computed
+
+
+def test_a_product_follows_the_one_before() -> None:
+    builder = Builder(1)
+    x = builder.tensor(20, 24, 8)
+    y = builder.linear(builder.linear(x, 30, 8), 40, 8)
+    other = builder.linear(x, 16, 8)
+    program = compile_graph(builder.graph([x], [y, other]), replace(SMALL, scratchpad_kib=64))
+    commands = {label: step.command for label, step in zip(program.labels, program.body, strict=True) if step.engine is Engine.COMPUTE}
+    assert [commands[name].get("a_follows", 0) for name in ("op0", "op1", "op2")] == [0, 1, 0]
+
+
 def test_too_large_for_the_scratchpad() -> None:
     builder = Builder(1)
     x = builder.tensor(3, 1000, 16)
