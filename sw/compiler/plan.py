@@ -94,14 +94,14 @@ def _place(graph: ir.Graph, buffers: Mapping[str, Buffer], limit: int, bank_word
     spread: keep what is read together in different banks, and each activation's place for SPREAD operators longer than needed, so that
     operators on different engines can overlap.
     """
-    partners = _read_together(graph)
+    partners = _of_one_operator(graph, buffers), _of_neighbours(graph)
     placed: dict[str, int] = {}
 
     def range_of(name: str) -> tuple[int, int]:
         return placed[name], placed[name] + buffers[name].words
 
     def place(name: str, taken: list[tuple[int, int]]) -> None:
-        avoid = [range_of(other) for other in partners.get(name, ()) if spread and other in placed]
+        avoid = [[range_of(other) for other in group.get(name, ()) if spread and other in placed] for group in partners]
         address = _best_address(buffers[name].words, sorted(taken), limit, bank_words, avoid)
         if address is not None:
             placed[name] = address
@@ -116,18 +116,36 @@ def _place(graph: ir.Graph, buffers: Mapping[str, Buffer], limit: int, bank_word
     return placed
 
 
-def _read_together(graph: ir.Graph) -> dict[str, set[str]]:
-    """For each tensor those that some operator reads at the same time."""
+def _of_one_operator(graph: ir.Graph, buffers: Mapping[str, Buffer]) -> dict[str, set[str]]:
+    """For each buffer those that some operator reads at the same time, its tables among them."""
+    tables: dict[str, set[str]] = {}
+    for name in buffers:
+        tables.setdefault(name.rpartition(".")[0], set()).add(name)
     partners: dict[str, set[str]] = {}
     for op in graph.operators:
-        names = {block.tensor.name for block in op.inputs}
-        for name in names:
-            partners.setdefault(name, set()).update(names - {name})
+        _pair(partners, *({block.tensor.name for block in op.inputs} | tables.get(op.name, set()),) * 2)
     return partners
 
 
-def _best_address(words: int, taken: list[tuple[int, int]], limit: int, bank_words: int, avoid: list[tuple[int, int]]) -> int | None:
-    """The lowest free address of those with the fewest words in a bank of the ranges to avoid; None where there is no place."""
+def _of_neighbours(graph: ir.Graph) -> dict[str, set[str]]:
+    """For each tensor those that another engine may read, or write, at the same time; or the compute unit, for its next command."""
+    partners: dict[str, set[str]] = {}
+    for i, op in enumerate(graph.operators):
+        for other in graph.operators[i + 1 : i + 1 + SPREAD]:
+            for blocks in ("inputs", "outputs"):
+                _pair(partners, *({block.tensor.name for block in getattr(o, blocks)} for o in (op, other)))
+    return partners
+
+
+def _pair(partners: dict[str, set[str]], some: set[str], others: set[str]) -> None:
+    for one, many in ((some, others), (others, some)):
+        for name in one:
+            partners.setdefault(name, set()).update(many - {name})
+
+
+def _best_address(words: int, taken: list[tuple[int, int]], limit: int, bank_words: int, avoid: list[list[tuple[int, int]]]) -> int | None:
+    """The lowest free address of those with the fewest words in a bank of the ranges to avoid, of the first group of these above all; None
+    where there is no place."""
     gaps, start = [], 0
     for low, high in [*taken, (limit, limit)]:
         gaps.append((start, low))
@@ -135,9 +153,9 @@ def _best_address(words: int, taken: list[tuple[int, int]], limit: int, bank_wor
     starts = sorted(
         {at for low, high in gaps for at in (low, *range(-(-low // bank_words) * bank_words, high, bank_words)) if at + words <= high}
     )
-    banks = {bank for low, high in avoid for bank in range(low // bank_words, (high - 1) // bank_words + 1)}
+    banks = [{bank for low, high in group for bank in range(low // bank_words, (high - 1) // bank_words + 1)} for group in avoid]
 
-    def shared(at: int) -> int:
-        return sum(max(0, min(at + words, (b + 1) * bank_words) - max(at, b * bank_words)) for b in banks)
+    def shared(at: int) -> list[int]:
+        return [sum(max(0, min(at + words, (b + 1) * bank_words) - max(at, b * bank_words)) for b in group) for group in banks]
 
     return min(starts, key=lambda at: (shared(at), at), default=None)
