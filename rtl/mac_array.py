@@ -3,6 +3,8 @@
 Two columns share a multiplier where it is wide enough: ``(w1 << s) + w0`` times a is ``(w1 * a << s) + w0 * a``. As many of these as
 the low part has room for are added up before they are taken apart; the second column's part lacks 1 where the first one is negative.
 
+The last ``lut_rows`` rows make their products of LUTs, which takes a cycle more: these enter the second level of the adder tree.
+
 In a square array the first rows can take, instead of one operand for all columns, one for each of them from the last operands. They
 share no multipliers.
 """
@@ -16,6 +18,7 @@ from amaranth.utils import ceil_log2
 
 from .adder_tree import add_pairs
 from .arch.parameters import DEPTHWISE_TAPS, MachineParameters
+from .lut_multiplier import multiply_in_luts
 
 OPERAND = signed(9)  # an int8 minus its zero point, or OUTSIDE
 
@@ -55,7 +58,8 @@ class MacArray(wiring.Component):
 
     def __init__(self, parameters: MachineParameters) -> None:
         self._p = parameters
-        self._levels = ceil_log2(parameters.rows)
+        blocks, luts = parameters.rows - parameters.lut_rows, parameters.lut_rows
+        self._levels = 1 + ceil_log2(-(-blocks // 2) + luts)
         self._product_bits = OPERAND.width + parameters.weight_bits
         self.room = min(self._levels, parameters.multiplier_bits - (parameters.weight_bits + 1) - self._product_bits)
         self.spacing = self._product_bits + self.room
@@ -89,26 +93,31 @@ class MacArray(wiring.Component):
 
         def product(c: int, r: int, weight: Value) -> Value:
             held = Signal(signed(len(weight)), name=f"held_{c}_{r}", reset_less=True)
-            result = Signal(signed(len(weight) + OPERAND.width - 1), name=f"product_{c}_{r}", reset_less=True)
             with m.If(swap):
                 m.d.sync += held.eq(weight)
+            if r >= blocks:
+                return multiply_in_luts(m, a[c][r], held, name=f"product_{c}_{r}")
+            result = Signal(signed(len(weight) + OPERAND.width - 1), name=f"product_{c}_{r}", reset_less=True)
             m.d.sync += result.eq(a[c][r] * held)
             return result
 
-        tile = operands.tile
+        tile, blocks = operands.tile, p.rows - p.lut_rows
         for c in range(0, p.cols, 2):
             pair = range(c, min(c + 2, p.cols))
-            own_rows = p.rows if self.room < 0 or len(pair) < 2 else DEPTHWISE_TAPS if p.depthwise else 0
-            own = [[product(column, r, tile[column][r]) for r in range(own_rows)] for column in pair]
-            both = [product(c, r, _packed(tile[c][r], tile[c + 1][r], self.spacing)) for r in range(own_rows, p.rows)]
-            for column, (total, carry) in zip(pair, self._sums(m, own, both), strict=True):
+            own_rows = blocks if self.room < 0 or len(pair) < 2 else DEPTHWISE_TAPS if p.depthwise else 0
+            rows = range(own_rows), range(blocks, p.rows)
+            own, late = ([[product(column, r, tile[column][r]) for r in some] for column in pair] for some in rows)
+            both = [product(c, r, _packed(tile[c][r], tile[c + 1][r], self.spacing)) for r in range(own_rows, blocks)]
+            for column, (total, carry) in zip(pair, self._sums(m, own, both, late), strict=True):
                 m.d.comb += [self.o[column].sum.eq(total), self.o[column].carry.eq(carry)]
         return m
 
-    def _sums(self, m: Module, own: list[list[Value]], both: list[Value]) -> list[tuple[Value, Value]]:
-        """Sum and carry of each column. own: products of each column; both: those that two columns share."""
+    def _sums(self, m: Module, own: list[list[Value]], both: list[Value], late: list[list[Value]]) -> list[tuple[Value, Value]]:
+        """Sum and carry of each column. own: products of each column; both: those that two columns share; late: a cycle later."""
         carries: list[Value] = []  # of the second column
         for i in range(self._levels + 1):
+            if i == 1:
+                own = [terms + [Cat(term, term[-1]).as_signed() for term in more] for terms, more in zip(own, late, strict=True)]
             if both and (i == self.room or len(own[0]) % 2):
                 own[0] += [total[: self._product_bits + i].as_signed() for total in both]
                 own[1] += [total[self.spacing :].as_signed() for total in both]

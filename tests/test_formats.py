@@ -169,6 +169,7 @@ REFUSED = [
     ({"queue_depth": 1}, "queue_depth must be 2, 4, 8 or 16, not 1"),
     ({"queue_depth": 32}, "queue_depth must be 2, 4, 8 or 16, not 32"),
     ({"weight_bits": 2}, "weight_bits must be 4 or 8, not 2"),
+    ({"lut_rows": 9}, "lut_rows must be in 0..rows / 2 (8), not 9"),
     ({"multiplier_bits": 25}, "multiplier_bits must be 18 or 27, not 25"),
     ({"depthwise_taps": 3}, "depthwise_taps must be 0 or 4, not 3"),
 ]
@@ -228,6 +229,7 @@ def test_hash_tells_configurations_apart() -> None:
         "queue_depth": 8,
         "weight_bits": 4,
         "multiplier_bits": 27,
+        "lut_rows": 4,
         "depthwise_taps": 0,
     }
     base = MachineParameters(rows=16, cols=16, lanes=2)

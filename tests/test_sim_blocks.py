@@ -148,6 +148,8 @@ ARRAYS = {
     "int8, shared": _array(8, 8, multiplier_bits=27, depthwise_taps=0),
     "int8, shared but for the depthwise rows": _array(10, 10, multiplier_bits=27),
     "int8, one column left over": _array(10, 5, multiplier_bits=27),
+    "int8, some of LUTs": _array(12, 12, lut_rows=4),
+    "int8, shared, some of LUTs": _array(8, 8, lut_rows=3, multiplier_bits=27, depthwise_taps=0),
     "int4, shared": _array(6, 12, weight_bits=4),
     "int4, shared sums": _array(12, 12, weight_bits=4, multiplier_bits=27),
     "int4, shared column sums": _array(8, 4, weight_bits=4, multiplier_bits=27),
@@ -160,10 +162,11 @@ def test_mac_array(machine: MachineParameters) -> None:
 
 
 EXHAUSTIVE = [
-    _array(4, 4, depthwise_taps=0, weight_bits=weight_bits, multiplier_bits=bits) for weight_bits, bits in ((8, 27), (4, 18), (4, 27))
+    *(_array(4, 4, depthwise_taps=0, weight_bits=weight_bits, multiplier_bits=bits) for weight_bits, bits in ((8, 27), (4, 18), (4, 27))),
+    _array(4, 4, depthwise_taps=0, lut_rows=2),
 ]
 
 
-@pytest.mark.parametrize("machine", EXHAUSTIVE, ids=[f"int{m.weight_bits}-{m.multiplier_bits}" for m in EXHAUSTIVE])
-def test_every_product_of_shared_multipliers(machine: MachineParameters) -> None:
+@pytest.mark.parametrize("machine", EXHAUSTIVE, ids=[f"int{m.weight_bits}-{m.multiplier_bits}-{m.lut_rows}" for m in EXHAUSTIVE])
+def test_every_product(machine: MachineParameters) -> None:
     run_bench(MacArray(machine), "celosia.tb.test_mac_array", {"machine": asdict(machine), "every_product": True})

@@ -11,7 +11,9 @@ from celosia.tb.runner import run_bench
 SQUARE = MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=16, accumulator_depth=32, row_elements=64)
 WIDE = MachineParameters(rows=4, cols=8, lanes=2, scratchpad_kib=16, banks=2, accumulator_depth=32, row_elements=64)
 TALL = MachineParameters(rows=8, cols=4, lanes=1, scratchpad_kib=16, banks=8, bus_bytes=4, accumulator_depth=32, row_elements=64)
-ODD = MachineParameters(rows=12, cols=12, lanes=3, scratchpad_kib=16, banks=1, bus_bytes=8, accumulator_depth=32, row_elements=64)
+ODD = MachineParameters(
+    rows=12, cols=12, lanes=3, scratchpad_kib=16, banks=1, bus_bytes=8, accumulator_depth=32, row_elements=64, lut_rows=4
+)
 INT4 = replace(SQUARE, weight_bits=4)
 SHARED = replace(WIDE, multiplier_bits=27)
 

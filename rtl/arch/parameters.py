@@ -40,6 +40,7 @@ class MachineParameters:
     weight_bits: of the widest elements of b that the compute unit takes.
     multiplier_bits: the wider operand of the target's multiplier blocks: 18 of ECP5's MULT18X18D, 27 of UltraScale+'s DSP48E2. Two columns
     of the array share a block where their weights fit it.
+    lut_rows: rows of the array whose products are made of LUTs, where the target has too few multiplier blocks for all of them.
     depthwise_taps: pixels that a square array takes at once, each column its own channel of them; without any it convolves no channel
     by itself. Their multipliers are not shared.
     """
@@ -55,6 +56,7 @@ class MachineParameters:
     queue_depth: int = 4
     weight_bits: int = 8
     multiplier_bits: int = 18
+    lut_rows: int = 0
     depthwise_taps: int = DEPTHWISE_TAPS
 
     def __post_init__(self) -> None:
@@ -103,6 +105,7 @@ class MachineParameters:
         )
         require(self.weight_bits in (4, 8), "weight_bits", "4 or 8", self.weight_bits)
         require(self.multiplier_bits in (18, 27), "multiplier_bits", "18 or 27", self.multiplier_bits)
+        require(0 <= self.lut_rows <= self.rows // 2, "lut_rows", f"in 0..rows / 2 ({self.rows // 2})", self.lut_rows)
         require(self.depthwise_taps in (0, DEPTHWISE_TAPS), "depthwise_taps", f"0 or {DEPTHWISE_TAPS}", self.depthwise_taps)
 
     @classmethod
