@@ -1,10 +1,11 @@
 """Address generation: nested loops over the scratchpad, and the reader and writer that walk them with a stream of words."""
 
-from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal
+from amaranth.hdl import Cat, Module, ShapeLike, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .arch.steps import ADDRESS_BITS, COUNT_BITS, STRIDE_BITS
+from .countdown import Countdown
 from .delay import delay
 from .scratchpad import READ_LATENCY, ReadPort, WritePort
 from .streams import Queue
@@ -45,10 +46,10 @@ class AddressGenerator(wiring.Component):
         running = Signal()
         # start[i]: the position at which loop i's current iteration began
         start = [Signal(self._position, name=f"start{i}") for i in range(len(steps))]
-        left = [Signal(COUNT_BITS, name=f"left{i}") for i in range(len(steps))]
+        counts = [Countdown(COUNT_BITS, step=step, name=f"loop{i}") for i, step in enumerate(steps)]
         ends = self.o.payload.ends
         m.d.comb += [
-            ends.eq(Cat(left[i] <= step for i, step in enumerate(steps))),
+            ends.eq(Cat(count.ends for count in counts)),
             self.i.ready.eq(~running),
             self.o.valid.eq(running),
             self.o.payload.position.eq(start[0]),
@@ -56,17 +57,18 @@ class AddressGenerator(wiring.Component):
         with m.If(~running):
             m.d.sync += [running.eq(self.i.valid), loops.eq(self.i.payload)]
             m.d.sync += [at.eq(self.i.payload.base) for at in start]
-            m.d.sync += [n.eq(self.i.payload.count[i]) for i, n in enumerate(left)]
+            m.d.sync += [count.start(self.i.payload.count[i]) for i, count in enumerate(counts)]
         with m.Elif(self.o.ready):
             ended = Signal.like(ends)
             m.d.comb += ended.eq(Cat(ends[0] & ~self.more, ends[1:]))
             m.d.sync += running.eq(~ended.all())
             done = 1
-            for i, step in enumerate(steps):
+            for i, count in enumerate(counts):
                 # loop i advances when all faster loops end
                 with m.If(done & ~ended[i]):
-                    m.d.sync += left[i].eq(left[i] - (Mux(self.more, 0, step) if i == 0 else step))
-                    m.d.sync += [left[j].eq(loops.count[j]) for j in range(i)]
+                    with m.If(~self.more | (i > 0)):
+                        m.d.sync += count.advance()
+                    m.d.sync += [counts[j].start(loops.count[j]) for j in range(i)]
                     for number, _ in self._position:
                         following = start[i][number] + loops.stride[i][number]
                         m.d.sync += [start[j][number].eq(following) for j in range(i + 1)]

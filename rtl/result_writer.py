@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from .arch.parameters import MachineParameters
 from .arch.steps import ADDRESS_BITS, COMPUTE, COUNT_BITS
+from .countdown import Countdown
 from .layouts import record_layout
 from .scratchpad import WritePort
 
@@ -76,7 +77,7 @@ class ResultWriter(wiring.Component):
         forms = [_Form(octets=octets, cols=p.cols, word=p.word_bytes) for octets in (1, 2)]
         c = Signal.like(self.command.payload)
         running, last, last_of_tile = Signal(), Signal(), Signal()  # what the word at the port is the last one of
-        m_left, lines_left, n_left = (Signal(COUNT_BITS) for _ in range(3))
+        rows, lines, n_left = Countdown(COUNT_BITS, name="rows"), Countdown(COUNT_BITS, name="lines"), Signal(COUNT_BITS)
         counts = Signal(p.cols)  # of the tile's channels
         column, row = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)  # word of the tile's first channel in row 0, and in this row
         part, last_part = (Signal(range(max(form.words for form in forms)), name=name) for name in ("part", "last_part"))
@@ -94,7 +95,7 @@ class ResultWriter(wiring.Component):
 
         words, masks = zip(*(form.word_and_mask(self.rows.payload, counts, part, slot) for form in forms), strict=True)
         moves, takes, ends = Signal(), Signal(), Signal()
-        last_row, ends_tile = m_left == 1, (m_left == 1) & (lines_left == 1)
+        ends_tile = rows.ends & lines.ends
         m.d.comb += [
             moves.eq(~write.valid | write.ready),
             takes.eq(moves & running & self.rows.valid),
@@ -117,20 +118,20 @@ class ResultWriter(wiring.Component):
         with m.If(takes & (part != last_part)):
             m.d.sync += part.eq(part + 1)
         with m.Elif(takes):
-            m.d.sync += [part.eq(0), row.eq(row + c.out_stride), m_left.eq(Mux(last_row, c.m, m_left - 1))]
-            with m.If(last_row):
-                m.d.sync += lines_left.eq(lines_left - 1)
+            m.d.sync += [part.eq(0), row.eq(row + c.out_stride), *rows.advance()]
+            with m.If(rows.ends):
+                m.d.sync += [rows.start(c.m), lines.advance()]
             with m.If(ends_tile):
                 last_slot = slot == of_form([form.slots - 1 for form in forms])
                 following = (column + Mux(last_slot, of_form([form.words for form in forms]), 0))[:ADDRESS_BITS]
-                m.d.sync += [lines_left.eq(c.lines), n_left.eq(n_left - p.cols), column.eq(following), row.eq(following)]
+                m.d.sync += [lines.start(c.lines), n_left.eq(n_left - p.cols), column.eq(following), row.eq(following)]
                 m.d.sync += slot.eq(Mux(last_slot, 0, slot + 1))
                 begin_tile(n_left, p.cols, c.out_wide)
         with m.If(self.command.ready):
             command = self.command.payload
             m.d.sync += [
                 *(c.eq(command), running.eq(self.command.valid), part.eq(0), slot.eq(0), column.eq(command.out), row.eq(command.out)),
-                *(m_left.eq(command.m), lines_left.eq(command.lines), n_left.eq(command.n)),
+                *(rows.start(command.m), lines.start(command.lines), n_left.eq(command.n)),
             ]
             begin_tile(command.n, 0, command.out_wide)
         return m

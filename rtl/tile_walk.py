@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from .arch.activation import TABLE_ENTRIES
 from .arch.parameters import MachineParameters
 from .arch.steps import ADDRESS_BITS, COMPUTE, COUNT_BITS, STRIDE_BITS, TAP_BITS
+from .countdown import Countdown
 from .layouts import record_layout
 from .skid import Skid
 
@@ -78,15 +79,15 @@ class TileWalk(wiring.Component):
         p, command = self._p, self.command.payload
         rows, cols, slots = p.rows, p.cols, slots_of_word(p)
         c = Signal.like(command)
-        n_left, k_left = Signal(COUNT_BITS), Signal(COUNT_BITS)  # from the tile's first channel and first k of its tap
-        taps_x_left, taps_y_left = Signal(TAP_BITS), Signal(TAP_BITS)
+        n_left, k = Signal(COUNT_BITS), Countdown(COUNT_BITS, step=rows, name="k")  # from the tile's first channel, first k of its tap
+        taps_x, taps_y = (Countdown(TAP_BITS, name=f"taps_{axis}") for axis in "xy")
         n_base = Signal(ADDRESS_BITS)  # transposed: row of the tile's first channel; else column word of that channel
         k_base = Signal(ADDRESS_BITS)  # transposed: word of the tile's first k in each row; else row of that k
         channels_base = Signal(ADDRESS_BITS)
         slot, piece = Signal(range(slots)), Signal(range(MOST_PIECES))
         running, first_tile, use, table_left = Signal(), Signal(), Signal(Use), Signal()
         tile, channels = use == Use.TILE, use == Use.CHANNELS
-        tile_n, tile_k = Mux(n_left < cols, n_left, cols), Mux(k_left < rows, k_left, rows)
+        tile_n, tile_k = Mux(n_left < cols, n_left, cols), Mux(k.left < rows, k.left, rows)
         m.submodules.skid = skid = Skid(self.runs.payload.shape())
         run = skid.i.payload
         m.d.comb += [
@@ -102,12 +103,12 @@ class TileWalk(wiring.Component):
         ]
         connect(m, flipped(self.runs), skid.o)
 
-        ends_tap, ends_taps_x, last_slot = k_left <= rows, taps_x_left == 1, slot == slots - 1
-        next_word = ((piece + 1) >> c.b_narrow != 0) | ends_tap
+        last_slot = slot == slots - 1
+        next_word = ((piece + 1) >> c.b_narrow != 0) | k.ends
         with m.If(~running):
             m.d.sync += [
                 *(c.eq(command), running.eq(self.command.valid), first_tile.eq(1), use.eq(Use.TILE), table_left.eq(command.tabulated)),
-                *(n_left.eq(command.n), k_left.eq(command.k), taps_x_left.eq(command.taps_x), taps_y_left.eq(command.taps_y)),
+                *(n_left.eq(command.n), k.start(command.k), taps_x.start(command.taps_x), taps_y.start(command.taps_y)),
                 *(n_base.eq(command.b), k_base.eq(0), channels_base.eq(command.channels), slot.eq(0), piece.eq(0)),
             ]
         with m.Elif(skid.i.ready & first_tile):
@@ -119,17 +120,17 @@ class TileWalk(wiring.Component):
             with m.If(channels):
                 m.d.sync += channels_base.eq(channels_base + c.channels_stride)
             m.d.sync += [
-                k_left.eq(Mux(ends_tap, c.k, k_left - rows)),
+                k.advance(),
                 k_base.eq(k_base + Mux(c.b_transposed, next_word, c.b_stride * rows)),
                 piece.eq(Mux(next_word, 0, piece + 1)),
             ]
-            with m.If(ends_tap):
-                m.d.sync += taps_x_left.eq(Mux(ends_taps_x, c.taps_x, taps_x_left - 1))
-            with m.If(ends_tap & ends_taps_x):
-                m.d.sync += taps_y_left.eq(taps_y_left - 1)
-            with m.If(ends_tap & ends_taps_x & (taps_y_left == 1)):
+            with m.If(k.ends):
+                m.d.sync += [k.start(c.k), taps_x.advance()]
+            with m.If(k.ends & taps_x.ends):
+                m.d.sync += [taps_x.start(c.taps_x), taps_y.advance()]
+            with m.If(k.ends & taps_x.ends & taps_y.ends):
                 m.d.sync += [
-                    *(taps_y_left.eq(c.taps_y), k_base.eq(0), first_tile.eq(1), slot.eq(Mux(last_slot, 0, slot + 1))),
+                    *(taps_y.start(c.taps_y), k_base.eq(0), first_tile.eq(1), slot.eq(Mux(last_slot, 0, slot + 1))),
                     *(n_left.eq(n_left - cols), running.eq(n_left > cols)),
                     n_base.eq(n_base + Mux(c.b_transposed, c.b_stride * cols, Mux(last_slot, wide_words(p), 0))),
                 ]

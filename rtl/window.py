@@ -57,17 +57,20 @@ class WindowReader(wiring.Component):
         ]
         moves, there = Signal(), Signal()
         address, note = self._cut(m, walk.places, kept, taken, moves & there)
-        complete = Signal(len(Engine))
+        complete = satisfied(self.complete, (kept[f"a_{wait}"] for wait in WAITS))
         tile = Signal(signed(COUNT_BITS + 1))  # along K, the words of which are to be asked for, less a_ahead
-        written = (complete | 1 << Engine.COMPUTE).all() & (self.tiles > tile)
-        m.d.comb += there.eq(complete.all() | Mux(kept.a_follows, written, ~fresh))
-        m.d.sync += complete.eq(satisfied(self.complete, (kept[f"a_{wait}"] for wait in WAITS)))
+        # Whether all is there, or at least the tile: as it was a cycle ago, since nothing goes away but with the next tile or command.
+        all_there, tile_there, next_tile = Signal(), Signal(), Signal()
+        written = kept.a_follows & (complete | 1 << Engine.COMPUTE).all() & (self.tiles > tile)
+        m.d.comb += [
+            there.eq(all_there | tile_there | (~fresh & ~kept.a_follows)),
+            next_tile.eq(walk.places.valid & walk.places.ready & walk.places.payload.note.last_row),
+        ]
+        m.d.sync += [all_there.eq(complete.all() & ~taken), tile_there.eq(written & ~next_tile & ~taken), tile.eq(tile + next_tile)]
         with m.If(moves):
             m.d.sync += [asks.valid.eq(walk.places.valid & there), asks.fresh.eq(fresh), asks.address.eq(address), asks.note.eq(note)]
             with m.If(walk.places.valid & there):
                 m.d.sync += fresh.eq(0)
-        with m.If(walk.places.valid & walk.places.ready):
-            m.d.sync += tile.eq(tile + walk.places.payload.note.last_row)
         with m.If(taken):
             m.d.sync += [kept.eq(c), fresh.eq(1), tile.eq(-c.a_ahead)]
 
