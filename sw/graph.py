@@ -140,7 +140,7 @@ class MatMul(Operator):
     def __post_init__(self) -> None:
         window = self.window
         if self.table:
-            _check_table(self.table, Format(8))
+            _check_table("table", self.table, Format(8))
         if self.maximum and not (window and all(part.a.cols == window.groups == part.out.cols for part in self.parts)):
             raise ValueError("a maximum must have a window, and as many groups as channels")
         if window and not self.b_transposed:
@@ -249,12 +249,12 @@ class Table(RowOperator):
         super().__post_init__()
         if self.a.tensor.bits != 8:
             raise ValueError(f"a must be int8, not {self.a}")
-        _check_table(self.parameters, self.out.tensor.format)
+        _check_table("parameters", self.parameters, self.out.tensor.format)
 
 
-def _check_table(table: ActivationTable, limits: Format) -> None:
+def _check_table(name: str, table: ActivationTable, limits: Format) -> None:
     if len(table.entries) != TABLE_ENTRIES or not limits.min <= min(table.entries) <= max(table.entries) <= limits.max:
-        raise ValueError(f"a table must have {TABLE_ENTRIES} entries in {limits.min}..{limits.max}")
+        raise ValueError(f"{name} must have {TABLE_ENTRIES} entries in {limits.min}..{limits.max}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
