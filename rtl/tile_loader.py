@@ -205,7 +205,7 @@ class TileLoader(wiring.Component):
             m.d.sync += [entries.eq(octets), parts_left.eq(parts), command.eq(word.note.command)]
             with m.If(word.line == 0):
                 m.d.sync += index.eq(0)
-        return parts_left <= 1
+        return ~parts_left[1:].any()
 
 
 def _elements(word: Value, piece: Value, narrow: Value, count: int) -> list[Value]:
