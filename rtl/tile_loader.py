@@ -162,7 +162,7 @@ class TileLoader(wiring.Component):
                 m.d.sync += tile.eq(0)
             for col in range(p.cols):
                 with m.If(arrival.transposed & (word.line == col)):
-                    m.d.sync += tile[col].eq(Cat(elements[row] for row in range(p.rows)))
+                    m.d.sync += [tile[col][row].eq(elements[row]) for row in range(p.rows)]
                 part, lane = divmod(col, p.word_bytes)
                 element = Array(elements[lane + slot * p.cols] for slot in range(slots_of_word(p)))[word.note.slot]
                 with m.If(~arrival.transposed & (word.part == part)):
