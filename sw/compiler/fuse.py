@@ -8,19 +8,19 @@ from .. import graph as ir
 
 def fuse(graph: ir.Graph) -> ir.Graph:
     """The same network with each Table of 8 bits in the product whose int8 results nothing else reads."""
-    tables = dict(_tables_of_products(graph))
-    between = {table.a.tensor.name for table in tables.values()}
-    fused = {table.name for table in tables.values()}
+    pairs = list(_products_with_tables(graph))
+    between = {table.a.tensor.name for _, table in pairs}
+    fused = {table.name for _, table in pairs}
+    products = {product.name: _with_table(product, table) for product, table in pairs}
     return replace(
         graph,
-        operators=tuple(_with_table(op, tables[op.name]) if op.name in tables else op for op in graph.operators if op.name not in fused),
+        operators=tuple(products.get(op.name, op) for op in graph.operators if op.name not in fused),
         tensors={name: tensor for name, tensor in graph.tensors.items() if name not in between},
         layers={name: layer for name, layer in graph.layers.items() if name not in between},
     )
 
 
-def _tables_of_products(graph: ir.Graph) -> Iterator[tuple[str, ir.Table]]:
-    """Name of the product, and the table."""
+def _products_with_tables(graph: ir.Graph) -> Iterator[tuple[ir.MatMul, ir.Table]]:
     outputs = {port.tensor.name for port in graph.outputs}
     readers, writers = ({name: [] for name in graph.tensors} for _ in range(2))
     for op in graph.operators:
@@ -34,7 +34,7 @@ def _tables_of_products(graph: ir.Graph) -> Iterator[tuple[str, ir.Table]]:
             if whole and readers[source.name] == [op] and source.name not in outputs and len(writers[source.name]) == 1:
                 (writer,) = writers[source.name]
                 if isinstance(writer, ir.MatMul):
-                    yield writer.name, op
+                    yield writer, op
 
 
 def _is_whole(block: ir.Block) -> bool:
