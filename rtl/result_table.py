@@ -32,7 +32,7 @@ class ResultTable(wiring.Component):
     write, write_valid: entries of all columns' tables.
     """
 
-    latency = 3
+    latency = 2
 
     def __init__(self, parameters: MachineParameters) -> None:
         self._p = parameters
@@ -58,13 +58,12 @@ class ResultTable(wiring.Component):
             entry = Cat(result[:7], ~result[7])  # the first is that of -128
             part = entry[: at_once.bit_length() - 1]
             found = Signal(read.data.shape(), name=f"found{col}", reset_less=True)  # a register at once, since blocks are slow
-            o = Signal.like(result, name=f"result{col}", reset_less=True)
             m.d.comb += [
                 read.addr.eq(Cat(entry[len(part) :], self.command)),
                 write.addr.eq(Cat(self.write.index, self.write.command)),
                 write.data.eq(self.write.entries),
                 write.en.eq(self.write_valid),
-                self.o[col].eq(o),
+                self.o[col].eq(Mux(tabulated, found[delay(m, part, 2)].as_signed(), delay(m, result, 2))),
             ]
-            m.d.sync += [found.eq(read.data), o.eq(Mux(tabulated, found[delay(m, part, 2)].as_signed(), delay(m, result, 2)))]
+            m.d.sync += found.eq(read.data)
         return m

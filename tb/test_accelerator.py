@@ -11,6 +11,7 @@ import pytest
 from cocotb.task import bridge
 
 from ..rtl.arch.registers import OFFSETS, ErrorCode
+from ..rtl.arch.steps import Engine
 from ..sw.driver.network import RESET, START, MachineError, Network
 from ..sw.manifest import Manifest
 from .runner import parameters
@@ -58,9 +59,10 @@ async def stops_on_bus_errors(dut: Any) -> None:
     def test(system: System, network: Network) -> None:
         manifest = network.manifest
         output = manifest.outputs[0]
+        loads = [step.command["external"] for step in manifest.steps[manifest.prologue :] if step.engine is Engine.LOAD]
         faults = [
             (BASE + manifest.inputs[0].offset, ErrorCode.BUS_READ),
-            (BASE, ErrorCode.BUS_READ),
+            (BASE + loads[-1], ErrorCode.BUS_READ),
             (BASE + output.offset, ErrorCode.BUS_WRITE),
         ]
         if not manifest.rom:
