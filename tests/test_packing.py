@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Two products by one multiplier, as the array packs them: every one that there is of 4 bits, and of 8 bits beside the ends."""
 
 import numpy as np
