@@ -1,9 +1,10 @@
 """Rounding shift with saturation, and the requantizer (model: sw/golden/requantize.py)."""
 
-from amaranth.hdl import Cat, Module, Signal, signed, unsigned
+from amaranth.hdl import Module, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from .adder_tree import add
 from .arch.formats import MULTIPLIER_BITS, SHIFT_BITS
 from .delay import delay
 from .multiplier import multiply, product_latency
@@ -39,9 +40,8 @@ class Rounder(wiring.Component):
         floor, up = split_shift(m, self.i.value, self.i.shift, out_bits=bits, steady=self._steady)
         total = Signal(signed(bits + 1), reset_less=True)
         result = Signal.like(self.o, reset_less=True)
-        # ``up`` enters the one adder as the carry out of an additional lowest bit.
         m.d.sync += [
-            total.eq((Cat(up, floor).as_signed() + Cat(up, self.zero_point).as_signed())[1:].as_signed()),
+            total.eq(add(floor, self.zero_point, up)),
             result.eq(saturate(total, self.low, self.high)),
         ]
         m.d.comb += self.o.eq(result)

@@ -77,7 +77,7 @@ class ResultWriter(wiring.Component):
         forms = [_Form(octets=octets, cols=p.cols, word=p.word_bytes) for octets in (1, 2)]
         c = Signal.like(self.command.payload)
         running, last, last_of_tile = Signal(), Signal(), Signal()  # what the word at the port is the last one of
-        rows, lines, n_left = Countdown(COUNT_BITS, name="rows"), Countdown(COUNT_BITS, name="lines"), Signal(COUNT_BITS)
+        rows, lines, n = (Countdown(COUNT_BITS, step=step, name=name) for name, step in (("rows", 1), ("lines", 1), ("n", p.cols)))
         counts = Signal(p.cols)  # of the tile's channels
         column, row = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)  # word of the tile's first channel in row 0, and in this row
         part, last_part = (Signal(range(max(form.words for form in forms)), name=name) for name in ("part", "last_part"))
@@ -99,7 +99,7 @@ class ResultWriter(wiring.Component):
         m.d.comb += [
             moves.eq(~write.valid | write.ready),
             takes.eq(moves & running & self.rows.valid),
-            ends.eq((part == last_part) & ends_tile & (n_left <= p.cols)),
+            ends.eq((part == last_part) & ends_tile & n.ends),
             self.rows.ready.eq(moves & running & (part == last_part)),
             self.command.ready.eq(~running | (takes & ends)),
             self.older.eq(write.valid & last & running),
@@ -124,14 +124,14 @@ class ResultWriter(wiring.Component):
             with m.If(ends_tile):
                 last_slot = slot == of_form([form.slots - 1 for form in forms])
                 following = (column + Mux(last_slot, of_form([form.words for form in forms]), 0))[:ADDRESS_BITS]
-                m.d.sync += [lines.start(c.lines), n_left.eq(n_left - p.cols), column.eq(following), row.eq(following)]
+                m.d.sync += [lines.start(c.lines), n.advance(), column.eq(following), row.eq(following)]
                 m.d.sync += slot.eq(Mux(last_slot, 0, slot + 1))
-                begin_tile(n_left, p.cols, c.out_wide)
+                begin_tile(n.left, p.cols, c.out_wide)
         with m.If(self.command.ready):
             command = self.command.payload
             m.d.sync += [
                 *(c.eq(command), running.eq(self.command.valid), part.eq(0), slot.eq(0), column.eq(command.out), row.eq(command.out)),
-                *(rows.start(command.m), lines.start(command.lines), n_left.eq(command.n)),
+                *(rows.start(command.m), lines.start(command.lines), n.start(command.n)),
             ]
             begin_tile(command.n, 0, command.out_wide)
         return m

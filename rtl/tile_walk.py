@@ -79,7 +79,8 @@ class TileWalk(wiring.Component):
         p, command = self._p, self.command.payload
         rows, cols, slots = p.rows, p.cols, slots_of_word(p)
         c = Signal.like(command)
-        n_left, k = Signal(COUNT_BITS), Countdown(COUNT_BITS, step=rows, name="k")  # from the tile's first channel, first k of its tap
+        # From the tile's first channel, and from its first k of the tap.
+        n, k = Countdown(COUNT_BITS, step=cols, name="n"), Countdown(COUNT_BITS, step=rows, name="k")
         taps_x, taps_y = (Countdown(TAP_BITS, name=f"taps_{axis}") for axis in "xy")
         n_base = Signal(ADDRESS_BITS)  # transposed: row of the tile's first channel; else column word of that channel
         k_base = Signal(ADDRESS_BITS)  # transposed: word of the tile's first k in each row; else row of that k
@@ -87,7 +88,7 @@ class TileWalk(wiring.Component):
         slot, piece = Signal(range(slots)), Signal(range(MOST_PIECES))
         running, first_tile, use, table_left = Signal(), Signal(), Signal(Use), Signal()
         tile, channels = use == Use.TILE, use == Use.CHANNELS
-        tile_n, tile_k = Mux(n_left < cols, n_left, cols), Mux(k.left < rows, k.left, rows)
+        tile_n, tile_k = Mux(n.left < cols, n.left, cols), Mux(k.left < rows, k.left, rows)
         m.submodules.skid = skid = Skid(self.runs.payload.shape())
         run = skid.i.payload
         m.d.comb += [
@@ -108,7 +109,7 @@ class TileWalk(wiring.Component):
         with m.If(~running):
             m.d.sync += [
                 *(c.eq(command), running.eq(self.command.valid), first_tile.eq(1), use.eq(Use.TILE), table_left.eq(command.tabulated)),
-                *(n_left.eq(command.n), k.start(command.k), taps_x.start(command.taps_x), taps_y.start(command.taps_y)),
+                *(n.start(command.n), k.start(command.k), taps_x.start(command.taps_x), taps_y.start(command.taps_y)),
                 *(n_base.eq(command.b), k_base.eq(0), channels_base.eq(command.channels), slot.eq(0), piece.eq(0)),
             ]
         with m.Elif(skid.i.ready & first_tile):
@@ -131,7 +132,7 @@ class TileWalk(wiring.Component):
             with m.If(k.ends & taps_x.ends & taps_y.ends):
                 m.d.sync += [
                     *(taps_y.start(c.taps_y), k_base.eq(0), first_tile.eq(1), slot.eq(Mux(last_slot, 0, slot + 1))),
-                    *(n_left.eq(n_left - cols), running.eq(n_left > cols)),
+                    *(n.advance(), running.eq(~n.ends)),
                     n_base.eq(n_base + Mux(c.b_transposed, c.b_stride * cols, Mux(last_slot, wide_words(p), 0))),
                 ]
         return m
