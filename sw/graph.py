@@ -78,12 +78,17 @@ class Block:
             raise ValueError(f"block must lie inside of its tensor, not {self}")
 
     @property
+    def is_whole(self) -> bool:
+        """Whether it is all of its tensor."""
+        return (self.rows, self.cols) == (self.tensor.rows, self.tensor.cols)
+
+    @property
     def slices(self) -> tuple[slice, slice]:
         """Index of the block in an array of its tensor's shape."""
         return slice(self.row, self.row + self.rows), slice(self.col, self.col + self.cols)
 
     def __str__(self) -> str:
-        if (self.rows, self.cols) == (self.tensor.rows, self.tensor.cols):
+        if self.is_whole:
             return str(self.tensor)
         rows, cols = self.slices
         return f"{self.tensor.name}[{rows.start}:{rows.stop}, {cols.start}:{cols.stop}]"

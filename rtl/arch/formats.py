@@ -107,3 +107,8 @@ def round_shift(value: int, shift: int) -> int:
     """``round_half_even(value / 2**shift)``, exactly, of integers of any size."""
     floor, rest, half = value >> shift, value & ((1 << shift) - 1), 1 << shift >> 1
     return floor + (shift > 0 and (rest > half or (rest == half and floor & 1 == 1)))
+
+
+def narrowness(bits: int) -> int:
+    """How often a byte is halved to get elements of ``bits`` bits: 0, 1, 2 of 8, 4, 2 (``b_narrow`` of a compute step)."""
+    return (8 // bits).bit_length() - 1

@@ -5,6 +5,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Self
 
+from .formats import narrowness
+
 VERSION = (0, 1)  # of the step and register formats: major, minor
 EXTERNAL_ADDRESS_BITS = 32
 DEPTHWISE_TAPS = 4  # pixels that the array's columns take at once, each for its own channel
@@ -159,7 +161,7 @@ class MachineParameters:
     @property
     def least_narrow(self) -> int:
         """b_narrow of the widest elements of b."""
-        return (8 // self.weight_bits).bit_length() - 1
+        return narrowness(self.weight_bits)
 
     @property
     def peak_macs(self) -> int:

@@ -30,15 +30,11 @@ def _products_with_tables(graph: ir.Graph) -> Iterator[tuple[ir.MatMul, ir.Table
     for op in graph.operators:
         if isinstance(op, ir.Table) and op.out.tensor.bits == 8:
             source, out = op.a.tensor, op.out.tensor
-            whole = _is_whole(op.a) and _is_whole(op.out) and writers[out.name] == [op]
+            whole = op.a.is_whole and op.out.is_whole and writers[out.name] == [op]
             if whole and readers[source.name] == [op] and source.name not in outputs and len(writers[source.name]) == 1:
                 (writer,) = writers[source.name]
                 if isinstance(writer, ir.MatMul):
                     yield writer, op
-
-
-def _is_whole(block: ir.Block) -> bool:
-    return (block.rows, block.cols) == (block.tensor.rows, block.tensor.cols)
 
 
 def _with_table(product: ir.MatMul, table: ir.Table) -> ir.MatMul:

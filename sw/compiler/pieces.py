@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import inf
 from typing import Self
 
 from ...rtl.arch.parameters import MachineParameters
@@ -32,12 +31,12 @@ class Pieces:
         half_cols = {tensor.name: -(-tensor.cols // (2 * step)) * step for tensor in whole & _written(products)}
         return cls(rows={**halves, **heads}, cols=half_cols)
 
-    def most_rows(self, *blocks: ir.Block) -> float:
-        """Of a task that reads or writes these blocks."""
-        return min(self.rows.get(block.tensor.name, inf) for block in blocks)
+    def most_rows(self, limit: int, *blocks: ir.Block) -> int:
+        """Of a task that reads or writes these blocks, and ``limit`` at the most."""
+        return min(limit, *(self.rows.get(block.tensor.name, limit) for block in blocks))
 
-    def most_cols(self, *blocks: ir.Block) -> float:
-        return min(self.cols.get(block.tensor.name, inf) for block in blocks)
+    def most_cols(self, limit: int, *blocks: ir.Block) -> int:
+        return min(limit, *(self.cols.get(block.tensor.name, limit) for block in blocks))
 
 
 def _written(operators: Iterable[ir.Operator]) -> set[ir.Tensor]:

@@ -16,7 +16,7 @@ from .errors import CompileError
 from .layout import Buffer, Layout
 from .order import orders
 from .pieces import Pieces
-from .tasks import Task, TaskMaker
+from .tasks import Task, TaskMaker, operator_name
 
 SPREAD = 2  # operators: one for each engine beside that of the tensor's last reader
 
@@ -120,10 +120,11 @@ def _of_one_operator(graph: ir.Graph, buffers: Mapping[str, Buffer]) -> dict[str
     """For each buffer those that some operator reads at the same time, its tables among them."""
     tables: dict[str, set[str]] = {}
     for name in buffers:
-        tables.setdefault(name.rpartition(".")[0], set()).add(name)
+        tables.setdefault(operator_name(name), set()).add(name)
     partners: dict[str, set[str]] = {}
     for op in graph.operators:
-        _pair(partners, *({block.tensor.name for block in op.inputs} | tables.get(op.name, set()),) * 2)
+        together = {block.tensor.name for block in op.inputs} | tables.get(op.name, set())
+        _pair(partners, together, together)
     return partners
 
 

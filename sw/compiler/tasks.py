@@ -8,6 +8,7 @@ from itertools import pairwise, product
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...rtl.arch.formats import narrowness
 from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import CHANNEL, COMMANDS, COUNT_BITS, VECTOR_SCALARS, Engine, VectorOperation, place_bits
 from ...rtl.arch.window import matrix_walk
@@ -89,10 +90,10 @@ class TaskMaker:
     def _staging(self, task: Task) -> int:
         return sum(operand.size for operand in task.operands.values() if self._staged(operand.buffer))
 
-    def _tiled(self, make: MakeTask, rows: int, cols: int, most_rows: float, most_cols: float, col_step: int) -> Iterator[Task]:
+    def _tiled(self, make: MakeTask, rows: int, cols: int, most_rows: int, most_cols: int, col_step: int) -> Iterator[Task]:
         """The largest tiles that fit, columns outermost."""
-        row_sizes = list(_halves(int(min(rows, most_rows))))
-        col_sizes = [min(cols, steps * col_step) for steps in _halves(-(-int(min(cols, most_cols)) // col_step))]
+        row_sizes = list(_halves(min(rows, most_rows)))
+        col_sizes = [min(cols, steps * col_step) for steps in _halves(-(-min(cols, most_cols) // col_step))]
         sizes = sorted({(r, c) for r in row_sizes for c in col_sizes}, key=lambda s: -s[0] * s[1])
 
         def staging(tile_rows: int, tile_cols: int) -> int:
@@ -134,7 +135,7 @@ class TaskMaker:
                 for make, rows, most_rows, most_cols in makers(op, part, first, count):
                     yield from self._tiled(make, rows, count, most_rows, most_cols, max(p.cols, p.word_bytes))
 
-    def _matmul(self, op: ir.MatMul, part: ir.MatMulPart, first: int, count: int) -> Iterator[tuple[MakeTask, int, float, float]]:
+    def _matmul(self, op: ir.MatMul, part: ir.MatMulPart, first: int, count: int) -> Iterator[tuple[MakeTask, int, int, int]]:
         """How tasks are made, of how many rows in all, and how many rows and columns at most at once."""
         k, whole = self._depth(op, part)
 
@@ -153,11 +154,11 @@ class TaskMaker:
             walk = partial(matrix_walk, rows=rows, k=k, word_bytes=self._p.word_bytes)
             return self._compute(op, part, {"n": cols}, operands, self._buffers[channels_name(op, first, count)], col, walk)
 
-        most_cols = self._pieces.most_cols(part.b, part.out)
+        most_cols = self._pieces.most_cols(count, part.b, part.out)
         in_rows = [part.out] if most_cols < count else [part.a, part.out]
-        yield make, part.a.rows, min(self._p.accumulator_depth, self._pieces.most_rows(*in_rows)), most_cols
+        yield make, part.a.rows, self._pieces.most_rows(self._p.accumulator_depth, *in_rows), most_cols
 
-    def _convolution(self, op: ir.MatMul, part: ir.MatMulPart, first: int, count: int) -> Iterator[tuple[MakeTask, int, float, float]]:
+    def _convolution(self, op: ir.MatMul, part: ir.MatMulPart, first: int, count: int) -> Iterator[tuple[MakeTask, int, int, int]]:
         """As `_matmul`, in lines of windows; lines longer than the accumulators are cut."""
         window, depth = op.window, self._p.accumulator_depth
         assert window
@@ -220,7 +221,7 @@ class TaskMaker:
             **{"low": q.low, "high": q.high},
             **{"maximum": int(op.maximum), "b_transposed": int(op.b_transposed), "out_wide": int(part.out.tensor.bits == 16)},
             "tabulated": int(op.table is not None),
-            "b_narrow": (8 // self._layouts[part.b.tensor.name].bits).bit_length() - 1,
+            "b_narrow": narrowness(self._layouts[part.b.tensor.name].bits),
         }
         more = {"channels": Operand(buffer=channels, row=col // p.cols, rows=-(-cols // p.cols), word=0, words=channels.row_words)}
         if op.table:
@@ -282,7 +283,7 @@ class TaskMaker:
                     fields["b_wide"] = 1
                 return Task(engine=Engine.VECTOR, operator=op, command=fields, operands=operands)
 
-            yield from self._tiled(make, matrix, count, min(MAX_ROWS, self._pieces.most_rows(op.a, op.out)), count, count)
+            yield from self._tiled(make, matrix, count, self._pieces.most_rows(MAX_ROWS, op.a, op.out), count, count)
 
 
 def _segments(layouts: Mapping[str, Layout], blocks: list[ir.Block], more: Iterable[int] = ()) -> Iterator[tuple[int, int]]:
@@ -328,6 +329,11 @@ def channels_name(op: ir.MatMul, first: int, count: int) -> str:
 
 def table_name(op: ir.MatMul | ir.LayerNorm | ir.Table) -> str:
     return f"{op.name}.table"
+
+
+def operator_name(table: str) -> str:
+    """The other way: of the operator that a buffer of channels or of a table belongs to."""
+    return table.rpartition(".")[0]
 
 
 def make_buffers(graph: ir.Graph, layouts: Mapping[str, Layout], parameters: MachineParameters) -> dict[str, Buffer]:
