@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from .arch.blocks import BlockError
 from .arch.softmax import COARSE_BITS, SoftmaxCircuit
 from .column_sums import SUM, ColumnSums
-from .delay import delay
+from .delay import delay, lane_copy
 from .elements import beat_layout, element_shape
 from .layouts import parameter_port, parameter_values, record_layout
 from .multiplier import multiply, product_latency
@@ -39,23 +39,25 @@ class _Back(wiring.Component):
 
     @property
     def latency(self) -> int:
-        return 2 + self._product_latency + Rounder.latency
+        return 3 + self._product_latency + Rounder.latency
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         circuit, stored, factor = self._circuit, self.i.stored, self.i.factor
         rise = delay(m, limited((factor.reference - stored.reference)[: len(stored.reference)]), 1)
-        weight, row_shift = delay(m, factor.weight, 2), delay(m, factor.shift, 1)
+        weight, row_shift = delay(m, factor.weight, 1), delay(m, factor.shift, 1)
         for lane in range(circuit.lanes):
             element = stored.elements[lane]
             # weight * mantissa / 2**(row_shift - fine + 8 * (below + rise))
             steps = delay(m, limited(delay(m, element.below, 1) + rise), 1)
             partial = delay(m, row_shift - delay(m, element.fine, 1), 1)
-            product = multiply(m, delay(m, element.mantissa, 2), weight, name=f"product_{lane}")
+            # A lane's copy of the weight, and a register more on the way to the multiplier, which lies where the device has it.
+            own_weight = delay(m, lane_copy(m, weight, delay(m, self.i.keep[lane], 1)), 1)
+            product = multiply(m, delay(m, element.mantissa, 3), own_weight, name=f"product_{lane}")
             m.submodules[f"rounder_{lane}"] = rounder = Rounder(len(product), out_bits=circuit.out.bits)
             m.d.comb += [
                 rounder.i.value.eq(product),
-                rounder.i.shift.eq(delay(m, shift_field(partial + (steps << COARSE_BITS)), self._product_latency)),
+                rounder.i.shift.eq(delay(m, shift_field(partial + (steps << COARSE_BITS)), 1 + self._product_latency)),
                 rounder.zero_point.eq(self.parameters.out_zero_point),
                 rounder.low.eq(self.parameters.low),
                 rounder.high.eq(self.parameters.high),
