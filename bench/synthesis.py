@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from celosia.gen.pages import write_section
+from celosia.gen.platforms import Ecp5Platform
 from celosia.gen.synthesis import Ecp5, Xilinx, measure_ecp5, measure_xilinx
 from celosia.gen.verilog import to_verilog
 from celosia.rtl.accelerator import Accelerator
@@ -138,9 +139,9 @@ def table(name: str, configurations: list[Configuration], progress: Progress) ->
     rows = [[title for title, _ in HEADER], [line for _, line in HEADER]]
     for configuration in progress.track(configurations, description=name):
         block = configuration.make()
-        verilog = to_verilog(block, name=name)
         latency = getattr(block, "latency", None)
-        rows.append(row(configuration, latency, measure_ecp5(verilog, top=name), measure_xilinx(verilog, top=name)))
+        ecp5 = measure_ecp5(to_verilog(block, name=name, platform=Ecp5Platform()), top=name)
+        rows.append(row(configuration, latency, ecp5, measure_xilinx(to_verilog(block, name=name), top=name)))
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 

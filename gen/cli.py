@@ -23,6 +23,7 @@ from ..sw.graph import Port
 from ..sw.manifest import Manifest
 from .blocks import BLOCKS, Block, parameter_text
 from .package import write_block
+from .platforms import PLATFORMS
 from .project import build_simulator, write_project
 
 console = Console()
@@ -94,14 +95,22 @@ def _parameter_options(parameters: type, help_of: Callable[[str], str]) -> Calla
     return decorate
 
 
+_fpga_option = click.option(
+    "--fpga", type=click.Choice(list(PLATFORMS)), help="Write the Verilog once more, made of this family's blocks: for synthesis."
+)
+
+
 @main.command("compile")
 @click.argument("model", type=FILE)
 @click.option("-o", "--output", type=NEW, required=True, help="Folder to write; an earlier one of celosia's is replaced.")
 @click.option("--target", type=click.Choice(list(TARGETS)), default=DEFAULT_TARGET, show_default=True, help="Named machine to start from.")
 @click.option("--config", type=FILE, help="TOML file of machine parameters; options override it.")
 @click.option("--program", type=click.Choice(["memory", "rom"]), default="memory", show_default=True, help="Where the steps lie.")
+@_fpga_option
 @_parameter_options(MachineParameters, BLOCKS["accelerator"].help)
-def compile_command(model: Path, output: Path, target: str, config: Path | None, program: str, **options: int | None) -> None:
+def compile_command(
+    model: Path, output: Path, target: str, config: Path | None, program: str, fpga: str | None, **options: int | None
+) -> None:
     """Compile MODEL, a QDQ ONNX file, to an accelerator in a folder."""
     values: dict[str, object] = asdict(TARGETS[target])
     if config is not None:
@@ -114,7 +123,7 @@ def compile_command(model: Path, output: Path, target: str, config: Path | None,
     with console.status("compiling") as status:
         compiled = compile_model(model, parameters)
         status.update("writing Verilog")
-        manifest = write_project(compiled, output, rom=program == "rom")
+        manifest = write_project(compiled, output, rom=program == "rom", fpga=fpga)
     console.print(
         f"{output}: {parameters.rows} x {parameters.cols} MACs, {len(manifest.labels)} steps a run, "
         f"{len(manifest.constants)} bytes of constants, {compiled.graph.macs()} multiply-accumulates",
@@ -277,14 +286,15 @@ def _given_scales(block: Block, options: dict[str, Any]) -> dict[str, float]:
 def _add_generator(name: str, block: Block) -> None:
     @generate_group.command(name, help=block.text)
     @click.option("-o", "--output", type=NEW, required=True, help="Folder to write.")
+    @_fpga_option
     @_parameter_options(block.parameters, block.help)
     @_stream_options(block)
-    def generate(output: Path, measure: bool = False, **options: Any) -> None:
+    def generate(output: Path, fpga: str | None, measure: bool = False, **options: Any) -> None:
         given = {name: value for name, value in options.items() if value is not None}
         scales = _given_scales(block, given)
         parameters = block.parameters.from_dict(given)
         with console.status("writing Verilog"):
-            path = write_block(name, parameters, output, scales=scales, measure=measure)
+            path = write_block(name, parameters, output, scales=scales, measure=measure, fpga=fpga)
         console.print(str(path), highlight=False)
 
 

@@ -14,7 +14,7 @@ from .blocks import BLOCKS
 from .folder import fresh_folder
 from .registers import write_register_map
 from .synthesis import measure_ecp5, measure_xilinx
-from .verilog import to_verilog
+from .verilog import to_verilog, verilog_files
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
@@ -28,17 +28,20 @@ _TEMPLATES.filters["combine"] = lambda one, other: one | other
 _TEMPLATES.filters["range"] = lambda bits, low=0: f"{low + bits - 1}..{low}" if bits > 1 else f"{low}"
 
 
-def write_block(name: str, parameters: Any, folder: Path, *, scales: Mapping[str, float] | None = None, measure: bool = False) -> Path:
+def write_block(
+    name: str, parameters: Any, folder: Path, *, scales: Mapping[str, float] | None = None, measure: bool = False, fpga: str | None = None
+) -> Path:
     """Write the block into ``folder``, which is replaced whole or not at all. Returns its Verilog file, ``name``.v.
 
-    scales: to build in, as in the block's `Scales`. measure: synthesise it, for the area and the clock on its page.
+    scales: to build in, as in the block's `Scales`. measure: synthesise it, for the area and the clock on its page. fpga: as for
+    write_project.
 
     Raises ValueError for scales that the widths can't carry, OutputError if ``folder`` holds something else or can't be written,
     ToolError where a tool is missing or fails.
     """
     block = BLOCKS[name]
     component = block.make(parameters, *block.built_in(parameters, scales))
-    files = {f"{name}.v": to_verilog(component, name=name)}
+    files = verilog_files(component, name=name, fpga=fpga)
     registers = ()
     if block.has_streams:
         wrapper = AxiStreamBlock(component, name=name)

@@ -10,15 +10,16 @@ from ..sw.manifest import MANIFEST, Manifest
 from .folder import fresh_folder
 from .registers import write_register_map
 from .simulation import build_library
-from .verilog import to_verilog
+from .verilog import verilog_files
 
 TOP = "accelerator"
 VERILOG = f"{TOP}.v"
 WAVEFORM = "waveform"  # folder of the simulator that can write waveforms
 
 
-def write_project(program: Program, folder: Path | str, *, rom: bool = False) -> Manifest:
+def write_project(program: Program, folder: Path | str, *, rom: bool = False, fpga: str | None = None) -> Manifest:
     """Write all but the simulator into ``folder``, which is replaced whole or not at all. rom: the program goes into the circuit.
+    fpga: one of PLATFORMS, for which the Verilog is written once more, made of its blocks: for synthesis.
 
     Raises OutputError if ``folder`` holds something else or can't be written.
     """
@@ -26,7 +27,8 @@ def write_project(program: Program, folder: Path | str, *, rom: bool = False) ->
     with fresh_folder(Path(folder), marker=MANIFEST) as new:
         manifest.save(new)
         circuit = Accelerator(program.parameters, program=manifest.code if rom else None)
-        (new / VERILOG).write_text(to_verilog(circuit, name=TOP))
+        for file, text in verilog_files(circuit, name=TOP, fpga=fpga).items():
+            (new / file).write_text(text)
         write_register_map(new, REGISTERS, name="celosia")
     return manifest
 

@@ -210,14 +210,15 @@ def _source(places: list[str]) -> str:
 def main() -> None:
     """Measure a block: its name, then parameters as ``lanes=4``."""
     from .blocks import BLOCKS
+    from .platforms import Ecp5Platform
     from .verilog import to_verilog
 
     name, *values = sys.argv[1:]
     block = BLOCKS[name]
     parameters = block.parameters(**{key: int(value) for key, value in (v.split("=") for v in values)})
-    verilog = to_verilog(block.make(parameters), name=name, sources=True)
-    ecp5 = measure_ecp5(verilog, top=name)
-    print(ecp5, measure_xilinx(verilog, top=name), *(ecp5.placement.path if ecp5.placement else ()), sep="\n")
+    made = block.make(parameters)
+    ecp5 = measure_ecp5(to_verilog(made, name=name, sources=True, platform=Ecp5Platform()), top=name)
+    print(ecp5, measure_xilinx(to_verilog(made, name=name), top=name), *(ecp5.placement.path if ecp5.placement else ()), sep="\n")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from amaranth.utils import ceil_log2
 from .adder_tree import add_pairs
 from .arch.parameters import DEPTHWISE_TAPS, MachineParameters
 from .lut_multiplier import multiply_in_luts
+from .multiplier import block_product
 
 OPERAND = signed(9)  # an int8 minus its zero point, or OUTSIDE
 
@@ -76,30 +77,28 @@ class MacArray(wiring.Component):
         m = Module()
         p = self._p
         operands = self.operands
-        first, shared = (Signal.like(operands.a, name=name, reset_less=True) for name in ("first", "shared"))
+        first = Signal.like(operands.a, reset_less=True)
         swap = Signal()  # a cycle later, from a register: it goes to every multiplier
-        m.d.sync += [first.eq(operands.a), shared.eq(first), swap.eq(operands.swap)]
-        a = [[*shared] for _ in range(p.cols)]
+        m.d.sync += [first.eq(operands.a), swap.eq(operands.swap)]
+        past, by_column = [], Signal()
         if p.depthwise:
-            shift, by_column = Signal(), Signal()
-            past = [first, *(Signal.like(shared, name=f"past{i}") for i in range(1, DEPTHWISE_TAPS))]
+            shift = Signal()
+            past = [first, *(Signal.like(first, name=f"past{i}") for i in range(1, DEPTHWISE_TAPS))]
             m.d.sync += [shift.eq(operands.shift), by_column.eq(operands.by_column)]
             with m.If(shift):
                 m.d.sync += [later.eq(earlier) for earlier, later in pairwise(past)]
-            for c in range(p.cols):
-                for r in range(DEPTHWISE_TAPS):
-                    a[c][r] = Signal(OPERAND, name=f"a_{c}_{r}", reset_less=True)
-                    m.d.sync += a[c][r].eq(Mux(by_column, past[r][c], first[r]))
 
         def product(c: int, r: int, weight: Value) -> Value:
-            held = Signal(signed(len(weight)), name=f"held_{c}_{r}", reset_less=True)
+            # -256 * 256 does not occur: a weight less its zero point lies within 255 of 0.
+            own = Mux(by_column, past[r][c], first[r]) if r < len(past) else first[r]
+            if r < blocks:
+                return block_product(m, platform, own, weight, name=f"product_{c}_{r}", load=swap)[:-1].as_signed()
+            operand = Signal(OPERAND, name=f"a_{c}_{r}", reset_less=True)
+            held = Signal(weight.shape(), name=f"held_{c}_{r}", reset_less=True)
+            m.d.sync += operand.eq(own)
             with m.If(swap):
                 m.d.sync += held.eq(weight)
-            if r >= blocks:
-                return multiply_in_luts(m, a[c][r], held, name=f"product_{c}_{r}")
-            result = Signal(signed(len(weight) + OPERAND.width - 1), name=f"product_{c}_{r}", reset_less=True)
-            m.d.sync += result.eq(a[c][r] * held)
-            return result
+            return multiply_in_luts(m, operand, held, name=f"product_{c}_{r}")
 
         tile, blocks = operands.tile, p.rows - p.lut_rows
         for c in range(0, p.cols, 2):

@@ -5,7 +5,7 @@ Partial sums wait in the accumulator memory. In the last tile along K the sums g
 
 from itertools import pairwise
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -53,8 +53,8 @@ class MacColumns(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """The array, the sum, the bias, the requantizer."""
-        return self._array.latency + 2 + requantizer_latency(TOTAL_BITS)
+        """The array, the sum, the requantizer."""
+        return self._array.latency + 1 + requantizer_latency(TOTAL_BITS, registered=True)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -66,7 +66,7 @@ class MacColumns(wiring.Component):
         partial, write = accumulators.read_port(), accumulators.write_port()
         rows = [Signal(self.row.shape(), name=f"row{i}") for i in range(array.latency + 1)]
         m.d.sync += [later.eq(earlier) for earlier, later in pairwise([self.row, *rows])]
-        row, total_row = rows[-2:]
+        coming, row, total_row = rows[-3:]
         earlier, totals = (Signal(data.ArrayLayout(ACCUMULATOR, p.cols), name=name) for name in ("earlier", "totals"))
         channels = Signal(channels_layout(p.cols))
         m.d.comb += [
@@ -79,7 +79,9 @@ class MacColumns(wiring.Component):
             self.valid.eq(delay(m, row.valid & row.last_tile, self.latency - array.latency, reset_less=False)),
             Cat(self.tabulated, self.command).eq(delay(m, Cat(row.tabulated, row.command), self.latency - array.latency)),
         ]
-        m.d.sync += earlier.eq(partial.data)
+        # What a sum of the first tile joins: zero, or what is below all that the array gives.
+        lowest = Cat(Const(0, array.sum_shape.width - 1), coming.maximum.replicate(ACCUMULATOR.width - array.sum_shape.width + 1))
+        m.d.sync += [earlier[col].eq(Mux(coming.first_tile, lowest.as_signed(), partial.data[col])) for col in range(p.cols)]
         with m.If(self.channels_taken):
             m.d.sync += channels.eq(self.channels)
         # These are taken late in the requantizer, where rows of the command before may be.
@@ -87,25 +89,26 @@ class MacColumns(wiring.Component):
         late = {name: delay(m, channels[name], finish - n) for name, n in (("out_zero_point", 2), ("low", 1), ("high", 1))}
         for col in range(p.cols):
             record = channels.records[col]
-            m.submodules[f"requantizer{col}"] = requantizer = Requantizer(TOTAL_BITS)
-            requantizer_input = Signal.like(requantizer.i, name=f"biased{col}", reset_less=True)
+            m.submodules[f"requantizer{col}"] = requantizer = Requantizer(TOTAL_BITS, registered=True)
             summed = array.o[col].sum
-            total = add(summed, Mux(row.first_tile, 0, earlier[col]), array.o[col].carry)
-            if p.depthwise:
-                before = earlier[col][: array.sum_shape.width].as_signed()
-                largest = Mux(row.first_tile | (summed > before), summed, before)
-                total = Mux(row.maximum, largest, total)
-            m.d.sync += [
-                totals[col].eq(total),
-                requantizer_input.value.eq(totals[col] + record.bias),
-                requantizer_input.multiplier.eq(record.multiplier),
-                requantizer_input.shift.eq(record.shift),
-            ]
+            added = Signal(ACCUMULATOR, name=f"added{col}", reset_less=True)
+            m.d.sync += added.eq(add(summed, earlier[col], array.o[col].carry))
+            total = Mux(total_row.maximum, self._largest(m, summed, earlier[col]), added) if p.depthwise else added
             m.d.comb += [
-                requantizer.i.eq(requantizer_input),
+                totals[col].eq(total),
+                requantizer.i.value.eq(totals[col] + record.bias),
+                requantizer.i.multiplier.eq(record.multiplier),
+                requantizer.i.shift.eq(record.shift),
                 requantizer.zero_point.eq(late["out_zero_point"]),
                 requantizer.low.eq(late["low"]),
                 requantizer.high.eq(late["high"]),
                 self.o[col].eq(requantizer.o),
             ]
         return m
+
+    def _largest(self, m: Module, summed: Value, earlier: Value) -> Value:
+        """The larger one of a sum and of what is as wide of the earlier ones, a cycle later."""
+        shape = self._array.sum_shape
+        new, before, exceeds = Signal(shape, reset_less=True), Signal(shape, reset_less=True), Signal(reset_less=True)
+        m.d.sync += [new.eq(summed), before.eq(earlier), exceeds.eq(summed > earlier[: shape.width].as_signed())]
+        return Mux(exceeds, new, before)

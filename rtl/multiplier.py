@@ -1,6 +1,12 @@
-"""Products of any width from 18 x 18 multiplier blocks, with a register behind each block and each adder."""
+"""Products of any width from 18 x 18 multiplier blocks, with a register behind each block and each adder.
 
-from amaranth.hdl import Module, Shape, Signal, Value, signed
+Blocks lie where the device has them, and have registers of their own, but the tools that infer a block leave those unused. A platform
+with a method ``get_multiplier`` (gen/platforms.py) makes blocks with their registers; without it they are left to the tools.
+"""
+
+from collections.abc import Callable
+
+from amaranth.hdl import Const, Module, Shape, Signal, Value, signed
 
 BLOCK_BITS = 18  # of an operand of a multiplier block, signed: ECP5's MULT18; a DSP48's is 27 x 18
 
@@ -21,14 +27,42 @@ def product_latency(a: Shape, b: Shape) -> int:
 
 def multiply(m: Module, a: Value, b: Value, *, name: str) -> Value:
     """``a * b``, signed, `product_latency` cycles later."""
+
+    def product(left: Value, right: Value, name: str) -> Signal:
+        result = Signal(signed(len(left) + len(right) + 1), name=name, reset_less=True)
+        m.d.sync += result.eq(left * right)
+        return result
+
+    return _multiply(m, a, b, product, name)
+
+
+def multiply_registered(m: Module, platform: object, a: Value, b: Value, *, name: str) -> Value:
+    """As `multiply`, but with registers before the blocks too: a cycle more."""
+    return _multiply(m, a, b, lambda left, right, name: block_product(m, platform, left, right, name=name), name)
+
+
+def block_product(m: Module, platform: object, a: Value, b: Value, *, name: str, load: Value | None = None) -> Signal:
+    """``a * b`` of one block, 2 cycles later. load: when b is taken, else every cycle."""
+    result = Signal((a * b).shape(), name=name, reset_less=True)
+    left, right = (Signal(value.shape(), name=f"{name}_{which}", reset_less=True) for value, which in ((a, "a"), (b, "b")))
+    load = Const(1) if load is None else load
+    if hasattr(platform, "get_multiplier"):
+        m.d.comb += [left.eq(a), right.eq(b)]
+        m.submodules[f"{name}_block"] = platform.get_multiplier(left, right, result, load=load)
+    else:
+        m.d.sync += [left.eq(a), result.eq(left * right)]
+        with m.If(load):
+            m.d.sync += right.eq(b)
+    return result
+
+
+def _multiply(m: Module, a: Value, b: Value, product: Callable[[Value, Value, str], Signal], name: str) -> Value:
     width = len(a) + len(b) + 1
     terms = []
     for a_part in _parts(a.shape(), b.shape()):
         for b_part in _parts(b.shape(), a.shape()):
             left, right = _part(a, *a_part), _part(b, *b_part)
-            product = Signal(signed(len(left) + len(right) + 1), name=f"{name}_{a_part[0]}_{b_part[0]}", reset_less=True)
-            m.d.sync += product.eq(left * right)
-            terms.append(product << (a_part[0] + b_part[0]))
+            terms.append(product(left, right, f"{name}_{a_part[0]}_{b_part[0]}") << (a_part[0] + b_part[0]))
     while len(terms) > 1:
         sums = [Signal(signed(width), name=f"{name}_sum", reset_less=True) for _ in terms[::2]]
         m.d.sync += [total.eq(x + y) for total, x, y in zip(sums, terms[::2], [*terms[1::2], 0][: len(sums)], strict=True)]

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .adder_tree import add
 from .arch.formats import MULTIPLIER_BITS, SHIFT_BITS
 from .delay import delay
-from .multiplier import multiply, product_latency
+from .multiplier import multiply, multiply_registered, product_latency
 from .rounding import SPLIT_LATENCY, saturate, split_shift
 
 
@@ -51,7 +51,8 @@ class Rounder(wiring.Component):
 class Requantizer(wiring.Component):
     """``o = clamp(round_half_even(value * multiplier / 2**shift) + zero_point, low, high)``, `latency` cycles later.
 
-    steady: multiplier and shift are constant while values are under way, which saves registers.
+    steady: multiplier and shift are constant while values are under way, which saves registers. registered: the inputs go into
+    registers first, those of the multiplier blocks where the platform makes them.
 
     Members
     -------
@@ -59,18 +60,21 @@ class Requantizer(wiring.Component):
     zero_point, low, high: signed of ``out_bits`` bits, constant while values are under way. o: signed of ``out_bits`` bits.
     """
 
-    def __init__(self, width: int, *, multiplier_bits: int = MULTIPLIER_BITS, out_bits: int = 16, steady: bool = False) -> None:
-        self._steady = steady
+    def __init__(
+        self, width: int, *, multiplier_bits: int = MULTIPLIER_BITS, out_bits: int = 16, steady: bool = False, registered: bool = False
+    ) -> None:
+        self._steady, self._registered = steady, registered
         layout = data.StructLayout({"value": signed(width), "multiplier": multiplier_bits, "shift": SHIFT_BITS})
         super().__init__({"i": In(layout), **_limits(out_bits), "o": Out(signed(out_bits))})
 
     @property
     def latency(self) -> int:
-        return requantizer_latency(len(self.i.value), len(self.i.multiplier))
+        return requantizer_latency(len(self.i.value), len(self.i.multiplier), registered=self._registered)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        product = multiply(m, self.i.value, self.i.multiplier, name="product")
+        factors = self.i.value, self.i.multiplier
+        product = multiply_registered(m, platform, *factors, name="product") if self._registered else multiply(m, *factors, name="product")
         m.submodules.rounder = rounder = Rounder(len(product), out_bits=len(self.o), steady=self._steady)
         shift = self.i.shift if self._steady else delay(m, self.i.shift, self.latency - Rounder.latency)
         m.d.comb += [
@@ -84,6 +88,6 @@ class Requantizer(wiring.Component):
         return m
 
 
-def requantizer_latency(width: int, multiplier_bits: int = MULTIPLIER_BITS) -> int:
+def requantizer_latency(width: int, multiplier_bits: int = MULTIPLIER_BITS, *, registered: bool = False) -> int:
     """Cycles of a Requantizer of these widths."""
-    return product_latency(signed(width), unsigned(multiplier_bits)) + Rounder.latency
+    return registered + product_latency(signed(width), unsigned(multiplier_bits)) + Rounder.latency

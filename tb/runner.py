@@ -18,9 +18,11 @@ from amaranth.lib import wiring
 from cocotb_tools.runner import Verilator
 
 from ..gen import lint, runtime, verilator
+from ..gen.platforms import Ecp5Platform
 from ..gen.verilog import to_verilog
 
 TOP = "dut"
+_ECP5_MODELS = Path(__file__).with_name("mult18x18d.v")
 # A bench is some thousand cycles, most of whose time is Python's: a fast simulator is not worth minutes of the compiler's.
 _MAKE = {"MAKEFLAGS": "OPT_FAST=-O0"}
 _VARIABLE = "CELOSIA_BENCH"
@@ -35,12 +37,16 @@ def parameters() -> dict[str, Any]:
     return json.loads(os.environ[_VARIABLE])
 
 
-def run_bench(component: wiring.Component, bench: str, parameters: Mapping[str, object] | None = None) -> None:
+def run_bench(
+    component: wiring.Component, bench: str, parameters: Mapping[str, object] | None = None, *, platform: Ecp5Platform | None = None
+) -> None:
     """Run all tests of the module ``bench`` (its import name) on ``component``, which is built unless that was done before.
 
-    parameters: anything that JSON can hold; the bench reads it with parameters(). Raises BenchError when a test fails.
+    parameters: anything that JSON can hold; the bench reads it with parameters(). platform: whose blocks it is made of. Raises BenchError
+    when a test fails.
     """
-    _run(to_verilog(component, name=TOP), TOP, bench, parameters or {})
+    models = _ECP5_MODELS.read_text() if platform else ""
+    _run(to_verilog(component, name=TOP, platform=platform) + models, TOP, bench, parameters or {})
 
 
 def run_verilog(source: Path, bench: str) -> None:

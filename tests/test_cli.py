@@ -151,6 +151,16 @@ def test_generated_files(tmp_path: Path) -> None:
     assert sorted(content(tmp_path / "new")) == names
 
 
+def test_generate_for_an_fpga(tmp_path: Path) -> None:
+    options = "--rows", 4, "--cols", 4, "--lanes", 1
+    assert celosia("generate", "compute", "-o", tmp_path / "new", *options, "--fpga", "ecp5").exit_code == 0
+    texts = {name: (tmp_path / "new" / name).read_text() for name in ("compute.v", "compute_ecp5.v")}
+    blocks = {name: text.count("  ecp5_multiplier #(") for name, text in texts.items()}
+    assert blocks == {"compute.v": 0, "compute_ecp5.v": 4 * 4 + 4 * 2}  # the array, and a requantizer's two for each column
+    assert "module ecp5_multiplier" in texts["compute_ecp5.v"]
+    assert refused("generate", "compute", "-o", tmp_path / "new", "--fpga", "nexus").startswith("Invalid value for '--fpga'")
+
+
 def test_generate_with_scales(tmp_path: Path) -> None:
     """What is built in has no registers, and is in the bench and on the page."""
     scales = ["--in-scale", 0.05, "--out-scale", 0.01, "--out-zero-point", 3, "--length", 2, "--rows", 5]
