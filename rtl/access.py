@@ -1,12 +1,17 @@
 """Address generation: nested loops over the scratchpad, and the reader and writer that walk them with a stream of words."""
 
-from amaranth.hdl import Cat, Module, ShapeLike, Signal
+import functools
+import operator
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .arch.steps import ADDRESS_BITS, COUNT_BITS, STRIDE_BITS
 from .countdown import Countdown
 from .delay import delay
+from .places import Places
 from .scratchpad import READ_LATENCY, ReadPort, WritePort
 from .streams import Queue
 
@@ -47,6 +52,10 @@ class AddressGenerator(wiring.Component):
         # start[i]: the position at which loop i's current iteration began
         start = [Signal(self._position, name=f"start{i}") for i in range(len(steps))]
         counts = [Countdown(COUNT_BITS, step=step, name=f"loop{i}") for i, step in enumerate(steps)]
+        once = Signal(len(steps))  # the loops of one iteration
+        # The loop that goes on behind this position: all faster ones end. None behind the last one. It is found a position ahead, since it
+        # chooses what is added to what.
+        goes_on = Signal(len(steps))
         ends = self.o.payload.ends
         m.d.comb += [
             ends.eq(Cat(count.ends for count in counts)),
@@ -55,25 +64,37 @@ class AddressGenerator(wiring.Component):
             self.o.payload.position.eq(start[0]),
         ]
         with m.If(~running):
-            m.d.sync += [running.eq(self.i.valid), loops.eq(self.i.payload)]
+            single = Cat(self.i.payload.count[i] <= step for i, step in enumerate(steps))
+            m.d.sync += [running.eq(self.i.valid), loops.eq(self.i.payload), once.eq(single), goes_on.eq(_first_zero(single))]
             m.d.sync += [at.eq(self.i.payload.base) for at in start]
             m.d.sync += [count.start(self.i.payload.count[i]) for i, count in enumerate(counts)]
         with m.Elif(self.o.ready):
-            ended = Signal.like(ends)
-            m.d.comb += ended.eq(Cat(ends[0] & ~self.more, ends[1:]))
-            m.d.sync += running.eq(~ended.all())
-            done = 1
-            for i, count in enumerate(counts):
-                # loop i advances when all faster loops end
-                with m.If(done & ~ended[i]):
-                    with m.If(~self.more | (i > 0)):
+            m.d.sync += running.eq(self.more | goes_on.any())
+            with m.If(~self.more):
+                firsts = [_first_zero(Cat(once[:i], count.ends_next, ends[i + 1 :])) for i, count in enumerate(counts)]
+                m.d.sync += goes_on.eq(_selected(goes_on, firsts))
+                for i, count in enumerate(counts):
+                    with m.If(goes_on[i]):
                         m.d.sync += count.advance()
-                    m.d.sync += [counts[j].start(loops.count[j]) for j in range(i)]
-                    for number, _ in self._position:
-                        following = start[i][number] + loops.stride[i][number]
-                        m.d.sync += [start[j][number].eq(following) for j in range(i + 1)]
-                done &= ended[i]
+                    with m.If(goes_on[i + 1 :].any()):
+                        m.d.sync += count.start(loops.count[i])
+            moves = Mux(self.more, 1, goes_on)
+            for number, _ in self._position:
+                following = [at[number] + loops.stride[i][number] for i, at in enumerate(start)]
+                for i, at in enumerate(start):
+                    with m.If(moves[i:].any()):
+                        m.d.sync += at[number].eq(_selected(moves[i:], following[i:]))
         return m
+
+
+def _first_zero(bits: Value) -> Value:
+    """The lowest bit that is clear, alone."""
+    return Cat(~bit & bits[:i].all() for i, bit in enumerate(bits))
+
+
+def _selected(one_hot: Value, values: Sequence[Value]) -> Value:
+    """The value at the bit that is set: without the order that a chain of conditions would have."""
+    return functools.reduce(operator.or_, (Mux(bit, value, 0) for bit, value in zip(one_hot, values, strict=True)))
 
 
 def words_layout(word_bytes: int, note: ShapeLike) -> data.StructLayout:
@@ -97,16 +118,16 @@ class Fetcher(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.queue = queue = Queue(self.words.payload.shape(), depth=self.DEPTH)
-        places = Signal(range(self.DEPTH + 1), init=self.DEPTH)
+        places = Places(self.DEPTH)
         m.d.comb += [
             self.port.address.payload.eq(self.i.payload.address),
-            self.port.address.valid.eq(self.i.valid & (places != 0)),
-            self.i.ready.eq(self.port.address.ready & (places != 0)),
+            self.port.address.valid.eq(self.i.valid & places.any),
+            self.i.ready.eq(self.port.address.ready & places.any),
             queue.i.payload.word.eq(self.port.word),
             queue.i.payload.note.eq(delay(m, self.i.payload.note, READ_LATENCY)),
             queue.i.valid.eq(self.port.valid),
         ]
-        m.d.sync += places.eq(places - (self.i.valid & self.i.ready) + (self.words.valid & self.words.ready))
+        m.d.sync += places.change(taken=self.i.valid & self.i.ready, given=self.words.valid & self.words.ready)
         connect(m, flipped(self.words), queue.o)
         return m
 

@@ -8,7 +8,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arbiter import RoundRobin
+from .arbiter import LeastRecent
 from .arch.parameters import EXTERNAL_ADDRESS_BITS
 
 MAX_BURST_BEATS = 64
@@ -81,7 +81,7 @@ class ReadGate(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         masters = [getattr(self, f"master{i}") for i in range(self._masters)]
-        m.submodules.arbiter = arbiter = RoundRobin(self._masters)
+        m.submodules.arbiter = arbiter = LeastRecent(self._masters)
         outstanding = Signal(OUTSTANDING_BITS)
         stale = Signal()
         # A burst is held here from the moment it is chosen, so that arvalid never falls before arready.

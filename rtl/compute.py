@@ -18,6 +18,7 @@ from .arch.steps import COMPUTE, OUTSIDE
 from .delay import delay
 from .engine import EnginePort, of_last_two
 from .mac_columns import TILE_CYCLES, MacColumns
+from .places import Places
 from .result_table import ResultTable
 from .result_writer import ResultWriter, results_layout
 from .scratchpad import ReadPort, WritePort
@@ -137,7 +138,7 @@ class ComputeUnit(wiring.Component):
         note = reader.rows.payload.note
         last_row, last_tile = note.last_row, note.last_tile
         first_row, swaps = Signal(init=1), Signal(TILE_CYCLES - 1)  # swaps: in the last cycles
-        places, any_place = Signal(range(results.depth + 1), init=results.depth), Signal(init=1)
+        places = Places(results.depth)
         fire, claims, given = Signal(), Signal(), Signal()
         claimed = Signal()  # the channels in the loader belong to rows in the array
         channels_free = loader.channels_full & ~claimed
@@ -147,7 +148,7 @@ class ComputeUnit(wiring.Component):
                 reader.rows.valid
                 & note.window
                 & (~first_row | (loader.tile_ready & ~swaps.any() & (~last_tile | channels_free)))
-                & (~last_tile | any_place)
+                & (~last_tile | places.any)
             ),
             reader.rows.ready.eq(fire | ~note.window),
             array.swap.eq(fire & first_row),
@@ -175,8 +176,7 @@ class ComputeUnit(wiring.Component):
         for i, octet in enumerate(reader.rows.payload.octets):
             m.d.comb += array.a[i].eq(Mux(reader.rows.payload.inside[i], octet.as_signed() - constants.a_zero_point, outside))
         m.d.sync += [
-            places.eq(places - claims + given),
-            any_place.eq((places > 1) | given | ((places == 1) & ~claims)),
+            *places.change(taken=claims, given=given),
             swaps.eq(Cat(array.swap, swaps)),
         ]
         with m.If(loader.channels_taken):

@@ -15,5 +15,10 @@ class Countdown:
     def start(self, count: Value) -> list[Any]:
         return [self.left.eq(count), self.ends.eq(count <= self._step)]
 
+    @property
+    def ends_next(self) -> Value:
+        """Whether the step after this one is the last."""
+        return self.left <= 2 * self._step
+
     def advance(self) -> list[Any]:
-        return [self.left.eq(self.left - self._step), self.ends.eq(self.left <= 2 * self._step)]
+        return [self.left.eq(self.left - self._step), self.ends.eq(self.ends_next)]

@@ -12,6 +12,7 @@ from .arch.steps import ADDRESS_BITS, COMPUTE, COUNT_BITS
 from .countdown import Countdown
 from .layouts import record_layout
 from .scratchpad import WritePort
+from .skid import Skid
 
 
 def results_layout(cols: int) -> data.ArrayLayout:
@@ -73,10 +74,15 @@ class ResultWriter(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        p, write = self._p, self.port.write
+        p = self._p
         forms = [_Form(octets=octets, cols=p.cols, word=p.word_bytes) for octets in (1, 2)]
         c = Signal.like(self.command.payload)
-        running, last, last_of_tile = Signal(), Signal(), Signal()  # what the word at the port is the last one of
+        running, newest = Signal(), Signal()  # newest: the bit that names the last command
+        # A word with what it is the last one of, and its command's name; so that it is no long way from the scratchpad to the counts.
+        m.submodules.skid = skid = Skid(
+            data.StructLayout({"write": self.port.write.payload.shape(), "last": 1, "last_of_tile": 1, "command": 1})
+        )
+        word, at_port = skid.i.payload, skid.o.payload
         rows, lines, n = (Countdown(COUNT_BITS, step=step, name=name) for name, step in (("rows", 1), ("lines", 1), ("n", p.cols)))
         counts = Signal(p.cols)  # of the tile's channels
         column, row = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)  # word of the tile's first channel in row 0, and in this row
@@ -94,26 +100,26 @@ class ResultWriter(wiring.Component):
             ]
 
         words, masks = zip(*(form.word_and_mask(self.rows.payload, counts, part, slot) for form in forms), strict=True)
-        moves, takes, ends = Signal(), Signal(), Signal()
+        takes, ends, written = Signal(), Signal(), Signal()
         ends_tile = rows.ends & lines.ends
         m.d.comb += [
-            moves.eq(~write.valid | write.ready),
-            takes.eq(moves & running & self.rows.valid),
+            takes.eq(skid.i.ready & running & self.rows.valid),
             ends.eq((part == last_part) & ends_tile & n.ends),
-            self.rows.ready.eq(moves & running & (part == last_part)),
-            self.command.ready.eq(~running | (takes & ends)),
-            self.older.eq(write.valid & last & running),
-            self.busy.eq(running | write.valid),
-            self.done.eq(write.valid & write.ready & last),
+            self.rows.ready.eq(skid.i.ready & running & (part == last_part)),
+            self.command.ready.eq((~running | (takes & ends)) & ~self.older),
+            self.older.eq(skid.o.valid & (at_port.command != newest)),
+            self.busy.eq(running | skid.o.valid),
+            *(skid.i.valid.eq(running & self.rows.valid), word.command.eq(newest)),
+            *(word.last.eq(ends), word.last_of_tile.eq(ends_tile & (part == last_part))),
+            *(word.write.address.eq(row + part), word.write.word.eq(of_form(words)), word.write.mask.eq(of_form(masks))),
+            *(self.port.write.valid.eq(skid.o.valid), self.port.write.payload.eq(at_port.write)),
+            skid.o.ready.eq(self.port.write.ready),
+            written.eq(skid.o.valid & skid.o.ready),
+            self.done.eq(written & at_port.last),
         ]
-        with m.If(moves):
-            m.d.sync += [
-                *(write.valid.eq(takes), last.eq(ends), last_of_tile.eq(ends_tile & (part == last_part))),
-                *(write.payload.address.eq(row + part), write.payload.word.eq(of_form(words)), write.payload.mask.eq(of_form(masks))),
-            ]
         with m.If(self.done):
             m.d.sync += self.tiles.eq(0)
-        with m.Elif(write.valid & write.ready & last_of_tile):
+        with m.Elif(written & at_port.last_of_tile):
             m.d.sync += self.tiles.eq(self.tiles + 1)
         with m.If(takes & (part != last_part)):
             m.d.sync += part.eq(part + 1)
@@ -127,10 +133,13 @@ class ResultWriter(wiring.Component):
                 m.d.sync += [lines.start(c.lines), n.advance(), column.eq(following), row.eq(following)]
                 m.d.sync += slot.eq(Mux(last_slot, 0, slot + 1))
                 begin_tile(n.left, p.cols, c.out_wide)
+        with m.If(takes & ends):
+            m.d.sync += running.eq(0)
         with m.If(self.command.ready):
             command = self.command.payload
             m.d.sync += [
-                *(c.eq(command), running.eq(self.command.valid), part.eq(0), slot.eq(0), column.eq(command.out), row.eq(command.out)),
+                *(c.eq(command), running.eq(self.command.valid), newest.eq(newest ^ self.command.valid)),
+                *(part.eq(0), slot.eq(0), column.eq(command.out), row.eq(command.out)),
                 *(rows.start(command.m), lines.start(command.lines), n.start(command.n)),
             ]
             begin_tile(command.n, 0, command.out_wide)

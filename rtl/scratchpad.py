@@ -1,15 +1,15 @@
 """The scratchpad: banks of one read and one write port behind two crossbars.
 
 The high address bits choose the bank, so that the compiler can place tensors where concurrent engines don't collide; where
-they do, a round-robin arbiter per bank decides and the loser waits.
+they do, an arbiter per bank decides and the loser waits.
 """
 
-from amaranth.hdl import Array, Cat, Module, Shape, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, Shape, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from .arbiter import RoundRobin
+from .arbiter import LeastRecent
 from .arch.parameters import MachineParameters
 from .arch.steps import ADDRESS_BITS
 
@@ -43,8 +43,8 @@ class Scratchpad(wiring.Component):
     -------
     read<i>, write<i>: ports, as seen from the outside.
     read_conflict, write_conflict: one bit for each port, high in a cycle in which it had to wait.
-    out_of_range: one bit for each port (readers first), high for one cycle when an address beyond the scratchpad was taken: such a
-        read gives zero, such a write is dropped.
+    out_of_range: one bit for each port (readers first), high while it asks for an address beyond the scratchpad: such a read gives zero,
+        such a write is dropped.
     """
 
     def __init__(self, parameters: MachineParameters, *, readers: int, writers: int) -> None:
@@ -88,7 +88,7 @@ class Scratchpad(wiring.Component):
                     m.d.comb += [
                         write.addr.eq(port.write.payload.address[:offset_bits]),
                         Cat(*(write.data[b] for b in range(p.word_bytes))).eq(port.write.payload.word),
-                        write.en.eq(port.write.payload.mask),
+                        write.en.eq(Mux(self.out_of_range[self._readers + j], 0, port.write.payload.mask)),
                     ]
         for j, port in enumerate(reads):
             bank_index = port.address.payload[offset_bits : offset_bits + ceil_log2(p.banks)]
@@ -107,21 +107,21 @@ class Scratchpad(wiring.Component):
         return m
 
     def _arbitrate(self, m: Module, kind: str, requests: list[tuple], first: int) -> list[Signal]:
-        """Grant each bank to one request; a request outside of the scratchpad is taken and reported at once."""
+        """Grant each bank to one request. One outside of the scratchpad is reported, and waits for the bank that its low bits choose:
+        where an address lies is known later than that."""
         p = self._p
         offset_bits, bank_bits = ceil_log2(p.bank_words), ceil_log2(p.banks)
         grants = []
         for i in range(p.banks):
-            m.submodules[f"{kind}_arbiter{i}"] = arbiter = RoundRobin(len(requests))
+            m.submodules[f"{kind}_arbiter{i}"] = arbiter = LeastRecent(len(requests))
             grants.append(arbiter.grant)
             for j, (valid, address, _) in enumerate(requests):
-                m.d.comb += arbiter.requests[j].eq(valid & (address[offset_bits:] == i))
+                m.d.comb += arbiter.requests[j].eq(valid & (address[offset_bits:][:bank_bits] == i))
         conflict = getattr(self, f"{kind}_conflict")
         for j, (valid, address, ready) in enumerate(requests):
-            outside = valid & (address[offset_bits + bank_bits :] != 0)
             m.d.comb += [
-                self.out_of_range[first + j].eq(outside),
-                ready.eq(outside | Cat(*(grant[j] for grant in grants)).any()),
+                self.out_of_range[first + j].eq(valid & (address[offset_bits + bank_bits :] != 0)),
+                ready.eq(Cat(grant[j] for grant in grants).any()),
                 conflict[j].eq(valid & ~ready),
             ]
         return grants

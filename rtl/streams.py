@@ -10,6 +10,8 @@ from amaranth.hdl import Cat, Module, Shape, ShapeLike, Signal, Value
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .places import Places
+
 
 class Queue(wiring.Component):
     """A FIFO of ``depth`` payloads of ``shape``; ``level`` counts what it holds. From depth 3 on, one in and one out per cycle.
@@ -72,19 +74,18 @@ class Pipelined(wiring.Component):
         m.submodules.datapath = datapath = self._datapath
         depth = datapath.latency + 4
         m.submodules.queue = queue = Queue(self._result_shape, depth=depth)
-        places, any_place = Signal(range(depth + 1), init=depth), Signal(init=1)
+        places = Places(depth)
         under_way = Signal(datapath.latency)
         taken, given = self.i.valid & self.i.ready, self.o.valid & self.o.ready
         m.d.comb += [
-            self.i.ready.eq(any_place),
+            self.i.ready.eq(places.any),
             Value.cast(datapath.i).eq(Value.cast(self.i.payload)),
             Value.cast(queue.i.payload).eq(Value.cast(datapath.o)),
             queue.i.valid.eq(under_way[-1]),
         ]
         m.d.sync += [
             under_way.eq(Cat(taken, under_way)),
-            places.eq(places - taken + given),
-            any_place.eq((places > 1) | given | ((places == 1) & ~taken)),
+            *places.change(taken=taken, given=given),
         ]
         wiring.connect(m, wiring.flipped(self.o), queue.o)
         return m

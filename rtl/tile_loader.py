@@ -15,6 +15,7 @@ from .delay import delay
 from .engine import of_last_two
 from .layouts import record_layout
 from .mac_array import OPERAND, tile_layout
+from .places import Places
 from .result_table import entries_at_once, entries_layout
 from .scratchpad import READ_LATENCY, ReadPort
 from .streams import Queue
@@ -92,17 +93,17 @@ class TileLoader(wiring.Component):
     def _ask(self, m: Module, runs: stream.Interface, leaves: Value) -> data.View:
         """Ask for the words of each run, while there are places for them; gives the word asked for. leaves: one leaves its place."""
         address = self.port.address
-        places, asking, run = Signal(range(ARRIVALS + 1), init=ARRIVALS), Signal(), Signal.like(runs.payload)
+        places, asking, run = Places(ARRIVALS), Signal(), Signal.like(runs.payload)
         word = Signal(word_layout(self._p))
         line_address = Signal.like(address.payload)
         taken, last_part = address.valid & address.ready, word.part == run.last_part
         m.d.comb += [
-            address.valid.eq(asking & (places != 0)),
+            address.valid.eq(asking & places.any),
             runs.ready.eq(~asking | (taken & word.last)),
             word.last.eq((word.line == run.last_line) & last_part),
             word.note.eq(run.note),
         ]
-        m.d.sync += places.eq(places - taken + leaves)
+        m.d.sync += places.change(taken=taken, given=leaves)
         with m.If(runs.ready):
             start = runs.payload.address
             m.d.sync += [asking.eq(runs.valid), run.eq(runs.payload), address.payload.eq(start), line_address.eq(start)]

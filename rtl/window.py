@@ -8,12 +8,14 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .access import Fetcher
+from .adder_tree import add
 from .aligner import Aligner, cut_layout, row_layout
 from .arch.parameters import MachineParameters
 from .arch.steps import ADDRESS_BITS, COMPUTE, COUNT_BITS, PLACE_BITS, WAITS, Engine, place_bits
 from .engine import EnginePort, satisfied
 from .layouts import record_layout
 from .scratchpad import ReadPort
+from .skid import Skid
 from .window_walk import ROW_NOTE, WindowWalk
 
 
@@ -44,19 +46,21 @@ class WindowReader(wiring.Component):
         m = Module()
         p, c = self._p, self.command.payload
         m.submodules.walk = walk = WindowWalk(p)
-        kept = Signal.like(c)
+        kept, newest = Signal.like(c), Signal()  # newest: the bit that names the last command
         taken, fresh = Signal(), Signal()  # fresh: no word of the last command has been taken yet
-        asks = Signal(data.StructLayout({"valid": 1, "fresh": 1, "address": ADDRESS_BITS, "note": cut_layout(p.rows, ROW_NOTE)}))
-        may_take = ~fresh & ~walk.places.valid & ~(asks.valid & asks.fresh)
+        ask = data.StructLayout({"command": 1, "first": 1, "address": ADDRESS_BITS, "note": cut_layout(p.rows, ROW_NOTE)})
+        m.submodules.asks = asks = Skid(ask)  # so that it is no long way from the scratchpad to the walk
+        older = asks.o.payload.command != newest
+        may_take = ~fresh & ~walk.places.valid & ~(asks.o.valid & older)
         m.d.comb += [
             walk.command.payload.eq(c),
             walk.command.valid.eq(self.command.valid & may_take),
             self.command.ready.eq(walk.command.ready & may_take),
             taken.eq(self.command.valid & self.command.ready),
-            self.older.eq(fresh),
+            self.older.eq(older),
         ]
-        moves, there = Signal(), Signal()
-        address, note = self._cut(m, walk.places, kept, taken, moves & there)
+        there = Signal()
+        address, note = self._cut(m, walk.places, kept, taken, asks.i.ready & there)
         complete = satisfied(self.complete, (kept[f"a_{wait}"] for wait in WAITS))
         tile = Signal(signed(COUNT_BITS + 1))  # along K, the words of which are to be asked for, less a_ahead
         # Whether all is there, or at least the tile: as it was a cycle ago, since nothing goes away but with the next tile or command.
@@ -66,22 +70,25 @@ class WindowReader(wiring.Component):
             there.eq(all_there | tile_there | (~fresh & ~kept.a_follows)),
             next_tile.eq(walk.places.valid & walk.places.ready & walk.places.payload.note.last_row),
         ]
-        m.d.sync += [all_there.eq(complete.all() & ~taken), tile_there.eq(written & ~next_tile & ~taken), tile.eq(tile + next_tile)]
-        with m.If(moves):
-            m.d.sync += [asks.valid.eq(walk.places.valid & there), asks.fresh.eq(fresh), asks.address.eq(address), asks.note.eq(note)]
-            with m.If(walk.places.valid & there):
-                m.d.sync += fresh.eq(0)
+        m.d.sync += [all_there.eq(complete.all() & ~taken), tile_there.eq(written & ~next_tile & ~taken)]
+        with m.If(next_tile):
+            m.d.sync += tile.eq(tile + 1)
+        asked = asks.i.payload
+        m.d.comb += [asked.command.eq(newest), asked.first.eq(fresh), asked.address.eq(address), asked.note.eq(note)]
+        m.d.comb += asks.i.valid.eq(walk.places.valid & there)
+        with m.If(asks.i.valid & asks.i.ready):
+            m.d.sync += fresh.eq(0)
         with m.If(taken):
-            m.d.sync += [kept.eq(c), fresh.eq(1), tile.eq(-c.a_ahead)]
+            m.d.sync += [kept.eq(c), newest.eq(~newest), fresh.eq(1), tile.eq(-c.a_ahead)]
 
         m.submodules.fetcher = fetcher = Fetcher(p.word_bytes, note.shape())
         m.submodules.aligner = aligner = Aligner(p.rows, ROW_NOTE, any_byte=p.reads_any_byte)
         m.d.comb += [
-            fetcher.i.payload.address.eq(asks.address),
-            fetcher.i.payload.note.eq(asks.note),
-            fetcher.i.valid.eq(asks.valid),
-            moves.eq(~asks.valid | fetcher.i.ready),
-            self.begins.eq(fetcher.i.valid & fetcher.i.ready & asks.fresh),
+            fetcher.i.payload.address.eq(asks.o.payload.address),
+            fetcher.i.payload.note.eq(asks.o.payload.note),
+            fetcher.i.valid.eq(asks.o.valid),
+            asks.o.ready.eq(fetcher.i.ready),
+            self.begins.eq(fetcher.i.valid & fetcher.i.ready & asks.o.payload.first),
         ]
         connect(m, fetcher.words, aligner.i)
         connect(m, flipped(self.rows), aligner.o)
@@ -97,12 +104,13 @@ class WindowReader(wiring.Component):
         note = Signal(cut_layout(rows, ROW_NOTE))
         start, word = position.x[:bits], position.x[bits:].as_signed()
         straddles = start.any() if self._p.reads_any_byte else Const(0, 1)
-        last_word, end_word = Signal.like(word), Signal.like(word)
+        last_word, before_last, end_word = (Signal.like(word, name=name) for name in ("last_word", "before_last", "end_word"))
+        end_is_last = word == Mux(straddles, before_last, last_word)  # compared without the sum, which would take more time
         m.d.comb += [
             end_word.eq(word + straddles),
             note.start.eq(start if self._p.reads_any_byte else 0),
             note.advance.eq(primed | (word == last_word)),
-            note.prime.eq(straddles & (new_line | ((word != last_word) & (end_word != last_word))) & ~primed),
+            note.prime.eq(straddles & (new_line | ((word != last_word) & ~end_is_last)) & ~primed),
         ]
         beyond = position.y.as_unsigned() >= c.height  # as unsigned numbers, negative ones are beyond any size
         within = Signal(signed(PLACE_BITS + 1))  # places from the row's first to the end of the line
@@ -116,13 +124,13 @@ class WindowReader(wiring.Component):
         with m.If(places.valid & moves):
             m.d.sync += primed.eq(note.prime)
         with m.If(places.valid & places.ready):
-            m.d.sync += [last_word.eq(end_word), new_line.eq(places.payload.ends_line)]
+            m.d.sync += [last_word.eq(end_word), before_last.eq(end_word - 1), new_line.eq(places.payload.ends_line)]
         with m.If(taken):
             m.d.sync += new_line.eq(1)
 
-        def address(word: Value) -> Value:
-            """Of a word of the line; 0 where it lies outside of the map."""
-            outside = beyond | (Cat(Const(0, bits), word).as_unsigned() >= c.width)
-            return Mux(outside, 0, (position.line + word)[:ADDRESS_BITS])
+        def address(further: Value) -> Value:
+            """Of the word, or of the one that is further; 0 where it lies outside of the map."""
+            outside = beyond | (Cat(Const(0, bits), (word + further)[: len(word)]).as_unsigned() >= c.width)
+            return Mux(outside, 0, add(position.line, word, further)[:ADDRESS_BITS])
 
-        return Mux(note.prime, address(word), address(end_word)), note
+        return Mux(note.prime, address(Const(0, 1)), address(straddles)), note

@@ -51,15 +51,15 @@ class WindowWalk(wiring.Component):
             m.d.comb += [generator.i.payload.count[i].eq(count), stride.line.eq(line), stride.x.eq(x), stride.y.eq(y)]
         m.d.comb += [generator.i.valid.eq(self.command.valid), self.command.ready.eq(generator.i.ready)]
 
-        # Rows until one completes a window.
+        # Rows until one completes a window, and whether this one does.
         left, skip_first, skip = (Signal(TAP_BITS, name=name) for name in ("left", "skip_first", "skip"))
+        window = Signal()
         m.submodules.skid = skid = Skid(PLACE)  # its ready is a register: the loops are long enough by themselves
         place, ends = skid.i.payload, generator.o.payload.ends
-        window = place.note.window
         m.d.comb += [
             place.position.eq(generator.o.payload.position),
             place.ends_line.eq(ends[0] & window),
-            window.eq(left == 0),
+            place.note.window.eq(window),
             place.note.last_row.eq(ends[:2].all() & window),
             place.note.last_tile.eq(ends[2:5].all()),
             place.note.last.eq(ends.all() & window),
@@ -68,8 +68,9 @@ class WindowWalk(wiring.Component):
             generator.more.eq(~window),
         ]
         with m.If(self.command.valid & self.command.ready):
-            m.d.sync += [left.eq(c.skip_first), skip_first.eq(c.skip_first), skip.eq(c.skip)]
+            m.d.sync += [left.eq(c.skip_first), window.eq(c.skip_first == 0), skip_first.eq(c.skip_first), skip.eq(c.skip)]
         with m.Elif(generator.o.valid & generator.o.ready):
-            m.d.sync += left.eq(Mux(window, Mux(ends[0], skip_first, skip), left - 1))
+            following = Mux(ends[0], skip_first, skip)
+            m.d.sync += [left.eq(Mux(window, following, left - 1)), window.eq(Mux(window, following == 0, left == 1))]
         connect(m, flipped(self.places), skid.o)
         return m
