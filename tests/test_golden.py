@@ -8,13 +8,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from celosia.rtl.arch import tables
-from celosia.rtl.arch.formats import INT8, INT16, UINT8, Format
+from celosia.rtl.arch.formats import INT8, INT16, MAX_FACTOR, UINT8, Format
 from celosia.rtl.arch.layernorm import EPSILON_BITS, MOST_ELEMENTS, Z_FRACTION_BITS
 from celosia.rtl.arch.softmax import PRECISION
 from celosia.rtl.arch.tables import LinearTable
 from celosia.sw.golden.add import AddParameters, add, rescale
 from celosia.sw.golden.layernorm import LayerNormParameters, error_bound, layernorm, normalise
-from celosia.sw.golden.matmul import MatMulParameters, accumulator_bound, matmul
+from celosia.sw.golden.matmul import MatMulParameters, accumulate, accumulator_bound, matmul, split_scales
 from celosia.sw.golden.requantize import requantize, round_shift, saturate
 from celosia.sw.golden.table import interpolate
 from hypothesis import given
@@ -315,13 +315,45 @@ def test_matmul_at_the_accumulators_limit() -> None:
         matmul(a, b, parameters)
 
 
-@given(st.integers(-128, 127), st.integers(-128, 127), st.integers(0, 2**32))
-def test_accumulator_bound_is_reached(a_zero_point: int, b_zero_point: int, seed: int) -> None:
-    b = np.random.default_rng(seed).integers(-128, 128, (6, 3))
-    bound = accumulator_bound(b, b_zero_point, a_zero_point, [0, 0, 0])
+@given(st.integers(-128, 127), st.integers(-128, 127), st.integers(0, 2**32), st.sampled_from((0, 1, 3)))
+def test_accumulator_bound_is_reached(a_zero_point: int, b_zero_point: int, seed: int, groups: int) -> None:
+    random = np.random.default_rng(seed)
+    b, factors = random.integers(-128, 128, (6, 3)), random.integers(0, 256, (groups, 3)) if groups else None
+    bound = accumulator_bound(b, b_zero_point, a_zero_point, [0, 0, 0], factors)
     extreme = -128 if 128 + a_zero_point >= 127 - a_zero_point else 127
-    worst = np.abs((extreme - a_zero_point) * np.abs(b - b_zero_point)).sum(axis=0).max()
-    assert bound == worst
+    worst = accumulate(np.full((1, 6), extreme), np.abs(b - b_zero_point), a_zero_point, 0, factors)
+    assert bound == np.abs(worst).max()
+
+
+def scales_of_groups(least: float, most: float) -> st.SearchStrategy[list[list[float]]]:
+    """[N][G]"""
+    channel = lambda groups: st.lists(st.floats(least, most), min_size=groups, max_size=groups)  # noqa: E731
+    return st.integers(1, 6).flatmap(lambda groups: st.lists(channel(groups), min_size=1, max_size=4))
+
+
+@given(scales_of_groups(1e-6, 1e3))
+def test_scales_of_groups(scales: list[list[float]]) -> None:
+    wanted = np.array(scales).T
+    scale, factors = split_scales(wanted)
+    assert factors.min() >= 0
+    assert (factors.max(axis=0) == MAX_FACTOR).all()
+    assert (np.abs(factors * scale - wanted) <= scale / 2 * (1 + 1e-12)).all()
+    assert np.allclose(scale / 2, wanted.max(axis=0) / 510, rtol=1e-12)
+
+
+@given(scales_of_groups(1e-3, 1), st.integers(1, 40), st.integers(-128, 127), st.integers(-128, 127), st.integers(0, 2**32))
+def test_product_of_groups(scales: list[list[float]], k: int, a_zero_point: int, b_zero_point: int, seed: int) -> None:
+    random, b_scale = np.random.default_rng(seed), np.array(scales).T
+    groups, n = b_scale.shape
+    a, b = random.integers(-128, 128, (4, groups, k)), random.integers(-128, 128, (groups, k, n))
+    sums = np.einsum("mgk,gkn->mgn", a - a_zero_point, b - b_zero_point) * 0.02
+    out_scale = b_scale.max() * k
+    zero_points = {"a_zero_point": a_zero_point, "b_zero_point": b_zero_point}
+    parameters = product_parameters(n, b_scale=b_scale, out_scale=out_scale, bias=0.0, out=INT16, **zero_points)
+    exact = (sums * b_scale).sum(axis=1)
+    rounding = np.abs(sums).sum(axis=1) * b_scale.max(axis=0) / 510
+    error = (rounding + (np.abs(exact) + rounding) * 2.0**-16) / out_scale  # of the factors, and of the multiplier
+    assert_close(matmul(a.reshape(4, -1), b.reshape(-1, n), parameters), exact / out_scale + 4, error, INT16)
 
 
 def test_product_with_relu() -> None:

@@ -8,6 +8,8 @@ from typing import Self
 MULTIPLIER_BITS = 16
 SHIFT_BITS = 6
 MAX_SHIFT = 2**SHIFT_BITS - 1
+FACTOR_BITS = 8  # of a group's factor, unsigned: its share of the channel's largest scale
+MAX_FACTOR = 2**FACTOR_BITS - 1
 
 
 @dataclass(frozen=True)
