@@ -172,6 +172,7 @@ REFUSED = [
     ({"lut_rows": 9}, "lut_rows must be in 0..rows / 2 (8), not 9"),
     ({"multiplier_bits": 25}, "multiplier_bits must be 18 or 27, not 25"),
     ({"depthwise_taps": 3}, "depthwise_taps must be 0 or 4, not 3"),
+    ({"factor_bits": 4}, "factor_bits must be 0 or 8, not 4"),
 ]
 
 
@@ -186,7 +187,7 @@ def test_every_parameter_has_a_refused_value() -> None:
 
 
 def test_refused_name() -> None:
-    with pytest.raises(ParameterError, match=r"^parameter name must be one of rows, cols, .*, depthwise_taps, not 'size'$"):
+    with pytest.raises(ParameterError, match=r"^parameter name must be one of rows, cols, .*, factor_bits, not 'size'$"):
         MachineParameters.from_dict({"size": 1})
 
 
@@ -231,6 +232,7 @@ def test_hash_tells_configurations_apart() -> None:
         "multiplier_bits": 27,
         "lut_rows": 4,
         "depthwise_taps": 0,
+        "factor_bits": 8,
     }
     base = MachineParameters(rows=16, cols=16, lanes=2)
     machines = [base, *(replace(base, **{name: value}) for name, value in other.items())]

@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Self
 
-from .formats import narrowness
+from .formats import FACTOR_BITS, narrowness
 
 VERSION = (0, 1)  # of the step and register formats: major, minor
 EXTERNAL_ADDRESS_BITS = 32
@@ -45,6 +45,7 @@ class MachineParameters:
     lut_rows: rows of the array whose products are made of LUTs, where the target has too few multiplier blocks for all of them.
     depthwise_taps: pixels that a square array takes at once, each column its own channel of them; without any it convolves no channel
     by itself. Their multipliers are not shared.
+    factor_bits: of the factor that a group of rows of b has for each channel; without any, b has one scale for each channel.
     """
 
     rows: int = 16
@@ -60,6 +61,7 @@ class MachineParameters:
     multiplier_bits: int = 18
     lut_rows: int = 0
     depthwise_taps: int = DEPTHWISE_TAPS
+    factor_bits: int = 0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -109,6 +111,7 @@ class MachineParameters:
         require(self.multiplier_bits in (18, 27), "multiplier_bits", "18 or 27", self.multiplier_bits)
         require(0 <= self.lut_rows <= self.rows // 2, "lut_rows", f"in 0..rows / 2 ({self.rows // 2})", self.lut_rows)
         require(self.depthwise_taps in (0, DEPTHWISE_TAPS), "depthwise_taps", f"0 or {DEPTHWISE_TAPS}", self.depthwise_taps)
+        require(self.factor_bits in (0, FACTOR_BITS), "factor_bits", f"0 or {FACTOR_BITS}", self.factor_bits)
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> Self:
@@ -147,6 +150,11 @@ class MachineParameters:
     def channel_words(self) -> int:
         """Words of the requantization parameters of one tile of cols channels, 8 bytes a channel."""
         return -(-8 * self.cols // self.word_bytes)
+
+    @property
+    def factor_words(self) -> int:
+        """Words of the factors of one tap and tile of cols channels, a byte a channel."""
+        return -(-self.cols // self.word_bytes)
 
     @property
     def reads_any_byte(self) -> bool:

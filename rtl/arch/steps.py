@@ -72,6 +72,9 @@ TRANSFER = Record(
 # b_narrow: 0, 1 or 2 for elements of b of 8, 4 or 2 bits, the first one in the lowest bits (transposed only). Neither elements nor
 # b_zero_point may need more than the machine's weight_bits.
 #
+# b_factored (where the machine has factor_bits): the sum over each tap is multiplied with a factor of its channel, an unsigned byte. Those
+# of a tap and a tile of cols channels take whole words (factor_words), from word ``factors`` on: tap after tap, then tile after tile.
+#
 # depthwise (for square arrays, k <= DEPTHWISE_TAPS): result n comes from channel n of the map alone, its byte n % rows in the n // rows-th
 # word of a pixel. The bytes of a tap are then not k channels, but k pixels: byte r lies r * x_step before the word at x. With maximum the
 # sums of the taps are not added up: the result is the largest of them, with bytes outside of the map counted as OUTSIDE.
@@ -90,6 +93,7 @@ COMPUTE = Record(
         *_address("b"),
         *_address("channels"),
         Field("table", ADDRESS_BITS),
+        Field("factors", ADDRESS_BITS),
         *_address("out"),
         *_counts("m", "n", "k", "lines", "height"),
         Field("width", PLACE_BITS - 1),
@@ -107,6 +111,7 @@ COMPUTE = Record(
         Field("high", 16, signed=True),
         Field("b_transposed", 1),
         Field("b_narrow", 2),
+        Field("b_factored", 1),
         Field("tabulated", 1),
         Field("out_wide", 1),
         Field("a_follows", 1),

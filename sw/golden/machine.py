@@ -99,9 +99,20 @@ class Machine:
             b = np.pad(b, ((0, padded - k), (0, 0)))
         return b.reshape(taps, padded, n)[:, :k].reshape(-1, n)
 
+    def _factors(self, c: Mapping[str, int]) -> Int | None:
+        """Of each tap and channel, [taps, n]; None where they are 1. Raises ValueError where the machine refuses them."""
+        p, taps, tiles = self.parameters, c["taps_x"] * c["taps_y"], -(-c["n"] // self.parameters.cols)
+        if not c["b_factored"]:
+            return None
+        if not p.factor_bits:
+            raise ValueError("b must not be b_factored where factor_bits is 0")
+        lines = c["factors"] + np.arange(tiles * taps * p.factor_words)
+        octets = self.scratchpad[lines].reshape(tiles, taps, -1)[..., : p.cols]
+        return octets.transpose(1, 0, 2).reshape(taps, -1)[:, : c["n"]].astype(np.int64)
+
     def _compute(self, c: Mapping[str, int]) -> None:
         p = self.parameters
-        n, k, b = c["n"], c["k"], self._taps(c)
+        n, k, b, factors = c["n"], c["k"], self._taps(c), self._factors(c)
         tables = c["channels"] + c["channels_stride"] * np.arange(-(-n // p.cols))[:, None] + np.arange(p.channel_words)
         records = self.scratchpad[tables].reshape(len(tables), -1)[:, : 8 * p.cols].reshape(-1, 8)[:n]
         channels = [CHANNEL.unpack(int.from_bytes(record.tobytes(), "little")) for record in records]
@@ -117,11 +128,11 @@ class Machine:
         )
         if c["depthwise"]:
             left, right = self._windows(c, -(-n // p.rows), k)[..., :n] - c["a_zero_point"], b.reshape(-1, k, n) - c["b_zero_point"]
-            taps = (left * right).sum(axis=2)
+            taps = (left * right).sum(axis=2) * (1 if factors is None else factors)
             total = taps.max(axis=1) if c["maximum"] else taps.sum(axis=1)
         else:
             a = self._windows(c, -(-k // p.rows), 1)[..., :k]
-            total = accumulate(a.reshape(len(a), -1), b, c["a_zero_point"], c["b_zero_point"])
+            total = accumulate(a.reshape(len(a), -1), b, c["a_zero_point"], c["b_zero_point"], factors)
         out = requantize_sums(total, parameters)
         if c["tabulated"]:
             (entries,) = self.read_matrix(c["table"], 0, 1, TABLE_ENTRIES, wide=False)
