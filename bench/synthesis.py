@@ -108,6 +108,7 @@ CONFIGURATIONS = {
         columns("int8, 27-bit multipliers, no depthwise taps", multiplier_bits=27, depthwise_taps=0),
         columns("int4, no depthwise taps", weight_bits=4, depthwise_taps=0),
         columns("int4, 27-bit multipliers, no depthwise taps", weight_bits=4, multiplier_bits=27, depthwise_taps=0),
+        columns("int4, factors, no depthwise taps", weight_bits=4, depthwise_taps=0, factor_bits=8),
     ],
 }
 

@@ -92,7 +92,8 @@ class ComputeUnit(wiring.Component):
         wrong_taps = (c.depthwise & (c.k > DEPTHWISE_TAPS if p.depthwise else 1)) | (c.maximum & ~c.depthwise)
         too_wide = Cat(c.b_narrow == wider for wider in range(p.least_narrow)).any()
         wide_zero = c.b_zero_point != c.b_zero_point[: p.weight_bits].as_signed()
-        wrong_b = (c.b_narrow == 3) | ((c.b_narrow != 0) & ~c.b_transposed) | too_wide | wide_zero
+        factored = c.b_factored if p.factor_bits == 0 else 0
+        wrong_b = (c.b_narrow == 3) | ((c.b_narrow != 0) & ~c.b_transposed) | too_wide | wide_zero | factored
         m.d.sync += rows.eq(c.m[:row_bits] * c.lines[:row_bits])
         m.d.sync += illegal.eq(Cat(count == 0 for count in counts).any() | too_many | wrong_taps | wrong_b)
         refused = offered.any() & illegal & ~writer.busy  # as the oldest one
@@ -167,6 +168,8 @@ class ComputeUnit(wiring.Component):
             loader.channels_taken.eq(columns.channels_taken),
             given.eq(results.o.valid & results.o.ready),
         ]
+        if p.factor_bits:
+            m.d.comb += columns.factors.eq(loader.factors)
         if p.depthwise:
             m.d.comb += [
                 array.shift.eq(reader.rows.valid & reader.rows.ready),

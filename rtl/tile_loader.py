@@ -4,11 +4,12 @@ parameters of the channels. Each tile goes into a shadow register while the arra
 
 from collections.abc import Callable
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arch.activation import TABLE_ENTRIES
+from .arch.formats import FACTOR_BITS
 from .arch.parameters import MachineParameters
 from .arch.steps import CHANNEL, COMPUTE
 from .delay import delay
@@ -19,11 +20,12 @@ from .places import Places
 from .result_table import entries_at_once, entries_layout
 from .scratchpad import READ_LATENCY, ReadPort
 from .streams import Queue
+from .tile_factor import factors_layout
 from .tile_walk import TileWalk, Use, run_layout, slots_of_word, table_words
 
 ARRIVALS = 8  # words on their way or waiting: covers the scratchpad's latency and the queue's
 # What of a command is needed when its words arrive, at which time the next command may have been taken.
-_CONSTANTS = "b_transposed", "b_narrow", "b_zero_point", "out_zero_point", "low", "high"
+_CONSTANTS = "b_transposed", "b_narrow", "b_factored", "b_zero_point", "out_zero_point", "low", "high"
 
 
 def channels_layout(cols: int) -> data.StructLayout:
@@ -51,6 +53,7 @@ class TileLoader(wiring.Component):
     command: the step's command, taken when the words of the one before, but for those of three tiles at most, have been asked for.
     older: the port is not used by that command, but by the one before it.
     tile: the next one, in the cycle after ``tile_ready`` and until ``tile_taken``; elements beyond n and k are zero.
+    factors (of a machine that has them): of that tile.
     channels: while ``channels_full``, until ``channels_taken``. They come after the command's table.
     table, table_valid: entries of it.
     """
@@ -65,6 +68,7 @@ class TileLoader(wiring.Component):
                 "tile": Out(tile_layout(parameters)),
                 "tile_ready": Out(1),
                 "tile_taken": In(1),
+                **({"factors": Out(factors_layout(parameters.cols))} if parameters.factor_bits else {}),
                 "channels": Out(channels_layout(parameters.cols)),
                 "channels_full": Out(1),
                 "channels_taken": In(1),
@@ -142,9 +146,12 @@ class TileLoader(wiring.Component):
             arrival.ready.eq(room.bit_select(word.note.use, 1)),
             arrives.eq(Cat(arrival.valid & (word.note.use == use) & room[use] for use in Use)),
         ]
+        tile_taken = self._store_tile(m, arrives[Use.TILE], arrival.payload)
         table_kept = self._store_table(m, arrives[Use.TABLE], word, octets)
+        if self._p.factor_bits:
+            self._store_factors(m, about, arrives, word, octets)
         m.d.comb += [
-            room[Use.TILE].eq(self._store_tile(m, arrives[Use.TILE], arrival.payload)),
+            *(room[use].eq(tile_taken) for use in (Use.TILE, Use.FACTORS)),
             room[Use.TABLE].eq(table_kept),
             room[Use.CHANNELS].eq(self._store_channels(m, about, arrives[Use.CHANNELS], word, octets) & table_kept),
         ]
@@ -171,6 +178,15 @@ class TileLoader(wiring.Component):
                         with m.If(word.line == row):
                             m.d.sync += tile[col][row].eq(element)
         return ~full | self.tile_taken
+
+    def _store_factors(self, m: Module, about: Callable[[Value], data.View], arrives: Value, word: data.View, octets: Value) -> None:
+        """In the place of the tile before, or 1 with each word of a tile of a command without factors."""
+        words = Signal(self._p.factor_words * len(octets), reset_less=True)
+        m.d.comb += self.factors.as_value().eq(words)
+        with m.If(arrives[Use.FACTORS]):
+            m.d.sync += words.word_select(word.line, len(octets)).eq(octets)
+        with m.If(arrives[Use.TILE] & ~about(word.note.command).b_factored):
+            m.d.sync += words.eq(Cat(Const(1, FACTOR_BITS) for _ in range(len(words) // FACTOR_BITS)))
 
     def _store_channels(self, m: Module, about: Callable[[Value], data.View], arrives: Value, word: data.View, octets: Value) -> Value:
         """Gives whether there is room for a word."""

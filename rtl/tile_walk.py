@@ -2,7 +2,7 @@
 
 import enum
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -22,6 +22,7 @@ class Use(enum.IntEnum):
     TILE = 0
     TABLE = 1
     CHANNELS = 2
+    FACTORS = 3
 
 
 def wide_words(p: MachineParameters) -> int:
@@ -40,7 +41,8 @@ def table_words(p: MachineParameters) -> int:
 
 
 def run_layout(p: MachineParameters) -> data.StructLayout:
-    """The words of a tile, of its channels or of the table of results: lines 0 to last_line, ``stride`` apart, of parts 0 to last_part.
+    """The words of a tile, of its factors, of its channels or of the table of results: lines 0 to last_line, ``stride`` apart, of parts 0
+    to last_part.
 
     n, k: channels and rows along K of the tile that count. slot: its place among the tiles that share a word of b [k, n]; piece: among
     those that share one of b [n, k] with elements of fewer bits. command: the bit that names the command."""
@@ -55,7 +57,7 @@ def run_layout(p: MachineParameters) -> data.StructLayout:
 
 class TileWalk(wiring.Component):
     """Tiles come in the order n, then k tap by tap. The channels of a tile row (same n) come after its first tile; before the first
-    channels comes the table of results, if there is one.
+    channels comes the table of results, if there is one. Before the first tile of each tap come its factors, if there are any.
 
     Members
     -------
@@ -84,17 +86,21 @@ class TileWalk(wiring.Component):
         taps_x, taps_y = (Countdown(TAP_BITS, name=f"taps_{axis}") for axis in "xy")
         n_base = Signal(ADDRESS_BITS)  # transposed: row of the tile's first channel; else column word of that channel
         k_base = Signal(ADDRESS_BITS)  # transposed: word of the tile's first k in each row; else row of that k
-        channels_base = Signal(ADDRESS_BITS)
+        channels_base, factors_base = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
         slot, piece = Signal(range(slots)), Signal(range(MOST_PIECES))
         running, first_tile, use, table_left = Signal(), Signal(), Signal(Use), Signal()
         tile, channels = use == Use.TILE, use == Use.CHANNELS
+        factors, factored = (use == Use.FACTORS, c.b_factored) if p.factor_bits else (Const(0), Const(0))
         tile_n, tile_k = Mux(n.left < cols, n.left, cols), Mux(k.left < rows, k.left, rows)
         m.submodules.skid = skid = Skid(self.runs.payload.shape())
         run = skid.i.payload
         m.d.comb += [
-            run.address.eq(Mux(tile, n_base + k_base, Mux(channels, channels_base, c.table))),
+            run.address.eq(Mux(tile, n_base + k_base, Mux(channels, channels_base, Mux(factors, factors_base, c.table)))),
             run.stride.eq(Mux(tile, c.b_stride, 1)),
-            run.last_line.eq(Mux(tile, Mux(c.b_transposed, tile_n, tile_k), Mux(channels, p.channel_words, table_words(p))) - 1),
+            run.last_line.eq(
+                Mux(tile, Mux(c.b_transposed, tile_n, tile_k), Mux(channels, p.channel_words, Mux(factors, p.factor_words, table_words(p))))
+                - 1
+            ),
             run.last_part.eq(Mux(~tile | c.b_transposed, 0, sum(tile_n > part * p.word_bytes for part in range(1, wide_words(p))))),
             run.note.use.eq(use),
             run.note.command.eq(self.name),
@@ -108,16 +114,20 @@ class TileWalk(wiring.Component):
         next_word = ((piece + 1) >> c.b_narrow != 0) | k.ends
         with m.If(~running):
             m.d.sync += [
-                *(c.eq(command), running.eq(self.command.valid), first_tile.eq(1), use.eq(Use.TILE), table_left.eq(command.tabulated)),
+                *(c.eq(command), running.eq(self.command.valid), first_tile.eq(1), table_left.eq(command.tabulated)),
+                use.eq(Mux(command.b_factored, Use.FACTORS, Use.TILE) if p.factor_bits else Use.TILE),
                 *(n.start(command.n), k.start(command.k), taps_x.start(command.taps_x), taps_y.start(command.taps_y)),
                 *(n_base.eq(command.b), k_base.eq(0), channels_base.eq(command.channels), slot.eq(0), piece.eq(0)),
+                factors_base.eq(command.factors),
             ]
+        with m.Elif(skid.i.ready & factors):
+            m.d.sync += [use.eq(Use.TILE), factors_base.eq(factors_base + p.factor_words)]
         with m.Elif(skid.i.ready & first_tile):
             m.d.sync += [first_tile.eq(0), table_left.eq(0), use.eq(Mux(table_left, Use.TABLE, Use.CHANNELS))]
         with m.Elif(skid.i.ready & (use == Use.TABLE)):
             m.d.sync += use.eq(Use.CHANNELS)
         with m.Elif(skid.i.ready):
-            m.d.sync += use.eq(Use.TILE)
+            m.d.sync += use.eq(Mux(factored & k.ends, Use.FACTORS, Use.TILE))
             with m.If(channels):
                 m.d.sync += channels_base.eq(channels_base + c.channels_stride)
             m.d.sync += [

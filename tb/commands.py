@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rtl.arch.activation import TABLE_ENTRIES
-from ..rtl.arch.formats import INT8, INT16, Format
+from ..rtl.arch.formats import INT8, INT16, INT32, MAX_FACTOR, Format
 from ..rtl.arch.parameters import MachineParameters, ParameterError
 from ..rtl.arch.steps import CHANNEL, VECTOR, Engine, VectorOperation, place_bits
 from ..rtl.arch.window import Window, matrix_walk
@@ -56,7 +56,7 @@ def compute(rng: random.Random, p: MachineParameters) -> Case:
 
 
 def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratchpad: NDArray[np.uint8]) -> dict[str, int]:
-    """Of a matrix or of windows: sizes from 1 to a few tiles, often small. Puts the channels into the scratchpad."""
+    """Of a matrix or of windows: sizes from 1 to a few tiles, often small. Puts channels and factors into the scratchpad."""
     size = lambda most: rng.choice((1, 2, rng.randint(1, most)))  # noqa: E731
     n, k = size(3 * p.cols), size(3 * p.rows)
     words = lambda octets: -(-octets // p.word_bytes)  # noqa: E731
@@ -64,19 +64,24 @@ def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratc
     narrow, weights = rng.randint(p.least_narrow, 2) if transposed else 0, Format(p.weight_bits)
     tiles = -(-n // p.cols)
     if rng.random() < 0.5:
-        m = size(20)
-        a, a_stride = regions.matrix(m, words(k))
-        walk = matrix_walk(a, a_stride, m, k, p.word_bytes)
+        m, taps = size(20), size(5) if p.reads_any_byte else 1
+        a, a_stride = regions.matrix(m, words(taps * k))
+        walk = matrix_walk(a, a_stride, m, k, p.word_bytes, taps=taps)
     else:
         walk = _windows(rng, p, n, k, regions)
         k = walk["k"]
     outputs = walk["m"] * walk["lines"]
-    b_k = (walk["taps_x"] * walk["taps_y"] - 1) * words(k) * p.word_bytes + k
-    b_words = walk["taps_x"] * walk["taps_y"] * -(-k // (p.word_bytes << narrow))
+    taps = walk["taps_x"] * walk["taps_y"]
+    b_k = (taps - 1) * words(k) * p.word_bytes + k
+    b_words = taps * -(-k // (p.word_bytes << narrow))
     b, b_stride = regions.matrix(n, b_words) if transposed else regions.matrix(b_k, words(n))
     channels, channels_stride = regions.matrix(tiles, p.channel_words)
     table, _ = regions.matrix(1, words(TABLE_ENTRIES))
+    factor_words = tiles * taps * p.factor_words
+    factors, _ = regions.matrix(1, factor_words)
     out, out_stride = regions.matrix(outputs, words(n << wide))
+    most = min(MAX_FACTOR, (INT32.max >> 1) // (taps * k << 16))  # no sum overflows
+    scratchpad[factors : factors + factor_words] //= -(-(MAX_FACTOR + 1) // (most + 1))
     for tile in range(tiles):
         records = [
             CHANNEL.pack({"bias": rng.randint(-(1 << 20), 1 << 20), "multiplier": rng.getrandbits(16), "shift": rng.randint(0, 47)})
@@ -91,7 +96,7 @@ def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratc
         **walk,
         **{"b": b, "b_stride": b_stride, "channels": channels, "channels_stride": channels_stride},
         **{"out": out, "out_stride": out_stride, "n": n, "b_transposed": int(transposed), "b_narrow": narrow},
-        **{"table": table, "tabulated": rng.randint(0, 1)},
+        **{"table": table, "tabulated": rng.randint(0, 1), "factors": factors, "b_factored": rng.randint(0, p.factor_bits > 0)},
         **{"a_zero_point": rng.randint(-128, 127), "b_zero_point": rng.randint(weights.min, weights.max)},
         **_out_range(rng, wide=wide),
     }

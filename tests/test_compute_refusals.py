@@ -1,5 +1,7 @@
 """Commands that the compute unit refuses."""
 
+from collections.abc import Mapping
+
 import pytest
 from amaranth.sim import Simulator, SimulatorContext
 from celosia.rtl.arch.parameters import MachineParameters
@@ -10,9 +12,9 @@ from celosia.rtl.compute import ComputeUnit
 CYCLES = 10  # a command is refused within
 
 
-def refused(weight_bits: int, **fields: int) -> bool:
+def refused(machine: Mapping[str, int], **fields: int) -> bool:
     """Whether a product of one element, with other ``fields``, is an illegal step."""
-    unit = ComputeUnit(MachineParameters(rows=4, cols=4, lanes=1, accumulator_depth=16, weight_bits=weight_bits))
+    unit = ComputeUnit(MachineParameters(rows=4, cols=4, lanes=1, accumulator_depth=16, **machine))
     errors = set()
 
     async def bench(ctx: SimulatorContext) -> None:
@@ -33,18 +35,20 @@ def refused(weight_bits: int, **fields: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("weight_bits", "fields", "illegal"),
+    ("machine", "fields", "illegal"),
     [
-        (8, {"b_narrow": 0, "b_zero_point": -128}, False),
-        (8, {"b_narrow": 3}, True),
-        (8, {"b_narrow": 1, "b_transposed": 0}, True),
-        (4, {"b_narrow": 0}, True),
-        (4, {"b_narrow": 1, "b_zero_point": 7}, False),
-        (4, {"b_narrow": 1, "b_zero_point": 8}, True),
-        (4, {"b_narrow": 1, "b_zero_point": -8}, False),
-        (4, {"b_narrow": 2, "b_zero_point": -9}, True),
-        (4, {"b_narrow": 3}, True),
+        ({"weight_bits": 8}, {"b_narrow": 0, "b_zero_point": -128}, False),
+        ({"weight_bits": 8}, {"b_narrow": 3}, True),
+        ({"weight_bits": 8}, {"b_narrow": 1, "b_transposed": 0}, True),
+        ({"weight_bits": 4}, {"b_narrow": 0}, True),
+        ({"weight_bits": 4}, {"b_narrow": 1, "b_zero_point": 7}, False),
+        ({"weight_bits": 4}, {"b_narrow": 1, "b_zero_point": 8}, True),
+        ({"weight_bits": 4}, {"b_narrow": 1, "b_zero_point": -8}, False),
+        ({"weight_bits": 4}, {"b_narrow": 2, "b_zero_point": -9}, True),
+        ({"weight_bits": 4}, {"b_narrow": 3}, True),
+        ({"factor_bits": 0}, {"b_factored": 1}, True),
+        ({"factor_bits": 8}, {"b_factored": 1}, False),
     ],
 )
-def test_elements_of_b(weight_bits: int, fields: dict[str, int], illegal: bool) -> None:
-    assert refused(weight_bits, **fields) == illegal
+def test_elements_of_b(machine: dict[str, int], fields: dict[str, int], illegal: bool) -> None:
+    assert refused(machine, **fields) == illegal

@@ -15,14 +15,15 @@ TALL = MachineParameters(rows=8, cols=4, lanes=1, scratchpad_kib=16, banks=8, bu
 ODD = MachineParameters(
     rows=12, cols=12, lanes=3, scratchpad_kib=16, banks=1, bus_bytes=8, accumulator_depth=32, row_elements=64, lut_rows=4
 )
-INT4 = replace(SQUARE, weight_bits=4)  # of the ECP5's blocks
-SHARED = replace(WIDE, multiplier_bits=27)
+INT4 = replace(SQUARE, weight_bits=4, factor_bits=8)  # of the ECP5's blocks
+SHARED = replace(WIDE, multiplier_bits=27, factor_bits=8)
+FACTORED = replace(TALL, factor_bits=8)
 
 
 CASES = [
     (Engine.COMPUTE, SQUARE),
     (Engine.COMPUTE, WIDE),
-    (Engine.COMPUTE, TALL),
+    (Engine.COMPUTE, FACTORED),
     (Engine.COMPUTE, ODD),
     (Engine.COMPUTE, INT4),
     (Engine.COMPUTE, SHARED),
@@ -36,7 +37,7 @@ CASES = [
 
 
 def _id(engine: Engine, m: MachineParameters) -> str:
-    return f"{engine.name.lower()}-{m.rows}x{m.cols}-int{m.weight_bits}-{m.multiplier_bits}"
+    return f"{engine.name.lower()}-{m.rows}x{m.cols}-int{m.weight_bits}-{m.multiplier_bits}-{m.factor_bits}"
 
 
 @pytest.mark.parametrize(("engine", "machine"), CASES, ids=[_id(*case) for case in CASES])
