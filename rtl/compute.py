@@ -8,7 +8,7 @@ Loader, reader and writer take each command by themselves, so that the next one'
 results of the one before are written.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -138,7 +138,9 @@ class ComputeUnit(wiring.Component):
         row, first_tile = Signal(range(p.accumulator_depth)), Signal(init=1)
         note = reader.rows.payload.note
         last_row, last_tile = note.last_row, note.last_tile
-        first_row, swaps = Signal(init=1), Signal(TILE_CYCLES - 1)  # swaps: in the last cycles
+        first_row, swapped = Signal(init=1), Signal()
+        # Cycles, one bit each, before the next tile may begin: its i-th row TILE_CYCLES after this one's at the earliest.
+        gap = Signal(TILE_CYCLES - 1)
         places = Places(results.depth)
         fire, claims, given = Signal(), Signal(), Signal()
         claimed = Signal()  # the channels in the loader belong to rows in the array
@@ -148,13 +150,13 @@ class ComputeUnit(wiring.Component):
             fire.eq(
                 reader.rows.valid
                 & note.window
-                & (~first_row | (loader.tile_ready & ~swaps.any() & (~last_tile | channels_free)))
+                & (~first_row | (loader.tile_ready & ~gap.any() & (~last_tile | channels_free)))
                 & (~last_tile | places.any)
             ),
             reader.rows.ready.eq(fire | ~note.window),
             array.swap.eq(fire & first_row),
             array.tile.eq(loader.tile),
-            loader.tile_taken.eq(swaps[0]),
+            loader.tile_taken.eq(swapped),
             self.mac_cycle.eq(fire),
             claims.eq(fire & last_tile),
             columns.row.valid.eq(fire),
@@ -180,7 +182,8 @@ class ComputeUnit(wiring.Component):
             m.d.comb += array.a[i].eq(Mux(reader.rows.payload.inside[i], octet.as_signed() - constants.a_zero_point, outside))
         m.d.sync += [
             *places.change(taken=claims, given=given),
-            swaps.eq(Cat(array.swap, swaps)),
+            swapped.eq(array.swap),
+            gap.eq(Mux(fire, ~Const(0, len(gap)) >> row, gap >> 1)),
         ]
         with m.If(loader.channels_taken):
             m.d.sync += claimed.eq(0)

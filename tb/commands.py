@@ -58,13 +58,13 @@ def compute(rng: random.Random, p: MachineParameters) -> Case:
 def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratchpad: NDArray[np.uint8]) -> dict[str, int]:
     """Of a matrix or of windows: sizes from 1 to a few tiles, often small. Puts channels and factors into the scratchpad."""
     size = lambda most: rng.choice((1, 2, rng.randint(1, most)))  # noqa: E731
-    n, k = size(3 * p.cols), size(3 * p.rows)
+    n, k = size(3 * p.cols), rng.choice((p.rows // 2, size(3 * p.rows)))
     words = lambda octets: -(-octets // p.word_bytes)  # noqa: E731
     transposed, wide = rng.random() < 0.7 or p.least_narrow > 0, rng.random() < 0.5
     narrow, weights = rng.randint(p.least_narrow, 2) if transposed else 0, Format(p.weight_bits)
     tiles = -(-n // p.cols)
     if rng.random() < 0.5:
-        m, taps = size(20), size(5) if p.reads_any_byte else 1
+        m, taps = rng.choice((1, 2, 3, rng.randint(1, 20))), rng.choice((1, rng.randint(2, 9))) if p.reads_any_byte else 1
         a, a_stride = regions.matrix(m, words(taps * k))
         walk = matrix_walk(a, a_stride, m, k, p.word_bytes, taps=taps)
     else:
@@ -80,11 +80,13 @@ def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratc
     factor_words = tiles * taps * p.factor_words
     factors, _ = regions.matrix(1, factor_words)
     out, out_stride = regions.matrix(outputs, words(n << wide))
+    reach = (taps * k << 14).bit_length()  # of a sum, in bits
+    shift = lambda: rng.choice((rng.randint(0, 47), rng.randint(reach, reach + 8)))  # noqa: E731 - so that often its own bits show
     most = min(MAX_FACTOR, (INT32.max >> 1) // (taps * k << 16))  # no sum overflows
     scratchpad[factors : factors + factor_words] //= -(-(MAX_FACTOR + 1) // (most + 1))
     for tile in range(tiles):
         records = [
-            CHANNEL.pack({"bias": rng.randint(-(1 << 20), 1 << 20), "multiplier": rng.getrandbits(16), "shift": rng.randint(0, 47)})
+            CHANNEL.pack({"bias": rng.randint(-(1 << 20), 1 << 20), "multiplier": rng.getrandbits(16), "shift": shift()})
             for _ in range(p.cols)
         ]
         octets = b"".join(record.to_bytes(8, "little") for record in records).ljust(p.channel_words * p.word_bytes, b"\0")
