@@ -21,7 +21,7 @@ class Tensor:
     """A matrix of signed integers; an element q stands for the real number ``(q - zero_point) * scale``.
 
     bits: 8 or 16, or 2 or 4 of a constant. data: [rows, cols] of a constant, int16 or for fewer bits int8, else None. scale of a constant
-    with one scale per channel: 1.0, since the scales are in its consumer's multipliers.
+    with one scale per channel or group: 1.0, since the scales are in its consumer's multipliers.
     """
 
     name: str
@@ -132,6 +132,7 @@ class MatMul(Operator):
     window: of a convolution. Each a is then a feature map, line by line, [height * width, C]; b is [N, K], K tap by
     tap, [kh, kw, C / groups].
     maximum: max pooling, the largest of a window in each channel; b is [C, kh * kw] ones.
+    parameters: with factors of groups along K where b is [N, K], all columns of a tensor, and not of a convolution.
     table: what each result, -128..127, is replaced by.
     """
 
@@ -150,6 +151,8 @@ class MatMul(Operator):
             raise ValueError("a maximum must have a window, and as many groups as channels")
         if window and not self.b_transposed:
             raise ValueError("b must be b_transposed in a convolution")
+        if self.groups and (window or not self.b_transposed):
+            raise ValueError("factors must be those of b [N, K], not of a convolution")
         for part in self.parts:
             k, n = (part.b.cols, part.b.rows) if self.b_transposed else (part.b.rows, part.b.cols)
             rows, depth = part.a.rows, part.a.cols
@@ -157,6 +160,8 @@ class MatMul(Operator):
                 rows, depth = window.lines * window.columns, window.taps * part.a.cols // window.groups
             if (rows, depth, n) != (part.out.rows, k, part.out.cols):
                 raise ValueError(f"a, b and out must have matching shapes, not {part.a}, {part.b} and {part.out}")
+            if self.groups and (k % self.groups or part.b.cols != part.b.tensor.cols):
+                raise ValueError(f"b must be all columns of its tensor, in {self.groups} groups, not {part.b}")
             if window and (part.a.cols % window.groups or n % window.groups):
                 raise ValueError(f"the channels of {part.a} and {part.out} must make {window.groups} groups")
             if window and part.a.rows != window.height * window.width:
@@ -165,6 +170,11 @@ class MatMul(Operator):
                 raise ValueError(f"a must be int8, and b no more, not {part.a} and {part.b}")
             if part.b.tensor.bits < 8 and not self.b_transposed:
                 raise ValueError(f"b must be b_transposed where it has fewer than 8 bits, not {part.b}")
+
+    @property
+    def groups(self) -> int:
+        """Of consecutive k, each with factors of its own; 0 without factors."""
+        return 0 if self.parameters.factors is None else len(self.parameters.factors)
 
     @property
     def macs(self) -> int:

@@ -39,14 +39,16 @@ class Builder:
     def names(self) -> dict[str, str]:
         return {"name": f"op{len(self.operators)}", "node": f"node{len(self.operators)}"}
 
-    def product(self, parts: Iterable[ir.MatMulPart], *, transposed: bool, window: Window | None = None, maximum: bool = False) -> None:
+    def product(
+        self, parts: Iterable[ir.MatMulPart], *, transposed: bool, window: Window | None = None, maximum: bool = False, groups: int = 0
+    ) -> None:
         parts = tuple(parts)
         a, b, out = parts[0].a.tensor, parts[0].b.tensor, parts[0].out.tensor
         k, n = b.cols if transposed else b.rows, parts[0].out.cols
         parameters = MatMulParameters.from_scales(
             a_scale=a.scale,
             a_zero_point=a.zero_point,
-            b_scale=b.scale / k**0.5 * self.random.uniform(0.5, 2, n),
+            b_scale=b.scale / k**0.5 * self.random.uniform(0.5, 2, (groups, n) if groups else n),
             b_zero_point=b.zero_point,
             bias=self.random.normal(0, 1, n),
             out_scale=out.scale,
@@ -58,9 +60,10 @@ class Builder:
         about = {"b_transposed": transposed, "parameters": parameters, "window": window, "maximum": maximum}
         self.operators.append(ir.MatMul(**self.names, parts=parts, **about))
 
-    def linear(self, x: ir.Tensor, cols: int, bits: int, weight_bits: int = 8) -> ir.Tensor:
+    def linear(self, x: ir.Tensor, cols: int, bits: int, weight_bits: int = 8, groups: int = 0) -> ir.Tensor:
+        """groups: along K, of scales of their own; 0 for one scale for each of ``cols`` channels."""
         weights, out = self.constant(cols, x.cols, weight_bits), self.tensor(x.rows, cols, bits)
-        self.product([ir.MatMulPart(a=x.whole, b=weights.whole, out=out.whole)], transposed=True)
+        self.product([ir.MatMulPart(a=x.whole, b=weights.whole, out=out.whole)], transposed=True, groups=groups)
         return out
 
     def convolution(self, x: ir.Tensor, cols: int, bits: int, window: Window, weight_bits: int = 8) -> ir.Tensor:

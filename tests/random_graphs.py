@@ -15,7 +15,8 @@ from celosia.tb.graphs import Builder
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-KINDS = "linear", "convolution", "max_pool", "rescale", "add", "add_row", "gelu", "table", "softmax", "layernorm", "attention", "skip"
+OF_INT8 = "linear", "grouped", "convolution", "max_pool", "attention", "table"
+KINDS = (*OF_INT8, "rescale", "add", "add_row", "gelu", "softmax", "layernorm", "skip")
 
 
 @st.composite
@@ -37,7 +38,7 @@ def graphs(draw: st.DrawFn) -> ir.Graph:
     sides: list[ir.Tensor] = []
     for kind in draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=6)):
         bits, weight_bits = draw(st.sampled_from((8, 16))), draw(st.sampled_from((2, 4, 8)))
-        narrow = x if x.bits == 8 or kind not in ("linear", "convolution", "max_pool", "attention", "table") else builder.rescale(x, 8)
+        narrow = x if x.bits == 8 or kind not in OF_INT8 else builder.rescale(x, 8)
         match kind:
             case "convolution":
                 groups = draw(st.sampled_from([n for n in range(1, x.cols + 1) if x.cols % n == 0]))
@@ -47,6 +48,9 @@ def graphs(draw: st.DrawFn) -> ir.Graph:
                 x = builder.max_pool(narrow, bits, draw(windows(x.rows, x.cols)))
             case "linear":
                 x = builder.linear(narrow, draw(st.integers(1, 50)), bits, weight_bits)
+            case "grouped":
+                groups = draw(st.sampled_from([n for n in range(1, x.cols + 1) if x.cols % n == 0]))
+                x = builder.linear(narrow, draw(st.integers(1, 50)), bits, weight_bits, groups)
             case "attention":
                 x = builder.attention(narrow, draw(st.integers(1, 4)), draw(st.integers(1, 12)), length=draw(st.integers(0, 3)))
             case "table":
@@ -83,6 +87,7 @@ def machines(draw: st.DrawFn, scratchpads: tuple[int, ...] = (1, 2, 4, 16, 128))
         accumulator_depth=draw(st.sampled_from((16, 64))),
         bus_bytes=draw(st.sampled_from((4, 8, 16, 32))),
         row_elements=draw(st.sampled_from((64, 1024))),
+        factor_bits=draw(st.sampled_from((0, 8, 8, 8))),
     )
 
 

@@ -1,6 +1,6 @@
 """Layouts, tiles, memory plan, schedule, and whole programs on the golden machine against the executor."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations, pairwise, product
 
@@ -24,13 +24,15 @@ from random_graphs import graphs, machines, run_on_golden_machine
 SMALL = MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=4)
 many = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
+REFUSALS = "a larger scratchpad is needed", "but row_elements is", "max pooling needs", "but factor_bits is", "along K must fill words"
+
 
 def compiled(graph: ir.Graph, machine: MachineParameters) -> Program:
     """Only what is too large for the machine may be refused."""
     try:
         return compile_graph(graph, machine)
     except CompileError as e:
-        if not any(reason in str(e) for reason in ("a larger scratchpad is needed", "but row_elements is", "max pooling needs")):
+        if not any(reason in str(e) for reason in REFUSALS):
             raise
         reject()
 
@@ -163,6 +165,8 @@ def touched(step: Step, p: MachineParameters) -> tuple[Places, Places, Places]:
             depth = (taps - 1) * words * p.word_bytes + k
             b = matrix("b", n, taps * b_words * p.word_bytes) if c["b_transposed"] else matrix("b", depth, n)
             tables = matrix("channels", -(-n // p.cols), p.channel_words * p.word_bytes)
+            if c["b_factored"]:
+                tables |= {("scratchpad", c["factors"] + word) for word in range(-(-n // p.cols) * taps * p.factor_words)}
             if c["tabulated"]:
                 tables |= {("scratchpad", c["table"] + word) for word in range(-(-TABLE_ENTRIES // p.word_bytes))}
             return b | tables, matrix("out", c["lines"] * c["m"], n, wide=c["out_wide"]), a
@@ -227,9 +231,12 @@ def test_conflicting_steps_are_ordered(graph: ir.Graph, machine: MachineParamete
             assert not places[i][1] & late or at_a[j][steps[i].engine] > number[i], (steps[i], steps[j])
 
 
-def tile_words(c: Mapping[str, int], tile: int) -> set[int]:
-    """Addresses of the words of a tile of rows along K of the matrix a."""
-    return {c["a"] + line * c["a_line"] + tile for line in range(c["lines"])}
+def tiles_of_a(c: Mapping[str, int], p: MachineParameters) -> Iterator[set[int]]:
+    """Addresses of the words of each tile of rows along K of the matrix a."""
+    bits = place_bits(p.rows)
+    for tap, word in product(range(c["taps_x"]), range(-(-c["k"] // p.rows))):
+        x = tap * c["x_tap"] + (word << bits)
+        yield {c["a"] + line * c["a_line"] + (place >> bits) for line in range(c["lines"]) for place in (x, x + p.rows - 1)}
 
 
 def written_words(c: Mapping[str, int], p: MachineParameters, tiles: int) -> set[int]:
@@ -247,10 +254,10 @@ def test_a_step_that_follows_reads_what_is_written(graph: ir.Graph, machine: Mac
     if not followers:
         reject()
     for before, c in followers:
-        assert c["taps_x"] == c["taps_y"] == c["m"] == 1
+        assert c["taps_y"] == c["m"] == 1
         assert not before["out_wide"]
-        for tile in range(-(-c["k"] // machine.rows)):
-            read = tile_words(c, tile) & written_words(before, machine, -(-before["n"] // machine.cols))
+        for tile, words in enumerate(tiles_of_a(c, machine)):
+            read = words & written_words(before, machine, -(-before["n"] // machine.cols))
             assert read <= written_words(before, machine, max(0, tile + 1 - c["a_ahead"]))
 
 
@@ -314,14 +321,15 @@ def test_values_are_computed_while_softmax_works() -> None:
     assert halves == [(16, 3), (16, 4)]  # the first half starts while scores of the second one are computed
 
 
-def test_a_product_follows_the_one_before() -> None:
+@pytest.mark.parametrize(("groups", "follows"), [(0, 1), (2, 1), (4, 1), (8, 0)])  # groups of half a word are read from any byte
+def test_a_product_follows_the_one_before(groups: int, follows: int) -> None:
     builder = Builder(1)
     x = builder.tensor(20, 24, 8)
-    y = builder.linear(builder.linear(x, 30, 8), 40, 8)
+    y = builder.linear(builder.linear(x, 32, 8), 40, 8, groups=groups)
     other = builder.linear(x, 16, 8)
-    program = compile_graph(builder.graph([x], [y, other]), replace(SMALL, scratchpad_kib=64))
+    program = compile_graph(builder.graph([x], [y, other]), replace(SMALL, scratchpad_kib=64, factor_bits=8))
     commands = {label: step.command for label, step in zip(program.labels, program.body, strict=True) if step.engine is Engine.COMPUTE}
-    assert [commands[name].get("a_follows", 0) for name in ("op0", "op1", "op2")] == [0, 1, 0]
+    assert [commands[name].get("a_follows", 0) for name in ("op0", "op1", "op2")] == [0, follows, 0]
 
 
 def test_too_large_for_the_scratchpad() -> None:
@@ -393,6 +401,36 @@ def test_elements_wider_than_the_machines() -> None:
     for fields in ({}, {"b_narrow": 1, "b_zero_point": 8}, {"b_narrow": 1, "b_zero_point": -9}):
         with pytest.raises(ValueError, match=r"^b and its zero point must fit 4 bits, not "):
             Machine(FOUR_BITS, 0).run([replace(command, command={**command.command, **fields})])
+
+
+def grouped_product(groups: int) -> ir.Graph:
+    """Of K = 48."""
+    builder = Builder(1)
+    x = builder.tensor(4, 48, 8)
+    return builder.graph([x], [builder.linear(x, 9, 8, groups=groups)])
+
+
+def test_groups_that_the_machine_can_not_take() -> None:
+    graph = grouped_product(3)
+    with pytest.raises(CompileError, match=r"^node0: t1\[9x48 int8\] has scales of groups along K, but factor_bits is 0 \(t2\["):
+        compile_graph(graph, SMALL)
+    command = next(step for step in compile_graph(graph, replace(SMALL, factor_bits=8)).body if step.engine is Engine.COMPUTE)
+    with pytest.raises(ValueError, match=r"^b must not be b_factored where factor_bits is 0$"):
+        Machine(SMALL, 0).run([command])
+    machine = MachineParameters(rows=12, cols=12, lanes=3, factor_bits=8)
+    with pytest.raises(CompileError, match=r"^node0: its groups of 16 along K must fill words of 12 bytes where rows is no power of two"):
+        compile_graph(graph, machine)
+    compile_graph(grouped_product(2), machine)
+
+
+def test_groups_of_heads_that_are_padded() -> None:
+    builder = Builder(1)
+    shares, values = builder.tensor(8, 5, 8), builder.tensor(5, 20, 8)
+    graph = builder.graph([shares, values], [builder.linear(builder.mixed(shares, values, 2), 9, 8, groups=2)])
+    with pytest.raises(
+        CompileError, match=r": the columns of t\d+\[4x20 int8\] are kept in groups of 10 and t\d+\[9x20 int8\] can't follow them"
+    ):
+        compile_graph(graph, replace(SMALL, factor_bits=8))
 
 
 def test_what_fits_is_loaded_once() -> None:

@@ -61,6 +61,11 @@ def test_operators() -> None:
         product(a, b, tensor(rows=4, cols=4), transposed=False)
     with pytest.raises(ValueError, match=r"^a must be int8, and b no more"):
         product(a, wide, tensor(rows=4, cols=4), transposed=True)
+    grouped = replace(PRODUCT, factors=np.ones((4, 4), np.int64))
+    with pytest.raises(ValueError, match=r"^b must be all columns of its tensor, in 4 groups, not b"):
+        replace(product(a, b, tensor(rows=4, cols=4)), parameters=grouped)
+    with pytest.raises(ValueError, match=r"^factors must be those of b \[N, K\], not of a convolution"):
+        replace(product(a, tensor(rows=6, cols=4), tensor(rows=4, cols=4), transposed=False), parameters=grouped)
 
 
 @pytest.mark.parametrize(("length", "rows"), [(0, 1), (1, 0), (1, 3)])

@@ -4,6 +4,7 @@ Columns may be kept in groups (the heads of an attention layer): each group star
 address it. Padding holds the zero point, which stands for zero.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import reduce
 from math import gcd
@@ -107,10 +108,10 @@ def choose_layouts(graph: ir.Graph, parameters: MachineParameters) -> dict[str, 
             starts, stops = (n * t.bits % (8 * word_bytes) == 0 for n in (block.col, block.cols))
             if not starts or (block.col + block.cols < t.cols and not stops):
                 groups[t.name] = group
-        if isinstance(operator, ir.MatMul) and operator.window:
+        if isinstance(operator, ir.MatMul) and (operator.window or operator.groups):
             for part in operator.parts:  # each tap starts with a new word
-                pixels, weights = operator.window.kernel[1] if part.a.tensor.name in lines else 1, part.b.tensor.name
-                groups[weights] = gcd(groups[weights], pixels * part.a.cols // operator.window.groups)
+                weights = part.b.tensor.name
+                groups[weights] = gcd(groups[weights], _tap_columns(operator, part, lines))
                 in_taps.add(weights)
     changed = True
     while changed:  # groups spread from an activation to the operands that are used column by column with it
@@ -128,6 +129,14 @@ def choose_layouts(graph: ir.Graph, parameters: MachineParameters) -> dict[str, 
         return Layout(tensor=t, group=groups[t.name], word_bytes=word_bytes, bits=bits, line=lines.get(t.name, 1))
 
     return {t.name: layout(t) for t in graph.tensors.values()}
+
+
+def _tap_columns(op: ir.MatMul, part: ir.MatMulPart, lines: Container[str]) -> int:
+    """Columns of b in a tap: of a window, or a group along K that has factors of its own."""
+    if not op.window:
+        return part.b.cols // op.groups
+    pixels = op.window.kernel[1] if part.a.tensor.name in lines else 1
+    return pixels * part.a.cols // op.window.groups
 
 
 def _lines(graph: ir.Graph, word_bytes: int) -> dict[str, int]:
@@ -155,7 +164,7 @@ def _line_of_runs(op: ir.Operator, block: ir.Block, word_bytes: int) -> int:
 def _aligned_columns(operator: ir.Operator) -> list[tuple[ir.Tensor, ir.Tensor]]:
     """Pairs of tensors of which whole rows are walked together."""
     match operator:
-        case ir.MatMul() if operator.b_transposed and not operator.window:
+        case ir.MatMul() if operator.b_transposed and not operator.window and not operator.groups:
             return [(part.a.tensor, part.b.tensor) for part in operator.parts if part.a.tensor.cols == part.a.cols == part.b.tensor.cols]
         case _:
             return []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from ...rtl.arch.parameters import MachineParameters
-from ...rtl.arch.steps import WAIT_BITS, WAITS, Engine, Step
+from ...rtl.arch.steps import WAIT_BITS, WAITS, Engine, Step, place_bits
 from .. import graph as ir
 from .layout import Buffer
 from .plan import Plan
@@ -134,7 +134,7 @@ class Scheduler:
                 command |= task.walk(address, stride)
             else:
                 command[field] = address
-                if field != "table":  # it is one row
+                if field not in ("table", "factors"):  # they are one run of words
                     command[f"{field}_stride"] = 0 if operand.repeat else stride
             late = task.engine is Engine.COMPUTE and field == "a"
             accesses.append(Access.of(address, operand.rows, operand.words, stride, writes=writes, late=late))
@@ -187,7 +187,9 @@ def with_waits(planned: list[PlannedStep], parameters: MachineParameters) -> lis
 def _follows(command: Mapping[str, int], before: Mapping[str, int], p: MachineParameters) -> dict[str, int]:
     """How the matrix a of a compute command follows the command before it, which writes words of its rows or of some of them."""
     c, b = command, before
-    is_matrix = c["m"] == c["taps_x"] == c["taps_y"] == 1 and not c.get("depthwise", 0)
+    words, rest = divmod(c["k"], p.word_bytes)  # of a tap
+    in_order = c["taps_x"] == 1 or (rest == 0 and c["x_tap"] == words << place_bits(p.word_bytes))  # one tile along K after the other
+    is_matrix = c["m"] == c["taps_y"] == 1 and in_order and not c.get("depthwise", 0)
     # Words of a row before those that are written. A tile of channels must not be smaller than a word.
     ahead = (b["out"] - c["a"]) % c["a_line"]
     in_rows = c["a_line"] == b["out_stride"] and ahead + -(-b["n"] // p.word_bytes) <= c["a_line"]

@@ -130,6 +130,8 @@ class TaskMaker:
             bits = self._layouts[part.b.tensor.name].bits
             if bits > p.weight_bits:
                 raise CompileError(f"{part.b} is kept in elements of {bits} bits, but weight_bits is {p.weight_bits}")
+            if op.groups and not p.factor_bits:
+                raise CompileError(f"{part.b} has scales of groups along K, but factor_bits is {p.factor_bits}")
             for first, count in _channel_segments(self._layouts, op, part, p):
                 makers = self._convolution if op.window else self._matmul
                 for make, rows, most_rows, most_cols in makers(op, part, first, count):
@@ -145,14 +147,15 @@ class TaskMaker:
                 a, b = (self._rows(block, r, c) for block, r, c in ((part.a, row, rows), (part.b, n, cols)))
             else:
                 a = self._rectangle(part.a, row, rows, 0, part.a.cols)
-                b = (
-                    self._rectangle(part.b, n, cols, 0, part.b.cols)
-                    if op.b_transposed
-                    else self._rectangle(part.b, 0, part.b.rows, n, cols)
-                )
+                if op.groups:
+                    b = self._rows(part.b, n, cols)
+                elif op.b_transposed:
+                    b = self._rectangle(part.b, n, cols, 0, part.b.cols)
+                else:
+                    b = self._rectangle(part.b, 0, part.b.rows, n, cols)
             operands = {"a": a, "b": b, "out": self._rectangle(part.out, row, rows, n, cols)}
-            walk = partial(matrix_walk, rows=rows, k=k, word_bytes=self._p.word_bytes)
-            return self._compute(op, part, {"n": cols}, operands, self._buffers[channels_name(op, first, count)], col, walk)
+            walk = partial(matrix_walk, rows=rows, k=k, word_bytes=self._p.word_bytes, taps=op.groups or 1)
+            return self._compute(op, part, {"n": cols}, operands, (first, count), col, walk)
 
         most_cols = self._pieces.most_cols(count, part.b, part.out)
         in_rows = [part.out] if most_cols < count else [part.a, part.out]
@@ -172,7 +175,7 @@ class TaskMaker:
                 operands = {"a": a, "b": self._rows(part.b, n, cols), "out": self._rectangle(part.out, start, outputs, n, cols)}
                 fields = {"m": columns, "lines": lines, "n": cols}
                 walk = partial(map_walk, line=line, column=column, top=read.start, height=len(read))
-                return self._compute(op, part, fields, operands, self._buffers[channels_name(op, first, count)], col, walk)
+                return self._compute(op, part, fields, operands, (first, count), col, walk)
 
             yield make, window.lines, max(1, depth // columns) if columns == window.columns else 1, count
 
@@ -209,11 +212,11 @@ class TaskMaker:
         part: ir.MatMulPart,
         fields: Mapping[str, int],
         operands: Mapping[str, Operand],
-        channels: Buffer,
+        segment: tuple[int, int],
         col: int,
         walk: Callable[[int, int], Mapping[str, int]],
     ) -> Task:
-        """A task on the channels from ``col`` of ``channels`` on."""
+        """A task on the channels from ``col`` of the ``segment`` (first, count) on."""
         p, q, cols = self._p, op.parameters, fields["n"]
         command = {
             **fields,
@@ -221,9 +224,13 @@ class TaskMaker:
             **{"low": q.low, "high": q.high},
             **{"maximum": int(op.maximum), "b_transposed": int(op.b_transposed), "out_wide": int(part.out.tensor.bits == 16)},
             "tabulated": int(op.table is not None),
-            "b_narrow": narrowness(self._layouts[part.b.tensor.name].bits),
+            **{"b_narrow": narrowness(self._layouts[part.b.tensor.name].bits), "b_factored": int(op.groups > 0)},
         }
-        more = {"channels": Operand(buffer=channels, row=col // p.cols, rows=-(-cols // p.cols), word=0, words=channels.row_words)}
+        more = {}
+        for field, name in {"channels": channels_name, "factors": factors_name}.items():
+            buffer = self._buffers.get(name(op, *segment))
+            if buffer:
+                more[field] = Operand(buffer=buffer, row=col // p.cols, rows=-(-cols // p.cols), word=0, words=buffer.row_words)
         if op.table:
             more["table"] = self._table_operand(op)
         return Task(engine=Engine.COMPUTE, operator=op, command=command, operands={**operands, **more}, walk=walk)
@@ -240,10 +247,13 @@ class TaskMaker:
     def _depth(self, op: ir.MatMul, part: ir.MatMulPart) -> tuple[int, bool]:
         """k of the command, and whether it runs over whole rows of a and b with their padding, where the groups of heads are padded."""
         a, b = self._layouts[part.a.tensor.name], self._layouts[part.b.tensor.name]
-        split = a.group < part.a.cols or (op.b_transposed and b.group < part.b.cols)
+        split = a.group < part.a.cols or (op.b_transposed and not op.groups and b.group < part.b.cols)
         if not split:
-            return part.a.cols, False
-        whole = part.a.cols == part.a.tensor.cols == part.b.tensor.cols and a.group == b.group
+            k = part.a.cols // (op.groups or 1)
+            if op.groups > 1 and k % self._p.word_bytes and not self._p.reads_any_byte:
+                raise CompileError(f"its groups of {k} along K must fill words of {self._p.word_bytes} bytes where rows is no power of two")
+            return k, False
+        whole = not op.groups and part.a.cols == part.a.tensor.cols == part.b.tensor.cols and a.group == b.group
         if not (op.b_transposed and whole and part.b.tensor.data is not None):
             raise CompileError(f"the columns of {part.a} are kept in groups of {a.group} and {part.b} can't follow them")
         return a.row_words * self._p.word_bytes, True
@@ -327,12 +337,16 @@ def channels_name(op: ir.MatMul, first: int, count: int) -> str:
     return f"{op.name}.channels[{first}:{first + count}]"
 
 
+def factors_name(op: ir.MatMul, first: int, count: int) -> str:
+    return f"{op.name}.factors[{first}:{first + count}]"
+
+
 def table_name(op: ir.MatMul | ir.LayerNorm | ir.Table) -> str:
     return f"{op.name}.table"
 
 
 def operator_name(table: str) -> str:
-    """The other way: of the operator that a buffer of channels or of a table belongs to."""
+    """The other way: of the operator that a buffer of channels, of factors or of a table belongs to."""
     return table.rpartition(".")[0]
 
 
@@ -346,8 +360,8 @@ def make_buffers(graph: ir.Graph, layouts: Mapping[str, Layout], parameters: Mac
                 buffers[weights.name] = weights
             for part in op.parts:
                 for first, count in _channel_segments(layouts, op, part, parameters):
-                    name = channels_name(op, first, count)
-                    buffers[name] = _channels(op, first, count, name, parameters)
+                    for buffer in (_channels(op, first, count, parameters), *_factors(op, first, count, parameters)):
+                        buffers[buffer.name] = buffer
             if op.table:
                 buffers[table_name(op)] = _table(op, [op.table.entries], parameters, np.int8)
         elif isinstance(op, ir.LayerNorm):
@@ -367,7 +381,7 @@ def _table(
     return Buffer(name=table_name(op), rows=len(data), row_words=words, data=padded)
 
 
-def _channels(op: ir.MatMul, first: int, count: int, name: str, parameters: MachineParameters) -> Buffer:
+def _channels(op: ir.MatMul, first: int, count: int, parameters: MachineParameters) -> Buffer:
     """The requantization records of channels first to first + count - 1, tile by tile of cols channels."""
     p, q = parameters, op.parameters
     tiles = []
@@ -377,4 +391,14 @@ def _channels(op: ir.MatMul, first: int, count: int, name: str, parameters: Mach
             for n in range(start, min(start + p.cols, first + count))
         )
         tiles.append(records.ljust(p.channel_words * p.word_bytes, b"\0"))
-    return Buffer(name=name, rows=len(tiles), row_words=p.channel_words, data=b"".join(tiles))
+    return Buffer(name=channels_name(op, first, count), rows=len(tiles), row_words=p.channel_words, data=b"".join(tiles))
+
+
+def _factors(op: ir.MatMul, first: int, count: int, parameters: MachineParameters) -> Iterator[Buffer]:
+    """The factors of channels first to first + count - 1, tile by tile of cols channels, group by group; if there are any."""
+    if op.parameters.factors is not None:
+        p, tiles = parameters, -(-count // parameters.cols)
+        octets = np.zeros((tiles, op.groups, p.factor_words * p.word_bytes), np.uint8)
+        factors = np.pad(op.parameters.factors[:, first : first + count], ((0, 0), (0, tiles * p.cols - count)))
+        octets[:, :, : p.cols] = factors.reshape(op.groups, tiles, p.cols).swapaxes(0, 1)
+        yield Buffer(name=factors_name(op, first, count), rows=tiles, row_words=op.groups * p.factor_words, data=octets.tobytes())

@@ -97,7 +97,8 @@ def _bytes_moved(step: Step, p: MachineParameters) -> tuple[int, int]:
         outputs = c["m"] * c["lines"]
         a = rows_read(c) * tiles * word
         b = c["n"] * tiles // n_tiles * word if c["b_transposed"] else c["k"] * -(-c["n"] // word) * word
-        return 0, a + b + n_tiles * p.channel_words * word + outputs * c["n"] * (1 + c["out_wide"])
+        factors = c["b_factored"] * c["taps_y"] * c["taps_x"] * p.factor_words
+        return 0, a + b + n_tiles * (p.channel_words + factors) * word + outputs * c["n"] * (1 + c["out_wide"])
     row = lambda wide: -(-(c["cols"] << wide) // word) * word  # noqa: E731
     return 0, c["rows"] * (row(c["a_wide"]) + row(c["out_wide"]))
 
