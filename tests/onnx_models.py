@@ -62,13 +62,14 @@ class Net:
         q = self.op("QuantizeLinear", x, *parameters, domain=domain)
         return self.op("DequantizeLinear", q, *parameters, domain=domain)
 
-    def weights(self, k: int, n: int, scale: ArrayLike = 0.01, kind: str = "int8", zero_point: int = 0) -> str:
-        """Random integer weights [k, n] and their DequantizeLinear; a vector of scales is one for each column."""
+    def weights(self, k: int, n: int, scale: ArrayLike = 0.01, kind: str = "int8", zero_point: ArrayLike = 0, **attributes: int) -> str:
+        """Random integer weights [k, n] and their DequantizeLinear; a vector of scales is one for each column, unless ``attributes`` say
+        otherwise."""
         limits, scales = Format.of(kind), np.asarray(scale, np.float32)
         dtype = helper.tensor_dtype_to_np_dtype(onnx.TensorProto.DataType.Value(kind.upper()))
         data = self.constant(self.random.integers(limits.min, limits.max + 1, (k, n)).astype(dtype))
         zero = np.full(scales.shape, zero_point).astype(dtype)
-        return self.op("DequantizeLinear", data, self.constant(scales), self.constant(zero), axis=1)
+        return self.op("DequantizeLinear", data, self.constant(scales), self.constant(zero), **{"axis": 1, **attributes})
 
     def model(
         self, *outputs: str, opset: int = 21, shape: tuple[int, ...] | None = None, kind: int = onnx.TensorProto.FLOAT

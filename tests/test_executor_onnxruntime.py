@@ -133,6 +133,36 @@ def test_narrow_weights(kind: str, zero_point: int, opset: int, tmp_path: Path) 
     assert [operator.inputs[1].tensor.bits for operator in graph.operators] == [Format.of(kind).bits] * 2
 
 
+@pytest.mark.parametrize(
+    ("kind", "zero_point", "group", "transposed"),
+    [("int4", 0, 16, False), ("uint4", 9, 32, True), ("int4", -8, 48, True), ("int8", -3, 24, False)],
+)
+def test_scales_of_groups(kind: str, zero_point: int, group: int, transposed: bool, tmp_path: Path) -> None:
+    net, (m, k, n) = Net(), (20, 96, 11)
+    shape = (n, k // group) if transposed else (k // group, n)
+    scales = 10 ** net.random.uniform(-3, -1, shape)  # each group's error shows
+    weights = net.weights(*((n, k) if transposed else (k, n)), scales, kind, zero_point, axis=int(transposed), block_size=group)
+    x = net.quantized(net.input(m, k), 0.02, np.int8(-7))
+    product = net.op("Gemm", x, weights, net.normal(n), transB=int(transposed))
+    model = net.model(net.quantized(product, 2.0**-8, np.int16(5)))
+    onnx.save(model, tmp_path / "net.onnx")
+    graph = import_model(tmp_path / "net.onnx")
+    (operator,) = graph.operators
+    assert isinstance(operator, ir.MatMul)
+    assert operator.groups == k // group
+    (arrays,) = onnx_models.samples(model, 1, seed=5)
+    values = execute(graph, arrays, lanes=LANES)
+    a, b, out = (values[block.tensor.name] for block in (*operator.inputs, *operator.outputs))
+    (expected,) = Reference(tmp_path / "net.onnx", graph).run(arrays)[1].values()
+    a, b = a + 7, (b - operator.parameters.b_zero_point).T
+    sums = np.einsum("mgk,gkn->mgn", a.reshape(m, -1, group), b.reshape(-1, group, n)) * 0.02
+    scales = scales.T if transposed else scales
+    error = np.abs(sums).sum(axis=1) * scales.max(axis=0) / 510 * 2.0**8  # as golden/matmul.py's split_scales says
+    assert 0.5 < np.median(error) < 50
+    assert (np.abs(expected) < 32767).mean() > 0.99
+    assert (np.abs(out - expected) <= error + np.abs(expected) * 2.0**-15 + 1).all()
+
+
 def test_queries_scaled_without_quantization(tmp_path: Path) -> None:
     net = Net()
     q, k = net.quantized(net.input(1, 2, 5, 8), 0.03), net.quantized(net.input(1, 2, 5, 8), 0.03, np.int8(9))

@@ -268,6 +268,49 @@ def scales_per_row(net: Net) -> str:
     return net.op("MatMul", net.quantized(net.input(2, 8)), net.op("DequantizeLinear", data, scales, zeros, axis=0))
 
 
+def _of_groups(net: Net, k: int, group: int, scales: ArrayLike, zero_point: ArrayLike = 0, kind: str = "int4") -> str:
+    """A product with weights [k, 4] of ``scales`` [groups, 4]."""
+    weights = net.weights(k, 4, scales, kind, zero_point, axis=0, block_size=group)
+    return net.op("MatMul", net.quantized(net.input(2, k)), weights)
+
+
+def small_groups(net: Net) -> str:
+    return _of_groups(net, 32, 8, net.random.uniform(0.01, 0.1, (4, 4)))
+
+
+def uneven_groups(net: Net) -> str:
+    return _of_groups(net, 40, 16, net.random.uniform(0.01, 0.1, (3, 4)))
+
+
+def missing_scales(net: Net) -> str:
+    return _of_groups(net, 64, 16, net.random.uniform(0.01, 0.1, (3, 4)))
+
+
+def groups_along_n(net: Net) -> str:
+    weights = net.weights(32, 32, net.random.uniform(0.01, 0.1, (32, 2)), "int4", axis=1, block_size=16)
+    return net.op("MatMul", net.quantized(net.input(2, 32)), weights)
+
+
+def zero_points_of_groups(net: Net) -> str:
+    return _of_groups(net, 32, 16, net.random.uniform(0.01, 0.1, (2, 4)), [[3], [5]], "uint4")
+
+
+def groups_of_windows(net: Net) -> str:
+    weights = net.weights(192, 4, net.random.uniform(0.01, 0.1, (2, 4)), "int4", axis=0, block_size=96)
+    kernel = net.op("Reshape", net.op("Transpose", weights), net.constant(np.array([4, 32, 3, 2])))
+    return net.op("Conv", net.quantized(net.input(1, 32, 8, 8)), kernel, kernel_shape=[3, 2])
+
+
+def wide_accumulator_of_groups(net: Net) -> str:
+    return _of_groups(net, 2048, 128, net.random.uniform(0.01, 0.1, (16, 4)), kind="int8")
+
+
+def activation_in_blocks(net: Net) -> str:
+    x, scale, zero = net.input(2, 32), net.constant(np.full((2, 2), 0.1, np.float32)), net.constant(np.zeros((2, 2), np.int8))
+    q = net.op("QuantizeLinear", x, scale, zero, axis=1, block_size=16)
+    return net.op("DequantizeLinear", q, scale, zero, axis=1, block_size=16)
+
+
 def transposed_sum(net: Net) -> str:
     x = net.quantized(net.input(4, 4))
     return net.op("Add", x, net.op("Transpose", x))
@@ -322,7 +365,16 @@ REASONS: dict[Callable[[Net], str], str] = {
     missing_group: "(Conv) of [1, 3, 8, 8], [4, 1, 3, 3]: its operands' shapes [1, 3, 8, 8] and [4, 1, 3, 3] don't fit",
     kernel_beyond_the_map: "(Conv) of [1, 1, 8, 2], [4, 1, 3, 3]: kernel must be no larger than the padded feature map, not (3, 3)",
     bias_per_row: "what is added to a product before QuantizeLinear must have one value per output channel",
-    scales_per_row: "the weights constant_1 must have one scale, or one per output channel",
+    scales_per_row: "the weights constant_1 must have one scale, one per output channel, or one per group of k: "
+    "groups of 16 or more that divide 8, not of 1",
+    small_groups: "or one per group of k: groups of 16 or more that divide 32, not of 8",
+    uneven_groups: "or one per group of k: groups of 16 or more that divide 40, not of 8",
+    missing_scales: "(DequantizeLinear) of [64, 4], [3, 4], [3, 4]: its [3, 4] scales don't fit blocks of 16 along axis 0 of [64, 4]",
+    groups_along_n: "or one per group of k: groups of 16 or more that divide 32, not of 1",
+    zero_points_of_groups: "zero point of constant_1 must be one for the whole tensor, not -5 to -3",
+    groups_of_windows: "the weights constant_1 of overlapping windows must have one scale, or one per output channel",
+    wide_accumulator_of_groups: "(MatMul) of [2, 2048], [2048, 4]: its accumulator can reach ",
+    activation_in_blocks: "activations must have one scale, not one per channel or block",
     transposed_sum: "(Add) of [4, 4], [4, 4]: its operands input_1[4x4 int8] and input_1[4x4 int8] are not stored in the same order",
     dynamic_reshape: "must be a constant list of integers",
     reshape_by_matrix: "must be a constant list of integers",

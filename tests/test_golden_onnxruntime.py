@@ -89,7 +89,7 @@ def test_matmul_integer(shape: tuple[int, int, int], zero_point: tuple[int, ...]
     random, (m, k, n) = np.random.default_rng(seed), shape
     a, b = octets(random, m, k), octets(random, k, n)
     expected = onnx_operator("MatMulInteger", *map(unsigned, (a, b, *zero_point[:2])))
-    assert (accumulate(a, b, *zero_point[:2]) == expected).all()
+    assert (accumulate(a, b, zero_point[0], zero_point[1]) == expected).all()
 
 
 @some

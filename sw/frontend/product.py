@@ -15,11 +15,13 @@ from .onnx_file import MAX_ELEMENTS, Node
 from .values import Constant, Index, Names, Pending, Quantized, View, fit, matrices, rectangle
 
 INT32_MAX = 2**31 - 1
+LEAST_GROUP = 16  # of k with scales of their own
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Operand:
-    """One side of the products: its blocks, and the scale of its steps (for constant weights one per column)."""
+    """One side of the products: its blocks, and the scale of its steps: of constant weights one per column, or [G, columns] for G equal
+    groups along K."""
 
     blocks: tuple[Block, ...]
     scale: NDArray[np.float64]
@@ -28,13 +30,13 @@ class Operand:
 
 def _uniform(values: NDArray, what: str) -> float:
     if values.min() != values.max():
-        raise ValueError(f"{what} must be one for the whole tensor, not {values.min()!r} to {values.max()!r}")
+        raise ValueError(f"{what} must be one for the whole tensor, not {values.min()} to {values.max()}")
     return values.flat[0].item()
 
 
 def _stored(constant: Constant, names: Names, *, per_column: bool) -> tuple[Tensor, NDArray[np.float64], int]:
-    """A constant matrix as a tensor: of 8 bits; or if ``per_column`` columns as rows, and perhaps of fewer bits. Its scale ([columns] or
-    scalar) and zero point."""
+    """A constant matrix as a tensor: of 8 bits; or if ``per_column`` columns as rows, and perhaps of fewer bits. Its scale (as
+    Operand's, or scalar) and zero point."""
     if constant.quantized is None:
         raise ValueError(f"its operand {constant.name} is not quantized")
     if constant.quantized.bits > 8:
@@ -44,10 +46,8 @@ def _stored(constant: Constant, names: Names, *, per_column: bool) -> tuple[Tens
     data, scale, zero = (
         m.reshape(constant.shape[-2:]) for m in (constant.quantized.data, constant.quantized.scale, constant.quantized.zero_point)
     )
-    if per_column and np.ptp(scale, axis=0).any():
-        raise ValueError(f"the weights {constant.name} must have one scale, or one per output channel")
     zero_point = int(_uniform(zero, f"zero point of {constant.name}"))
-    scale = scale[0] if per_column else np.array(_uniform(scale, f"scale of {constant.name}"))
+    scale = _of_columns(scale, constant.name) if per_column else np.array(_uniform(scale, f"scale of {constant.name}"))
     single = scale.min() == scale.max()
     matrix = data.T if per_column else data
     tensor = Tensor(
@@ -60,6 +60,19 @@ def _stored(constant: Constant, names: Names, *, per_column: bool) -> tuple[Tens
         data=matrix.astype(np.int8),
     )
     return tensor, scale, zero_point
+
+
+def _of_columns(scale: NDArray, name: str) -> NDArray[np.float64]:
+    """Scales of elements [K, N] as one of each column, [N], or of each of G equal groups of k, [G, N]."""
+    k = len(scale)
+    changes = np.flatnonzero((scale[1:] != scale[:-1]).any(axis=1)) + 1
+    group = int(np.gcd.reduce(changes, initial=k))
+    if group < min(k, LEAST_GROUP):
+        raise ValueError(
+            f"the weights {name} must have one scale, one per output channel, or one per group of k: "
+            f"groups of {LEAST_GROUP} or more that divide {k}, not of {group}"
+        )
+    return scale[0] if group == k else scale[::group]
 
 
 def _source(view: View) -> Tensor:
@@ -156,7 +169,7 @@ class Product(Pending):
         if not contiguous or whole or weights.tensor.data is None or not self.b_transposed:
             raise ValueError(f"only {elements.size} of its {self.size} results are quantized")
         block = replace(weights, row=weights.row + first, rows=count)
-        scale = np.broadcast_to(self.b.scale, self.n)[first : first + count]
+        scale = np.broadcast_to(self.b.scale, (*self.b.scale.shape[:-1], self.n))[..., first : first + count]
         b = replace(self.b, blocks=(block,) * self.parts, scale=scale)
         place = np.full((self.parts * self.m, self.n), -1, np.int64)
         place[:, first : first + count] = np.arange(elements.size).reshape(-1, count)
@@ -177,18 +190,19 @@ class Product(Pending):
             relu=self.relu,
         )
 
-    def _accumulator(self, bias: NDArray) -> int:
+    def _accumulator(self, parameters: MatMulParameters) -> int:
         """The largest magnitude that an accumulator can reach."""
-        block = self.b.blocks[0]
+        block, bias = self.b.blocks[0], parameters.bias
         if block.tensor.data is not None:
             weights = block.tensor.data[block.slices]
-            return accumulator_bound(weights.T if self.b_transposed else weights, self.b.zero_point, self.a.zero_point, bias)
+            zero_points = self.b.zero_point, self.a.zero_point
+            return accumulator_bound(weights.T if self.b_transposed else weights, *zero_points, bias, parameters.factors)
         left, right = (max(127 - z, 128 + z) for z in (self.a.zero_point, self.b.zero_point))
         return self.k * left * right + int(np.abs(bias).max())
 
     def operator(self, name: str, out: Tensor, place: Index) -> MatMul:
         parameters = self._parameters(out)
-        reach = self._accumulator(parameters.bias)
+        reach = self._accumulator(parameters)
         if reach > INT32_MAX:
             raise ValueError(f"its accumulator can reach {reach}, more than int32 holds")
         blocks = [rectangle(out, m) for m in matrices(place.reshape(self.parts, self.m, self.n))]
@@ -254,6 +268,8 @@ def convolve(node: Node, x: View, weights: Constant, groups: int, names: Names, 
         index = _elements((batch, window.lines * window.columns, n))
         left = _left(rows, (batch,), False, names)
         right, _ = _right(columns, (batch,), names)
+        if right.scale.ndim == 2:
+            raise ValueError(f"the weights {weights.name} of overlapping windows must have one scale, or one per output channel")
         product = Product(
             node=node,
             a=left,

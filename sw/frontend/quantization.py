@@ -31,20 +31,20 @@ class Storage:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Quantization:
-    """Of one QuantizeLinear or DequantizeLinear. scale, zero_point: scalars, or vectors along ``axis``. dtype: ONNX's integer type."""
+    """Of one QuantizeLinear or DequantizeLinear. scale, zero_point: scalars, or vectors along ``axis``, or one for each block of ``block``
+    elements along it. dtype: ONNX's integer type."""
 
     scale: NDArray[np.float64]
     zero_point: NDArray[np.int64]
     dtype: np.dtype
     axis: int
+    block: int
 
     @classmethod
     def of(cls, node: Node, scale: NDArray | None, zero_point: NDArray | None, dtype: np.dtype | None) -> Self:
         """dtype: of the integers where no zero point says it. Raises ValueError on parameters that make no sense."""
         if scale is None:
             raise ValueError("its scale must be a constant")
-        if node.attributes.get("block_size", 0):
-            raise ValueError("blocked quantization is not supported")
         bad = scale[~(np.isfinite(scale) & (scale > 0))]
         if bad.size:
             raise ValueError(f"its scale {node.inputs[1]} must be positive and finite, not {bad.flat[0]}")
@@ -66,12 +66,13 @@ class Quantization:
             zero_point=np.broadcast_to(one.astype(np.int64), shape),
             dtype=zero_point.dtype,
             axis=node.attributes.get("axis", 1),
+            block=node.attributes.get("block_size", 0),
         )
 
     def storage(self) -> Storage:
         """Of an activation. Raises ValueError where activations can't be quantized so."""
         if self.scale.ndim:
-            raise ValueError("activations must have one scale, not one per channel")
+            raise ValueError("activations must have one scale, not one per channel or block")
         if self.dtype.name not in ACTIVATION_TYPES:
             raise ValueError(f"activations must be one of {', '.join(ACTIVATION_TYPES)}, not {self.dtype}")
         return Storage(self.scale.item(), self.zero_point.item() + signed_offset(self.dtype), self.format.bits)
@@ -85,6 +86,13 @@ class Quantization:
         if not self.scale.ndim:
             return np.broadcast_to(self.scale, shape), np.broadcast_to(self.zero_point, shape)
         axis = self.axis + len(shape) if self.axis < 0 else self.axis
+        if self.block:
+            if self.scale.shape != tuple(-(-size // self.block) if i == axis else size for i, size in enumerate(shape)):
+                raise ValueError(
+                    f"its {list(self.scale.shape)} scales don't fit blocks of {self.block} along axis {self.axis} of {list(shape)}"
+                )
+            scale, zero_point = (np.repeat(x, self.block, axis).take(range(shape[axis]), axis) for x in (self.scale, self.zero_point))
+            return scale, zero_point
         if self.scale.ndim != 1 or axis >= len(shape) or len(self.scale) != shape[axis]:
             raise ValueError(f"its {list(self.scale.shape)} scales don't fit axis {self.axis} of {list(shape)}")
         line = [-1 if i == axis else 1 for i in range(len(shape))]
