@@ -370,7 +370,7 @@ def test_maxima_that_the_array_can_not_take() -> None:
         compile_graph(graph, MachineParameters(rows=8, cols=4, lanes=4, scratchpad_kib=4))
 
 
-FOUR_BITS = replace(SMALL, weight_bits=4)
+FOUR_BITS = replace(SMALL, weight_bits=4, factor_bits=8)
 
 
 @pytest.mark.parametrize("machine", [FOUR_BITS, replace(FOUR_BITS, depthwise_taps=0)], ids=["depthwise", "bundled"])
@@ -380,7 +380,7 @@ def test_a_machine_of_4_bit_weights(machine: MachineParameters) -> None:
     y = builder.convolution(x, 12, 8, Window(height=5, width=6, kernel=(3, 2), groups=12), 4)
     y = builder.convolution(y, 12, 8, Window(height=3, width=5, kernel=(1, 2), groups=4), 2)
     y = builder.max_pool(y, 8, Window(height=3, width=4, kernel=(2, 2), groups=12)) if machine.depthwise else y
-    graph = builder.graph([x], [out := builder.linear(y, 9, 8, 4)])
+    graph = builder.graph([x], [out := builder.linear(builder.linear(y, 9, 8, 4), 5, 8, 4, groups=3)])
     inputs = random_inputs(graph, 1)
     expected = execute(graph, inputs, lanes=4)[out.name]
     assert (run_on_golden_machine(compile_graph(graph, machine), inputs)[out.name] == expected).all()
