@@ -95,7 +95,7 @@ class Accelerator(wiring.Component):
             control.error.eq(sequencer.error_code | sequencer.error_engine << 8),
             control.error_step.eq(sequencer.error_step),
             control.steps_completed.eq(sequencer.completed),
-            sequencer.start.eq(control.control[0] & ~sequencer.running),
+            sequencer.start.eq(control.control[0] & ~sequencer.running & ~sequencer.core_reset),
             sequencer.reset.eq(control.control[1]),
             sequencer.first.eq(control.program_first),
             sequencer.count.eq(control.program_count),
@@ -119,10 +119,11 @@ class Accelerator(wiring.Component):
 
     def _count(self, m: Module, control: ControlRegisters, register: str, sequencer: Sequencer, event: Value) -> None:
         """Count the cycles of a run in which ``event`` is high."""
-        counter = Signal(32, name=f"{register}_counter")
+        counter, counts = Signal(32, name=f"{register}_counter"), Signal(name=f"counts_{register}")
+        m.d.sync += counts.eq(sequencer.running & event)  # some come a long way
         with m.If(sequencer.start):
             m.d.sync += counter.eq(0)
-        with m.Elif(sequencer.running & event):
+        with m.Elif(counts):
             m.d.sync += counter.eq(counter + 1)
         m.d.comb += getattr(control, register).eq(counter)
 

@@ -76,8 +76,9 @@ class MacColumns(wiring.Component):
         m.d.sync += [later.eq(earlier) for earlier, later in pairwise([self.row, *rows])]
         sums = self._sums(m, platform, rows)
         coming, row, total_row = rows[-3:]
-        earlier, totals = (Signal(data.ArrayLayout(ACCUMULATOR, p.cols), name=name) for name in ("earlier", "totals"))
-        channels = Signal(channels_layout(p.cols))
+        sums_layout = data.ArrayLayout(ACCUMULATOR, p.cols)
+        earlier, totals = (Signal(sums_layout, name=name, reset_less=True) for name in ("earlier", "totals"))
+        channels = Signal(channels_layout(p.cols), reset_less=True)
         finish = self.latency - self._sum_latency - 1
         m.d.comb += [
             # Two cycles before the sums are there: one of them for the register behind the memory.

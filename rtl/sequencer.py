@@ -23,7 +23,8 @@ class Sequencer(wiring.Component):
     start, count: begin a run of ``count`` steps. steps: the program. fetch_error: a step could not be read.
     engine<i>: the engines, in the order of `Engine`. scratchpad_error: one bit for each, an address out of range; scratchpad_older: not of
         the newest step but of the one before it.
-    reset: the driver's. core_reset: high for one cycle to reset engines, queues and program source.
+    reset: the driver's. core_reset: high for one cycle to reset engines, queues and program source; from
+        a register, since it goes everywhere.
     activity: for each engine whether work on a step begins in this cycle, then for each whether a step ends. at_work: on a step of which
         engines work is under way; busy: which have taken one.
     running, done, failed, busy: for the status register. error_code, error_engine, error_step: the first error of the run.
@@ -137,8 +138,7 @@ class Sequencer(wiring.Component):
         with m.If(self.running):
             stopped = (self.error_code != ErrorCode.NONE) & ((self.busy == 0) | hung)
             with m.If(stopped):
-                m.d.comb += self.core_reset.eq(1)
-                m.d.sync += [self.running.eq(0), self.failed.eq(1), *(count.eq(0) for count in (*in_flight, *begun))]
+                m.d.sync += [self.running.eq(0), self.failed.eq(1), self.core_reset.eq(1)]
             with m.Elif((left == 0) & idle & (self.error_code == ErrorCode.NONE)):
                 m.d.sync += [self.running.eq(0), self.done.eq(1)]
             m.d.comb += self.ended.eq(stopped | ((left == 0) & idle & (self.error_code == ErrorCode.NONE)))
@@ -150,8 +150,9 @@ class Sequencer(wiring.Component):
                 *(flag.eq(0) for flag in (self.done, self.failed, self.error_code, self.error_engine, self.error_step, self.completed)),
                 self.running.eq(1),
             ]
+        with m.If(self.core_reset):
+            m.d.sync += [self.core_reset.eq(0), *(count.eq(0) for count in (*in_flight, *begun))]
         with m.If(self.reset):
-            m.d.comb += self.core_reset.eq(1)
-            flags = (self.running, *in_flight, *begun, self.done, self.failed, self.error_code, self.error_engine, self.error_step)
-            m.d.sync += [flag.eq(0) for flag in flags]
+            flags = (self.running, self.done, self.failed, self.error_code, self.error_engine, self.error_step)
+            m.d.sync += [self.core_reset.eq(1), *(flag.eq(0) for flag in flags)]
         return m
