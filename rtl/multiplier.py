@@ -46,9 +46,10 @@ def block_product(m: Module, platform: object, a: Value, b: Value, *, name: str,
     result = Signal((a * b).shape(), name=name, reset_less=True)
     left, right = (Signal(value.shape(), name=f"{name}_{which}", reset_less=True) for value, which in ((a, "a"), (b, "b")))
     load = Const(1) if load is None else load
-    if hasattr(platform, "get_multiplier"):
+    get_multiplier = getattr(platform, "get_multiplier", None)
+    if get_multiplier is not None:
         m.d.comb += [left.eq(a), right.eq(b)]
-        m.submodules[f"{name}_block"] = platform.get_multiplier(left, right, result, load=load)
+        m.submodules[f"{name}_block"] = get_multiplier(left, right, result, load=load)
     else:
         m.d.sync += [left.eq(a), result.eq(left * right)]
         with m.If(load):
