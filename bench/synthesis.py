@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from celosia.gen.pages import write_section
-from celosia.gen.platforms import Ecp5Platform
-from celosia.gen.synthesis import Ecp5, Xilinx, measure_ecp5, measure_xilinx
-from celosia.gen.verilog import to_verilog
+from celosia.gen.synthesis import Ecp5, Xilinx, measure_component
 from celosia.rtl.accelerator import Accelerator
 from celosia.rtl.activation import Activation
 from celosia.rtl.add import Add
@@ -141,8 +139,7 @@ def table(name: str, configurations: list[Configuration], progress: Progress) ->
     for configuration in progress.track(configurations, description=name):
         block = configuration.make()
         latency = getattr(block, "latency", None)
-        ecp5 = measure_ecp5(to_verilog(block, name=name, platform=Ecp5Platform()), top=name)
-        rows.append(row(configuration, latency, ecp5, measure_xilinx(to_verilog(block, name=name), top=name)))
+        rows.append(row(configuration, latency, *measure_component(block, name=name)))
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 

@@ -13,7 +13,7 @@ from ..rtl.axi_stream import AxiStreamBlock, elements_of, stream_prefix
 from .blocks import BLOCKS
 from .folder import fresh_folder
 from .registers import write_register_map
-from .synthesis import measure_ecp5, measure_xilinx
+from .synthesis import measure_component
 from .verilog import to_verilog, verilog_files
 
 _TEMPLATES = jinja2.Environment(
@@ -50,7 +50,7 @@ def write_block(
         about |= {"run_time": wrapper.record is not None}
         files[f"{name}_axis.v"] = to_verilog(wrapper, name=f"{name}_axis")
         files[f"test_{name}.py"] = _bench(wrapper, about)
-        area = _area(files[f"{name}.v"], name) if measure else []
+        area = _area(component, name) if measure else []
         files["README.md"] = _page(wrapper, component, about, text=block.text, area=area)
     with fresh_folder(folder, marker=f"{name}.v") as new:
         for file, content in files.items():
@@ -83,9 +83,9 @@ def _page(wrapper: AxiStreamBlock, component: Any, about: Mapping[str, Any], *, 
     )
 
 
-def _area(verilog: str, name: str) -> list[list[str]]:
+def _area(component: Any, name: str) -> list[list[str]]:
     """The lines of the table: what, how many on an ECP5, what, how many on an UltraScale+."""
-    ecp5, xilinx = measure_ecp5(verilog, top=name), measure_xilinx(verilog, top=name)
+    ecp5, xilinx = measure_component(component, name=name)
     placed = ecp5.placement
     return [
         ["LUT4", f"{ecp5.lut4:,}", "LUT", f"{xilinx.lut:,} + {xilinx.memory_lut:,}"],

