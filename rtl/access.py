@@ -13,6 +13,7 @@ from .countdown import Countdown
 from .delay import delay
 from .places import Places
 from .scratchpad import READ_LATENCY, ReadPort, WritePort
+from .skid import Skid
 from .streams import Queue
 
 ADDRESS = data.StructLayout({"address": ADDRESS_BITS})
@@ -149,12 +150,14 @@ class Reader(wiring.Component):
         m = Module()
         m.submodules.generator = generator = AddressGenerator(self._steps)
         m.submodules.fetcher = fetcher = Fetcher(self._word_bytes, len(self._steps))
+        m.submodules.asks = asks = Skid(fetcher.i.payload.shape())  # the loops need not know in the same cycle whether a word was granted
         m.d.comb += [
-            fetcher.i.payload.address.eq(generator.o.payload.position.address),
-            fetcher.i.payload.note.eq(generator.o.payload.ends),
-            fetcher.i.valid.eq(generator.o.valid),
-            generator.o.ready.eq(fetcher.i.ready),
+            asks.i.payload.address.eq(generator.o.payload.position.address),
+            asks.i.payload.note.eq(generator.o.payload.ends),
+            asks.i.valid.eq(generator.o.valid),
+            generator.o.ready.eq(asks.i.ready),
         ]
+        connect(m, asks.o, fetcher.i)
         connect(m, flipped(self.loops), generator.i)
         connect(m, flipped(self.words), fetcher.words)
         connect(m, flipped(self.port), fetcher.port)
@@ -179,14 +182,18 @@ class Writer(wiring.Component):
         m = Module()
         m.submodules.generator = generator = AddressGenerator(self._steps)
         connect(m, flipped(self.loops), generator.i)
-        write = self.port.write
+        layout = data.StructLayout({"write": self.port.write.payload.shape(), "last": 1})
+        m.submodules.skid = skid = Skid(layout)  # as for a reader
+        word, write = skid.i.payload, self.port.write
         m.d.comb += [
-            write.payload.address.eq(generator.o.payload.position.address),
-            write.payload.word.eq(self.words.payload),
-            write.payload.mask.eq(~0),
-            write.valid.eq(generator.o.valid & self.words.valid),
-            generator.o.ready.eq(write.ready & self.words.valid),
-            self.words.ready.eq(write.ready & generator.o.valid),
-            self.done.eq(write.valid & write.ready & generator.o.payload.ends.all()),
+            word.write.address.eq(generator.o.payload.position.address),
+            word.write.word.eq(self.words.payload),
+            word.write.mask.eq(~0),
+            word.last.eq(generator.o.payload.ends.all()),
+            skid.i.valid.eq(generator.o.valid & self.words.valid),
+            generator.o.ready.eq(skid.i.ready & self.words.valid),
+            self.words.ready.eq(skid.i.ready & generator.o.valid),
+            *(write.payload.eq(skid.o.payload.write), write.valid.eq(skid.o.valid), skid.o.ready.eq(write.ready)),
+            self.done.eq(write.valid & write.ready & skid.o.payload.last),
         ]
         return m
