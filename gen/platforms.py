@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from amaranth.hdl import Cat, ClockSignal, Instance, Signal, Value
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Signal, Value
 
-_OPERAND_BITS = 18
+_TEMPLATES = Path(__file__).with_name("templates")
 
 
 class Ecp5Platform:
@@ -16,7 +16,7 @@ class Ecp5Platform:
     """
 
     module = "ecp5_multiplier"
-    library = Path(__file__).with_name("templates").joinpath(f"{module}.v").read_text()
+    library = _TEMPLATES.joinpath(f"{module}.v").read_text()
 
     def get_multiplier(self, a: Signal, b: Signal, product: Signal, *, load: Value) -> Instance:
         """``product = a * b`` two cycles later, of at most 18 bits each; b is taken in cycles with ``load``."""
@@ -26,15 +26,53 @@ class Ecp5Platform:
             **signs,
             i_clk=ClockSignal(),
             i_load=load,
-            i_a=_extended(a),
-            i_b=_extended(b),
-            o_p=Cat(product, Signal(2 * _OPERAND_BITS - len(product), name="beyond")),
+            i_a=_extended(a, 18),
+            i_b=_extended(b, 18),
+            o_p=_filled(product, 36),
         )
 
 
-def _extended(operand: Signal) -> Value:
+class UltraScalePlatform:
+    """Xilinx UltraScale+: its multiplier blocks with their registers, and the adders in them, of which Yosys infers neither.
+
+    library: Verilog of ``module``, one block or two.
+    """
+
+    module = "ultrascale_multiplier"
+    library = _TEMPLATES.joinpath(f"{module}.v").read_text()
+
+    def get_multiplier(self, a: Signal, b: Signal, product: Signal, *, load: Value) -> Instance:
+        """``product = a * b`` two cycles later, of at most 18 and 27 bits with their sign; b is taken in cycles with ``load``."""
+        return self._instance(a, b, Const(0), Const(0), product, load=load, p_SUM=0)
+
+    def get_product_sum(self, a0: Signal, b0: Signal, a1: Signal, b1: Signal, total: Signal, *, shift: int, load: Value) -> Instance:
+        """``total = a0 * b0 + (a1 * b1 << shift)`` three cycles later, shift 0 or 17, operands as for one product."""
+        return self._instance(a0, b0, a1, b1, total, load=load, p_SUM=1, p_SHIFT=shift)
+
+    def _instance(self, a0: Value, b0: Value, a1: Value, b1: Value, result: Signal, *, load: Value, **parameters: int) -> Instance:
+        lefts, rights = {"i_a0": a0, "i_a1": a1}, {"i_b0": b0, "i_b1": b1}
+        return Instance(
+            self.module,
+            **parameters,
+            i_clk=ClockSignal(),
+            i_load=load,
+            **{name: _extended(value, 18) for name, value in lefts.items()},
+            **{name: _extended(value, 27) for name, value in rights.items()},
+            o_p=_filled(result, 65),
+        )
+
+
+Platform = Ecp5Platform | UltraScalePlatform
+
+
+def _extended(operand: Value, width: int) -> Value:
     sign = operand[-1] & operand.shape().signed
-    return Cat(operand, sign.replicate(_OPERAND_BITS - len(operand)))
+    return Cat(operand, sign.replicate(width - len(operand)))
 
 
-PLATFORMS: Mapping[str, Ecp5Platform] = {"ecp5": Ecp5Platform()}
+def _filled(result: Signal, width: int) -> Value:
+    """As wide as a block's output, of which the result is the low part."""
+    return Cat(result, Signal(width - len(result), name="beyond"))
+
+
+PLATFORMS: Mapping[str, Platform] = {"ecp5": Ecp5Platform(), "ultrascale": UltraScalePlatform()}

@@ -91,10 +91,10 @@ class Xilinx:
 
 
 def measure_component(component: wiring.Component, *, name: str, sources: bool = False) -> tuple[Ecp5, Xilinx]:
-    """On the ECP5 with its own blocks, on the UltraScale+ from the Verilog that is for any tool. sources: of the path's steps. Raises as
-    `measure_ecp5` and `measure_xilinx`."""
-    own = to_verilog(component, name=name, sources=sources, platform=PLATFORMS["ecp5"])
-    return measure_ecp5(own, top=name), measure_xilinx(to_verilog(component, name=name), top=name)
+    """On the ECP5 and the UltraScale+, each with its own blocks. sources: of the path's steps. Raises as `measure_ecp5` and
+    `measure_xilinx`."""
+    ecp5 = to_verilog(component, name=name, sources=sources, platform=PLATFORMS["ecp5"])
+    return measure_ecp5(ecp5, top=name), measure_xilinx(to_verilog(component, name=name, platform=PLATFORMS["ultrascale"]), top=name)
 
 
 def measure_ecp5(verilog: str, *, top: str) -> Ecp5:

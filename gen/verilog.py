@@ -6,11 +6,11 @@ import re
 from amaranth.back import verilog
 from amaranth.lib import wiring
 
-from .platforms import PLATFORMS, Ecp5Platform
+from .platforms import PLATFORMS, Platform
 from .verilator import find_program
 
 
-def to_verilog(component: wiring.Component, *, name: str, sources: bool = False, platform: Ecp5Platform | None = None) -> str:
+def to_verilog(component: wiring.Component, *, name: str, sources: bool = False, platform: Platform | None = None) -> str:
     """The Verilog of ``component`` as module ``name``, its ports named after its signature (``i__payload``, ``i__valid``, ...)
     and ``clk`` and ``rst`` (synchronous, active high) if it has state.
 

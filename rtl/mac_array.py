@@ -9,6 +9,7 @@ In a square array the first rows can take, instead of one operand for all column
 share no multipliers.
 """
 
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
@@ -18,8 +19,9 @@ from amaranth.utils import ceil_log2
 
 from .adder_tree import add_pairs
 from .arch.parameters import DEPTHWISE_TAPS, MachineParameters
+from .delay import delay
 from .lut_multiplier import multiply_in_luts
-from .multiplier import block_product
+from .multiplier import block_product, block_product_sum
 
 OPERAND = signed(9)  # an int8 minus its zero point, or OUTSIDE
 
@@ -88,40 +90,61 @@ class MacArray(wiring.Component):
             with m.If(shift):
                 m.d.sync += [later.eq(earlier) for earlier, later in pairwise(past)]
 
-        def product(c: int, r: int, weight: Value) -> Value:
-            # -256 * 256 does not occur: a weight less its zero point lies within 255 of 0.
-            own = Mux(by_column, past[r][c], first[r]) if r < len(past) else first[r]
-            if r < blocks:
-                return block_product(m, platform, own, weight, name=f"product_{c}_{r}", load=swap)[:-1].as_signed()
-            operand = Signal(OPERAND, name=f"a_{c}_{r}", reset_less=True)
-            held = Signal(weight.shape(), name=f"held_{c}_{r}", reset_less=True)
-            m.d.sync += operand.eq(own)
+        def operand(c: int, r: int) -> Value:
+            return Mux(by_column, past[r][c], first[r]) if r < len(past) else first[r]
+
+        def of_blocks(c: int, weights: Mapping[int, Value], together: int = 2) -> list[Value]:
+            """Products with the weights of these rows, 2 cycles later, or sums of two together, a cycle after that."""
+            sums = []
+            for some in (list(weights)[i : i + together] for i in range(0, len(weights), together)):
+                factors, name = [(operand(c, r), weights[r]) for r in some], f"product_{c}_{some[0]}"
+                if len(factors) == 2:
+                    total = block_product_sum(m, platform, *factors, name=name, load=swap)
+                else:
+                    total = delay(m, block_product(m, platform, *factors[0], name=name, load=swap), together - 1)
+                # -256 * 256 does not occur: a weight less its zero point lies within 255 of 0.
+                sums.append(total[: OPERAND.width + len(weights[some[0]]) + len(some) - 2].as_signed())
+            return sums
+
+        def of_luts(c: int, r: int, weight: Value) -> Value:
+            own, held = Signal(OPERAND, name=f"a_{c}_{r}", reset_less=True), Signal(weight.shape(), name=f"held_{c}_{r}", reset_less=True)
+            m.d.sync += own.eq(operand(c, r))
             with m.If(swap):
                 m.d.sync += held.eq(weight)
-            return multiply_in_luts(m, operand, held, name=f"product_{c}_{r}")
+            return multiply_in_luts(m, own, held, name=f"product_{c}_{r}")
 
-        tile, blocks = operands.tile, p.rows - p.lut_rows
+        tile, blocks = operands.tile, range(p.rows - p.lut_rows)
         for c in range(0, p.cols, 2):
             pair = range(c, min(c + 2, p.cols))
-            own_rows = blocks if self.room < 0 or len(pair) < 2 else DEPTHWISE_TAPS if p.depthwise else 0
-            rows = range(own_rows), range(blocks, p.rows)
-            own, late = ([[product(column, r, tile[column][r]) for r in some] for column in pair] for some in rows)
-            both = [product(c, r, _packed(tile[c][r], tile[c + 1][r], self.spacing)) for r in range(own_rows, blocks)]
-            for column, (total, carry) in zip(pair, self._sums(m, own, both, late), strict=True):
+            own_rows = len(blocks) if self.room < 0 or len(pair) < 2 else DEPTHWISE_TAPS if p.depthwise else 0
+            own = [of_blocks(column, {r: tile[column][r] for r in blocks[:own_rows]}) for column in pair]
+            packed = {r: _packed(tile[c][r], tile[c + 1][r], self.spacing) for r in blocks[own_rows:]}
+            both, carries = [], []
+            if self.room > 0:
+                both = of_blocks(c, packed)
+            elif packed:
+                low, high, lacking = self._apart(of_blocks(c, packed, together=1), 0)
+                high, carries = add_pairs(m, high, lacking)
+                own = [own[0] + add_pairs(m, low)[0], own[1] + high]
+            for column, terms in zip(pair, own, strict=True):
+                late = [of_luts(column, r, tile[column][r]) for r in range(len(blocks), p.rows)]
+                terms += [Cat(term, term[-1]).as_signed() for term in late]  # as wide as the others of this level
+            for column, (total, carry) in zip(pair, self._sums(m, own, both, carries), strict=True):
                 m.d.comb += [self.o[column].sum.eq(total), self.o[column].carry.eq(carry)]
         return m
 
-    def _sums(self, m: Module, own: list[list[Value]], both: list[Value], late: list[list[Value]]) -> list[tuple[Value, Value]]:
-        """Sum and carry of each column. own: products of each column; both: those that two columns share; late: a cycle later."""
-        carries: list[Value] = []  # of the second column
-        for i in range(self._levels + 1):
-            if i == 1:
-                own = [terms + [Cat(term, term[-1]).as_signed() for term in more] for terms, more in zip(own, late, strict=True)]
+    def _apart(self, totals: Sequence[Value], level: int) -> tuple[list[Value], list[Value], list[Value]]:
+        """Of sums that two columns share at a level of the tree: those of the first column, those of the second, and what these lack."""
+        low = [total[: self._product_bits + level].as_signed() for total in totals]
+        return low, [total[self.spacing :].as_signed() for total in totals], [total[self.spacing - 1] for total in totals]
+
+    def _sums(self, m: Module, own: list[list[Value]], both: list[Value], carries: list[Value]) -> list[tuple[Value, Value]]:
+        """Sum and carry of each column, of terms at the first level of the tree. own: of each column; both: of the two; carries: of the
+        second column."""
+        for i in range(1, self._levels + 1):
             if both and (i == self.room or len(own[0]) % 2):
-                own[0] += [total[: self._product_bits + i].as_signed() for total in both]
-                own[1] += [total[self.spacing :].as_signed() for total in both]
-                carries = [total[self.spacing - 1] for total in both]
-                both = []
+                low, high, carries = self._apart(both, i)
+                own, both = [own[0] + low, own[1] + high], []
             if i < self._levels:
                 both, _ = add_pairs(m, both)
                 own[:-1] = [add_pairs(m, terms)[0] for terms in own[:-1]]

@@ -1,13 +1,15 @@
 """Products of any width from 18 x 18 multiplier blocks, with a register behind each block and each adder.
 
 Blocks lie where the device has them, and have registers of their own, but the tools that infer a block leave those unused. A platform
-with a method ``get_multiplier`` (gen/platforms.py) makes blocks with their registers; without it they are left to the tools.
+with a method ``get_multiplier`` (gen/platforms.py) makes blocks with their registers, one with ``get_product_sum`` two whose sum needs no
+other adder; without them they are left to the tools.
 """
 
 from collections.abc import Callable
 
 from amaranth.hdl import Const, Module, Shape, Signal, Value, signed
 
+Factors = tuple[Value, Value]
 BLOCK_BITS = 18  # of an operand of a multiplier block, signed: ECP5's MULT18; a DSP48's is 27 x 18
 
 
@@ -38,6 +40,10 @@ def multiply(m: Module, a: Value, b: Value, *, name: str) -> Value:
 
 def multiply_registered(m: Module, platform: object, a: Value, b: Value, *, name: str) -> Value:
     """As `multiply`, but with registers before the blocks too: a cycle more."""
+    if len(_parts(a.shape(), b.shape())) == 2 and len(_parts(b.shape(), a.shape())) == 1:
+        low, high = (_part(a, *part) for part in _parts(a.shape(), b.shape()))
+        total = block_product_sum(m, platform, (low, b), (high, b), shift=len(low), name=name)
+        return total[: len(a) + len(b) + 1].as_signed()
     return _multiply(m, a, b, lambda left, right, name: block_product(m, platform, left, right, name=name), name)
 
 
@@ -55,6 +61,23 @@ def block_product(m: Module, platform: object, a: Value, b: Value, *, name: str,
         with m.If(load):
             m.d.sync += right.eq(b)
     return result
+
+
+def block_product_sum(
+    m: Module, platform: object, first: Factors, second: Factors, *, name: str, shift: int = 0, load: Value | None = None
+) -> Signal:
+    """The product of the first factors and, ``shift`` bits to the left, that of the second, of two blocks, 3 cycles later. load: when both
+    second factors of them are taken, else every cycle."""
+    total = Signal((first[0] * first[1] + ((second[0] * second[1]) << shift)).shape(), name=f"{name}_sum", reset_less=True)
+    get_product_sum = getattr(platform, "get_product_sum", None)
+    if get_product_sum is not None:
+        factors = [Signal(value.shape(), name=f"{name}_{i}") for i, value in enumerate((*first, *second))]
+        m.d.comb += [kept.eq(value) for kept, value in zip(factors, (*first, *second), strict=True)]
+        m.submodules[f"{name}_blocks"] = get_product_sum(*factors, total, shift=shift, load=Const(1) if load is None else load)
+    else:
+        low, high = (block_product(m, platform, *of, name=f"{name}_{i}", load=load) for i, of in enumerate((first, second)))
+        m.d.sync += total.eq(low + (high << shift))
+    return total
 
 
 def _multiply(m: Module, a: Value, b: Value, product: Callable[[Value, Value, str], Signal], name: str) -> Value:

@@ -18,11 +18,11 @@ from amaranth.lib import wiring
 from cocotb_tools.runner import Verilator
 
 from ..gen import lint, runtime, verilator
-from ..gen.platforms import Ecp5Platform
+from ..gen.platforms import Platform
 from ..gen.verilog import to_verilog
 
 TOP = "dut"
-_ECP5_MODELS = Path(__file__).with_name("mult18x18d.v")
+_BLOCKS = {"ecp5_multiplier": "mult18x18d.v", "ultrascale_multiplier": "dsp48e2.v"}  # what a platform's module is made of
 # A bench is some thousand cycles, most of whose time is Python's: a fast simulator is not worth minutes of the compiler's.
 _MAKE = {"MAKEFLAGS": "OPT_FAST=-O0"}
 _VARIABLE = "CELOSIA_BENCH"
@@ -38,14 +38,14 @@ def parameters() -> dict[str, Any]:
 
 
 def run_bench(
-    component: wiring.Component, bench: str, parameters: Mapping[str, object] | None = None, *, platform: Ecp5Platform | None = None
+    component: wiring.Component, bench: str, parameters: Mapping[str, object] | None = None, *, platform: Platform | None = None
 ) -> None:
     """Run all tests of the module ``bench`` (its import name) on ``component``, which is built unless that was done before.
 
     parameters: anything that JSON can hold; the bench reads it with parameters(). platform: whose blocks it is made of. Raises BenchError
     when a test fails.
     """
-    models = _ECP5_MODELS.read_text() if platform else ""
+    models = Path(__file__).with_name(_BLOCKS[platform.module]).read_text() if platform else ""
     _run(to_verilog(component, name=TOP, platform=platform) + models, TOP, bench, parameters or {})
 
 
@@ -95,4 +95,7 @@ def _build(verilog: str, top: str) -> Path:
             source.write_text(verilog)
             with runtime.shared_runtime(folder, "cocotb"), mock.patch.dict(os.environ, _MAKE):
                 Verilator().build(sources=[source], hdl_toplevel=top, build_args=options, build_dir=folder, log_file=folder / "build.log")
+                for made in folder.iterdir():  # some 200 MB, of which the simulator needs nothing
+                    if made.name not in (top, source.name, "build.log"):
+                        made.unlink()
     return folder

@@ -6,7 +6,7 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
-from celosia.gen.platforms import Ecp5Platform
+from celosia.gen.platforms import PLATFORMS
 from celosia.rtl.access import AddressGenerator
 from celosia.rtl.add import Add
 from celosia.rtl.arch.attention import AttentionCircuit
@@ -162,10 +162,18 @@ def test_mac_array(machine: MachineParameters) -> None:
     run_bench(MacArray(machine), "celosia.tb.test_mac_array", {"machine": asdict(machine), "every_product": False})
 
 
-@pytest.mark.parametrize("name", ["int8, a multiplier each", "int4, shared"])
-def test_mac_array_of_ecp5_blocks(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "fpga"),
+    [
+        ("int8, a multiplier each", "ecp5"),
+        ("int4, shared", "ecp5"),
+        ("int8, a multiplier each", "ultrascale"),
+        ("int8, shared", "ultrascale"),
+    ],
+)
+def test_mac_array_of_blocks(name: str, fpga: str) -> None:
     about = {"machine": asdict(ARRAYS[name]), "every_product": False}
-    run_bench(MacArray(ARRAYS[name]), "celosia.tb.test_mac_array", about, platform=Ecp5Platform())
+    run_bench(MacArray(ARRAYS[name]), "celosia.tb.test_mac_array", about, platform=PLATFORMS[fpga])
 
 
 EXHAUSTIVE = [
