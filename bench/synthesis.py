@@ -104,6 +104,10 @@ CONFIGURATIONS = {
         *by_size("accelerator, 1 lane, 64 KiB", Accelerator, 8, 12),
         columns("int8"),
         columns("int8, 27-bit multipliers, no depthwise taps", multiplier_bits=27, depthwise_taps=0),
+        *(
+            columns(f"int8, the same, {n} columns a requantizer", multiplier_bits=27, depthwise_taps=0, requantizer_columns=n)
+            for n in (4, 8)
+        ),
         columns("int4, no depthwise taps", weight_bits=4, depthwise_taps=0),
         columns("int4, 27-bit multipliers, no depthwise taps", weight_bits=4, multiplier_bits=27, depthwise_taps=0),
         columns("int4, factors, no depthwise taps", weight_bits=4, depthwise_taps=0, factor_bits=8),
@@ -118,7 +122,8 @@ HEADER = (
 LEGEND = """
 Lattice ECP5 (LFE5U-85F, speed grade 6): cells after synthesis, without wide LUTs; TRELLIS_COMB (LUTs, carry, distributed memory) and
 clock after place and route, out of context, one seed. Xilinx UltraScale+ (xcup): cells after synthesis; LUTs of logic + LUTs that are
-memory or shift registers. Latency in cycles. Per cycle: elements, or MACs of the compute unit.
+memory or shift registers. Each from the Verilog that `--fpga` writes for the family. Latency in cycles. Per cycle: elements, or MACs of
+the compute unit.
 """
 
 

@@ -63,7 +63,7 @@ class ComputeUnit(wiring.Component):
         connect(m, reader.port, flipped(self.read_a))
         connect(m, loader.port, flipped(self.read_b))
         connect(m, writer.port, flipped(self.write))
-        # Rows between the array's input and the writer.
+        # Rows between what claims a place for them and the writer.
         m.submodules.results = results = Queue(results_layout(p.cols), depth=columns.latency + table.latency + 5)
         shown, constants = self._dispatch(m, loader, reader, writer)
         m.d.comb += columns.row.command.eq(shown)
@@ -142,7 +142,13 @@ class ComputeUnit(wiring.Component):
         # Cycles, one bit each, before the next tile may begin: its i-th row TILE_CYCLES after this one's at the earliest.
         gap = Signal(TILE_CYCLES - 1)
         places = Places(results.depth)
-        fire, claims, given = Signal(), Signal(), Signal()
+        fire, finishes, claims, given = Signal(), Signal(), Signal(), Signal()
+        room = places.any
+        if columns.waiting:
+            waiting = Places(columns.waiting)
+            room = waiting.any
+            m.d.comb += columns.room.eq(places.any)
+            m.d.sync += waiting.change(taken=finishes, given=columns.leaves)
         claimed = Signal()  # the channels in the loader belong to rows in the array
         channels_free = loader.channels_full & ~claimed
         array = columns.operands
@@ -151,14 +157,15 @@ class ComputeUnit(wiring.Component):
                 reader.rows.valid
                 & note.window
                 & (~first_row | (loader.tile_ready & ~gap.any() & (~last_tile | channels_free)))
-                & (~last_tile | places.any)
+                & (~last_tile | room)
             ),
             reader.rows.ready.eq(fire | ~note.window),
             array.swap.eq(fire & first_row),
             array.tile.eq(loader.tile),
             loader.tile_taken.eq(swapped),
             self.mac_cycle.eq(fire),
-            claims.eq(fire & last_tile),
+            finishes.eq(fire & last_tile),
+            claims.eq(columns.leaves if columns.waiting else finishes),
             columns.row.valid.eq(fire),
             columns.row.row.eq(row),
             columns.row.first_tile.eq(first_tile),

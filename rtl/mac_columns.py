@@ -1,26 +1,25 @@
-"""The columns of the compute unit: array, int32 accumulators and requantizers. Rows of a in, finished rows out, at a fixed latency.
+"""The columns of the compute unit: array, int32 accumulators and requantizers. Rows of a in, finished rows out.
 
 Where the machine has factors, each tile's sums are multiplied with those of its columns. Partial sums wait in the accumulator memory. In
-the last tile along K the sums go through the requantizers.
+the last tile along K the sums go through the requantizers: at once, or where several columns share one, from a queue of as many rows as a
+tile has, while the next tiles pass.
 """
 
 from itertools import pairwise
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .adder_tree import add
 from .arch.parameters import MachineParameters
-from .delay import delay
 from .mac_array import MacArray, Operands
-from .requantizer import Requantizer, requantizer_latency
+from .requantizers import ACCUMULATOR, FINISHED_ROW, Requantizers, sums_layout
 from .result_writer import results_layout
+from .streams import Queue
 from .tile_factor import factor_latency, factors_layout, times_factor
 from .tile_loader import channels_layout
 
-ACCUMULATOR = signed(32)
-TOTAL_BITS = 33  # of an accumulator with its bias
 TILE_CYCLES = 4  # at least, between two rows of the same index: the accumulator's read, add and write
 
 
@@ -37,11 +36,13 @@ class MacColumns(wiring.Component):
     operands: of the array. row: about this cycle's a. factors (of a machine that has them): of the tile, which they are swapped with.
     channels: of the rows of a last tile; ``channels_taken`` with the first of them.
     o, valid: `latency` cycles after a row of a last tile; tabulated, command: of that row.
+    room, leaves (where columns share requantizers): whether a row may leave the queue; one does, and its results come `latency` cycles
+    later. Of a last tile no more than `waiting` rows may have entered that have not left.
     """
 
     def __init__(self, parameters: MachineParameters) -> None:
         self._p = p = parameters
-        self._array = MacArray(p)
+        self._array, self._requantizers = MacArray(p), Requantizers(p)
         super().__init__(
             {
                 "operands": In(Operands(p)),
@@ -51,13 +52,18 @@ class MacColumns(wiring.Component):
                 "channels_taken": Out(1),
                 "o": Out(results_layout(p.cols)),
                 **dict.fromkeys(("valid", "tabulated", "command"), Out(1)),
+                **({"room": In(1), "leaves": Out(1)} if self.waiting else {}),
             }
         )
 
     @property
     def latency(self) -> int:
-        """The array and the factor, the sum, the requantizer."""
-        return self._sum_latency + 1 + requantizer_latency(TOTAL_BITS, registered=True)
+        return self._requantizers.latency + (0 if self.waiting else self._sum_latency)
+
+    @property
+    def waiting(self) -> int:
+        """Rows of the queue."""
+        return self._p.accumulator_depth if self._p.requantizer_columns > 1 else 0
 
     @property
     def _sum_latency(self) -> int:
@@ -76,46 +82,54 @@ class MacColumns(wiring.Component):
         m.d.sync += [later.eq(earlier) for earlier, later in pairwise([self.row, *rows])]
         sums = self._sums(m, platform, rows)
         coming, row, total_row = rows[-3:]
-        sums_layout = data.ArrayLayout(ACCUMULATOR, p.cols)
-        earlier, totals = (Signal(sums_layout, name=name, reset_less=True) for name in ("earlier", "totals"))
-        channels = Signal(channels_layout(p.cols), reset_less=True)
-        finish = self.latency - self._sum_latency - 1
+        earlier, totals = (Signal(sums_layout(p.cols), name=name, reset_less=True) for name in ("earlier", "totals"))
+        m.submodules.requantizers = requantizers = self._requantizers
         m.d.comb += [
             # Two cycles before the sums are there: one of them for the register behind the memory.
             partial.addr.eq(rows[-4].row),
             write.addr.eq(total_row.row),
             write.en.eq(total_row.valid),
             write.data.eq(totals),
-            self.channels_taken.eq(row.valid & row.last_tile & row.first_row),
-            self.valid.eq(delay(m, row.valid & row.last_tile, finish + 1, reset_less=False)),
-            Cat(self.tabulated, self.command).eq(delay(m, Cat(row.tabulated, row.command), finish + 1)),
+            requantizers.channels.eq(self.channels),
+            self.channels_taken.eq(requantizers.channels_taken),
+            *(self.o.eq(requantizers.o), self.valid.eq(requantizers.o_valid)),
+            *(self.tabulated.eq(requantizers.tabulated), self.command.eq(requantizers.command)),
         ]
+        if self.waiting:
+            self._queue(m, total_row, totals)
+        else:
+            m.d.comb += [
+                *(requantizers.row[name].eq(row[name]) for name in FINISHED_ROW.members),
+                requantizers.valid.eq(row.valid & row.last_tile),
+                requantizers.sums.eq(totals),
+            ]
         # What a sum of the first tile joins: zero, or what is below all that the array gives.
         below = len(sums[0][0]) - 1
         lowest = Cat(Const(0, below), coming.maximum.replicate(ACCUMULATOR.width - below))
         m.d.sync += [earlier[col].eq(Mux(coming.first_tile, lowest.as_signed(), partial.data[col])) for col in range(p.cols)]
-        with m.If(self.channels_taken):
-            m.d.sync += channels.eq(self.channels)
-        # These are taken late in the requantizer, where rows of the command before may be.
-        late = {name: delay(m, channels[name], finish - n) for name, n in (("out_zero_point", 2), ("low", 1), ("high", 1))}
         for col in range(p.cols):
-            record = channels.records[col]
-            m.submodules[f"requantizer{col}"] = requantizer = Requantizer(TOTAL_BITS, registered=True)
             summed, carry = sums[col]
             added = Signal(ACCUMULATOR, name=f"added{col}", reset_less=True)
             m.d.sync += added.eq(add(summed, earlier[col], carry))
             total = Mux(total_row.maximum, _largest(m, summed, earlier[col]), added) if p.depthwise else added
-            m.d.comb += [
-                totals[col].eq(total),
-                requantizer.i.value.eq(totals[col] + record.bias),
-                requantizer.i.multiplier.eq(record.multiplier),
-                requantizer.i.shift.eq(record.shift),
-                requantizer.zero_point.eq(late["out_zero_point"]),
-                requantizer.low.eq(late["low"]),
-                requantizer.high.eq(late["high"]),
-                self.o[col].eq(requantizer.o),
-            ]
+            m.d.comb += totals[col].eq(total)
         return m
+
+    def _queue(self, m: Module, row: data.View, sums: data.View) -> None:
+        """Hand each row of a last tile to the requantizers, when they are done with the one before."""
+        requantizers, layout = self._requantizers, data.StructLayout({"row": FINISHED_ROW, "sums": sums.shape()})
+        m.submodules.queue = queue = Queue(layout, depth=self.waiting)
+        busy = Signal(range(self._p.requantizer_columns))  # cycles that the row before needs them
+        held = Signal.like(sums, reset_less=True)
+        m.d.comb += [
+            *(queue.i.payload.row[name].eq(row[name]) for name in FINISHED_ROW.members),
+            *(queue.i.payload.sums.eq(sums), queue.i.valid.eq(row.valid & row.last_tile)),
+            *(queue.o.ready.eq(self.room & (busy == 0)), self.leaves.eq(queue.o.valid & queue.o.ready)),
+            *(requantizers.row.eq(queue.o.payload.row), requantizers.valid.eq(self.leaves), requantizers.sums.eq(held)),
+        ]
+        m.d.sync += busy.eq(Mux(busy == 0, 0, busy - 1))
+        with m.If(self.leaves):
+            m.d.sync += [held.eq(queue.o.payload.sums), busy.eq(self._p.requantizer_columns - 1)]
 
     def _sums(self, m: Module, platform: object, rows: list[data.View]) -> list[tuple[Value, Value]]:
         """Of each column what is added to its accumulator, and a carry. rows: from a cycle after its operands on, what each row is."""

@@ -151,13 +151,18 @@ def test_generated_files(tmp_path: Path) -> None:
     assert sorted(content(tmp_path / "new")) == names
 
 
-def test_generate_for_an_fpga(tmp_path: Path) -> None:
-    options = "--rows", 4, "--cols", 4, "--lanes", 1
-    assert celosia("generate", "compute", "-o", tmp_path / "new", *options, "--fpga", "ecp5").exit_code == 0
-    texts = {name: (tmp_path / "new" / name).read_text() for name in ("compute.v", "compute_ecp5.v")}
-    blocks = {name: text.count("  ecp5_multiplier #(") for name, text in texts.items()}
-    assert blocks == {"compute.v": 0, "compute_ecp5.v": 4 * 4 + 4 * 2}  # the array, and a requantizer's two for each column
-    assert "module ecp5_multiplier" in texts["compute_ecp5.v"]
+@pytest.mark.parametrize(("fpga", "columns", "blocks"), [("ecp5", 1, 4 * 4 + 4 * 2), ("ultrascale", 2, 4 * 4 // 2 + 2)])
+def test_generate_for_an_fpga(tmp_path: Path, fpga: str, columns: int, blocks: int) -> None:
+    """Blocks of the array and the requantizers; the UltraScale+'s by twos."""
+    options = "--rows", 4, "--cols", 4, "--lanes", 1, "--requantizer-columns", columns
+    assert celosia("generate", "compute", "-o", tmp_path / "new", *options, "--fpga", fpga).exit_code == 0
+    generic, own = ((tmp_path / "new" / name).read_text() for name in ("compute.v", f"compute_{fpga}.v"))
+    assert generic.count(f"{fpga}_multiplier") == 0
+    assert own.count(f"  {fpga}_multiplier #(") == blocks
+    assert f"module {fpga}_multiplier" in own
+
+
+def test_unknown_fpga(tmp_path: Path) -> None:
     assert refused("generate", "compute", "-o", tmp_path / "new", "--fpga", "nexus").startswith("Invalid value for '--fpga'")
 
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict, replace
 
 import pytest
-from celosia.gen.platforms import Ecp5Platform
+from celosia.gen.platforms import PLATFORMS
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.steps import Engine
 from celosia.tb.engine_bench import EngineBench
@@ -15,9 +15,10 @@ TALL = MachineParameters(rows=8, cols=4, lanes=1, scratchpad_kib=16, banks=8, bu
 ODD = MachineParameters(
     rows=12, cols=12, lanes=3, scratchpad_kib=16, banks=1, bus_bytes=8, accumulator_depth=32, row_elements=64, lut_rows=4
 )
-INT4 = replace(SQUARE, weight_bits=4, factor_bits=8)  # of the ECP5's blocks
-SHARED = replace(WIDE, multiplier_bits=27, factor_bits=8)
-FACTORED = replace(TALL, factor_bits=8)
+INT4 = replace(SQUARE, weight_bits=4, factor_bits=8)
+SHARED = replace(WIDE, multiplier_bits=27, factor_bits=8, requantizer_columns=2)
+FACTORED = replace(TALL, factor_bits=8, requantizer_columns=4)
+MADE_OF = {INT4: PLATFORMS["ecp5"], SHARED: PLATFORMS["ultrascale"]}
 
 
 CASES = [
@@ -43,5 +44,4 @@ def _id(engine: Engine, m: MachineParameters) -> str:
 @pytest.mark.parametrize(("engine", "machine"), CASES, ids=[_id(*case) for case in CASES])
 def test_engine(engine: Engine, machine: MachineParameters) -> None:
     about = {"engine": engine.name, "machine": asdict(machine), "seed": 1, "cases": 24}
-    platform = Ecp5Platform() if machine == INT4 else None
-    run_bench(EngineBench(engine, machine), "celosia.tb.test_engine", about, platform=platform)
+    run_bench(EngineBench(engine, machine), "celosia.tb.test_engine", about, platform=MADE_OF.get(machine))

@@ -45,6 +45,8 @@ class MachineParameters:
     lut_rows: rows of the array whose products are made of LUTs, where the target has too few multiplier blocks for all of them.
     depthwise_taps: pixels that a square array takes at once, each column its own channel of them; without any it convolves no channel
     by itself. Their multipliers are not shared.
+    requantizer_columns: columns of the array that share a requantizer. Results then take as many cycles a row, hidden where K has as many
+    tiles.
     factor_bits: of the factor that a group of rows of b has for each channel; without any, b has one scale for each channel.
     """
 
@@ -61,6 +63,7 @@ class MachineParameters:
     multiplier_bits: int = 18
     lut_rows: int = 0
     depthwise_taps: int = DEPTHWISE_TAPS
+    requantizer_columns: int = 1
     factor_bits: int = 0
 
     def __post_init__(self) -> None:
@@ -111,6 +114,12 @@ class MachineParameters:
         require(self.multiplier_bits in (18, 27), "multiplier_bits", "18 or 27", self.multiplier_bits)
         require(0 <= self.lut_rows <= self.rows // 2, "lut_rows", f"in 0..rows / 2 ({self.rows // 2})", self.lut_rows)
         require(self.depthwise_taps in (0, DEPTHWISE_TAPS), "depthwise_taps", f"0 or {DEPTHWISE_TAPS}", self.depthwise_taps)
+        require(
+            _power_of_two(self.requantizer_columns) and self.cols % self.requantizer_columns == 0,
+            "requantizer_columns",
+            f"a power of two that divides cols ({self.cols})",
+            self.requantizer_columns,
+        )
         require(self.factor_bits in (0, FACTOR_BITS), "factor_bits", f"0 or {FACTOR_BITS}", self.factor_bits)
 
     @classmethod

@@ -25,6 +25,7 @@ def ideal_cycles(step: Step, p: MachineParameters) -> int:
         case Engine.LOAD | Engine.STORE:
             return c["rows"] * c["words"] * p.beats_per_word
         case Engine.COMPUTE:
-            return max(rows_read(c), p.cols) * tiles_of_b(c, p)
+            results = c["lines"] * c["m"] * -(-c["n"] // p.cols) * p.requantizer_columns
+            return max(max(rows_read(c), p.cols) * tiles_of_b(c, p), results)
         case Engine.VECTOR:
             return c["rows"] * -(-c["cols"] // p.lanes)
