@@ -15,9 +15,11 @@ TALL = MachineParameters(rows=8, cols=4, lanes=1, scratchpad_kib=16, banks=8, bu
 ODD = MachineParameters(
     rows=12, cols=12, lanes=3, scratchpad_kib=16, banks=1, bus_bytes=8, accumulator_depth=32, row_elements=64, lut_rows=4
 )
-INT4 = replace(SQUARE, weight_bits=4, factor_bits=8)  # of the ECP5's blocks
+INT4 = replace(SQUARE, weight_bits=4, factor_bits=8, residual=1)  # of the ECP5's blocks
 SHARED = replace(WIDE, multiplier_bits=27, factor_bits=8)
 FACTORED = replace(TALL, factor_bits=8)
+TWO_WORDS = replace(WIDE, residual=1)  # a row of r, at the least
+HALF_WORDS = replace(TALL, residual=1)
 
 
 CASES = [
@@ -27,6 +29,8 @@ CASES = [
     (Engine.COMPUTE, ODD),
     (Engine.COMPUTE, INT4),
     (Engine.COMPUTE, SHARED),
+    (Engine.COMPUTE, TWO_WORDS),
+    (Engine.COMPUTE, HALF_WORDS),
     (Engine.VECTOR, SQUARE),
     (Engine.VECTOR, ODD),
     (Engine.LOAD, TALL),
@@ -37,7 +41,7 @@ CASES = [
 
 
 def _id(engine: Engine, m: MachineParameters) -> str:
-    return f"{engine.name.lower()}-{m.rows}x{m.cols}-int{m.weight_bits}-{m.multiplier_bits}-{m.factor_bits}"
+    return f"{engine.name.lower()}-{m.rows}x{m.cols}-int{m.weight_bits}-{m.multiplier_bits}-{m.factor_bits}{'-residual' * m.residual}"
 
 
 @pytest.mark.parametrize(("engine", "machine"), CASES, ids=[_id(*case) for case in CASES])

@@ -46,6 +46,7 @@ class MachineParameters:
     depthwise_taps: pixels that a square array takes at once, each column its own channel of them; without any it convolves no channel
     by itself. Their multipliers are not shared.
     factor_bits: of the factor that a group of rows of b has for each channel; without any, b has one scale for each channel.
+    residual: 1 where the compute unit can add a matrix to its results, which else takes the vector engine.
     """
 
     rows: int = 16
@@ -62,6 +63,7 @@ class MachineParameters:
     lut_rows: int = 0
     depthwise_taps: int = DEPTHWISE_TAPS
     factor_bits: int = 0
+    residual: int = 0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -112,6 +114,7 @@ class MachineParameters:
         require(0 <= self.lut_rows <= self.rows // 2, "lut_rows", f"in 0..rows / 2 ({self.rows // 2})", self.lut_rows)
         require(self.depthwise_taps in (0, DEPTHWISE_TAPS), "depthwise_taps", f"0 or {DEPTHWISE_TAPS}", self.depthwise_taps)
         require(self.factor_bits in (0, FACTOR_BITS), "factor_bits", f"0 or {FACTOR_BITS}", self.factor_bits)
+        require(self.residual in (0, 1), "residual", "0 or 1", self.residual)
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> Self:
