@@ -49,6 +49,7 @@ class Accelerator(wiring.Component):
             (Engine.STORE, store.read, 0),
             (Engine.COMPUTE, compute.read_a, compute.read_a_older),
             (Engine.COMPUTE, compute.read_b, compute.read_b_older),
+            *([(Engine.COMPUTE, compute.read_r, compute.read_r_older)] if p.residual else []),
             (Engine.VECTOR, vector.read_a, 0),
             (Engine.VECTOR, vector.read_b, 0),
         ]

@@ -1,6 +1,6 @@
 """Residual add, and requantize between scales (model: sw/golden/add.py)."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -14,10 +14,27 @@ from .streams import Pipelined, Queue
 
 PRODUCT_BITS = 17 + 16  # an int16 less its zero point, times a multiplier
 MAX_LEFT = (1 << blocks.ADD_LEFT_BITS) - 1
+SUM_LATENCY = 1 + Rounder.latency  # of `rounded_sum`
+# Cycles from its operands until each of the parameters is taken.
+SUM_TAKES = {"a_left": 0, "b_left": 0, "shift": 1, "out_zero_point": SUM_LATENCY - 2, "low": SUM_LATENCY - 1, "high": SUM_LATENCY - 1}
+
+
+def rounded_sum(m: Module, a: Value, b: Value, p: data.View, *, name: str) -> Value:
+    """A sum, `SUM_LATENCY` cycles later. a, b: operands, less their zero points and times their multipliers. p: AddParameters, each in
+    the cycle that `SUM_TAKES` says."""
+    m.submodules[name] = rounder = Rounder(PRODUCT_BITS + MAX_LEFT + 1)
+    m.d.comb += [
+        rounder.i.value.eq(delay(m, (a << p.a_left) + (b << p.b_left), 1)),
+        rounder.i.shift.eq(p.shift),
+        rounder.zero_point.eq(p.out_zero_point),
+        rounder.low.eq(p.low),
+        rounder.high.eq(p.high),
+    ]
+    return rounder.o
 
 
 class _AddDatapath(wiring.Component):
-    latency = 2 + Rounder.latency
+    latency = 1 + SUM_LATENCY
 
     def __init__(self, lanes: int) -> None:
         self._lanes = lanes
@@ -29,17 +46,9 @@ class _AddDatapath(wiring.Component):
         m = Module()
         p = self.parameters
         for lane in range(self._lanes):
-            m.submodules[f"rounder{lane}"] = rounder = Rounder(PRODUCT_BITS + MAX_LEFT + 1)
             a = delay(m, (self.i.a.values[lane] - p.a_zero_point) * p.a_multiplier, 1)
             b = delay(m, (self.i.b.values[lane] - p.b_zero_point) * p.b_multiplier, 1)
-            m.d.comb += [
-                rounder.i.value.eq(delay(m, (a << p.a_left) + (b << p.b_left), 1)),
-                rounder.i.shift.eq(p.shift),
-                rounder.zero_point.eq(p.out_zero_point),
-                rounder.low.eq(p.low),
-                rounder.high.eq(p.high),
-                self.o.values[lane].eq(rounder.o),
-            ]
+            m.d.comb += self.o.values[lane].eq(rounded_sum(m, a, b, p, name=f"rounder{lane}"))
         m.d.comb += [self.o.keep.eq(delay(m, self.i.a.keep, self.latency)), self.o.last.eq(delay(m, self.i.a.last, self.latency))]
         return m
 

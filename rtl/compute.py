@@ -19,35 +19,40 @@ from .delay import delay
 from .engine import EnginePort, of_last_two
 from .mac_columns import TILE_CYCLES, MacColumns
 from .places import Places
+from .residual import ResidualAdd
 from .result_table import ResultTable
-from .result_writer import ResultWriter, results_layout
+from .result_writer import ResultWriter
 from .scratchpad import ReadPort, WritePort
 from .streams import Queue
 from .tile_loader import TileLoader
 from .window import WindowReader
 
 _CONSTANTS = "a_zero_point", "depthwise", "maximum", "tabulated"  # of a command, while its rows are shown
-_PORTS = "read_b", "read_a", "write"  # in the order of the parts that use them: loader, reader, writer
+
+
+def _ports(p: MachineParameters) -> dict[str, ReadPort | WritePort]:
+    """Of the scratchpad, in the order of the parts that use them: loader, reader, writer, residual."""
+    word = p.word_bytes
+    ports = {"read_b": ReadPort(word), "read_a": ReadPort(word), "write": WritePort(word)}
+    return ports | ({"read_r": ReadPort(word)} if p.residual else {})
 
 
 class ComputeUnit(wiring.Component):
     """Members
     -------
-    engine: the sequencer's port. read_a, read_b, write: scratchpad ports. read_a_older, ...: not the newest command uses the port, but the
-    one before it.
+    engine: the sequencer's port. read_a, read_b, write, and read_r where the machine has a residual: scratchpad ports. read_a_older, ...:
+    not the newest command uses the port, but the one before it.
     mac_cycle: high in each cycle in which a row entered the array.
     """
 
     def __init__(self, parameters: MachineParameters) -> None:
         self._p = parameters
-        word = parameters.word_bytes
+        ports = _ports(parameters)
         super().__init__(
             {
                 "engine": In(EnginePort(COMPUTE)),
-                "read_a": Out(ReadPort(word)),
-                "read_b": Out(ReadPort(word)),
-                "write": Out(WritePort(word)),
-                **{f"{port}_older": Out(1) for port in _PORTS},
+                **{name: Out(port) for name, port in ports.items()},
+                **{f"{name}_older": Out(1) for name in ports},
                 "mac_cycle": Out(1),
             }
         )
@@ -63,59 +68,54 @@ class ComputeUnit(wiring.Component):
         connect(m, reader.port, flipped(self.read_a))
         connect(m, loader.port, flipped(self.read_b))
         connect(m, writer.port, flipped(self.write))
-        # Rows between what claims a place for them and the writer.
-        m.submodules.results = results = Queue(results_layout(p.cols), depth=columns.latency + table.latency + 5)
-        shown, constants = self._dispatch(m, loader, reader, writer)
+        sink, others, finished = writer.rows, [], [table.o]
+        if p.residual:
+            m.submodules.residual = residual = ResidualAdd(p)
+            sink, others = residual.rows, [residual]
+            finished.append(delay(m, columns.command, table.latency))
+            connect(m, residual.port, flipped(self.read_r))
+            connect(m, residual.sums, writer.rows)
+        # Rows between what claims a place for them and what takes them.
+        m.submodules.results = results = Queue(sink.payload.shape(), depth=columns.latency + table.latency + 5)
+        shown, constants = self._dispatch(m, loader, reader, writer, *others)
         m.d.comb += columns.row.command.eq(shown)
         self._feed(m, constants, reader, loader, columns, results)
         m.d.comb += [
             *(table.i.eq(columns.o), table.tabulated.eq(columns.tabulated), table.command.eq(columns.command)),
             *(table.write.eq(loader.table), table.write_valid.eq(loader.table_valid)),
-            *(results.i.payload.eq(table.o), results.i.valid.eq(delay(m, columns.valid, table.latency, reset_less=False))),
+            Value.cast(results.i.payload).eq(Cat(*finished)),
+            results.i.valid.eq(delay(m, columns.valid, table.latency, reset_less=False)),
         ]
-        connect(m, results.o, writer.rows)
+        connect(m, results.o, sink)
         return m
 
-    def _dispatch(self, m: Module, loader: TileLoader, reader: WindowReader, writer: ResultWriter) -> tuple[Value, data.View]:
-        """Check each command and offer it to its three parts; gives the bit that names the one whose rows the reader shows, and its
-        _CONSTANTS."""
+    def _dispatch(
+        self, m: Module, loader: TileLoader, reader: WindowReader, writer: ResultWriter, *others: ResidualAdd
+    ) -> tuple[Value, data.View]:
+        """Check each command as it waits, and offer it to its parts; gives the bit that names the one whose rows the reader shows, and
+        its _CONSTANTS."""
         p, command = self._p, self.engine.command
         c = Signal(command.payload.shape())
-        parts = loader.command, reader.command, writer.command
-        unchecked, offered = Signal(2), Signal(len(parts))  # to the parts that have not taken the command yet
+        parts = loader, reader, writer, *others
+        commands = [part.command for part in parts]
+        offered = Signal(len(parts))  # to the parts that have not taken the command yet
         illegal = Signal()
-        most = p.accumulator_depth
-        row_bits = most.bit_length()
-        counts = c.m, c.lines, c.n, c.k, c.taps_x, c.taps_y
-        rows = Signal(2 * row_bits)
-        too_many = (c.m > most) | (c.lines > most) | (rows > most)
-        wrong_taps = (c.depthwise & (c.k > DEPTHWISE_TAPS if p.depthwise else 1)) | (c.maximum & ~c.depthwise)
-        too_wide = Cat(c.b_narrow == wider for wider in range(p.least_narrow)).any()
-        wide_zero = c.b_zero_point != c.b_zero_point[: p.weight_bits].as_signed()
-        factored = c.b_factored if p.factor_bits == 0 else 0
-        wrong_b = (c.b_narrow == 3) | ((c.b_narrow != 0) & ~c.b_transposed) | too_wide | wide_zero | factored
-        m.d.sync += rows.eq(c.m[:row_bits] * c.lines[:row_bits])
-        m.d.sync += illegal.eq(Cat(count == 0 for count in counts).any() | too_many | wrong_taps | wrong_b)
         refused = offered.any() & illegal & ~writer.busy  # as the oldest one
-        older = offered | unchecked.any().replicate(len(parts)) | Cat(part.older for part in (loader, reader, writer))
+        older = offered | Cat(part.older for part in parts)
         m.d.comb += [
-            command.ready.eq(~unchecked.any() & ~offered.any()),
+            command.ready.eq(~offered.any()),
             self.engine.error.eq(Mux(refused, ErrorCode.ILLEGAL_STEP, ErrorCode.NONE)),
             self.engine.begun.eq(reader.begins | refused),
             self.engine.done.eq(writer.done | refused),
-            Cat(getattr(self, f"{port}_older") for port in _PORTS).eq(older),
-            loader.command.valid.eq(offered[0] & ~illegal),
-            reader.command.valid.eq(offered[1] & ~illegal),
+            Cat(getattr(self, f"{name}_older") for name in _ports(p)).eq(older),
+            *(part.valid.eq(offered[i] & ~illegal) for i, part in enumerate(commands)),
             *(reader.complete.eq(self.engine.complete), reader.tiles.eq(writer.tiles)),
-            writer.command.valid.eq(offered[2] & ~illegal),
-            *(part.payload.eq(c) for part in parts),
+            *(part.payload.eq(c) for part in commands),
         ]
-        m.d.sync += offered.eq(Mux(refused, 0, offered & ~Cat(part.valid & part.ready for part in parts)))
-        m.d.sync += unchecked.eq(Cat(command.valid & command.ready, unchecked))
-        with m.If(unchecked[-1]):
-            m.d.sync += offered.eq(~0)
+        m.d.sync += offered.eq(Mux(refused, 0, offered & ~Cat(part.valid & part.ready for part in commands)))
+        wrong = _illegal(m, command.payload, p)
         with m.If(command.ready):
-            m.d.sync += c.eq(command.payload)
+            m.d.sync += [c.eq(command.payload), illegal.eq(wrong), offered.eq(command.valid.replicate(len(parts)))]
 
         # Rows of the command before may be on their way when the reader takes a command.
         _, constants = of_last_two(m, reader.command.valid & reader.command.ready, c, _CONSTANTS)
@@ -200,3 +200,19 @@ class ComputeUnit(wiring.Component):
             m.d.sync += [row.eq(Mux(last_row, 0, row + 1)), first_row.eq(last_row)]
             with m.If(last_row):
                 m.d.sync += first_tile.eq(last_tile)
+
+
+def _illegal(m: Module, c: data.View, p: MachineParameters) -> Value:
+    """Whether a command is one that the unit refuses: known CHECK_CYCLES after it came."""
+    illegal, rows = Signal(name="refusable"), Signal(2 * p.accumulator_depth.bit_length())
+    most = p.accumulator_depth
+    counts = c.m, c.lines, c.n, c.k, c.taps_x, c.taps_y
+    too_many = (c.m > most) | (c.lines > most) | (rows > most)
+    wrong_taps = (c.depthwise & (c.k > DEPTHWISE_TAPS if p.depthwise else 1)) | (c.maximum & ~c.depthwise)
+    too_wide = Cat(c.b_narrow == wider for wider in range(p.least_narrow)).any()
+    wide_zero = c.b_zero_point != c.b_zero_point[: p.weight_bits].as_signed()
+    factored, added = c.b_factored if p.factor_bits == 0 else 0, c.residual if not p.residual else 0
+    wrong_b = (c.b_narrow == 3) | ((c.b_narrow != 0) & ~c.b_transposed) | too_wide | wide_zero | factored
+    m.d.sync += rows.eq(c.m[: most.bit_length()] * c.lines[: most.bit_length()])
+    m.d.sync += illegal.eq(Cat(count == 0 for count in counts).any() | too_many | wrong_taps | wrong_b | added)
+    return illegal

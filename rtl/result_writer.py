@@ -1,51 +1,19 @@
 """Writes the compute unit's results: rows of cols channels, tile row by tile row, into a row-major matrix."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arch.parameters import MachineParameters
-from .arch.steps import ADDRESS_BITS, COMPUTE, COUNT_BITS
-from .countdown import Countdown
+from .arch.steps import COMPUTE, COUNT_BITS
 from .layouts import record_layout
+from .result_walk import Form, ResultWalk, of_form, result_forms
 from .scratchpad import WritePort
 from .skid import Skid
 
 
 def results_layout(cols: int) -> data.ArrayLayout:
     return data.ArrayLayout(signed(16), cols)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Form:
-    """How rows of ``cols`` results of ``octets`` bytes lie in words of ``word`` bytes: a row takes ``words``, or ``slots`` share one."""
-
-    octets: int
-    cols: int
-    word: int
-
-    @property
-    def words(self) -> int:
-        return max(1, self.cols * self.octets // self.word)
-
-    @property
-    def slots(self) -> int:
-        return max(1, self.word // (self.cols * self.octets))
-
-    def last_part(self, n: Value, before: int) -> Value:
-        """The last word of a row of n - before results."""
-        return Value.cast(sum(n > before + part * self.word // self.octets for part in range(1, self.words)))
-
-    def word_and_mask(self, results: data.View, counts: Value, part: Value, slot: Value) -> tuple[Value, Value]:
-        """The ``part``-th word of a row. counts: one bit for each result."""
-        bits = Cat(result[: 8 * self.octets] for result in results)
-        mask = Cat(counts[i].replicate(self.octets) for i in range(self.cols))
-        if self.slots > 1:
-            return bits.replicate(self.slots), mask << (slot * len(mask))
-        return bits.word_select(part, 8 * self.word), mask.word_select(part, self.word)
 
 
 class ResultWriter(wiring.Component):
@@ -74,44 +42,29 @@ class ResultWriter(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        p = self._p
-        forms = [_Form(octets=octets, cols=p.cols, word=p.word_bytes) for octets in (1, 2)]
-        c = Signal.like(self.command.payload)
-        running, newest = Signal(), Signal()  # newest: the bit that names the last command
+        newest = Signal()  # newest: the bit that names the last command
+        m.submodules.walk = walk = ResultWalk(self._p)
+        at, place = walk.words, walk.words.payload.place
         # A word with what it is the last one of, and its command's name; so that it is no long way from the scratchpad to the counts.
         m.submodules.skid = skid = Skid(
             data.StructLayout({"write": self.port.write.payload.shape(), "last": 1, "last_of_tile": 1, "command": 1})
         )
         word, at_port = skid.i.payload, skid.o.payload
-        rows, lines, n = (Countdown(COUNT_BITS, step=step, name=name) for name, step in (("rows", 1), ("lines", 1), ("n", p.cols)))
-        counts = Signal(p.cols)  # of the tile's channels
-        column, row = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)  # word of the tile's first channel in row 0, and in this row
-        part, last_part = (Signal(range(max(form.words for form in forms)), name=name) for name in ("part", "last_part"))
-        slot = Signal(range(max(form.slots for form in forms)))
-
-        def of_form(values: Sequence[Value | int], wide: Value = c.out_wide) -> Value:
-            return Mux(wide, values[1], values[0])
-
-        def begin_tile(n: Value, before: int, wide: Value) -> None:
-            """With n - before channels left. Both are compared without the difference, which would take more time."""
-            m.d.sync += [
-                counts.eq(Cat(n > before + i for i in range(p.cols))),
-                last_part.eq(of_form([form.last_part(n, before) for form in forms], wide)),
-            ]
-
-        words, masks = zip(*(form.word_and_mask(self.rows.payload, counts, part, slot) for form in forms), strict=True)
-        takes, ends, written = Signal(), Signal(), Signal()
-        ends_tile = rows.ends & lines.ends
+        forms = (_word_and_mask(form, self.rows.payload, at.payload.counts, place) for form in result_forms(self._p))
+        words, masks = zip(*forms, strict=True)
+        written = Signal()
         m.d.comb += [
-            takes.eq(skid.i.ready & running & self.rows.valid),
-            ends.eq((part == last_part) & ends_tile & n.ends),
-            self.rows.ready.eq(skid.i.ready & running & (part == last_part)),
-            self.command.ready.eq((~running | (takes & ends)) & ~self.older),
+            *walk.start(self.command.payload, "out"),
+            walk.matrix.valid.eq(self.command.valid & ~self.older),
+            self.command.ready.eq(walk.matrix.ready & ~self.older),
+            at.ready.eq(skid.i.ready & self.rows.valid),
+            self.rows.ready.eq(skid.i.ready & at.valid & place.ends_row),
             self.older.eq(skid.o.valid & (at_port.command != newest)),
-            self.busy.eq(running | skid.o.valid),
-            *(skid.i.valid.eq(running & self.rows.valid), word.command.eq(newest)),
-            *(word.last.eq(ends), word.last_of_tile.eq(ends_tile & (part == last_part))),
-            *(word.write.address.eq(row + part), word.write.word.eq(of_form(words)), word.write.mask.eq(of_form(masks))),
+            self.busy.eq(at.valid | skid.o.valid),
+            *(skid.i.valid.eq(at.valid & self.rows.valid), word.command.eq(newest)),
+            *(word.last.eq(at.payload.ends), word.last_of_tile.eq(at.payload.ends_tile)),
+            *(word.write.address.eq(at.payload.address), word.write.word.eq(of_form(words, place.wide))),
+            word.write.mask.eq(of_form(masks, place.wide)),
             *(self.port.write.valid.eq(skid.o.valid), self.port.write.payload.eq(at_port.write)),
             skid.o.ready.eq(self.port.write.ready),
             written.eq(skid.o.valid & skid.o.ready),
@@ -121,26 +74,15 @@ class ResultWriter(wiring.Component):
             m.d.sync += self.tiles.eq(0)
         with m.Elif(written & at_port.last_of_tile):
             m.d.sync += self.tiles.eq(self.tiles + 1)
-        with m.If(takes & (part != last_part)):
-            m.d.sync += part.eq(part + 1)
-        with m.Elif(takes):
-            m.d.sync += [part.eq(0), row.eq(row + c.out_stride), *rows.advance()]
-            with m.If(rows.ends):
-                m.d.sync += [rows.start(c.m), lines.advance()]
-            with m.If(ends_tile):
-                last_slot = slot == of_form([form.slots - 1 for form in forms])
-                following = (column + Mux(last_slot, of_form([form.words for form in forms]), 0))[:ADDRESS_BITS]
-                m.d.sync += [lines.start(c.lines), n.advance(), column.eq(following), row.eq(following)]
-                m.d.sync += slot.eq(Mux(last_slot, 0, slot + 1))
-                begin_tile(n.left, p.cols, c.out_wide)
-        with m.If(takes & ends):
-            m.d.sync += running.eq(0)
-        with m.If(self.command.ready):
-            command = self.command.payload
-            m.d.sync += [
-                *(c.eq(command), running.eq(self.command.valid), newest.eq(newest ^ self.command.valid)),
-                *(part.eq(0), slot.eq(0), column.eq(command.out), row.eq(command.out)),
-                *(rows.start(command.m), lines.start(command.lines), n.start(command.n)),
-            ]
-            begin_tile(command.n, 0, command.out_wide)
+        with m.If(self.command.valid & self.command.ready):
+            m.d.sync += newest.eq(~newest)
         return m
+
+
+def _word_and_mask(form: Form, results: data.View, counts: Value, place: data.View) -> tuple[Value, Value]:
+    """A word of a row, and which of its bytes are results that count."""
+    bits = Cat(result[: 8 * form.octets] for result in results)
+    mask = Cat(counts[i].replicate(form.octets) for i in range(form.cols))
+    if form.slots > 1:
+        return bits.replicate(form.slots), mask << (place.slot * len(mask))
+    return bits.word_select(place.part, 8 * form.word), mask.word_select(place.part, form.word)

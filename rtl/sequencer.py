@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from .arch.parameters import MachineParameters
 from .arch.registers import ERROR_ENGINE_SEQUENCER, ErrorCode
 from .arch.steps import COMMANDS, HEADER, STEP_BITS, WAIT_BITS, WAITS, Engine
-from .engine import ERROR_SHAPE, IN_FLIGHT, EnginePort, satisfied
+from .engine import CHECK_CYCLES, ERROR_SHAPE, IN_FLIGHT, EnginePort, satisfied
 from .layouts import record_layout
 from .program import STEP_INDEX_BITS
 from .streams import Queue
@@ -94,10 +94,13 @@ class Sequencer(wiring.Component):
                 *(queue.i.payload.waits[other].eq(wait) for other, wait in zip(Engine, waits, strict=True)),
             ]
             ready, go, taken = (Signal(name=f"{name}_{what}") for what in ("ready", "go", "taken"))
+            checked = Signal(1 + CHECK_CYCLES.get(e, 0), name=f"{name}_checked")  # for how long the command has been there
+            m.d.comb += checked[0].eq(queue.o.valid)
+            m.d.sync += checked[1:].eq(Mux(taken, 0, checked))
             newest, older = Signal(STEP_INDEX_BITS, name=f"{name}_step"), Signal(STEP_INDEX_BITS, name=f"{name}_older_step")
             m.d.comb += [
                 ready.eq(satisfied(complete, queue.o.payload.waits).all()),
-                go.eq(queue.o.valid & ready & self.running & (self.error_code == ErrorCode.NONE)),
+                go.eq(checked.all() & ready & self.running & (self.error_code == ErrorCode.NONE)),
                 taken.eq(go & port.command.ready),
                 Cat(port.command.payload.as_value()).eq(queue.o.payload.command.as_value()),
                 port.command.valid.eq(go),

@@ -83,6 +83,8 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
                     product = matmul(a, b.T if operator.b_transposed else b, operator.parameters)
                 if operator.table:
                     product = activation(product, operator.table, MACHINE_TABLE)
+                if operator.residual:
+                    product = add(product, read(operator.residual.r), operator.residual.parameters)
                 values[part.out.tensor.name][part.out.slices] = product
             return
         case ir.Add():

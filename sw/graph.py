@@ -126,6 +126,14 @@ class MatMulPart:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Residual:
+    """What is added to the results of a product: ``add(result, r, parameters)``."""
+
+    r: Block
+    parameters: AddParameters
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class MatMul(Operator):
     """Products of one shape and one set of parameters: one part, or one for each head. Constant weights are stored [N, K].
 
@@ -133,7 +141,7 @@ class MatMul(Operator):
     tap, [kh, kw, C / groups].
     maximum: max pooling, the largest of a window in each channel; b is [C, kh * kw] ones.
     parameters: with factors of groups along K where b is [N, K], all columns of a tensor, and not of a convolution.
-    table: what each result, -128..127, is replaced by.
+    table: what each result, -128..127, is replaced by. residual: what is then added to the results of the one part.
     """
 
     parts: tuple[MatMulPart, ...]
@@ -142,11 +150,16 @@ class MatMul(Operator):
     window: Window | None = None
     maximum: bool = False
     table: ActivationTable | None = None
+    residual: Residual | None = None
 
     def __post_init__(self) -> None:
         window = self.window
         if self.table:
             _check_table("table", self.table, Format(8))
+        if self.residual:
+            r, out = self.residual.r, self.parts[0].out
+            if len(self.parts) > 1 or (r.rows, r.cols) != (out.rows, out.cols):
+                raise ValueError(f"a residual must have the shape of the results of one part, not {r} of {len(self.parts)} like {out}")
         if self.maximum and not (window and all(part.a.cols == window.groups == part.out.cols for part in self.parts)):
             raise ValueError("a maximum must have a window, and as many groups as channels")
         if window and not self.b_transposed:
@@ -183,7 +196,8 @@ class MatMul(Operator):
 
     @property
     def inputs(self) -> tuple[Block, ...]:
-        return tuple(block for part in self.parts for block in (part.a, part.b))
+        operands = tuple(block for part in self.parts for block in (part.a, part.b))
+        return (*operands, self.residual.r) if self.residual else operands
 
     @property
     def outputs(self) -> tuple[Block, ...]:

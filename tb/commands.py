@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rtl.arch.activation import TABLE_ENTRIES
+from ..rtl.arch.blocks import ADD
 from ..rtl.arch.formats import INT8, INT16, INT32, MAX_FACTOR, Format
 from ..rtl.arch.parameters import MachineParameters, ParameterError
-from ..rtl.arch.steps import CHANNEL, VECTOR, Engine, VectorOperation, place_bits
+from ..rtl.arch.steps import CHANNEL, RESIDUAL_SCALARS, VECTOR, Engine, VectorOperation, place_bits
 from ..rtl.arch.window import Window, matrix_walk
 from .engine_bench import MEMORY_BYTES
 
@@ -35,10 +36,14 @@ def _noise(rng: random.Random, p: MachineParameters) -> NDArray[np.uint8]:
     return np.frombuffer(rng.randbytes(p.scratchpad_words * p.word_bytes), np.uint8).reshape(p.scratchpad_words, -1).copy()
 
 
-def _out_range(rng: random.Random, *, wide: bool) -> dict[str, int]:
+def _limits(rng: random.Random, *, wide: bool) -> dict[str, int]:
     limits = INT16 if wide else INT8
     low, high = sorted(rng.choice((limits.min, limits.max, rng.randint(limits.min, limits.max))) for _ in range(2))
-    return {"out_zero_point": rng.randint(limits.min, limits.max), "low": low, "high": high, "out_wide": int(wide)}
+    return {"out_zero_point": rng.randint(limits.min, limits.max), "low": low, "high": high}
+
+
+def _out_range(rng: random.Random, *, wide: bool) -> dict[str, int]:
+    return {**_limits(rng, wide=wide), "out_wide": int(wide)}
 
 
 def compute(rng: random.Random, p: MachineParameters) -> Case:
@@ -101,6 +106,21 @@ def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratc
         **{"table": table, "tabulated": rng.randint(0, 1), "factors": factors, "b_factored": rng.randint(0, p.factor_bits > 0)},
         **{"a_zero_point": rng.randint(-128, 127), "b_zero_point": rng.randint(weights.min, weights.max)},
         **_out_range(rng, wide=wide),
+        **(_residual(rng, p, regions, outputs, n, wide=wide) if p.residual else {}),
+    }
+
+
+def _residual(rng: random.Random, p: MachineParameters, regions: _Regions, rows: int, n: int, *, wide: bool) -> dict[str, int]:
+    """The fields of a matrix that is perhaps added to results [rows, n], whose own limits may then be of either width."""
+    residual, r_wide = rng.randint(0, 1), rng.random() < 0.5
+    r, r_stride = regions.matrix(rows, -(-(n << r_wide) // p.word_bytes))
+    sums = {field.name: rng.randint(field.min, field.max) for field in ADD.fields}
+    sums |= {f"{name}_left": rng.choice((0, rng.randint(0, 15))) for name in "ab"}
+    sums |= {"shift": rng.choice((rng.randint(0, 47), rng.randint(12, 30))), **_limits(rng, wide=wide)}
+    return {
+        **{"residual": residual, "r": r, "r_stride": r_stride, "r_wide": int(r_wide)},
+        **{field: sums[name] for field, name in RESIDUAL_SCALARS.items()},
+        **(_limits(rng, wide=rng.random() < 0.5) if residual else {}),
     }
 
 

@@ -51,7 +51,7 @@ class EngineBench(wiring.Component):
             self.done.eq(engine.engine.done),
             self.error.eq(engine.engine.error),
         ]
-        reads = [getattr(engine, name) for name in ("read", "read_a", "read_b") if name in engine.signature.members]
+        reads = [getattr(engine, name) for name in ("read", "read_a", "read_b", "read_r") if name in engine.signature.members]
         writes = [engine.write] if "write" in engine.signature.members else []
         m.submodules.scratchpad = scratchpad = Scratchpad(p, readers=len(reads) + 1, writers=len(writes) + 1)
         for i, port in enumerate(reads):

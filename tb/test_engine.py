@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.steps import ADDRESS_BITS, COMMANDS, Engine, Step
+from ..rtl.engine import CHECK_CYCLES
 from ..rtl.scratchpad import READ_LATENCY
 from ..sw.golden.machine import Machine
 from .commands import CASES
@@ -81,16 +82,19 @@ async def _memory(dut: Any, rng: random.Random) -> AxiRam:
     return ram
 
 
-async def _run(dut: Any, commands: Sequence[int]) -> None:
-    """Each command as soon as the engine takes it, until all are done; nothing may go wrong."""
-    taken = done = 0
+async def _run(dut: Any, commands: Sequence[int], check_cycles: int) -> None:
+    """Each command as soon as the engine takes it, until all are done; nothing may go wrong. check_cycles: it is there before it is
+    valid."""
+    taken = done = shown = 0
     for _ in range(LIMIT):
-        dut.command__valid.value = int(taken < len(commands))
+        valid = taken < len(commands) and shown >= check_cycles
+        dut.command__valid.value = int(valid)
         dut.command__payload.value = commands[min(taken, len(commands) - 1)]
         await ReadOnly()
         assert not dut.error.value
         assert not dut.out_of_range.value
-        taken += bool(dut.command__ready.value) and taken < len(commands)
+        fires = valid and bool(dut.command__ready.value)
+        taken, shown = taken + fires, 0 if fires else shown + 1
         done += bool(dut.done.value)
         await RisingEdge(dut.clk)
         if done == len(commands):
@@ -121,7 +125,7 @@ async def leaves_what_the_model_leaves(dut: Any) -> None:
         ram.write(MEMORY_BASE, machine.memory.tobytes())
         await host.fill(scratchpad)
         disturbance = cocotb.start_soon(host.disturb(0.6 * (case % 2)))
-        await _run(dut, [COMMANDS[engine].pack(command) for command in commands])
+        await _run(dut, [COMMANDS[engine].pack(command) for command in commands], CHECK_CYCLES.get(engine, 0))
         disturbance.cancel()
         host.quiet()
         machine.run(Step(engine, command) for command in commands)

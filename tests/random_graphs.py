@@ -15,7 +15,7 @@ from celosia.tb.graphs import Builder
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-OF_INT8 = "linear", "grouped", "convolution", "max_pool", "attention", "table"
+OF_INT8 = "linear", "grouped", "convolution", "max_pool", "attention", "table", "residual"
 KINDS = (*OF_INT8, "rescale", "add", "add_row", "gelu", "softmax", "layernorm", "skip")
 
 
@@ -58,6 +58,10 @@ def graphs(draw: st.DrawFn) -> ir.Graph:
             case "softmax":
                 rows = draw(st.sampled_from([n for n in range(1, x.rows + 1) if x.rows % n == 0]))
                 x = builder.softmax(x, bits, length=draw(st.integers(0, x.cols + 1)), rows=rows)
+            case "residual":  # a sum with the results of a product, perhaps looked up
+                y = builder.linear(narrow, x.cols, draw(st.sampled_from((8, 16))))
+                y = builder.table(y, 8) if y.bits == 8 and draw(st.booleans()) else y
+                x = builder.add(*draw(st.permutations((x, y))), bits)
             case "add":
                 x = builder.add(x, builder.rescale(x, 8), bits)
             case "add_row":
@@ -88,6 +92,7 @@ def machines(draw: st.DrawFn, scratchpads: tuple[int, ...] = (1, 2, 4, 16, 128))
         bus_bytes=draw(st.sampled_from((4, 8, 16, 32))),
         row_elements=draw(st.sampled_from((64, 1024))),
         factor_bits=draw(st.sampled_from((0, 8, 8, 8))),
+        residual=draw(st.integers(0, 1)),
     )
 
 

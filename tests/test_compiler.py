@@ -1,6 +1,6 @@
 """Layouts, tiles, memory plan, schedule, and whole programs on the golden machine against the executor."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations, pairwise, product
 
@@ -169,6 +169,8 @@ def touched(step: Step, p: MachineParameters) -> tuple[Places, Places, Places]:
                 tables |= {("scratchpad", c["factors"] + word) for word in range(-(-n // p.cols) * taps * p.factor_words)}
             if c["tabulated"]:
                 tables |= {("scratchpad", c["table"] + word) for word in range(-(-TABLE_ENTRIES // p.word_bytes))}
+            if c["residual"]:
+                tables |= matrix("r", c["lines"] * c["m"], n, wide=c["r_wide"])
             return b | tables, matrix("out", c["lines"] * c["m"], n, wide=c["out_wide"]), a
         case Engine.VECTOR:
             rows, cols = c["rows"], c["cols"]
@@ -308,6 +310,85 @@ def test_tables_in_products(bits: int, *, read_twice: bool) -> None:
     fused = bits == 8 and not read_twice
     assert [step.command["tabulated"] for step in program.body if step.engine is Engine.COMPUTE] == [int(fused)]
     assert not (fused and any(step.engine is Engine.VECTOR for step in program.body))
+
+
+def sums(graph: ir.Graph, residual: int = 1) -> list[bool]:
+    """Of a graph of products and sums: for each product whether a sum is part of it. The program computes what the executor does."""
+    program = compile_graph(graph, replace(SMALL, residual=residual))
+    inputs = random_inputs(graph, 1)
+    values = execute(graph, inputs, lanes=SMALL.lanes)
+    for name, found in run_on_golden_machine(program, inputs).items():
+        assert (found == values[name]).all(), name
+    operators = program.graph.operators
+    fused = {op.name: op.residual is not None for op in operators if isinstance(op, ir.MatMul)}
+    assert any(step.engine is Engine.VECTOR for step in program.body) == any(isinstance(op, ir.Add) for op in operators)
+    steps = zip(program.labels, program.body, strict=True)
+    assert all(fused[name] == step.command["residual"] for name, step in steps if step.engine is Engine.COMPUTE)
+    return list(fused.values())
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_sums_in_products(bits: int, *, swapped: bool) -> None:
+    builder = Builder(1)
+    x, y = builder.tensor(9, 10, 8), builder.tensor(9, 11, 24 - bits)
+    product = builder.linear(x, 11, bits)
+    out = builder.add(y, product, bits) if swapped else builder.add(product, y, bits)
+    graph = builder.graph([x, y], [out])
+    assert sums(graph) == [True]
+    assert sums(graph, residual=0) == [False]
+
+
+def test_sums_behind_tables_and_maxima() -> None:
+    builder = Builder(1)
+    x = builder.tensor(20, 8, 8)
+    y = builder.add(x, builder.table(builder.linear(x, 8, 8), 8), 8)
+    window = Window(height=4, width=5, kernel=(3, 3), groups=8, pads=(1, 1, 1, 1))
+    graph = builder.graph([x], [builder.add(builder.max_pool(y, 8, window), y, 16)])
+    assert sums(graph) == [True, True]
+
+
+def test_a_sum_is_part_of_the_later_product() -> None:
+    builder = Builder(1)
+    x = builder.tensor(9, 10, 8)
+    first, second = builder.linear(x, 11, 8), builder.linear(x, 11, 8)
+    assert sums(builder.graph([x], [builder.add(first, second, 8)])) == [False, True]
+
+
+def two_sums(builder: Builder, x: ir.Tensor, y: ir.Tensor) -> list[ir.Tensor]:
+    return [builder.add(y, x, 8), builder.add(y, x, 16)]
+
+
+def sum_and_product(builder: Builder, x: ir.Tensor, y: ir.Tensor) -> list[ir.Tensor]:
+    return [y, builder.add(y, x, 8)]
+
+
+def twice_itself(builder: Builder, _: ir.Tensor, y: ir.Tensor) -> list[ir.Tensor]:
+    return [builder.add(y, y, 8)]
+
+
+def sum_with_a_row(builder: Builder, _: ir.Tensor, y: ir.Tensor) -> list[ir.Tensor]:
+    return [builder.add(y, builder.constant(1, y.cols), 8)]
+
+
+def sum_of_heads(builder: Builder, x: ir.Tensor, y: ir.Tensor) -> list[ir.Tensor]:
+    return [builder.add(builder.scores(x, y, 2, 8), builder.tensors["t0"], 8)]
+
+
+@pytest.mark.parametrize("make", [two_sums, sum_and_product, twice_itself, sum_with_a_row, sum_of_heads])
+def test_sums_that_stay_by_themselves(make: Callable[[Builder, ir.Tensor, ir.Tensor], list[ir.Tensor]]) -> None:
+    builder = Builder(1)
+    other, x = builder.tensor(16, 8, 8), builder.tensor(8, 16, 8)
+    assert not any(sums(builder.graph([other, x], make(builder, x, builder.linear(x, 16, 8)))))
+
+
+def test_results_that_have_no_residual_on_this_machine() -> None:
+    builder = Builder(1)
+    x = builder.tensor(9, 10, 8)
+    graph = builder.graph([x], [builder.add(builder.linear(x, 10, 8), x, 8)])
+    (command,) = (step for step in compile_graph(graph, replace(SMALL, residual=1)).body if step.engine is Engine.COMPUTE)
+    with pytest.raises(ValueError, match=r"^results must not have a residual where the machine's residual is 0$"):
+        Machine(SMALL, 0).run([command])
 
 
 def test_values_are_computed_while_softmax_works() -> None:

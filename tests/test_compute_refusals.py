@@ -48,7 +48,9 @@ def refused(machine: Mapping[str, int], **fields: int) -> bool:
         ({"weight_bits": 4}, {"b_narrow": 3}, True),
         ({"factor_bits": 0}, {"b_factored": 1}, True),
         ({"factor_bits": 8}, {"b_factored": 1}, False),
+        ({"residual": 0}, {"residual": 1}, True),
+        ({"residual": 1}, {"residual": 1}, False),
     ],
 )
-def test_elements_of_b(machine: dict[str, int], fields: dict[str, int], illegal: bool) -> None:
+def test_fields(machine: dict[str, int], fields: dict[str, int], illegal: bool) -> None:
     assert refused(machine, **fields) == illegal

@@ -173,6 +173,7 @@ REFUSED = [
     ({"multiplier_bits": 25}, "multiplier_bits must be 18 or 27, not 25"),
     ({"depthwise_taps": 3}, "depthwise_taps must be 0 or 4, not 3"),
     ({"factor_bits": 4}, "factor_bits must be 0 or 8, not 4"),
+    ({"residual": 2}, "residual must be 0 or 1, not 2"),
 ]
 
 
@@ -187,7 +188,7 @@ def test_every_parameter_has_a_refused_value() -> None:
 
 
 def test_refused_name() -> None:
-    with pytest.raises(ParameterError, match=r"^parameter name must be one of rows, cols, .*, factor_bits, not 'size'$"):
+    with pytest.raises(ParameterError, match=r"^parameter name must be one of rows, cols, .*, residual, not 'size'$"):
         MachineParameters.from_dict({"size": 1})
 
 
@@ -233,6 +234,7 @@ def test_hash_tells_configurations_apart() -> None:
         "lut_rows": 4,
         "depthwise_taps": 0,
         "factor_bits": 8,
+        "residual": 1,
     }
     base = MachineParameters(rows=16, cols=16, lanes=2)
     machines = [base, *(replace(base, **{name: value}) for name, value in other.items())]

@@ -9,7 +9,7 @@ from celosia.sw.golden.activation import ActivationTable
 from celosia.sw.golden.add import AddParameters
 from celosia.sw.golden.matmul import MatMulParameters
 from celosia.sw.golden.softmax import SoftmaxParameters, machine_circuit
-from celosia.sw.graph import Add, Block, Graph, GraphInput, GraphOutput, MatMul, MatMulPart, Rescale, Softmax, Table, Tensor
+from celosia.sw.graph import Add, Block, Graph, GraphInput, GraphOutput, MatMul, MatMulPart, Rescale, Residual, Softmax, Table, Tensor
 
 
 def tensor(name: str = "t", rows: int = 4, cols: int = 6, bits: int = 8) -> Tensor:
@@ -66,6 +66,14 @@ def test_operators() -> None:
         replace(product(a, b, tensor(rows=4, cols=4)), parameters=grouped)
     with pytest.raises(ValueError, match=r"^factors must be those of b \[N, K\], not of a convolution"):
         replace(product(a, tensor(rows=6, cols=4), tensor(rows=4, cols=4), transposed=False), parameters=grouped)
+    added = Residual(r=tensor("r").whole, parameters=SAME)
+    with pytest.raises(ValueError, match=r"^a residual must have the shape of the results of one part, not r\[4x6 int8\] of 1 like out"):
+        replace(product(a, b, tensor("out", 4, 4)), residual=added)
+    (part,) = product(a, b, tensor("out", 4, 4)).parts
+    with pytest.raises(ValueError, match=r"^a residual must have the shape of the results of one part, not out\[4x4 int8\] of 2 like out"):
+        MatMul(
+            name="p", node="p", parts=(part, part), b_transposed=True, parameters=PRODUCT, residual=Residual(r=part.out, parameters=SAME)
+        )
 
 
 @pytest.mark.parametrize(("length", "rows"), [(0, 1), (1, 0), (1, 3)])

@@ -22,7 +22,7 @@ from celosia.sw.manifest import Manifest
 
 MODEL = Path(__file__).parent.parent / "examples" / "digits" / "digits_qdq.onnx"
 # Too small for the constants: weights are staged, and tensors spilled.
-MACHINE = MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=16, row_elements=64, accumulator_depth=32)
+MACHINE = MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=16, row_elements=64, accumulator_depth=32, residual=1)
 IMAGE = np.random.default_rng(1).random((1, 1, 8, 8), np.float32)
 SPARE = 1 << 16  # bytes of the simulated memory beyond the buffer
 in_memory = pytest.mark.parametrize("project", ["memory"], indirect=True)  # tests that change the program
@@ -100,10 +100,10 @@ def test_a_buffer_need_not_start_at_zero(device: VerilatedDevice, manifest: Mani
 
 
 @in_memory
-@pytest.mark.parametrize("field", ["a", "b", "out"])
+@pytest.mark.parametrize("field", ["a", "b", "r", "out"])
 def test_the_step_that_fails_is_named_among_those_that_overlap(device: VerilatedDevice, manifest: Manifest, field: str) -> None:
     for number in range(sum(name == "compute" for _, name in manifest.labels)):
-        bad, step = changed(manifest, Engine.COMPUTE, number, **{field: 1 << 23})
+        bad, step = changed(manifest, Engine.COMPUTE, number, **{"residual": 1, field: 1 << 23})
         assert_stops(device, bad, ErrorCode.SCRATCHPAD_ADDRESS, Engine.COMPUTE, step)
 
 

@@ -48,6 +48,7 @@ class MachineParameters:
     requantizer_columns: columns of the array that share a requantizer. Results then take as many cycles a row, hidden where K has as many
     tiles.
     factor_bits: of the factor that a group of rows of b has for each channel; without any, b has one scale for each channel.
+    residual: 1 where the compute unit can add a matrix to its results, which else takes the vector engine.
     """
 
     rows: int = 16
@@ -65,6 +66,7 @@ class MachineParameters:
     depthwise_taps: int = DEPTHWISE_TAPS
     requantizer_columns: int = 1
     factor_bits: int = 0
+    residual: int = 0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -121,6 +123,7 @@ class MachineParameters:
             self.requantizer_columns,
         )
         require(self.factor_bits in (0, FACTOR_BITS), "factor_bits", f"0 or {FACTOR_BITS}", self.factor_bits)
+        require(self.residual in (0, 1), "residual", "0 or 1", self.residual)
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> Self:

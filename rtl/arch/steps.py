@@ -11,7 +11,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .blocks import ADD_LEFT_BITS
+from .blocks import ADD, ADD_LEFT_BITS
 from .record import Field, Record
 
 STEP_BITS = 1024
@@ -82,8 +82,11 @@ TRANSFER = Record(
 # tabulated: what is written for a result in -128..127 is the result-th of the TABLE_ENTRIES bytes from word ``table`` on, the first of
 # them for -128; of other results the lowest 8 bits count.
 #
-# The step starts to load b while others still write a: it reads a when every engine has completed as many steps as ``a_wait_*`` say.
-# Where a_follows, the compute step before this one need not be complete: when the i-th tile along K is read, its first i + 1 - a_ahead
+# residual (where the machine has it): what is written is the sum of the result, looked up where ``tabulated``, and of the element at its
+# place in the matrix ``r``, as VectorOperation.ADD makes it of the parameters sum_* (RESIDUAL_SCALARS).
+#
+# The step starts to load b and r while others still write a: it reads a when every engine has completed as many steps as ``a_wait_*``
+# say. Where a_follows, the compute step before this one need not be complete: when the i-th tile along K is read, its first i + 1 - a_ahead
 # tiles of cols channels are written.
 COMPUTE = Record(
     "compute",
@@ -94,6 +97,7 @@ COMPUTE = Record(
         *_address("channels"),
         Field("table", ADDRESS_BITS),
         Field("factors", ADDRESS_BITS),
+        *_address("r"),
         *_address("out"),
         *_counts("m", "n", "k", "lines", "height"),
         Field("width", PLACE_BITS - 1),
@@ -113,6 +117,9 @@ COMPUTE = Record(
         Field("b_narrow", 2),
         Field("b_factored", 1),
         Field("tabulated", 1),
+        Field("residual", 1),
+        *(Field(f"sum_{field.name}", field.bits, signed=field.signed) for field in ADD.fields),
+        Field("r_wide", 1),
         Field("out_wide", 1),
         Field("a_follows", 1),
         Field("a_ahead", COUNT_BITS),
@@ -180,6 +187,8 @@ VECTOR_SCALARS: Mapping[VectorOperation, Mapping[str, str]] = {
     VectorOperation.LAYERNORM: {"shift_0": "shift", "shift_1": "beta_shift", "epsilon": "epsilon", "rms": "rms", **_OUT},
     VectorOperation.TABLE: {},
 }  # fmt: skip
+# The same of a residual, where a is the result and b the element of r.
+RESIDUAL_SCALARS: Mapping[str, str] = {f"sum_{field.name}": field.name for field in ADD.fields}
 
 COMMANDS: Mapping[Engine, Record] = {
     Engine.LOAD: TRANSFER,

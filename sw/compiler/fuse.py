@@ -1,42 +1,77 @@
-"""Operators that the machine does in one: a function of the results of a product is looked up on their way."""
+"""Operators that the machine does in one: a function of the results of a product, or a sum of them and a matrix, is made on their way."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
+from ...rtl.arch.parameters import MachineParameters
 from .. import graph as ir
+from ..golden.add import AddParameters
+
+Combine = Callable[[ir.MatMul, ir.Operator, ir.Block], ir.MatMul | None]
 
 
-def fuse(graph: ir.Graph) -> ir.Graph:
-    """The same network with each Table of 8 bits in the product whose int8 results nothing else reads."""
-    pairs = list(_products_with_tables(graph))
-    between = {table.a.tensor.name for _, table in pairs}
-    fused = {table.name for _, table in pairs}
-    products = {product.name: _with_table(product, table) for product, table in pairs}
+def fuse(graph: ir.Graph, parameters: MachineParameters) -> ir.Graph:
+    """The same network with each Table of 8 bits, then each Add of a machine with a residual, in the product whose results nothing else
+    reads."""
+    graph = _fused(graph, _with_table)
+    return _fused(graph, _with_residual) if parameters.residual else graph
+
+
+def _fused(graph: ir.Graph, combine: Combine) -> ir.Graph:
+    """With what ``combine`` makes of a product, the operator that alone reads its results, and the block that these are. It takes the place
+    of that operator, whose other operands are there by then."""
+    position = {op.name: i for i, op in enumerate(graph.operators)}
+    outputs = {port.tensor.name for port in graph.outputs}
+    readers: dict[str, list[ir.Operator]] = {name: [] for name in graph.tensors}
+    writers: dict[str, set[ir.Operator]] = {name: set() for name in graph.tensors}
+    for op in graph.operators:
+        for block in op.inputs:
+            readers[block.tensor.name].append(op)
+        for block in op.outputs:
+            writers[block.tensor.name].add(op)
+
+    def product_of(op: ir.Operator, block: ir.Block) -> ir.MatMul | None:
+        """The one that makes the whole block for ``op`` alone, and whose own operands stay as they are until then."""
+        source = block.tensor.name
+        if not block.is_whole or source in outputs or readers[source] != [op] or len(writers[source]) != 1:
+            return None
+        (product,) = writers[source]
+        changed = any(position[w.name] > position[product.name] for b in product.inputs for w in writers[b.tensor.name])
+        return product if isinstance(product, ir.MatMul) and not changed else None
+
+    operators, between = {op.name: op for op in graph.operators}, set[str]()
+    for op in graph.operators:
+        products = [(product, block) for block in op.inputs if (product := product_of(op, block))]
+        for product, block in sorted(products, key=lambda pair: -position[pair[0].name]):  # that which waits least for the other
+            if both := combine(product, op, block):
+                operators[op.name] = both
+                del operators[product.name]
+                between.add(block.tensor.name)
+                break
     return replace(
         graph,
-        operators=tuple(products.get(op.name, op) for op in graph.operators if op.name not in fused),
+        operators=tuple(operators.values()),
         tensors={name: tensor for name, tensor in graph.tensors.items() if name not in between},
         layers={name: layer for name, layer in graph.layers.items() if name not in between},
     )
 
 
-def _products_with_tables(graph: ir.Graph) -> Iterator[tuple[ir.MatMul, ir.Table]]:
-    outputs = {port.tensor.name for port in graph.outputs}
-    readers, writers = ({name: [] for name in graph.tensors} for _ in range(2))
-    for op in graph.operators:
-        for users, blocks in ((readers, op.inputs), (writers, op.outputs)):
-            for tensor in {block.tensor.name for block in blocks}:
-                users[tensor].append(op)
-    for op in graph.operators:
-        if isinstance(op, ir.Table) and op.out.tensor.bits == 8:
-            source, out = op.a.tensor, op.out.tensor
-            whole = op.a.is_whole and op.out.is_whole and writers[out.name] == [op]
-            if whole and readers[source.name] == [op] and source.name not in outputs and len(writers[source.name]) == 1:
-                (writer,) = writers[source.name]
-                if isinstance(writer, ir.MatMul):
-                    yield writer, op
+def _with_table(product: ir.MatMul, op: ir.Operator, _: ir.Block) -> ir.MatMul | None:
+    if not isinstance(op, ir.Table) or not op.out.is_whole or op.out.tensor.bits != 8 or product.table or product.residual:
+        return None
+    parts = tuple(replace(part, out=replace(part.out, tensor=op.out.tensor)) for part in product.parts)
+    return replace(product, parts=parts, table=op.parameters)
 
 
-def _with_table(product: ir.MatMul, table: ir.Table) -> ir.MatMul:
-    parts = tuple(replace(part, out=replace(part.out, tensor=table.out.tensor)) for part in product.parts)
-    return replace(product, parts=parts, table=table.parameters)
+def _with_residual(product: ir.MatMul, op: ir.Operator, results: ir.Block) -> ir.MatMul | None:
+    part, *others = product.parts
+    if not isinstance(op, ir.Add) or op.a.rows != op.b.rows or others or product.residual:
+        return None
+    residual = ir.Residual(r=op.b, parameters=op.parameters) if results is op.a else ir.Residual(r=op.a, parameters=_swapped(op.parameters))
+    return replace(product, parts=(replace(part, out=op.out),), residual=residual)
+
+
+def _swapped(p: AddParameters) -> AddParameters:
+    """Of b + a."""
+    a = {"a_zero_point": p.b_zero_point, "a_multiplier": p.b_multiplier, "a_left": p.b_left}
+    return replace(p, **a, b_zero_point=p.a_zero_point, b_multiplier=p.a_multiplier, b_left=p.a_left)

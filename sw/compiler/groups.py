@@ -28,7 +28,9 @@ def bundles(layouts: Mapping[str, Layout], op: ir.MatMul, part: ir.MatMulPart) -
     groups = op.window.groups
     count, out_count = part.a.cols // groups, part.out.cols // groups
     a, out = layouts[part.a.tensor.name], layouts[part.out.tensor.name]
-    whole = (n for n in range(1, groups) if n * count % a.word_elements == 0 and n * out_count % out.word_elements == 0)
+    r = layouts[op.residual.r.tensor.name] if op.residual else out
+    elements = max(out.word_elements, r.word_elements)
+    whole = (n for n in range(1, groups) if n * count % a.word_elements == 0 and n * out_count % elements == 0)
     size = next(whole, groups)
     for group in range(0, groups, size):
         n = min(size, groups - group)

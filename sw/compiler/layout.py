@@ -154,7 +154,9 @@ def _lines(graph: ir.Graph, word_bytes: int) -> dict[str, int]:
 
 def _line_of_runs(op: ir.Operator, block: ir.Block, word_bytes: int) -> int:
     """Pixels of a line of the map of which the operator takes whole lines of a window, in fewer words so; 1 if it doesn't."""
-    window, cols = (op.window, block.cols) if isinstance(op, ir.MatMul) and not op.maximum else (None, 0)
+    if not isinstance(op, ir.MatMul) or op.maximum or (op.residual and op.residual.r.tensor is block.tensor):
+        return 1
+    window, cols = op.window, block.cols
     if window is None or cols != block.tensor.cols or window.groups > 1 or not window.contiguous:
         return 1
     pixels = window.kernel[1]

@@ -45,11 +45,12 @@ def _needs(graph: ir.Graph) -> list[set[int]]:
 
 def _delay(before: ir.Operator, op: ir.Operator, p: MachineParameters) -> int:
     """Cycles from the end of an operator to the start of one that needs it, about: a product follows another whose results are its a,
-    but loads no tile of b from results that are not complete."""
+    but loads no tile of b, nor a residual, from results that are not complete."""
     if not (isinstance(before, ir.MatMul) and isinstance(op, ir.MatMul)):
         return LATENCY
     written = {block.tensor for block in before.outputs}
-    return LATENCY + p.cols if written & {part.b.tensor for part in op.parts} else 0
+    whole = [part.b for part in op.parts] + ([op.residual.r] if op.residual else [])
+    return LATENCY + p.cols if written & {block.tensor for block in whole} else 0
 
 
 def _multiplies(op: ir.Operator) -> bool:

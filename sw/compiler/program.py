@@ -43,7 +43,7 @@ class Program:
 
 def compile_graph(graph: ir.Graph, parameters: MachineParameters, *, name: str = "network") -> Program:
     """Map a graph to a machine. Raises CompileError naming the operator that can't be mapped."""
-    graph = fuse(graph)
+    graph = fuse(graph, parameters)
     layouts = choose_layouts(graph, parameters)
     buffers = make_buffers(graph, layouts, parameters)
     plan = make_plan(graph, layouts, buffers, parameters)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from ...rtl.arch.formats import narrowness
 from ...rtl.arch.parameters import MachineParameters
-from ...rtl.arch.steps import CHANNEL, COMMANDS, COUNT_BITS, VECTOR_SCALARS, Engine, VectorOperation, place_bits
+from ...rtl.arch.steps import CHANNEL, COMMANDS, COUNT_BITS, RESIDUAL_SCALARS, VECTOR_SCALARS, Engine, VectorOperation, place_bits
 from ...rtl.arch.window import matrix_walk
 from .. import graph as ir
 from .errors import CompileError
@@ -153,7 +153,7 @@ class TaskMaker:
                     b = self._rectangle(part.b, n, cols, 0, part.b.cols)
                 else:
                     b = self._rectangle(part.b, 0, part.b.rows, n, cols)
-            operands = {"a": a, "b": b, "out": self._rectangle(part.out, row, rows, n, cols)}
+            operands = {"a": a, "b": b, **self._results(op, part, row, rows, n, cols)}
             walk = partial(matrix_walk, rows=rows, k=k, word_bytes=self._p.word_bytes, taps=op.groups or 1)
             return self._compute(op, part, {"n": cols}, operands, (first, count), col, walk)
 
@@ -172,12 +172,17 @@ class TaskMaker:
                 n, read = first + col, window.lines_read(line, lines)
                 start, outputs = line * window.columns + column, (lines - 1) * window.columns + columns
                 a, map_walk = self._feature_map(op, part, read, n, cols)
-                operands = {"a": a, "b": self._rows(part.b, n, cols), "out": self._rectangle(part.out, start, outputs, n, cols)}
+                operands = {"a": a, "b": self._rows(part.b, n, cols), **self._results(op, part, start, outputs, n, cols)}
                 fields = {"m": columns, "lines": lines, "n": cols}
                 walk = partial(map_walk, line=line, column=column, top=read.start, height=len(read))
                 return self._compute(op, part, fields, operands, (first, count), col, walk)
 
             yield make, window.lines, max(1, depth // columns) if columns == window.columns else 1, count
+
+    def _results(self, op: ir.MatMul, part: ir.MatMulPart, row: int, rows: int, n: int, cols: int) -> Mapping[str, Operand]:
+        """Where results lie, and what is added to them."""
+        blocks = {"out": part.out} | ({"r": op.residual.r} if op.residual else {})
+        return {name: self._rectangle(block, row, rows, n, cols) for name, block in blocks.items()}
 
     def _feature_map(
         self, op: ir.MatMul, part: ir.MatMulPart, lines: range, n: int, cols: int
@@ -223,9 +228,12 @@ class TaskMaker:
             **{"a_zero_point": q.a_zero_point, "b_zero_point": q.b_zero_point, "out_zero_point": q.out_zero_point},
             **{"low": q.low, "high": q.high},
             **{"maximum": int(op.maximum), "b_transposed": int(op.b_transposed), "out_wide": int(part.out.tensor.bits == 16)},
-            "tabulated": int(op.table is not None),
+            **{"tabulated": int(op.table is not None), "residual": int(op.residual is not None)},
             **{"b_narrow": narrowness(self._layouts[part.b.tensor.name].bits), "b_factored": int(op.groups > 0)},
         }
+        if op.residual:
+            sums = {field: getattr(op.residual.parameters, name) for field, name in RESIDUAL_SCALARS.items()}
+            command |= {"r_wide": int(op.residual.r.tensor.bits == 16), **sums}
         more = {}
         for field, name in {"channels": channels_name, "factors": factors_name}.items():
             buffer = self._buffers.get(name(op, *segment))
@@ -309,10 +317,11 @@ def _channel_segments(
     layouts: Mapping[str, Layout], op: ir.MatMul, part: ir.MatMulPart, parameters: MachineParameters
 ) -> Iterator[tuple[int, int]]:
     """Runs of output channels (first, count) that one command can compute."""
+    results = [part.out, op.residual.r] if op.residual else [part.out]
     if by_channel(op, parameters):
-        return _segments(layouts, [part.out, part.a])
+        return _segments(layouts, [*results, part.a])
     cuts = (bundle.out_first for bundle in bundles(layouts, op, part)) if op.window else ()
-    return _segments(layouts, [part.out] if op.b_transposed else [part.out, part.b], cuts)
+    return _segments(layouts, results if op.b_transposed else [*results, part.b], cuts)
 
 
 def _halves(count: int) -> Iterator[int]:

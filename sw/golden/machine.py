@@ -8,7 +8,18 @@ from numpy.typing import NDArray
 from ...rtl.arch.activation import MACHINE_GELU, MACHINE_TABLE, TABLE_ENTRIES
 from ...rtl.arch.formats import Format
 from ...rtl.arch.parameters import MachineParameters
-from ...rtl.arch.steps import ADDRESS_BITS, CHANNEL, COMMANDS, OUTSIDE, VECTOR_SCALARS, Engine, Step, VectorOperation, place_bits
+from ...rtl.arch.steps import (
+    ADDRESS_BITS,
+    CHANNEL,
+    COMMANDS,
+    OUTSIDE,
+    RESIDUAL_SCALARS,
+    VECTOR_SCALARS,
+    Engine,
+    Step,
+    VectorOperation,
+    place_bits,
+)
 from .activation import ActivationParameters, ActivationTable, activation
 from .add import AddParameters, add, rescale
 from .layernorm import LayerNormParameters, layernorm
@@ -110,6 +121,13 @@ class Machine:
         octets = self.scratchpad[lines].reshape(tiles, taps, -1)[..., : p.cols]
         return octets.transpose(1, 0, 2).reshape(taps, -1)[:, : c["n"]].astype(np.int64)
 
+    def _with_residual(self, c: Mapping[str, int], results: Int) -> Int:
+        """Raises ValueError where the machine refuses it."""
+        if not self.parameters.residual:
+            raise ValueError("results must not have a residual where the machine's residual is 0")
+        r = self.read_matrix(c["r"], c["r_stride"], *results.shape, wide=bool(c["r_wide"]))
+        return add(results, r, AddParameters(**{name: c[field] for field, name in RESIDUAL_SCALARS.items()}))
+
     def _compute(self, c: Mapping[str, int]) -> None:
         p = self.parameters
         n, k, b, factors = c["n"], c["k"], self._taps(c), self._factors(c)
@@ -137,6 +155,8 @@ class Machine:
         if c["tabulated"]:
             (entries,) = self.read_matrix(c["table"], 0, 1, TABLE_ENTRIES, wide=False)
             out = entries[(out + TABLE_ENTRIES // 2) % TABLE_ENTRIES]
+        if c["residual"]:
+            out = self._with_residual(c, out)
         self.write_matrix(c["out"], c["out_stride"], out, wide=bool(c["out_wide"]), whole_words=False)
 
     def _vector(self, c: Mapping[str, int]) -> None:

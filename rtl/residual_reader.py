@@ -1,0 +1,84 @@
+"""Reads what is added to the compute unit's results, in their order."""
+
+from amaranth.hdl import Module, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from .access import Fetcher
+from .arch.parameters import MachineParameters
+from .arch.steps import ADDRESS_BITS, COMPUTE
+from .layouts import record_layout
+from .result_walk import Form, ResultWalk, of_form, part_layout, result_forms
+from .result_writer import results_layout
+from .scratchpad import ReadPort
+from .skid import Skid
+
+
+class ResidualReader(wiring.Component):
+    """Members
+    -------
+    command: a compute command, taken when the words of the one before have been asked for but for two at most. One without a residual
+    reads nothing.
+    older: the port is not used by that command, but by the one before it.
+    rows: for each tile of cols channels, for each row of results: the elements of r at their places.
+    """
+
+    def __init__(self, parameters: MachineParameters) -> None:
+        self._p = parameters
+        super().__init__(
+            {
+                "command": In(stream.Signature(record_layout(COMPUTE))),
+                "older": Out(1),
+                "rows": Out(stream.Signature(results_layout(parameters.cols))),
+                "port": Out(ReadPort(parameters.word_bytes)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        p, command = self._p, self.command.payload
+        newest = Signal()  # the bit that names the last command
+        m.submodules.walk = walk = ResultWalk(p)
+        ask = data.StructLayout({"command": 1, "address": ADDRESS_BITS, "place": part_layout(p)})
+        m.submodules.asks = asks = Skid(ask)  # so that it is no long way from the scratchpad to the walk
+        m.submodules.fetcher = fetcher = Fetcher(p.word_bytes, part_layout(p))
+        asked = asks.o.payload
+        m.d.comb += [
+            *walk.start(command, "r"),
+            walk.matrix.valid.eq(self.command.valid & ~self.older & command.residual),
+            self.command.ready.eq(walk.matrix.ready & ~self.older),
+            self.older.eq(asks.o.valid & (asked.command != newest)),
+            asks.i.payload.command.eq(newest),
+            asks.i.payload.address.eq(walk.words.payload.address),
+            asks.i.payload.place.eq(walk.words.payload.place),
+            *(asks.i.valid.eq(walk.words.valid), walk.words.ready.eq(asks.i.ready)),
+            *(fetcher.i.payload.address.eq(asked.address), fetcher.i.payload.note.eq(asked.place)),
+            *(fetcher.i.valid.eq(asks.o.valid), asks.o.ready.eq(fetcher.i.ready)),
+        ]
+        with m.If(self.command.valid & self.command.ready):
+            m.d.sync += newest.eq(~newest)
+        connect(m, flipped(self.port), fetcher.port)
+        self._gather(m, fetcher.words)
+        return m
+
+    def _gather(self, m: Module, words: stream.Interface) -> None:
+        """Put the words of a row together."""
+        forms, place = result_forms(self._p), words.payload.note
+        full, elements = Signal(), Signal.like(self.rows.payload, reset_less=True)
+        arrives = words.valid & words.ready
+        m.d.comb += [words.ready.eq(~full | self.rows.ready), self.rows.valid.eq(full), self.rows.payload.eq(elements)]
+        with m.If(words.ready):
+            m.d.sync += full.eq(words.valid & place.ends_row)
+        for i in range(self._p.cols):
+            part, element = (
+                of_form(values, place.wide) for values in zip(*(_element(form, i, words.payload) for form in forms), strict=True)
+            )
+            with m.If(arrives & (place.part == part)):
+                m.d.sync += elements[i].eq(element)
+
+
+def _element(form: Form, i: int, word: data.View) -> tuple[int, Value]:
+    """The word of a row in which its i-th element lies, and that element if ``word`` is it."""
+    part, first = divmod(i * form.octets, form.word)
+    row = word.word.word_select(word.note.slot, 8 * form.cols * form.octets) if form.slots > 1 else word.word
+    return part, row[8 * first : 8 * (first + form.octets)].as_signed()
