@@ -9,20 +9,25 @@ from .arch.blocks import LaneCircuit
 from .delay import delay
 from .elements import beat_layout
 from .layouts import record_layout
+from .multiplier import block_product
 from .requantizer import Rounder
 from .streams import Pipelined, Queue
 
 PRODUCT_BITS = 17 + 16  # an int16 less its zero point, times a multiplier
 MAX_LEFT = (1 << blocks.ADD_LEFT_BITS) - 1
-SUM_LATENCY = 1 + Rounder.latency  # of `rounded_sum`
+SUM_LATENCY = 3 + Rounder.latency  # of `weighted_sum`
 # Cycles from its operands until each of the parameters is taken.
-SUM_TAKES = {"a_left": 0, "b_left": 0, "shift": 1, "out_zero_point": SUM_LATENCY - 2, "low": SUM_LATENCY - 1, "high": SUM_LATENCY - 1}
+SUM_TAKES = {
+    **dict.fromkeys(("a_zero_point", "b_zero_point", "a_multiplier", "b_multiplier"), 0),
+    **{"a_left": 2, "b_left": 2, "shift": 3, "out_zero_point": SUM_LATENCY - 2, "low": SUM_LATENCY - 1, "high": SUM_LATENCY - 1},
+}
 
 
-def rounded_sum(m: Module, a: Value, b: Value, p: data.View, *, name: str) -> Value:
-    """A sum, `SUM_LATENCY` cycles later. a, b: operands, less their zero points and times their multipliers. p: AddParameters, each in
-    the cycle that `SUM_TAKES` says."""
-    m.submodules[name] = rounder = Rounder(PRODUCT_BITS + MAX_LEFT + 1)
+def weighted_sum(m: Module, platform: object, a: Value, b: Value, p: data.View, *, name: str) -> Value:
+    """The sum of two int16, `SUM_LATENCY` cycles later. p: AddParameters, each in the cycle that `SUM_TAKES` says."""
+    a = block_product(m, platform, a - p.a_zero_point, p.a_multiplier, name=f"{name}_a")
+    b = block_product(m, platform, b - p.b_zero_point, p.b_multiplier, name=f"{name}_b")
+    m.submodules[f"{name}_rounder"] = rounder = Rounder(PRODUCT_BITS + MAX_LEFT + 1)
     m.d.comb += [
         rounder.i.value.eq(delay(m, (a << p.a_left) + (b << p.b_left), 1)),
         rounder.i.shift.eq(p.shift),
@@ -34,7 +39,7 @@ def rounded_sum(m: Module, a: Value, b: Value, p: data.View, *, name: str) -> Va
 
 
 class _AddDatapath(wiring.Component):
-    latency = 1 + SUM_LATENCY
+    latency = SUM_LATENCY
 
     def __init__(self, lanes: int) -> None:
         self._lanes = lanes
@@ -46,9 +51,8 @@ class _AddDatapath(wiring.Component):
         m = Module()
         p = self.parameters
         for lane in range(self._lanes):
-            a = delay(m, (self.i.a.values[lane] - p.a_zero_point) * p.a_multiplier, 1)
-            b = delay(m, (self.i.b.values[lane] - p.b_zero_point) * p.b_multiplier, 1)
-            m.d.comb += self.o.values[lane].eq(rounded_sum(m, a, b, p, name=f"rounder{lane}"))
+            a, b = self.i.a.values[lane], self.i.b.values[lane]
+            m.d.comb += self.o.values[lane].eq(weighted_sum(m, platform, a, b, p, name=f"lane{lane}"))
         m.d.comb += [self.o.keep.eq(delay(m, self.i.a.keep, self.latency)), self.o.last.eq(delay(m, self.i.a.last, self.latency))]
         return m
 

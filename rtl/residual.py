@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from .add import SUM_LATENCY, SUM_TAKES, rounded_sum
+from .add import SUM_LATENCY, SUM_TAKES, weighted_sum
 from .arch.blocks import ADD
 from .arch.formats import INT16
 from .arch.parameters import MachineParameters
@@ -12,13 +12,11 @@ from .arch.steps import COMPUTE, RESIDUAL_SCALARS
 from .delay import delay
 from .engine import of_last_two
 from .layouts import record_layout
-from .multiplier import block_product
 from .residual_reader import ResidualReader
 from .result_writer import results_layout
 from .scratchpad import ReadPort
 from .streams import Pipelined
 
-_PRODUCT_LATENCY = 2  # of the operands less their zero points
 _UNCHANGED = {"a_multiplier": 1, "low": INT16.min, "high": INT16.max}  # with all others zero: a result stays as it is
 
 
@@ -30,7 +28,7 @@ def named_results_layout(cols: int) -> data.StructLayout:
 class _Sums(wiring.Component):
     """``o = add(a, b)`` of each row, with the ``parameters`` of the command that its bit names."""
 
-    latency = _PRODUCT_LATENCY + SUM_LATENCY
+    latency = SUM_LATENCY
 
     def __init__(self, cols: int) -> None:
         self._cols = cols
@@ -41,16 +39,14 @@ class _Sums(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         p = Signal(record_layout(ADD))  # each one that of the row which takes it in this cycle
-        for field in ADD.fields:
-            if field.name in SUM_TAKES:
-                before = delay(m, self.i.a.command, _PRODUCT_LATENCY + SUM_TAKES[field.name] - 1)
-                m.d.comb += p[field.name].eq(delay(m, self.parameters[before][field.name], 1))
+        for name, cycles in SUM_TAKES.items():
+            if cycles:
+                before = delay(m, self.i.a.command, cycles - 1)
+                m.d.comb += p[name].eq(delay(m, self.parameters[before][name], 1))
             else:
-                m.d.comb += p[field.name].eq(self.parameters[self.i.a.command][field.name])
+                m.d.comb += p[name].eq(self.parameters[self.i.a.command][name])
         for col in range(self._cols):
-            a = block_product(m, platform, self.i.a.results[col] - p.a_zero_point, p.a_multiplier, name=f"a{col}")
-            b = block_product(m, platform, self.i.b[col] - p.b_zero_point, p.b_multiplier, name=f"b{col}")
-            m.d.comb += self.o[col].eq(rounded_sum(m, a, b, p, name=f"rounder{col}"))
+            m.d.comb += self.o[col].eq(weighted_sum(m, platform, self.i.a.results[col], self.i.b[col], p, name=f"column{col}"))
         return m
 
 

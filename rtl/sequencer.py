@@ -127,16 +127,17 @@ class Sequencer(wiring.Component):
         errors.append((Mux(offered & ~known, ErrorCode.ILLEGAL_STEP, ErrorCode.NONE), ERROR_ENGINE_SEQUENCER, index))
         errors.append((Mux(self.fetch_error, ErrorCode.BUS_READ, ErrorCode.NONE), ERROR_ENGINE_SEQUENCER, index))
 
+        counted = Signal.like(step_ended)  # a cycle later: an end comes from the arbiters of the scratchpad
         quiet_cycles = Signal(32)
-        m.d.sync += quiet_cycles.eq(Mux(step_ended.any() | ~self.running, 0, quiet_cycles + 1))
+        m.d.sync += [counted.eq(step_ended), quiet_cycles.eq(Mux(counted.any() | ~self.running, 0, quiet_cycles + 1))]
         hung = self.running & (self.watchdog != 0) & (quiet_cycles >= self.watchdog)
         errors.append((Mux(hung, ErrorCode.WATCHDOG, ErrorCode.NONE), ERROR_ENGINE_SEQUENCER, index))
         for code, engine, step in reversed(errors):  # the first in the list wins
             with m.If(self.running & (self.error_code == ErrorCode.NONE) & (code != ErrorCode.NONE)):
                 m.d.sync += [self.error_code.eq(code), self.error_engine.eq(engine), self.error_step.eq(step)]
 
-        with m.If(step_ended.any()):
-            m.d.sync += self.completed.eq(self.completed + sum(step_ended[e] for e in Engine))
+        with m.If(counted.any()):
+            m.d.sync += self.completed.eq(self.completed + sum(counted[e] for e in Engine))
         idle = (self.busy == 0) & (queued == 0)
         with m.If(self.running):
             stopped = (self.error_code != ErrorCode.NONE) & ((self.busy == 0) | hung)

@@ -16,11 +16,12 @@ from .arch.parameters import MachineParameters
 from .arch.registers import ErrorCode
 from .arch.softmax import Mask, SoftmaxCircuit
 from .arch.steps import VECTOR, VECTOR_SCALARS, VectorOperation
-from .elements import Elements, Packer, Unpacker
+from .elements import Elements, Packer, Unpacker, beat_layout
 from .engine import EnginePort
 from .layernorm import LayerNorm
 from .layouts import record_layout
 from .scratchpad import ReadPort, WritePort
+from .skid import Skid
 from .softmax import Softmax
 
 
@@ -118,8 +119,15 @@ class VectorEngine(wiring.Component):
         return m
 
     def _blocks(self, m: Module, c: data.View, start: Signal, unpacker_a: Unpacker, unpacker_b: Unpacker, packer: Packer) -> None:
-        """Send the operands through the operation's block."""
+        """Send the operands through the operation's block, from and to registers: the blocks are far from each other."""
         p = self._p
+        beats = beat_layout(p.lanes)
+        m.submodules.beats_a = beats_a = Skid(beats)
+        m.submodules.beats_b = beats_b = Skid(beats)
+        m.submodules.results = results = Skid(beats)
+        connect(m, unpacker_a.beats, beats_a.i)
+        connect(m, unpacker_b.beats, beats_b.i)
+        connect(m, results.o, packer.beats)
         m.submodules.add = add = Add(LaneCircuit(lanes=p.lanes))
         m.submodules.softmax = softmax = Softmax(SoftmaxCircuit(lanes=p.lanes, row_elements=p.row_elements, mask=Mask.CAUSAL))
         m.submodules.layernorm = layernorm = LayerNorm(LayerNormCircuit(lanes=p.lanes, row_elements=p.row_elements))
@@ -144,15 +152,15 @@ class VectorEngine(wiring.Component):
         with m.Switch(c.operation):
             for operation, (block, a, b) in uses.items():
                 with m.Case(operation):
-                    for sink, source in ((a, unpacker_a.beats), (b, unpacker_b.beats)):
+                    for sink, source in ((a, beats_a.o), (b, beats_b.o)):
                         if sink is not None:
                             m.d.comb += [value.eq(of) for value, of in zip(sink.payload.values, source.payload.values, strict=True)]
                             m.d.comb += [sink.payload.keep.eq(source.payload.keep), sink.payload.last.eq(source.payload.last)]
                             m.d.comb += [sink.valid.eq(source.valid), source.ready.eq(sink.ready)]
                     m.d.comb += [
-                        packer.beats.payload.eq(block.o.payload),
-                        packer.beats.valid.eq(block.o.valid),
-                        block.o.ready.eq(packer.beats.ready),
+                        results.i.payload.eq(block.o.payload),
+                        results.i.valid.eq(block.o.valid),
+                        block.o.ready.eq(results.i.ready),
                     ]
                     for command_field, block_field in VECTOR_SCALARS[operation].items():
                         m.d.comb += block.parameters[block_field].eq(c[command_field])

@@ -6,8 +6,10 @@ import pytest
 from amaranth.sim import Simulator, SimulatorContext
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.registers import ErrorCode
+from celosia.rtl.arch.steps import Engine
 from celosia.rtl.arch.window import matrix_walk
 from celosia.rtl.compute import ComputeUnit
+from celosia.rtl.engine import CHECK_CYCLES
 
 CYCLES = 10  # a command is refused within
 
@@ -20,6 +22,7 @@ def refused(machine: Mapping[str, int], **fields: int) -> bool:
     async def bench(ctx: SimulatorContext) -> None:
         command = {**matrix_walk(0, 1, 1, 1, 4), "n": 1, "b_transposed": 1, **fields}
         ctx.set(unit.engine.command.payload, command)
+        await ctx.tick().repeat(CHECK_CYCLES[Engine.COMPUTE])
         ctx.set(unit.engine.command.valid, 1)
         for _ in range(CYCLES):
             await ctx.tick()

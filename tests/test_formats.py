@@ -172,6 +172,8 @@ REFUSED = [
     ({"lut_rows": 9}, "lut_rows must be in 0..rows / 2 (8), not 9"),
     ({"multiplier_bits": 25}, "multiplier_bits must be 18 or 27, not 25"),
     ({"depthwise_taps": 3}, "depthwise_taps must be 0 or 4, not 3"),
+    ({"requantizer_columns": 3}, "requantizer_columns must be a power of two that divides cols (16), not 3"),
+    ({"requantizer_columns": 32}, "requantizer_columns must be a power of two that divides cols (16), not 32"),
     ({"factor_bits": 4}, "factor_bits must be 0 or 8, not 4"),
     ({"residual": 2}, "residual must be 0 or 1, not 2"),
 ]
@@ -233,6 +235,7 @@ def test_hash_tells_configurations_apart() -> None:
         "multiplier_bits": 27,
         "lut_rows": 4,
         "depthwise_taps": 0,
+        "requantizer_columns": 2,
         "factor_bits": 8,
         "residual": 1,
     }
