@@ -66,12 +66,12 @@ def activation(lanes: int, *, built_in: bool, **parameters: Any) -> Activation:
     return Activation(circuit, asdict(ActivationParameters.from_scales(circuit, **scales)))
 
 
-LUT_ROWS = {12: 4}  # 12 x 12 multipliers and those of the rest are more than the 156 of the ECP5-85F
+FITTED = {12: {"lut_rows": 2, "requantizer_columns": 4}}  # 12 x 12 multipliers and those of the rest are more than the ECP5-85F's 156
 
 
 def machine(size: int) -> MachineParameters:
     """A square array with as small a vector engine as there is."""
-    return MachineParameters(rows=size, cols=size, lanes=1, scratchpad_kib=64, lut_rows=LUT_ROWS.get(size, 0))
+    return MachineParameters(rows=size, cols=size, lanes=1, scratchpad_kib=64, **FITTED.get(size, {}))
 
 
 def by_size(label: str, make: Callable[[MachineParameters], Any], *sizes: int) -> list[Configuration]:

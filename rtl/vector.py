@@ -1,8 +1,11 @@
 """The vector engine: row-wise work on matrices in the scratchpad, through the blocks add, softmax, activation and LayerNorm."""
 
+import functools
+import operator
+from collections.abc import Iterator
 from dataclasses import replace
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -135,32 +138,38 @@ class VectorEngine(wiring.Component):
         m.submodules.table = table = Activation(replace(MACHINE_TABLE, lanes=p.lanes))
         m.submodules.entries = entries = Elements(p.lanes)
         connect(m, entries.o, table.entries)
-        uses = {
-            VectorOperation.ADD: (add, add.a, add.b),
-            VectorOperation.RESCALE: (add, add.a, None),
-            VectorOperation.SOFTMAX: (softmax, softmax.i, None),
-            VectorOperation.GELU: (gelu, gelu.i, None),
-            VectorOperation.LAYERNORM: (layernorm, layernorm.i, layernorm.affine),
-            VectorOperation.TABLE: (table, table.i, entries.beats),
-        }
-        m.d.comb += [
-            add.unary.eq(c.operation == VectorOperation.RESCALE),
-            layernorm.reload.eq(start),
-            table.reload.eq(start),
-            softmax.parameters.rows.eq(Mux(c.causal, c.rows, 1)),  # a command is a whole matrix, or each row is one
-        ]
-        with m.Switch(c.operation):
-            for operation, (block, a, b) in uses.items():
-                with m.Case(operation):
-                    for sink, source in ((a, beats_a.o), (b, beats_b.o)):
-                        if sink is not None:
-                            m.d.comb += [value.eq(of) for value, of in zip(sink.payload.values, source.payload.values, strict=True)]
-                            m.d.comb += [sink.payload.keep.eq(source.payload.keep), sink.payload.last.eq(source.payload.last)]
-                            m.d.comb += [sink.valid.eq(source.valid), source.ready.eq(sink.ready)]
-                    m.d.comb += [
-                        results.i.payload.eq(block.o.payload),
-                        results.i.valid.eq(block.o.valid),
-                        block.o.ready.eq(results.i.ready),
-                    ]
-                    for command_field, block_field in VECTOR_SCALARS[operation].items():
-                        m.d.comb += block.parameters[block_field].eq(c[command_field])
+        uses = (
+            (add, (VectorOperation.ADD, VectorOperation.RESCALE), add.a, add.b),
+            (softmax, (VectorOperation.SOFTMAX,), softmax.i, None),
+            (gelu, (VectorOperation.GELU,), gelu.i, None),
+            (layernorm, (VectorOperation.LAYERNORM,), layernorm.i, layernorm.affine),
+            (table, (VectorOperation.TABLE,), table.i, entries.beats),
+        )
+        chosen = Signal(len(VectorOperation))
+        m.d.sync += [chosen[operation].eq(c.operation == operation) for operation in VectorOperation]
+        m.d.comb += [add.unary.eq(chosen[VectorOperation.RESCALE]), layernorm.reload.eq(start), table.reload.eq(start)]
+        m.d.sync += softmax.parameters.rows.eq(Mux(c.causal, c.rows, 1))  # a command is a whole matrix, or each row is one
+        valid, words = Signal(len(uses)), []
+        for i, (block, operations, a, b) in enumerate(uses):
+            mine = Cat(chosen[operation] for operation in operations).any()
+            for sink, source in ((a, beats_a.o), (b, beats_b.o)):
+                if sink is not None:
+                    m.d.comb += [value.eq(of) for value, of in zip(sink.payload.values, source.payload.values, strict=True)]
+                    m.d.comb += [sink.payload.keep.eq(source.payload.keep), sink.payload.last.eq(source.payload.last)]
+                    m.d.comb += sink.valid.eq(source.valid & mine)
+                    with m.If(mine):
+                        m.d.comb += source.ready.eq(sink.ready)
+            m.d.comb += [valid[i].eq(block.o.valid & mine), block.o.ready.eq(results.i.ready)]
+            words.append(Mux(mine, block.o.payload.as_value(), 0))
+            for name, value in _parameters(c, chosen, operations):
+                m.d.sync += block.parameters[name].eq(value)
+        m.d.comb += [results.i.valid.eq(valid.any()), results.i.payload.as_value().eq(functools.reduce(operator.or_, words))]
+
+
+def _parameters(c: data.View, chosen: Value, operations: tuple[VectorOperation, ...]) -> Iterator[tuple[str, Value]]:
+    """The scalars of a block that does these operations; zero are those that the chosen one has not."""
+    fields: dict[str, list[Value]] = {}
+    for operation in operations:
+        for field, name in VECTOR_SCALARS[operation].items():
+            fields.setdefault(name, []).append(Mux(chosen[operation], c[field], 0))
+    return ((name, functools.reduce(operator.or_, values)) for name, values in fields.items())
