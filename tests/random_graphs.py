@@ -61,7 +61,7 @@ def graphs(draw: st.DrawFn) -> ir.Graph:
             case "residual":  # a sum with the results of a product, perhaps looked up
                 y = builder.linear(narrow, x.cols, draw(st.sampled_from((8, 16))))
                 y = builder.table(y, 8) if y.bits == 8 and draw(st.booleans()) else y
-                x = builder.add(*draw(st.permutations((x, y))), bits)
+                x = builder.add(x, y, bits) if draw(st.booleans()) else builder.add(y, x, bits)
             case "add":
                 x = builder.add(x, builder.rescale(x, 8), bits)
             case "add_row":
@@ -91,6 +91,7 @@ def machines(draw: st.DrawFn, scratchpads: tuple[int, ...] = (1, 2, 4, 16, 128))
         accumulator_depth=draw(st.sampled_from((16, 64))),
         bus_bytes=draw(st.sampled_from((4, 8, 16, 32))),
         row_elements=draw(st.sampled_from((64, 1024))),
+        requantizer_columns=draw(st.sampled_from([n for n in (1, 2, 4) if cols % n == 0])),
         factor_bits=draw(st.sampled_from((0, 8, 8, 8))),
         residual=draw(st.integers(0, 1)),
     )

@@ -24,8 +24,10 @@ from hypothesis import strategies as st
 from random_graphs import graphs
 
 MACHINES = {
-    # Words wider than the bus, more columns than rows, few lanes, and a scratchpad that many of the networks do not fit.
-    "12x24": MachineParameters(rows=12, cols=24, lanes=2, scratchpad_kib=4, banks=2, accumulator_depth=16, row_elements=64, factor_bits=8),
+    # Words wider than the bus, more columns than rows, few lanes, shared requantizers, and a scratchpad that many networks do not fit.
+    "12x24": MachineParameters(
+        rows=12, cols=24, lanes=2, scratchpad_kib=4, banks=2, accumulator_depth=16, row_elements=64, factor_bits=8, requantizer_columns=4
+    ),
     # What takes a square array, or words of a power of two: depthwise, max pooling, few channels, groups of any size. And sums in products.
     "8x8": MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=8, accumulator_depth=32, row_elements=64, factor_bits=8, residual=1),
 }
