@@ -1,9 +1,5 @@
 """Address generation: nested loops over the scratchpad, and the reader and writer that walk them with a stream of words."""
 
-import functools
-import operator
-from collections.abc import Sequence
-
 from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -13,6 +9,7 @@ from .countdown import Countdown
 from .delay import delay
 from .places import Places
 from .scratchpad import READ_LATENCY, ReadPort, WritePort
+from .select import select_one_hot
 from .skid import Skid
 from .streams import Queue
 
@@ -73,7 +70,7 @@ class AddressGenerator(wiring.Component):
             m.d.sync += running.eq(self.more | goes_on.any())
             with m.If(~self.more):
                 firsts = [_first_zero(Cat(once[:i], count.ends_next, ends[i + 1 :])) for i, count in enumerate(counts)]
-                m.d.sync += goes_on.eq(_selected(goes_on, firsts))
+                m.d.sync += goes_on.eq(select_one_hot(goes_on, firsts))
                 for i, count in enumerate(counts):
                     with m.If(goes_on[i]):
                         m.d.sync += count.advance()
@@ -84,18 +81,13 @@ class AddressGenerator(wiring.Component):
                 following = [at[number] + loops.stride[i][number] for i, at in enumerate(start)]
                 for i, at in enumerate(start):
                     with m.If(moves[i:].any()):
-                        m.d.sync += at[number].eq(_selected(moves[i:], following[i:]))
+                        m.d.sync += at[number].eq(select_one_hot(moves[i:], following[i:]))
         return m
 
 
 def _first_zero(bits: Value) -> Value:
     """The lowest bit that is clear, alone."""
     return Cat(~bit & bits[:i].all() for i, bit in enumerate(bits))
-
-
-def _selected(one_hot: Value, values: Sequence[Value]) -> Value:
-    """The value at the bit that is set: without the order that a chain of conditions would have."""
-    return functools.reduce(operator.or_, (Mux(bit, value, 0) for bit, value in zip(one_hot, values, strict=True)))
 
 
 def words_layout(word_bytes: int, note: ShapeLike) -> data.StructLayout:

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .rounding import select
+from .select import select
 
 
 def cut_layout(rows: int, note: ShapeLike) -> data.StructLayout:

@@ -44,14 +44,21 @@ def satisfied(complete: data.View, waits: Iterable[Value]) -> Value:
     return Cat(~(complete[e] - wait)[WAIT_BITS - 1] for e, wait in zip(Engine, waits, strict=True))
 
 
+def newest_of(m: Module, taken: Value) -> Signal:
+    """The bit that names the newest of the commands that were ``taken``: 1 for the first, 0 for the second and so on."""
+    newest = Signal()
+    with m.If(taken):
+        m.d.sync += newest.eq(~newest)
+    return newest
+
+
 def of_last_two(m: Module, taken: Value, command: data.View, names: Iterable[str]) -> tuple[Signal, Callable[[Value], data.View]]:
     """Keep the fields ``names`` of each command as it is ``taken``, until the second command after it: a bit that names the newest
     command, 1 for the first, 0 for the second and so on; and what gives the fields of the command of a bit."""
     layout = data.StructLayout({name: command.shape()[name].shape for name in names})
     kept = [Signal(layout.size, name=f"of_command_{bit}", reset_less=True) for bit in range(2)]
-    newest = Signal()
+    newest = newest_of(m, taken)
     with m.If(taken):
-        m.d.sync += newest.eq(~newest)
         for bit, its in enumerate(kept):
             with m.If(newest != bit):
                 m.d.sync += its.eq(Cat(command[name] for name in layout.members))

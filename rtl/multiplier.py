@@ -5,7 +5,7 @@ with a method ``get_multiplier`` (gen/platforms.py) makes blocks with their regi
 other adder; without them they are left to the tools.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from amaranth.hdl import Const, Module, Shape, Signal, Value, signed
 
@@ -40,9 +40,9 @@ def multiply(m: Module, a: Value, b: Value, *, name: str) -> Value:
 
 def multiply_registered(m: Module, platform: object, a: Value, b: Value, *, name: str) -> Value:
     """As `multiply`, but with registers before the blocks too: a cycle more."""
-    if len(_parts(a.shape(), b.shape())) == 2 and len(_parts(b.shape(), a.shape())) == 1:
-        low, high = (_part(a, *part) for part in _parts(a.shape(), b.shape()))
-        total = block_product_sum(m, platform, (low, b), (high, b), shift=len(low), name=name)
+    factors = [(left, right) for *_, left, right in _partial_products(a, b)]
+    if len(factors) == 2:
+        total = block_product_sum(m, platform, *factors, shift=BLOCK_BITS - 1, name=name)
         return total[: len(a) + len(b) + 1].as_signed()
     return _multiply(m, a, b, lambda left, right, name: block_product(m, platform, left, right, name=name), name)
 
@@ -82,16 +82,19 @@ def block_product_sum(
 
 def _multiply(m: Module, a: Value, b: Value, product: Callable[[Value, Value, str], Signal], name: str) -> Value:
     width = len(a) + len(b) + 1
-    terms = []
-    for a_part in _parts(a.shape(), b.shape()):
-        for b_part in _parts(b.shape(), a.shape()):
-            left, right = _part(a, *a_part), _part(b, *b_part)
-            terms.append(product(left, right, f"{name}_{a_part[0]}_{b_part[0]}") << (a_part[0] + b_part[0]))
+    terms = [product(left, right, f"{name}_{i}_{j}") << (i + j) for i, j, left, right in _partial_products(a, b)]
     while len(terms) > 1:
         sums = [Signal(signed(width), name=f"{name}_sum", reset_less=True) for _ in terms[::2]]
         m.d.sync += [total.eq(x + y) for total, x, y in zip(sums, terms[::2], [*terms[1::2], 0][: len(sums)], strict=True)]
         terms = sums
     return terms[0]
+
+
+def _partial_products(a: Value, b: Value) -> Iterator[tuple[int, int, Value, Value]]:
+    """Where a part of each starts, and these parts, which fit a block."""
+    for a_part in _parts(a.shape(), b.shape()):
+        for b_part in _parts(b.shape(), a.shape()):
+            yield a_part[0], b_part[0], _part(a, *a_part), _part(b, *b_part)
 
 
 def _part(value: Value, start: int, stop: int) -> Value:

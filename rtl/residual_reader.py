@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from .access import Fetcher
 from .arch.parameters import MachineParameters
 from .arch.steps import ADDRESS_BITS, COMPUTE
+from .engine import newest_of
 from .layouts import record_layout
 from .result_walk import Form, ResultWalk, of_form, part_layout, result_forms
 from .result_writer import results_layout
@@ -37,7 +38,7 @@ class ResidualReader(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         p, command = self._p, self.command.payload
-        newest = Signal()  # the bit that names the last command
+        newest = newest_of(m, self.command.valid & self.command.ready)
         m.submodules.walk = walk = ResultWalk(p)
         ask = data.StructLayout({"command": 1, "address": ADDRESS_BITS, "place": part_layout(p)})
         m.submodules.asks = asks = Skid(ask)  # so that it is no long way from the scratchpad to the walk
@@ -55,8 +56,6 @@ class ResidualReader(wiring.Component):
             *(fetcher.i.payload.address.eq(asked.address), fetcher.i.payload.note.eq(asked.place)),
             *(fetcher.i.valid.eq(asks.o.valid), asks.o.ready.eq(fetcher.i.ready)),
         ]
-        with m.If(self.command.valid & self.command.ready):
-            m.d.sync += newest.eq(~newest)
         connect(m, flipped(self.port), fetcher.port)
         self._gather(m, fetcher.words)
         return m

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .arch.parameters import MachineParameters
 from .arch.steps import COMPUTE, COUNT_BITS
+from .engine import newest_of
 from .layouts import record_layout
 from .result_walk import Form, ResultWalk, of_form, result_forms
 from .scratchpad import WritePort
@@ -42,7 +43,7 @@ class ResultWriter(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        newest = Signal()  # newest: the bit that names the last command
+        newest = newest_of(m, self.command.valid & self.command.ready)
         m.submodules.walk = walk = ResultWalk(self._p)
         at, place = walk.words, walk.words.payload.place
         # A word with what it is the last one of, and its command's name; so that it is no long way from the scratchpad to the counts.
@@ -74,8 +75,6 @@ class ResultWriter(wiring.Component):
             m.d.sync += self.tiles.eq(0)
         with m.Elif(written & at_port.last_of_tile):
             m.d.sync += self.tiles.eq(self.tiles + 1)
-        with m.If(self.command.valid & self.command.ready):
-            m.d.sync += newest.eq(~newest)
         return m
 
 

@@ -25,15 +25,6 @@ def shift_field(value: Value) -> Value:
     return Mux(value[-1], 0, value[:SHIFT_BITS] | value[SHIFT_BITS:-1].any().replicate(SHIFT_BITS))
 
 
-def select(index: Value, options: Sequence[Value]) -> Value:
-    """The option at ``index``; the last one beyond the end."""
-    if len(options) == 1:
-        return options[0]
-    bit = (len(options) - 1).bit_length() - 1
-    half = 1 << bit
-    return Mux(index[bit:].any(), select(index[:bit], options[half:]), select(index[:bit], options[:half]))
-
-
 def split_shift(m: Module, value: Value, shift: Value, *, out_bits: int, steady: bool = False) -> tuple[Signal, Value]:
     """``(floor, up)`` such that ``floor + up == round_half_even(value / 2**shift)``, `SPLIT_LATENCY` cycles later.
 

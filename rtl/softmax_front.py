@@ -18,9 +18,9 @@ from .elements import beat_layout, element_shape
 from .exponential import Exponential
 from .layouts import record_layout
 from .reduction import reduce_tree, reduction_latency
-from .rounding import select
 from .row_weight import WEIGHT_SHIFT, RowWeight
 from .rowwise import front_ports
+from .select import select
 
 _BYTE = 1 << COARSE_BITS
 _FURTHEST = (1 << BELOW_BITS) - 1

@@ -1,7 +1,5 @@
 """The vector engine: row-wise work on matrices in the scratchpad, through the blocks add, softmax, activation and LayerNorm."""
 
-import functools
-import operator
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -24,6 +22,7 @@ from .engine import EnginePort
 from .layernorm import LayerNorm
 from .layouts import record_layout
 from .scratchpad import ReadPort, WritePort
+from .select import select_one_hot
 from .skid import Skid
 from .softmax import Softmax
 
@@ -149,27 +148,26 @@ class VectorEngine(wiring.Component):
         m.d.sync += [chosen[operation].eq(c.operation == operation) for operation in VectorOperation]
         m.d.comb += [add.unary.eq(chosen[VectorOperation.RESCALE]), layernorm.reload.eq(start), table.reload.eq(start)]
         m.d.sync += softmax.parameters.rows.eq(Mux(c.causal, c.rows, 1))  # a command is a whole matrix, or each row is one
-        valid, words = Signal(len(uses)), []
+        valid, mine = Signal(len(uses)), [Cat(chosen[operation] for operation in operations).any() for _, operations, *_ in uses]
         for i, (block, operations, a, b) in enumerate(uses):
-            mine = Cat(chosen[operation] for operation in operations).any()
             for sink, source in ((a, beats_a.o), (b, beats_b.o)):
                 if sink is not None:
                     m.d.comb += [value.eq(of) for value, of in zip(sink.payload.values, source.payload.values, strict=True)]
                     m.d.comb += [sink.payload.keep.eq(source.payload.keep), sink.payload.last.eq(source.payload.last)]
-                    m.d.comb += sink.valid.eq(source.valid & mine)
-                    with m.If(mine):
+                    m.d.comb += sink.valid.eq(source.valid & mine[i])
+                    with m.If(mine[i]):
                         m.d.comb += source.ready.eq(sink.ready)
-            m.d.comb += [valid[i].eq(block.o.valid & mine), block.o.ready.eq(results.i.ready)]
-            words.append(Mux(mine, block.o.payload.as_value(), 0))
+            m.d.comb += [valid[i].eq(block.o.valid & mine[i]), block.o.ready.eq(results.i.ready)]
             for name, value in _parameters(c, chosen, operations):
                 m.d.sync += block.parameters[name].eq(value)
-        m.d.comb += [results.i.valid.eq(valid.any()), results.i.payload.as_value().eq(functools.reduce(operator.or_, words))]
+        payloads = [block.o.payload.as_value() for block, *_ in uses]
+        m.d.comb += [results.i.valid.eq(valid.any()), results.i.payload.as_value().eq(select_one_hot(mine, payloads))]
 
 
 def _parameters(c: data.View, chosen: Value, operations: tuple[VectorOperation, ...]) -> Iterator[tuple[str, Value]]:
     """The scalars of a block that does these operations; zero are those that the chosen one has not."""
-    fields: dict[str, list[Value]] = {}
+    fields: dict[str, list[tuple[Value, Value]]] = {}
     for operation in operations:
         for field, name in VECTOR_SCALARS[operation].items():
-            fields.setdefault(name, []).append(Mux(chosen[operation], c[field], 0))
-    return ((name, functools.reduce(operator.or_, values)) for name, values in fields.items())
+            fields.setdefault(name, []).append((chosen[operation], c[field]))
+    return ((name, select_one_hot(*zip(*pairs, strict=True))) for name, pairs in fields.items())

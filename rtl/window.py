@@ -12,7 +12,7 @@ from .adder_tree import add
 from .aligner import Aligner, cut_layout, row_layout
 from .arch.parameters import MachineParameters
 from .arch.steps import ADDRESS_BITS, COMPUTE, COUNT_BITS, PLACE_BITS, WAITS, Engine, place_bits
-from .engine import EnginePort, satisfied
+from .engine import EnginePort, newest_of, satisfied
 from .layouts import record_layout
 from .scratchpad import ReadPort
 from .skid import Skid
@@ -46,8 +46,8 @@ class WindowReader(wiring.Component):
         m = Module()
         p, c = self._p, self.command.payload
         m.submodules.walk = walk = WindowWalk(p)
-        kept, newest = Signal.like(c), Signal()  # newest: the bit that names the last command
-        taken, fresh = Signal(), Signal()  # fresh: no word of the last command has been taken yet
+        kept, taken, fresh = Signal.like(c), Signal(), Signal()  # fresh: no word of the last command has been taken yet
+        newest = newest_of(m, taken)
         ask = data.StructLayout({"command": 1, "first": 1, "address": ADDRESS_BITS, "note": cut_layout(p.rows, ROW_NOTE)})
         m.submodules.asks = asks = Skid(ask)  # so that it is no long way from the scratchpad to the walk
         older = asks.o.payload.command != newest
@@ -79,7 +79,7 @@ class WindowReader(wiring.Component):
         with m.If(asks.i.valid & asks.i.ready):
             m.d.sync += fresh.eq(0)
         with m.If(taken):
-            m.d.sync += [kept.eq(c), newest.eq(~newest), fresh.eq(1), tile.eq(-c.a_ahead)]
+            m.d.sync += [kept.eq(c), fresh.eq(1), tile.eq(-c.a_ahead)]
 
         m.submodules.fetcher = fetcher = Fetcher(p.word_bytes, note.shape())
         m.submodules.aligner = aligner = Aligner(p.rows, ROW_NOTE, any_byte=p.reads_any_byte)
