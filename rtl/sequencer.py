@@ -4,7 +4,7 @@ Engines run their steps in program order and side by side. After an error nothin
 complete, then everything but the error is reset.
 """
 
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -64,7 +64,11 @@ class Sequencer(wiring.Component):
         m = Module()
         index, left = Signal(STEP_INDEX_BITS), Signal(STEP_INDEX_BITS)  # of the step at hand; steps not yet handed over
         issue = Signal()
-        queued, errors, step_ended = Signal(len(Engine)), [], Signal(len(Engine))
+        queued, step_ended = Signal(len(Engine)), Signal(len(Engine))
+        # What goes wrong in this cycle: for each place its code, engine and step, the one that counts first. Nothing starts from the next
+        # cycle on, `failing`; which error it was is known a cycle later, since it takes many bits from everywhere.
+        errors: list[tuple[Value, int, Value]] = []
+        failing = Signal()
         header = data.View(record_layout(HEADER), self.steps.payload[: HEADER.bits])
         complete = Signal(data.ArrayLayout(WAIT_BITS, len(Engine)))
         queue_ready = Signal(len(Engine))
@@ -94,13 +98,12 @@ class Sequencer(wiring.Component):
                 *(queue.i.payload.waits[other].eq(wait) for other, wait in zip(Engine, waits, strict=True)),
             ]
             ready, go, taken = (Signal(name=f"{name}_{what}") for what in ("ready", "go", "taken"))
-            checked = Signal(1 + CHECK_CYCLES.get(e, 0), name=f"{name}_checked")  # for how long the command has been there
-            m.d.comb += checked[0].eq(queue.o.valid)
-            m.d.sync += checked[1:].eq(Mux(taken, 0, checked))
+            waited = Signal(CHECK_CYCLES.get(e, 0), name=f"{name}_waited")  # for how long the command has been there
+            m.d.sync += waited.eq(Mux(taken, 0, Cat(queue.o.valid, waited)))
             newest, older = Signal(STEP_INDEX_BITS, name=f"{name}_step"), Signal(STEP_INDEX_BITS, name=f"{name}_older_step")
             m.d.comb += [
                 ready.eq(satisfied(complete, queue.o.payload.waits).all()),
-                go.eq(checked.all() & ready & self.running & (self.error_code == ErrorCode.NONE)),
+                go.eq(queue.o.valid & waited.all() & ready & self.running & ~failing),
                 taken.eq(go & port.command.ready),
                 Cat(port.command.payload.as_value()).eq(queue.o.payload.command.as_value()),
                 port.command.valid.eq(go),
@@ -114,13 +117,13 @@ class Sequencer(wiring.Component):
                 m.d.sync += [newest.eq(queue.o.payload.index), older.eq(newest)]
             with m.If(port.done):
                 m.d.sync += complete[e].eq(complete[e] + 1)
-            errors.append((port.error, e, newest))
             outside = Mux(self.scratchpad_error[e], ErrorCode.SCRATCHPAD_ADDRESS, ErrorCode.NONE)
+            errors.append((port.error, e, newest))
             errors.append((outside, e, Mux(self.scratchpad_older[e], older, newest)))
 
         # Hand over the step at hand.
         known = (header.engine < len(Engine)) & (header.reserved == 0)
-        offered = self.steps.valid & self.running & (left != 0) & (self.error_code == ErrorCode.NONE)
+        offered = self.steps.valid & self.running & (left != 0) & ~failing
         m.d.comb += [issue.eq(offered & known), self.steps.ready.eq(offered & known & queue_ready.bit_select(header.engine[:2], 1))]
         with m.If(self.steps.valid & self.steps.ready):
             m.d.sync += [index.eq(index + 1), left.eq(left - 1)]
@@ -128,35 +131,50 @@ class Sequencer(wiring.Component):
         errors.append((Mux(self.fetch_error, ErrorCode.BUS_READ, ErrorCode.NONE), ERROR_ENGINE_SEQUENCER, index))
 
         counted = Signal.like(step_ended)  # a cycle later: an end comes from the arbiters of the scratchpad
-        quiet_cycles = Signal(32)
-        m.d.sync += [counted.eq(step_ended), quiet_cycles.eq(Mux(counted.any() | ~self.running, 0, quiet_cycles + 1))]
-        hung = self.running & (self.watchdog != 0) & (quiet_cycles >= self.watchdog)
+        quiet_cycles, hung = Signal(32), Signal()
+        m.d.sync += [
+            counted.eq(step_ended),
+            quiet_cycles.eq(Mux(counted.any() | ~self.running, 0, quiet_cycles + 1)),
+            hung.eq(self.running & (self.watchdog != 0) & (quiet_cycles >= self.watchdog)),
+        ]
         errors.append((Mux(hung, ErrorCode.WATCHDOG, ErrorCode.NONE), ERROR_ENGINE_SEQUENCER, index))
-        for code, engine, step in reversed(errors):  # the first in the list wins
-            with m.If(self.running & (self.error_code == ErrorCode.NONE) & (code != ErrorCode.NONE)):
-                m.d.sync += [self.error_code.eq(code), self.error_engine.eq(engine), self.error_step.eq(step)]
+        self._report(m, errors, failing)
 
         with m.If(counted.any()):
             m.d.sync += self.completed.eq(self.completed + sum(counted[e] for e in Engine))
         idle = (self.busy == 0) & (queued == 0)
+        outcome = self.done, self.failed, failing, self.error_code, self.error_engine, self.error_step
         with m.If(self.running):
             stopped = (self.error_code != ErrorCode.NONE) & ((self.busy == 0) | hung)
+            finished = (left == 0) & idle & ~failing
             with m.If(stopped):
                 m.d.sync += [self.running.eq(0), self.failed.eq(1), self.core_reset.eq(1)]
-            with m.Elif((left == 0) & idle & (self.error_code == ErrorCode.NONE)):
+            with m.Elif(finished):
                 m.d.sync += [self.running.eq(0), self.done.eq(1)]
-            m.d.comb += self.ended.eq(stopped | ((left == 0) & idle & (self.error_code == ErrorCode.NONE)))
+            m.d.comb += self.ended.eq(stopped | finished)
         with m.Elif(self.start):
             m.d.sync += [
                 complete.eq(0),
                 index.eq(self.first),
                 left.eq(self.count),
-                *(flag.eq(0) for flag in (self.done, self.failed, self.error_code, self.error_engine, self.error_step, self.completed)),
+                *(value.eq(0) for value in (*outcome, self.completed)),
                 self.running.eq(1),
             ]
         with m.If(self.core_reset):
             m.d.sync += [self.core_reset.eq(0), *(count.eq(0) for count in (*in_flight, *begun))]
         with m.If(self.reset):
-            flags = (self.running, self.done, self.failed, self.error_code, self.error_engine, self.error_step)
-            m.d.sync += [self.core_reset.eq(1), *(flag.eq(0) for flag in flags)]
+            m.d.sync += [self.core_reset.eq(1), self.running.eq(0), *(value.eq(0) for value in outcome)]
         return m
+
+    def _report(self, m: Module, errors: list[tuple[Value, int, Value]], failing: Signal) -> None:
+        """Keep the first error of a run, of several at once the first of the list."""
+        found = []
+        for i, (code, engine, step) in enumerate(errors):
+            kept = Signal.like(self.error_code, name=f"error{i}_code"), Signal.like(self.error_step, name=f"error{i}_step")
+            m.d.sync += [kept[0].eq(Mux(self.running & ~failing, code, ErrorCode.NONE)), kept[1].eq(step)]
+            found.append((kept[0], engine, kept[1]))
+            with m.If(self.running & (code != ErrorCode.NONE)):
+                m.d.sync += failing.eq(1)
+        for code, engine, step in reversed(found):
+            with m.If(self.running & (self.error_code == ErrorCode.NONE) & (code != ErrorCode.NONE)):
+                m.d.sync += [self.error_code.eq(code), self.error_engine.eq(engine), self.error_step.eq(step)]
