@@ -5,6 +5,7 @@ the cycle in which its inputs are in the scratchpad to the one in which its last
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,11 @@ from rich.progress import Progress
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "bench"
 PAGE = ROOT / "docs" / "blocks" / "compute.md"
-MACHINES = [MachineParameters(rows=size, cols=size, lanes=8, scratchpad_kib=1024, accumulator_depth=256, bus_bytes=32) for size in (16, 32)]
+SQUARES = [MachineParameters(rows=size, cols=size, lanes=8, scratchpad_kib=1024, accumulator_depth=256, bus_bytes=32) for size in (16, 32)]
+MACHINES = [*SQUARES, replace(SQUARES[0], units=2, banks=8)]
 LEGEND = """
 int8, Verilated. Cycles from the one in which the inputs are in the scratchpad (the first tile of constant weights is loaded before that) to
-the one in which the last result is. Conflicts: cycles in which a port of the compute unit waited for a bank. The goals of the depthwise
+the one in which the last result is. "2 of": two units, 8 banks. Conflicts: cycles in which a port of the compute unit waited for a bank. The goals of the depthwise
 convolution and of the matrix-vector product are 50 % and 95 % of one MAC for each byte of a word of a or b read in each cycle.
 """
 RUN_LEGEND = """
@@ -152,14 +154,15 @@ def run_lines(progress: Progress) -> Iterator[str]:
 
 def lines(machine: MachineParameters, progress: Progress) -> Iterator[str]:
     programs = {name: compile_graph(make(), machine) for name, (make, _) in OPERATIONS.items()}
+    size = f"{machine.rows} x {machine.cols}" if machine.units == 1 else f"{machine.units} of {machine.rows} x {machine.cols}"
     memory_bytes = max(program.memory_bytes for program in programs.values())
-    with opened(next(iter(programs.values())), f"compute-{machine.rows}", memory_bytes) as device:
-        for name, program in progress.track(programs.items(), description=f"{machine.rows} x {machine.cols}"):
+    with opened(next(iter(programs.values())), f"compute-{machine.rows}-{machine.units}", memory_bytes) as device:
+        for name, program in progress.track(programs.items(), description=size):
             steps, counters = run(device, program)
             products = [step for step in steps if step.engine is Engine.COMPUTE]
             cycles = compute_cycles(steps)
             share, goal = 100 * program.graph.macs() / machine.peak_macs / cycles, OPERATIONS[name][1]
-            cells = name, f"{machine.rows} x {machine.cols}", f"{len(products)}", f"{cycles:,}", f"{counters['compute_conflicts']:,}"
+            cells = name, size, f"{len(products)}", f"{cycles:,}", f"{counters['compute_conflicts']:,}"
             yield f"| {' | '.join(cells)} | {share:.1f} % | {goal if isinstance(goal, int) else goal(machine):.3g} % |"
 
 

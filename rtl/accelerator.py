@@ -1,18 +1,23 @@
 """A whole machine: sequencer, engines, scratchpad, bus gates and registers."""
 
-from amaranth.hdl import Cat, Module, ResetInserter, Signal, Value
+from collections.abc import Iterator, Mapping
+from functools import reduce
+from operator import add
+
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out, connect
 
 from .arch.parameters import VERSION, MachineParameters, configuration_hash
 from .arch.registers import IDENTITY, REGISTERS
 from .arch.steps import Engine
+from .arch.workers import Worker, workers
 from .axi import ReadGate, WriteGate, axi4_ports
 from .compute import ComputeUnit
 from .control import ControlRegisters, axi4_lite_ports
 from .dma import LoadEngine, StoreEngine
 from .program import MemorySource, RomSource
-from .scratchpad import Scratchpad
+from .scratchpad import ReadPort, Scratchpad, WritePort
 from .sequencer import Sequencer
 from .vector import VectorEngine
 
@@ -23,12 +28,14 @@ class Accelerator(wiring.Component):
     Members
     -------
     s_axil_*: AXI4-Lite slave for control. m_axi_*: AXI4 master to memory. irq: high from the end of a run until acknowledged.
-    activity: for a timeline: for each engine whether work on a step begins in this cycle, then for each whether a step ends.
+    activity: for a timeline: for each of the `workers` whether work on a step begins in this cycle, then for each whether a step ends.
     """
 
     def __init__(self, parameters: MachineParameters, *, program: bytes | None = None) -> None:
         self.parameters, self.program = parameters, program
-        super().__init__({**axi4_lite_ports(), **axi4_ports(parameters.bus_bytes), "irq": Out(1), "activity": Out(2 * len(Engine))})
+        super().__init__(
+            {**axi4_lite_ports(), **axi4_ports(parameters.bus_bytes), "irq": Out(1), "activity": Out(2 * len(workers(parameters)))}
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -37,42 +44,17 @@ class Accelerator(wiring.Component):
         m.submodules.sequencer = sequencer = Sequencer(p)
         resettable = ResetInserter(sequencer.core_reset)
         source = MemorySource(p) if self.program is None else RomSource(self.program)
-        engines = {Engine.LOAD: LoadEngine(p), Engine.STORE: StoreEngine(p), Engine.COMPUTE: ComputeUnit(p), Engine.VECTOR: VectorEngine(p)}
+        engines = {Engine.LOAD: LoadEngine, Engine.STORE: StoreEngine, Engine.COMPUTE: ComputeUnit, Engine.VECTOR: VectorEngine}
+        components = {worker: engines[worker.engine](p) for worker in workers(p)}
         m.submodules.source = resettable(source)
-        for engine, component in engines.items():
-            m.submodules[engine.name.lower()] = resettable(component)
-            connect(m, getattr(sequencer, f"engine{engine}"), component.engine)
+        for worker, component in components.items():
+            m.submodules[worker.name] = resettable(component)
+            connect(m, getattr(sequencer, worker.name), component.engine)
         connect(m, source.steps, sequencer.steps)
-
-        load, store, compute, vector = (engines[engine] for engine in Engine)
-        readers = [  # with what says that the engine's older step uses the port
-            (Engine.STORE, store.read, 0),
-            (Engine.COMPUTE, compute.read_a, compute.read_a_older),
-            (Engine.COMPUTE, compute.read_b, compute.read_b_older),
-            *([(Engine.COMPUTE, compute.read_r, compute.read_r_older)] if p.residual else []),
-            (Engine.VECTOR, vector.read_a, 0),
-            (Engine.VECTOR, vector.read_b, 0),
-        ]
-        writers = [(Engine.LOAD, load.write, 0), (Engine.COMPUTE, compute.write, compute.write_older), (Engine.VECTOR, vector.write, 0)]
-        scratchpad = Scratchpad(p, readers=len(readers), writers=len(writers))
-        m.submodules.scratchpad = resettable(scratchpad)
-        for i, (_, port, _) in enumerate(readers):
-            connect(m, port, getattr(scratchpad, f"read{i}"))
-        for i, (_, port, _) in enumerate(writers):
-            connect(m, port, getattr(scratchpad, f"write{i}"))
-        owners = [engine for engine, _, _ in readers + writers]
-        outside, older = scratchpad.out_of_range, Cat(Value.cast(flag)[0] for _, _, flag in readers + writers)
-        conflicts = Cat(scratchpad.read_conflict, scratchpad.write_conflict)
-        for engine in Engine:
-            mine = [i for i, owner in enumerate(owners) if owner is engine]
-            name = engine.name.lower()
-            m.d.comb += [
-                sequencer.scratchpad_error[engine].eq(Cat(*(outside[i] for i in mine)).any()),
-                sequencer.scratchpad_older[engine].eq(Cat(*(outside[i] & older[i] for i in mine)).any()),
-            ]
-            self._count(m, control, f"{name}_busy", sequencer, sequencer.at_work[engine])
-            self._count(m, control, f"{name}_conflicts", sequencer, Cat(*(conflicts[i] for i in mine)).any())
-        self._count(m, control, "mac_cycles", sequencer, compute.mac_cycle)
+        self._scratchpad(m, resettable, sequencer, control, components)
+        load, store = (next(c for worker, c in components.items() if worker.engine is engine) for engine in (Engine.LOAD, Engine.STORE))
+        units = [component for worker, component in components.items() if worker.engine is Engine.COMPUTE]
+        self._count(m, control, "mac_cycles", sequencer, reduce(add, (unit.mac_cycle for unit in units)))
         self._count(m, control, "cycles", sequencer, sequencer.running)
 
         masters = [load.bus] + ([source.bus] if isinstance(source, MemorySource) else [])
@@ -118,14 +100,47 @@ class Accelerator(wiring.Component):
             m.d.sync += self.irq.eq(0)
         return m
 
-    def _count(self, m: Module, control: ControlRegisters, register: str, sequencer: Sequencer, event: Value) -> None:
-        """Count the cycles of a run in which ``event`` is high."""
-        counter, counts = Signal(32, name=f"{register}_counter"), Signal(name=f"counts_{register}")
-        m.d.sync += counts.eq(sequencer.running & event)  # some come a long way
+    def _scratchpad(
+        self,
+        m: Module,
+        resettable: ResetInserter,
+        sequencer: Sequencer,
+        control: ControlRegisters,
+        components: Mapping[Worker, wiring.Component],
+    ) -> None:
+        """Connect the ports of all workers, tell the sequencer whose address is out of range, and count whose wait."""
+        reads, writes = (
+            [(worker, component, name) for worker, component in components.items() for name in _members(component, kind)]
+            for kind in (ReadPort, WritePort)
+        )
+        rows = [i for i, (worker, _, name) in enumerate(reads) if worker.engine is Engine.COMPUTE and name == "read_a"]
+        m.submodules.scratchpad = scratchpad = resettable(Scratchpad(self.parameters, readers=len(reads), writers=len(writes), ranked=rows))
+        for kind, ports in (("read", reads), ("write", writes)):
+            for i, (_, component, name) in enumerate(ports):
+                connect(m, getattr(component, name), getattr(scratchpad, f"{kind}{i}"))
+        outside, conflicts = scratchpad.out_of_range, Cat(scratchpad.read_conflict, scratchpad.write_conflict)
+        older = Cat(getattr(component, f"{name}_older", Const(0, 1)) for _, component, name in reads + writes)
+        owners = [worker for worker, _, _ in reads + writes]
+        for w, worker in enumerate(components):
+            mine = [i for i, owner in enumerate(owners) if owner is worker]
+            m.d.comb += [
+                sequencer.scratchpad_error[w].eq(Cat(outside[i] for i in mine).any()),
+                sequencer.scratchpad_older[w].eq(Cat(outside[i] & older[i] for i in mine).any()),
+            ]
+        for engine in Engine:
+            mine = [i for i, owner in enumerate(owners) if owner.engine is engine]
+            name = engine.name.lower()
+            self._count(m, control, f"{name}_busy", sequencer, sequencer.at_work[engine])
+            self._count(m, control, f"{name}_conflicts", sequencer, Cat(conflicts[i] for i in mine).any())
+
+    def _count(self, m: Module, control: ControlRegisters, register: str, sequencer: Sequencer, events: Value) -> None:
+        """Count what happens in the cycles of a run: ``events`` in each."""
+        counter, counts = Signal(32, name=f"{register}_counter"), Signal(len(events), name=f"counts_{register}")
+        m.d.sync += counts.eq(Mux(sequencer.running, events, 0))  # some come a long way
         with m.If(sequencer.start):
             m.d.sync += counter.eq(0)
-        with m.Elif(counts):
-            m.d.sync += counter.eq(counter + 1)
+        with m.Else():
+            m.d.sync += counter.eq(counter + counts)
         m.d.comb += getattr(control, register).eq(counter)
 
     def _join(self, m: Module, prefix: str, ports: dict[str, wiring.Member], owners: dict[str, wiring.Component]) -> None:
@@ -134,3 +149,8 @@ class Accelerator(wiring.Component):
             owner = owners[name[:2] if name[:2] in owners else name[0]]
             inner, outer = getattr(owner, name), getattr(self, prefix + name)
             m.d.comb += outer.eq(inner) if member.flow is Out else inner.eq(outer)
+
+
+def _members(component: wiring.Component, kind: type[wiring.Signature]) -> Iterator[str]:
+    """Names of the members of a kind."""
+    return (name for name, member in component.signature.members.items() if member.is_signature and isinstance(member.signature, kind))

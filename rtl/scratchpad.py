@@ -1,10 +1,14 @@
 """The scratchpad: banks of one read and one write port behind two crossbars.
 
 The high address bits choose the bank, so that the compiler can place tensors where concurrent engines don't collide; where
-they do, an arbiter per bank decides and the loser waits.
+they do, an arbiter per bank decides and the loser waits. Of several compute units all may read the same tensor: for them the lowest bits
+choose a bank too.
 """
 
-from amaranth.hdl import Array, Cat, Module, Mux, Shape, Signal
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -39,6 +43,9 @@ def write_layout(word_bytes: int) -> data.StructLayout:
 class Scratchpad(wiring.Component):
     """``banks * bank_words`` words of ``word_bytes`` bytes, with any number of ports.
 
+    ranked: readers of which each goes before those behind it, in the turns that they have together. Where all walk matrices alike, the
+    last one falls behind until no two of them want the same bank, and then none waits.
+
     Members
     -------
     read<i>, write<i>: ports, as seen from the outside.
@@ -47,8 +54,8 @@ class Scratchpad(wiring.Component):
         such a write is dropped.
     """
 
-    def __init__(self, parameters: MachineParameters, *, readers: int, writers: int) -> None:
-        self._p = parameters
+    def __init__(self, parameters: MachineParameters, *, readers: int, writers: int, ranked: Sequence[int] = ()) -> None:
+        self._p, self._ranked = parameters, tuple(ranked)
         self._readers, self._writers = readers, writers
         word = parameters.word_bytes
         super().__init__(
@@ -64,7 +71,6 @@ class Scratchpad(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         p = self._p
-        offset_bits = ceil_log2(p.bank_words)
         granularity = data.ArrayLayout(8, p.word_bytes)
         banks = [memory.Memory(shape=granularity, depth=p.bank_words, init=[]) for _ in range(p.banks)]
         for i, bank in enumerate(banks):
@@ -72,8 +78,10 @@ class Scratchpad(wiring.Component):
 
         reads = [getattr(self, f"read{i}") for i in range(self._readers)]
         writes = [getattr(self, f"write{i}") for i in range(self._writers)]
-        read_grants = self._arbitrate(m, "read", [(r.address.valid, r.address.payload, r.address.ready) for r in reads], 0)
-        write_grants = self._arbitrate(m, "write", [(w.write.valid, w.write.payload.address, w.write.ready) for w in writes], self._readers)
+        read_requests = [(r.address.valid, r.address.payload, r.address.ready) for r in reads]
+        write_requests = [(w.write.valid, w.write.payload.address, w.write.ready) for w in writes]
+        read_grants = self._arbitrate(m, "read", read_requests, 0, self._ranked)
+        write_grants = self._arbitrate(m, "write", write_requests, self._readers)
 
         words = []
         for i, bank in enumerate(banks):
@@ -82,23 +90,22 @@ class Scratchpad(wiring.Component):
             m.d.comb += read.en.eq(read_grants[i] != 0)
             for j, port in enumerate(reads):
                 with m.If(read_grants[i][j]):
-                    m.d.comb += read.addr.eq(port.address.payload[:offset_bits])
+                    m.d.comb += read.addr.eq(_place(p, port.address.payload).offset)
             for j, port in enumerate(writes):
                 with m.If(write_grants[i][j]):
                     m.d.comb += [
-                        write.addr.eq(port.write.payload.address[:offset_bits]),
+                        write.addr.eq(_place(p, port.write.payload.address).offset),
                         Cat(*(write.data[b] for b in range(p.word_bytes))).eq(port.write.payload.word),
                         write.en.eq(Mux(self.out_of_range[self._readers + j], 0, port.write.payload.mask)),
                     ]
         for j, port in enumerate(reads):
-            bank_index = port.address.payload[offset_bits : offset_bits + ceil_log2(p.banks)]
             taken = Signal(name=f"read{j}_taken")
             inside = Signal(name=f"read{j}_inside")
             source = Signal(Shape(ceil_log2(p.banks)), name=f"read{j}_bank")
             m.d.sync += [
                 taken.eq(port.address.valid & port.address.ready),
                 inside.eq(~self.out_of_range[j]),
-                source.eq(bank_index),
+                source.eq(_place(p, port.address.payload).bank),
                 port.valid.eq(taken),
                 port.word.eq(Array(words)[source] if p.banks > 1 else words[0]),
             ]
@@ -106,22 +113,43 @@ class Scratchpad(wiring.Component):
                 m.d.sync += port.word.eq(0)
         return m
 
-    def _arbitrate(self, m: Module, kind: str, requests: list[tuple], first: int) -> list[Signal]:
+    def _arbitrate(self, m: Module, kind: str, requests: list[tuple], first: int, ranked: Sequence[int] = ()) -> list[Signal]:
         """Grant each bank to one request. One outside of the scratchpad is reported, and waits for the bank that its low bits choose:
         where an address lies is known later than that."""
         p = self._p
-        offset_bits, bank_bits = ceil_log2(p.bank_words), ceil_log2(p.banks)
+        turns = [[j] for j in range(len(requests)) if j not in ranked] + ([list(ranked)] if ranked else [])
         grants = []
         for i in range(p.banks):
-            m.submodules[f"{kind}_arbiter{i}"] = arbiter = LeastRecent(len(requests))
-            grants.append(arbiter.grant)
-            for j, (valid, address, _) in enumerate(requests):
-                m.d.comb += arbiter.requests[j].eq(valid & (address[offset_bits:][:bank_bits] == i))
+            m.submodules[f"{kind}_arbiter{i}"] = arbiter = LeastRecent(len(turns))
+            grant, asked = (Signal(len(requests), name=f"{kind}_{what}{i}") for what in ("grant", "asked"))
+            grants.append(grant)
+            m.d.comb += asked.eq(Cat(valid & (_place(p, address).bank == i) for valid, address, _ in requests))
+            for turn, members in enumerate(turns):
+                before: Value = Const(0)
+                for j in members:
+                    m.d.comb += grant[j].eq(arbiter.grant[turn] & asked[j] & ~before)
+                    before |= asked[j]
+                m.d.comb += arbiter.requests[turn].eq(before)
         conflict = getattr(self, f"{kind}_conflict")
         for j, (valid, address, ready) in enumerate(requests):
             m.d.comb += [
-                self.out_of_range[first + j].eq(valid & (address[offset_bits + bank_bits :] != 0)),
+                self.out_of_range[first + j].eq(valid & (_place(p, address).beyond != 0)),
                 ready.eq(Cat(grant[j] for grant in grants).any()),
                 conflict[j].eq(valid & ~ready),
             ]
         return grants
+
+
+class _Place(NamedTuple):
+    """Where an address lies. beyond: its bits that no bank has."""
+
+    offset: Value
+    bank: Value
+    beyond: Value
+
+
+def _place(p: MachineParameters, address: Value) -> _Place:
+    """A word's region, the word of the region's banks, and which of these: from the highest bits to the lowest."""
+    low, offset_bits, bank_bits = ceil_log2(p.units), ceil_log2(p.bank_words), ceil_log2(p.banks)
+    above = address[low + offset_bits :]
+    return _Place(address[low:][:offset_bits], Cat(address[:low], above[: bank_bits - low]), above[bank_bits - low :])

@@ -1,16 +1,17 @@
-"""The sequencer: hands each step to its engine's queue, and starts it when the steps that it waits for are complete.
+"""The sequencer: hands each step to its worker's queue, and starts it when the steps that it waits for are complete.
 
-Engines run their steps in program order and side by side. After an error nothing new starts; the engines that are at work
-complete, then everything but the error is reset.
+Workers run their steps in program order and side by side; several units of an engine take them in turn. After an error nothing new starts;
+the workers that have taken steps complete them, then everything but the error is reset.
 """
 
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
+from amaranth.hdl import Array, Cat, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arch.parameters import MachineParameters
 from .arch.registers import ERROR_ENGINE_SEQUENCER, ErrorCode
 from .arch.steps import COMMANDS, HEADER, STEP_BITS, WAIT_BITS, WAITS, Engine
+from .arch.workers import workers
 from .engine import CHECK_CYCLES, ERROR_SHAPE, IN_FLIGHT, EnginePort, satisfied
 from .layouts import record_layout
 from .program import STEP_INDEX_BITS
@@ -21,11 +22,11 @@ class Sequencer(wiring.Component):
     """Members
     -------
     start, count: begin a run of ``count`` steps. steps: the program. fetch_error: a step could not be read.
-    engine<i>: the engines, in the order of `Engine`. scratchpad_error: one bit for each, an address out of range; scratchpad_older: not of
-        the newest step but of the one before it.
+    <name>: of each of the `workers`. scratchpad_error: one bit for each, an address out of range; scratchpad_older: not of the newest step
+        but of the one before it.
     reset: the driver's. core_reset: high for one cycle to reset engines, queues and program source; from
         a register, since it goes everywhere.
-    activity: for each engine whether work on a step begins in this cycle, then for each whether a step ends. at_work: on a step of which
+    activity: for each worker whether work on a step begins in this cycle, then for each whether a step ends. at_work: on a step of which
         engines work is under way; busy: which have taken one.
     running, done, failed, busy: for the status register. error_code, error_engine, error_step: the first error of the run.
     ended: high for one cycle at the end of a run. completed: steps completed in this run. watchdog: cycles, 0 for never.
@@ -33,6 +34,7 @@ class Sequencer(wiring.Component):
 
     def __init__(self, parameters: MachineParameters) -> None:
         self._p = parameters
+        everyone = workers(parameters)
         super().__init__(
             {
                 "start": In(1),
@@ -42,16 +44,16 @@ class Sequencer(wiring.Component):
                 "reset": In(1),
                 "steps": In(stream.Signature(STEP_BITS)),
                 "fetch_error": In(1),
-                **{f"engine{e}": Out(EnginePort(COMMANDS[e])) for e in Engine},
-                "scratchpad_error": In(len(Engine)),
-                "scratchpad_older": In(len(Engine)),
+                **{worker.name: Out(EnginePort(COMMANDS[worker.engine])) for worker in everyone},
+                "scratchpad_error": In(len(everyone)),
+                "scratchpad_older": In(len(everyone)),
                 "core_reset": Out(1),
                 "running": Out(1),
                 "done": Out(1),
                 "failed": Out(1),
                 "busy": Out(len(Engine)),
                 "at_work": Out(len(Engine)),
-                "activity": Out(2 * len(Engine)),
+                "activity": Out(2 * len(everyone)),
                 "ended": Out(1),
                 "completed": Out(STEP_INDEX_BITS),
                 "error_code": Out(ERROR_SHAPE),
@@ -64,37 +66,38 @@ class Sequencer(wiring.Component):
         m = Module()
         index, left = Signal(STEP_INDEX_BITS), Signal(STEP_INDEX_BITS)  # of the step at hand; steps not yet handed over
         issue = Signal()
-        queued, step_ended = Signal(len(Engine)), Signal(len(Engine))
         # What goes wrong in this cycle: for each place its code, engine and step, the one that counts first. Nothing starts from the next
         # cycle on, `failing`; which error it was is known a cycle later, since it takes many bits from everywhere.
         errors: list[tuple[Value, int, Value]] = []
         failing = Signal()
         header = data.View(record_layout(HEADER), self.steps.payload[: HEADER.bits])
         complete = Signal(data.ArrayLayout(WAIT_BITS, len(Engine)))
-        queue_ready = Signal(len(Engine))
-        step_begun = Signal(len(Engine))
+        everyone = workers(self._p)
+        queued, queue_ready, step_begun, step_ended = (Signal(len(everyone)) for _ in range(4))
         in_flight, begun = (
-            [Signal(range(IN_FLIGHT + 1), name=f"{e.name.lower()}_{what}") for e in Engine] for what in ("in_flight", "begun")
+            [Signal(range(IN_FLIGHT + 1), name=f"{worker.name}_{what}") for worker in everyone] for what in ("in_flight", "begun")
         )
+        own = {e: [i for i, worker in enumerate(everyone) if worker.engine is e] for e in Engine}
         m.d.comb += [
             self.activity.eq(Cat(step_begun, step_ended)),
-            self.busy.eq(Cat(count != 0 for count in in_flight)),
-            self.at_work.eq(Cat(count != 0 for count in begun)),
+            self.busy.eq(Cat(Cat(in_flight[i] for i in own[e]).any() for e in Engine)),
+            self.at_work.eq(Cat(Cat(begun[i] for i in own[e]).any() for e in Engine)),
         ]
-        for e in Engine:
-            port = getattr(self, f"engine{e}")
+        turn = Signal(range(self._p.units))  # the unit that takes the next compute step
+        for i, (e, unit, name) in enumerate(everyone):
+            port = getattr(self, name)
             waits = [header[wait] for wait in WAITS]
             layout = data.StructLayout(
                 {"command": record_layout(COMMANDS[e]), "waits": data.ArrayLayout(WAIT_BITS, len(Engine)), "index": STEP_INDEX_BITS}
             )
-            name = e.name.lower()
             m.submodules[f"{name}_queue"] = queue = ResetInserter(self.core_reset)(Queue(layout, depth=self._p.queue_depth))
+            mine = (header.engine == e) & (turn == unit if e is Engine.COMPUTE else 1)
             m.d.comb += [
                 queue.i.payload.command.eq(self.steps.payload[HEADER.bits : HEADER.bits + COMMANDS[e].bits]),
                 queue.i.payload.index.eq(index),
-                queue.i.valid.eq(issue & (header.engine == e)),
-                queue_ready[e].eq(queue.i.ready),
-                queued[e].eq(queue.o.valid | (queue.level != 0)),
+                queue.i.valid.eq(issue & mine),
+                queue_ready[i].eq(queue.i.ready & mine),
+                queued[i].eq(queue.o.valid | (queue.level != 0)),
                 *(queue.i.payload.waits[other].eq(wait) for other, wait in zip(Engine, waits, strict=True)),
             ]
             ready, go, taken = (Signal(name=f"{name}_{what}") for what in ("ready", "go", "taken"))
@@ -109,24 +112,25 @@ class Sequencer(wiring.Component):
                 port.command.valid.eq(go),
                 port.complete.eq(complete),
                 queue.o.ready.eq(taken),
-                step_begun[e].eq(port.begun),
-                step_ended[e].eq(port.done),
+                step_begun[i].eq(port.begun),
+                step_ended[i].eq(port.done),
             ]
-            m.d.sync += [in_flight[e].eq(in_flight[e] + taken - port.done), begun[e].eq(begun[e] + port.begun - port.done)]
+            m.d.sync += [in_flight[i].eq(in_flight[i] + taken - port.done), begun[i].eq(begun[i] + port.begun - port.done)]
             with m.If(taken):
                 m.d.sync += [newest.eq(queue.o.payload.index), older.eq(newest)]
-            with m.If(port.done):
-                m.d.sync += complete[e].eq(complete[e] + 1)
-            outside = Mux(self.scratchpad_error[e], ErrorCode.SCRATCHPAD_ADDRESS, ErrorCode.NONE)
+            outside = Mux(self.scratchpad_error[i], ErrorCode.SCRATCHPAD_ADDRESS, ErrorCode.NONE)
             errors.append((port.error, e, newest))
-            errors.append((outside, e, Mux(self.scratchpad_older[e], older, newest)))
+            errors.append((outside, e, Mux(self.scratchpad_older[i], older, newest)))
+        for e in Engine:
+            with m.If(self._oldest_ends(m, [step_ended[i] for i in own[e]])):
+                m.d.sync += complete[e].eq(complete[e] + 1)
 
         # Hand over the step at hand.
         known = (header.engine < len(Engine)) & (header.reserved == 0)
         offered = self.steps.valid & self.running & (left != 0) & ~failing
-        m.d.comb += [issue.eq(offered & known), self.steps.ready.eq(offered & known & queue_ready.bit_select(header.engine[:2], 1))]
+        m.d.comb += [issue.eq(offered & known), self.steps.ready.eq(offered & known & queue_ready.any())]
         with m.If(self.steps.valid & self.steps.ready):
-            m.d.sync += [index.eq(index + 1), left.eq(left - 1)]
+            m.d.sync += [index.eq(index + 1), left.eq(left - 1), turn.eq(turn + (header.engine == Engine.COMPUTE))]
         errors.append((Mux(offered & ~known, ErrorCode.ILLEGAL_STEP, ErrorCode.NONE), ERROR_ENGINE_SEQUENCER, index))
         errors.append((Mux(self.fetch_error, ErrorCode.BUS_READ, ErrorCode.NONE), ERROR_ENGINE_SEQUENCER, index))
 
@@ -141,7 +145,7 @@ class Sequencer(wiring.Component):
         self._report(m, errors, failing)
 
         with m.If(counted.any()):
-            m.d.sync += self.completed.eq(self.completed + sum(counted[e] for e in Engine))
+            m.d.sync += self.completed.eq(self.completed + sum(counted))
         idle = (self.busy == 0) & (queued == 0)
         outcome = self.done, self.failed, failing, self.error_code, self.error_engine, self.error_step
         with m.If(self.running):
@@ -155,6 +159,7 @@ class Sequencer(wiring.Component):
         with m.Elif(self.start):
             m.d.sync += [
                 complete.eq(0),
+                turn.eq(0),
                 index.eq(self.first),
                 left.eq(self.count),
                 *(value.eq(0) for value in (*outcome, self.completed)),
@@ -165,6 +170,20 @@ class Sequencer(wiring.Component):
         with m.If(self.reset):
             m.d.sync += [self.core_reset.eq(1), self.running.eq(0), *(value.eq(0) for value in outcome)]
         return m
+
+    def _oldest_ends(self, m: Module, ended: list[Value]) -> Value:
+        """Whether the oldest step that is not complete has ended, of units that take steps in turn. ended: for each whether it ends one."""
+        if len(ended) == 1:
+            return ended[0]
+        most = self._p.queue_depth + IN_FLIGHT + 1  # that a unit can be ahead of one that still has a step
+        owed = [Signal(range(most + 1), name=f"owed{unit}") for unit in range(len(ended))]  # ended, but not complete
+        oldest, ends = Signal(range(len(ended))), Signal()
+        m.d.comb += ends.eq(Array(unit | count.any() for unit, count in zip(ended, owed, strict=True))[oldest])
+        m.d.sync += oldest.eq(oldest + ends)
+        m.d.sync += [count.eq(count + ended[unit] - (ends & (oldest == unit))) for unit, count in enumerate(owed)]
+        with m.If(self.start):
+            m.d.sync += [oldest.eq(0), *(count.eq(0) for count in owed)]
+        return ends
 
     def _report(self, m: Module, errors: list[tuple[Value, int, Value]], failing: Signal) -> None:
         """Keep the first error of a run, of several at once the first of the list."""

@@ -1,4 +1,5 @@
-"""The scratchpad under random traffic on all ports: its words equal a list's, each bank serves one request a cycle, nobody starves."""
+"""The scratchpad under random traffic on all ports: its words equal a list's, each bank serves one request a cycle, nobody
+starves but for those that are ranked behind others."""
 
 import random
 from dataclasses import dataclass, field
@@ -31,21 +32,24 @@ def _address(rng: random.Random, p: MachineParameters) -> int:
     """Often the same few words, so that ports collide; sometimes beyond the last."""
     if rng.random() < 0.1:
         return rng.choice((p.scratchpad_words, (1 << ADDRESS_BITS) - 1, rng.randint(p.scratchpad_words, (1 << ADDRESS_BITS) - 1)))
-    return rng.choice((0, 1, p.bank_words - 1, p.scratchpad_words - 1, rng.randrange(p.scratchpad_words)))
+    return rng.choice((0, 1, p.region_words - 1, p.scratchpad_words - 1, rng.randrange(p.scratchpad_words)))
 
 
-def _check_grants(p: MachineParameters, ports: list[_Port], taken: list[bool]) -> None:
-    """Of the requests of one kind: each bank that is asked serves one, those out of range among them."""
+def _bank(p: MachineParameters, address: int) -> int:
+    """Words that follow each other lie in the banks of a region in turn."""
+    return address // p.region_words * p.units % p.banks + address % p.units
+
+
+def _check_grants(p: MachineParameters, ports: list[_Port], taken: list[bool], ranked: list[int]) -> None:
+    """Of the requests of one kind: each bank that is asked serves one, those out of range too, and no ranked one before another."""
     for bank in range(p.banks):
-        asked = [
-            served
-            for port, served in zip(ports, taken, strict=True)
-            if port.address is not None and port.address // p.bank_words % p.banks == bank
-        ]
-        assert sum(asked) == bool(asked), f"bank {bank}: {sum(asked)} of {len(asked)} requests were served"
-    for port, served in zip(ports, taken, strict=True):
+        asked = [i for i, port in enumerate(ports) if port.address is not None and _bank(p, port.address) == bank]
+        served = [i for i in asked if taken[i]]
+        assert len(served) == bool(asked), f"bank {bank}: {len(served)} of {len(asked)} requests were served"
+        assert not served or served[0] not in ranked or served[0] == next(i for i in ranked if i in asked)
+    for i, (port, served) in enumerate(zip(ports, taken, strict=True)):
         port.waited = 0 if served or port.address is None else port.waited + 1
-        assert port.waited < len(ports), f"{port.request}: waited {port.waited} cycles"
+        assert i in ranked[1:] or port.waited < len(ports), f"{port.request}: waited {port.waited} cycles"
 
 
 @cocotb.test()
@@ -83,8 +87,8 @@ async def equals_a_list(dut: Any) -> None:
             if taken[i]:
                 inside = port.address is not None and port.address < p.scratchpad_words
                 port.due.append((now + READ_LATENCY, words[port.address] if inside and port.address is not None else 0))
-        _check_grants(p, readers, taken[: len(readers)])
-        _check_grants(p, writers, taken[len(readers) :])
+        _check_grants(p, readers, taken[: len(readers)], about["ranked"])
+        _check_grants(p, writers, taken[len(readers) :], [])
         for port, served in zip(ports, taken, strict=True):
             if served and port in writers and port.address is not None and port.address < p.scratchpad_words:
                 enabled = sum(0xFF << (8 * i) for i in range(p.word_bytes) if port.mask >> i & 1)

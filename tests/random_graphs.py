@@ -82,12 +82,14 @@ def machines(draw: st.DrawFn, scratchpads: tuple[int, ...] = (1, 2, 4, 16, 128))
     cols = draw(st.sampled_from([n for n in (rows // 2, rows, 2 * rows) if n >= 4 and rows % min(n, rows) == 0]))
     half = rows // 2
     kib = draw(st.sampled_from(scratchpads))
+    banks = draw(st.sampled_from([n for n in (1, 2, 4) if kib * 1024 >= 16 * n * rows]))
     return MachineParameters(
         rows=rows,
         cols=cols,
         lanes=draw(st.sampled_from([n for n in range(1, half + 1) if half % n == 0])),
         scratchpad_kib=kib,
-        banks=draw(st.sampled_from([n for n in (1, 2, 4) if kib * 1024 >= 16 * n * rows])),
+        banks=banks,
+        units=draw(st.sampled_from([n for n in (1, 1, 2, 4) if n <= banks])),
         accumulator_depth=draw(st.sampled_from((16, 64))),
         bus_bytes=draw(st.sampled_from((4, 8, 16, 32))),
         row_elements=draw(st.sampled_from((64, 1024))),

@@ -10,6 +10,7 @@ from celosia.rtl.arch.activation import TABLE_ENTRIES
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.steps import ADDRESS_BITS, STEP_BYTES, WAITS, Engine, Step, VectorOperation, place_bits
 from celosia.rtl.arch.window import Window
+from celosia.rtl.arch.workers import Worker, in_turn
 from celosia.sw import graph as ir
 from celosia.sw.compiler.errors import CompileError
 from celosia.sw.compiler.layout import Layout
@@ -99,8 +100,8 @@ def test_buffers_alive_together_do_not_overlap(graph: ir.Graph, machine: Machine
         together = times[a][0] <= times[b][1] and times[b][0] <= times[a][1]
         overlap = places[a][0] < places[b][1] and places[b][0] < places[a][1]
         assert not (together and overlap), (a, b)
-    assert plan.staging[0] + plan.staging_words <= plan.staging[1]
-    assert plan.staging[1] + plan.staging_words <= machine.scratchpad_words
+    assert len(plan.staging) == 2 * machine.units
+    assert all(low + plan.staging_words <= high for low, high in pairwise([*plan.staging, machine.scratchpad_words]))
     for task in plan.tasks:
         staged = sum(o.size for o in task.operands.values() if o.buffer.name not in plan.resident)
         assert staged <= plan.staging_words
@@ -185,8 +186,8 @@ def a_waits(step: Step) -> dict[Engine, int]:
     return {e: step.command.get(f"a_{wait}", 0) for wait, e in zip(WAITS, Engine, strict=True)}
 
 
-def complete_before(steps: Sequence[Step]) -> tuple[list[dict[Engine, int]], list[dict[Engine, int]]]:
-    """For each step how many steps of each engine are surely complete when it starts, and when it reads a."""
+def complete_before(steps: Sequence[Step], of_step: Sequence[Worker]) -> tuple[list[dict[Engine, int]], list[dict[Engine, int]]]:
+    """For each step how many steps of each engine are surely complete when it starts, and when it reads a. of_step: who does each."""
     at_start: list[dict[Engine, int]] = []
     at_end: list[dict[Engine, int]] = []
     of_engine: dict[Engine, list[int]] = {engine: [] for engine in Engine}
@@ -196,15 +197,15 @@ def complete_before(steps: Sequence[Step]) -> tuple[list[dict[Engine, int]], lis
         for engine in Engine:
             count = waits[engine]
             assert count <= len(of_engine[engine]), "a step waits for a later one: the machine would stand still"
-            if count:  # an engine completes its steps in order: what the last of them knew, all knew
+            if count:  # the steps of an engine are complete in order: what the last of them knew, all knew
                 last = at_end[of_engine[engine][count - 1]]
                 done = {e: max(n, last[e]) for e, n in done.items()}
             done[engine] = max(done[engine], count)
         return done
 
-    for step in steps:
-        before = at_start[of_engine[step.engine][-1]] if of_engine[step.engine] else dict.fromkeys(Engine, 0)  # which has started
-        starts = complete(before, step.waits)
+    of_worker: dict[Worker, dict[Engine, int]] = {}  # of its last step, which has started
+    for step, worker in zip(steps, of_step, strict=True):
+        starts = of_worker[worker] = complete(of_worker.get(worker, dict.fromkeys(Engine, 0)), step.waits)
         at_start.append(starts)
         at_end.append(complete(starts, a_waits(step)))
         of_engine[step.engine].append(len(at_start) - 1)
@@ -217,7 +218,8 @@ def test_conflicting_steps_are_ordered(graph: ir.Graph, machine: MachineParamete
     program = compiled(graph, machine)
     decoded = [Step.decode(program.code[i : i + STEP_BYTES]) for i in range(0, len(program.code), STEP_BYTES)]
     for steps in (decoded[: len(program.prologue)], decoded[len(program.prologue) :]):
-        at_start, at_a = complete_before(steps)
+        of_step = list(in_turn((step.engine for step in steps), machine))
+        at_start, at_a = complete_before(steps, of_step)
         places = [touched(step, machine) for step in steps]
         number = [sum(s.engine is step.engine for s in steps[:i]) for i, step in enumerate(steps)]
         for every in places:
@@ -227,7 +229,7 @@ def test_conflicting_steps_are_ordered(graph: ir.Graph, machine: MachineParamete
         for i, j in combinations(range(len(steps)), 2):
             reads, writes, late = places[j]
             conflict = places[i][1] & reads
-            if steps[i].engine is not steps[j].engine:  # an engine writes a step's results after all accesses of its earlier steps
+            if of_step[i] != of_step[j]:  # a worker writes a step's results after all accesses of its earlier steps
                 conflict |= places[i][1] & writes | (places[i][0] | places[i][2]) & writes
             assert not conflict or at_start[j][steps[i].engine] > number[i], (steps[i], steps[j])
             assert not places[i][1] & late or at_a[j][steps[i].engine] > number[i], (steps[i], steps[j])
@@ -252,7 +254,7 @@ def written_words(c: Mapping[str, int], p: MachineParameters, tiles: int) -> set
 @given(graphs(), machines((2, 16)))
 def test_a_step_that_follows_reads_what_is_written(graph: ir.Graph, machine: MachineParameters) -> None:
     steps = [step for step in compiled(graph, machine).body if step.engine is Engine.COMPUTE]
-    followers = [(a.command, b.command) for a, b in pairwise(steps) if b.command.get("a_follows")]
+    followers = [(a.command, b.command) for a, b in zip(steps, steps[machine.units :], strict=False) if b.command.get("a_follows")]
     if not followers:
         reject()
     for before, c in followers:
@@ -263,23 +265,26 @@ def test_a_step_that_follows_reads_what_is_written(graph: ir.Graph, machine: Mac
             assert read <= written_words(before, machine, max(0, tile + 1 - c["a_ahead"]))
 
 
-def any_legal_order(steps: Sequence[Step], seed: int) -> list[Step]:
-    """As engines at random speeds would run them."""
+def any_legal_order(steps: Sequence[Step], machine: MachineParameters, seed: int) -> list[Step]:
+    """As workers at random speeds would run them."""
     random = np.random.default_rng(seed)
-    queues = {engine: [step for step in steps if step.engine is engine] for engine in Engine}
-    done = dict.fromkeys(Engine, 0)
+    number = [sum(s.engine is step.engine for s in steps[:i]) for i, step in enumerate(steps)]
+    queues: dict[Worker, list[int]] = {}
+    for i, worker in enumerate(in_turn((step.engine for step in steps), machine)):
+        queues.setdefault(worker, []).append(i)
+    done: dict[Engine, set[int]] = {engine: set() for engine in Engine}
     order = []
+
+    def may_run(step: Step) -> bool:
+        waits = [*step.waits.items(), *a_waits(step).items()]
+        return all(done[engine] >= set(range(count)) for engine, count in waits)
+
     while len(order) < len(steps):
-        ready = [
-            queue[done[engine]]
-            for engine, queue in queues.items()
-            if done[engine] < len(queue)
-            and all(done[e] >= n for waits in (queue[done[engine]].waits, a_waits(queue[done[engine]])) for e, n in waits.items())
-        ]
+        ready = [queue for queue in queues.values() if queue and may_run(steps[queue[0]])]
         assert ready, "the steps wait for each other"
-        step = ready[int(random.integers(len(ready)))]
-        done[step.engine] += 1
-        order.append(step)
+        i = ready[int(random.integers(len(ready)))].pop(0)
+        done[steps[i].engine].add(number[i])
+        order.append(steps[i])
     return order
 
 
@@ -289,7 +294,7 @@ def test_programs_compute_what_the_executor_does(graph: ir.Graph, machine: Machi
     program = compiled(graph, machine)
     inputs = random_inputs(graph, seed)
     values = execute(graph, inputs, lanes=machine.lanes)
-    for body in (program.body, any_legal_order(program.body, seed)):
+    for body in (program.body, any_legal_order(program.body, machine, seed)):
         found = run_on_golden_machine(program, inputs, body)
         for port in graph.outputs:
             assert (found[port.name] == values[port.tensor.name]).all(), port.name

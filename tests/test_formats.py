@@ -176,6 +176,8 @@ REFUSED = [
     ({"requantizer_columns": 32}, "requantizer_columns must be a power of two that divides cols (16), not 32"),
     ({"factor_bits": 4}, "factor_bits must be 0 or 8, not 4"),
     ({"residual": 2}, "residual must be 0 or 1, not 2"),
+    ({"units": 3}, "units must be 1, 2 or 4, and at most banks (4), not 3"),
+    ({"banks": 2, "units": 4}, "units must be 1, 2 or 4, and at most banks (2), not 4"),
 ]
 
 
@@ -190,7 +192,7 @@ def test_every_parameter_has_a_refused_value() -> None:
 
 
 def test_refused_name() -> None:
-    with pytest.raises(ParameterError, match=r"^parameter name must be one of rows, cols, .*, residual, not 'size'$"):
+    with pytest.raises(ParameterError, match=r"^parameter name must be one of rows, cols, .*, units, not 'size'$"):
         MachineParameters.from_dict({"size": 1})
 
 
@@ -238,6 +240,7 @@ def test_hash_tells_configurations_apart() -> None:
         "requantizer_columns": 2,
         "factor_bits": 8,
         "residual": 1,
+        "units": 2,
     }
     base = MachineParameters(rows=16, cols=16, lanes=2)
     machines = [base, *(replace(base, **{name: value}) for name, value in other.items())]

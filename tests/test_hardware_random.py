@@ -1,4 +1,4 @@
-"""Two Verilated machines run random networks as the executor does, and survive damaged programs."""
+"""Verilated machines run random networks as the executor does, and survive damaged programs."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,6 +27,10 @@ MACHINES = {
     # Words wider than the bus, more columns than rows, few lanes, shared requantizers, and a scratchpad that many networks do not fit.
     "12x24": MachineParameters(
         rows=12, cols=24, lanes=2, scratchpad_kib=4, banks=2, accumulator_depth=16, row_elements=64, factor_bits=8, requantizer_columns=4
+    ),
+    # Two units, whose regions are two of its four banks, and more rows than columns.
+    "2 of 8x4": MachineParameters(
+        rows=8, cols=4, lanes=2, scratchpad_kib=8, banks=4, accumulator_depth=16, row_elements=64, units=2, queue_depth=2
     ),
     # What takes a square array, or words of a power of two: depthwise, max pooling, few channels, groups of any size. And sums in products.
     "8x8": MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=8, accumulator_depth=32, row_elements=64, factor_bits=8, residual=1),

@@ -10,10 +10,17 @@ from celosia.tb.runner import run_bench
 
 FOUR_BANKS = MachineParameters(rows=4, cols=4, lanes=2, scratchpad_kib=1, banks=4)
 ONE_BANK = MachineParameters(rows=12, cols=12, lanes=3, scratchpad_kib=1, banks=1)
+TWO_REGIONS = MachineParameters(rows=4, cols=4, lanes=2, scratchpad_kib=1, banks=4, units=2)
 
 
-@pytest.mark.parametrize(("machine", "readers", "writers"), [(FOUR_BANKS, 5, 3), (ONE_BANK, 2, 1)], ids=["four-banks", "one-bank"])
-def test_scratchpad(machine: MachineParameters, readers: int, writers: int) -> None:
-    component = Scratchpad(machine, readers=readers, writers=writers)
+@pytest.mark.parametrize(
+    ("machine", "readers", "writers", "ranked"),
+    [(FOUR_BANKS, 5, 3, ()), (ONE_BANK, 2, 1, ()), (TWO_REGIONS, 6, 3, (1, 4))],
+    ids=["four-banks", "one-bank", "two-regions"],
+)
+def test_scratchpad(machine: MachineParameters, readers: int, writers: int, ranked: tuple[int, ...]) -> None:
+    component = Scratchpad(machine, readers=readers, writers=writers, ranked=ranked)
     assert not {(a, b) for a, b in combinational_paths(component) if b.endswith(("__word", "__valid"))}
-    run_bench(component, "celosia.tb.test_scratchpad", {"machine": asdict(machine), "readers": readers, "writers": writers})
+    run_bench(
+        component, "celosia.tb.test_scratchpad", {"machine": asdict(machine), "readers": readers, "writers": writers, "ranked": ranked}
+    )

@@ -28,14 +28,15 @@ def _power_of_two(value: int) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class MachineParameters:
-    """A machine of one compute unit, one vector engine, a load and a store engine around a banked scratchpad.
+    """A machine of compute units, one vector engine, a load and a store engine around a banked scratchpad.
 
+    units: compute units, which do different steps at the same time: 1, 2 or 4.
     rows: multiply-accumulators along K; also the bytes of a scratchpad word.
-    cols: output channels computed at once; a multiple or a divisor of rows.
+    cols: output channels that a unit computes at once; a multiple or a divisor of rows.
     lanes: elements per cycle of the vector engine.
     scratchpad_kib: at most this much is built: banks * bank_words * word_bytes.
-    banks: of the scratchpad, each with one read and one write port.
-    accumulator_depth: rows of int32 partial sums that the compute unit holds.
+    banks: of the scratchpad, each with one read and one write port; at least one for each unit.
+    accumulator_depth: rows of int32 partial sums that a compute unit holds.
     bus_bytes: width of the AXI4 memory port.
     row_elements: longest row that softmax and LayerNorm take.
     queue_depth: steps that wait at each engine.
@@ -67,6 +68,7 @@ class MachineParameters:
     requantizer_columns: int = 1
     factor_bits: int = 0
     residual: int = 0
+    units: int = 1
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -124,6 +126,7 @@ class MachineParameters:
         )
         require(self.factor_bits in (0, FACTOR_BITS), "factor_bits", f"0 or {FACTOR_BITS}", self.factor_bits)
         require(self.residual in (0, 1), "residual", "0 or 1", self.residual)
+        require(self.units in (1, 2, 4) and self.units <= self.banks, "units", f"1, 2 or 4, and at most banks ({self.banks})", self.units)
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> Self:
@@ -143,6 +146,11 @@ class MachineParameters:
         """Words of a bank, a power of two."""
         words = self.scratchpad_kib * 1024 // (self.banks * self.word_bytes)
         return 1 << (words.bit_length() - 1)
+
+    @property
+    def region_words(self) -> int:
+        """Words in a row that share their banks, as many as there are units: what two units read of a matrix lies in different ones."""
+        return self.units * self.bank_words
 
     @property
     def scratchpad_words(self) -> int:
@@ -184,9 +192,14 @@ class MachineParameters:
         return narrowness(self.weight_bits)
 
     @property
-    def peak_macs(self) -> int:
-        """Multiply-accumulates per cycle."""
+    def unit_macs(self) -> int:
+        """Multiply-accumulates per cycle of a compute unit."""
         return self.rows * self.cols
+
+    @property
+    def peak_macs(self) -> int:
+        """Of all of them."""
+        return self.units * self.unit_macs
 
 
 def configuration_hash(parameters: MachineParameters, program: bytes | None) -> int:

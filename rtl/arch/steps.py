@@ -86,8 +86,8 @@ TRANSFER = Record(
 # place in the matrix ``r``, as VectorOperation.ADD makes it of the parameters sum_* (RESIDUAL_SCALARS).
 #
 # The step starts to load b and r while others still write a: it reads a when every engine has completed as many steps as ``a_wait_*``
-# say. Where a_follows, the compute step before this one need not be complete: when the i-th tile along K is read, its first i + 1 - a_ahead
-# tiles of cols channels are written.
+# say. Where a_follows, no compute step need be complete: when the i-th tile along K is read, the first i + 1 - a_ahead tiles of cols
+# channels of the unit's step before this one are written.
 COMPUTE = Record(
     "compute",
     (

@@ -18,6 +18,13 @@ def rows_read(command: Mapping[str, int]) -> int:
     return c["lines"] * (c.get("skip_first", 0) + (c["m"] - 1) * (c.get("skip", 0) + 1) + 1)
 
 
+def compute_cycles(command: Mapping[str, int], p: MachineParameters) -> int:
+    """As `ideal_cycles`, of a compute command."""
+    c = command
+    results = c["lines"] * c["m"] * -(-c["n"] // p.cols) * p.requantizer_columns
+    return max(max(rows_read(c), p.cols) * tiles_of_b(c, p), results)
+
+
 def ideal_cycles(step: Step, p: MachineParameters) -> int:
     """Cycles of a step without start-up, stalls or memory latency."""
     c = step.command
@@ -25,7 +32,6 @@ def ideal_cycles(step: Step, p: MachineParameters) -> int:
         case Engine.LOAD | Engine.STORE:
             return c["rows"] * c["words"] * p.beats_per_word
         case Engine.COMPUTE:
-            results = c["lines"] * c["m"] * -(-c["n"] // p.cols) * p.requantizer_columns
-            return max(max(rows_read(c), p.cols) * tiles_of_b(c, p), results)
+            return compute_cycles(c, p)
         case Engine.VECTOR:
             return c["rows"] * -(-c["cols"] // p.lanes)

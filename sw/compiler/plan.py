@@ -23,29 +23,29 @@ SPREAD = 2  # operators: one for each engine beside that of the tensor's last re
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
-    """resident: scratchpad address (in words) by buffer name. staging: its two halves' addresses and their size. tasks: in order, which is
-    that of the graph's operators."""
+    """resident: scratchpad address (in words) by buffer name. staging: the addresses of its parts, and the size of each. tasks: in order,
+    which is that of the graph's operators."""
 
     graph: ir.Graph
     resident: Mapping[str, int]
-    staging: tuple[int, int]
+    staging: tuple[int, ...]
     staging_words: int
     tasks: tuple[Task, ...]
     words_moved: int
 
     def __str__(self) -> str:
         lines = [f"{address:8} {name}" for name, address in sorted(self.resident.items(), key=lambda item: item[1])]
-        return "\n".join([*lines, f"{self.staging[0]:8} staging, twice {self.staging_words} words"])
+        return "\n".join([*lines, f"{self.staging[0]:8} staging, {len(self.staging)} times {self.staging_words} words"])
 
 
 def make_plan(graph: ir.Graph, layouts: Mapping[str, Layout], buffers: Mapping[str, Buffer], parameters: MachineParameters) -> Plan:
     """The plan that moves the fewest words. Raises CompileError where an operator's smallest tile fits no plan."""
-    total = parameters.scratchpad_words
+    most = parameters.scratchpad_words // (8 * _staging_parts(parameters))
     best, problem = None, None
     # spread: which takes more room
     for candidate, eighths, spread in product(orders(graph, parameters), (0, 1, 2, 4, 6, 8), (True, False)):
         try:
-            plan = _with_staging(candidate, layouts, buffers, parameters, total * eighths // 16, spread=spread)
+            plan = _with_staging(candidate, layouts, buffers, parameters, most * eighths, spread=spread)
         except CompileError as e:
             problem = e
             continue
@@ -61,18 +61,25 @@ def _with_staging(
     layouts: Mapping[str, Layout],
     buffers: Mapping[str, Buffer],
     parameters: MachineParameters,
-    half: int,
+    staging_words: int,
     *,
     spread: bool,
 ) -> Plan:
-    limit = parameters.scratchpad_words - 2 * half
-    resident = _place(graph, buffers, limit, parameters.bank_words, spread=spread)
-    where = {"staged": lambda b: b.name not in resident, "staging_words": half}
+    parts = _staging_parts(parameters)
+    limit = parameters.scratchpad_words - parts * staging_words
+    resident = _place(graph, buffers, limit, parameters.region_words, spread=spread)
+    where = {"staged": lambda b: b.name not in resident, "staging_words": staging_words}
     maker = TaskMaker(parameters, layouts, buffers, **where, pieces=Pieces.of(graph, parameters))
     tasks = tuple(task for op in graph.operators for task in maker.tasks(op))
     staged = sum(o.size for task in tasks for o in task.operands.values() if o.buffer.name not in resident)
     ports = sum(buffers[port.tensor.name].words for port in (*graph.inputs, *graph.outputs) if port.tensor.name in resident)
-    return Plan(graph=graph, resident=resident, staging=(limit, limit + half), staging_words=half, tasks=tasks, words_moved=staged + ports)
+    staging = tuple(limit + i * staging_words for i in range(parts))
+    return Plan(graph=graph, resident=resident, staging=staging, staging_words=staging_words, tasks=tasks, words_moved=staged + ports)
+
+
+def _staging_parts(parameters: MachineParameters) -> int:
+    """Each unit works in one while another is loaded for it."""
+    return 2 * parameters.units
 
 
 def lifetimes(graph: ir.Graph) -> Iterator[tuple[str, int, int]]:
@@ -88,7 +95,7 @@ def lifetimes(graph: ir.Graph) -> Iterator[tuple[str, int, int]]:
     return ((name, start, last[name]) for name, start in sorted(first.items(), key=lambda item: item[1]))
 
 
-def _place(graph: ir.Graph, buffers: Mapping[str, Buffer], limit: int, bank_words: int, *, spread: bool) -> dict[str, int]:
+def _place(graph: ir.Graph, buffers: Mapping[str, Buffer], limit: int, region_words: int, *, spread: bool) -> dict[str, int]:
     """Addresses below ``limit`` of the buffers that find a place.
 
     spread: keep what is read together in different banks, and each activation's place for SPREAD operators longer than needed, so that
@@ -102,7 +109,7 @@ def _place(graph: ir.Graph, buffers: Mapping[str, Buffer], limit: int, bank_word
 
     def place(name: str, taken: list[tuple[int, int]]) -> None:
         avoid = [[range_of(other) for other in group.get(name, ()) if spread and other in placed] for group in partners]
-        address = _best_address(buffers[name].words, sorted(taken), limit, bank_words, avoid)
+        address = _best_address(buffers[name].words, sorted(taken), limit, region_words, avoid)
         if address is not None:
             placed[name] = address
 
@@ -144,19 +151,21 @@ def _pair(partners: dict[str, set[str]], some: set[str], others: set[str]) -> No
             partners.setdefault(name, set()).update(many - {name})
 
 
-def _best_address(words: int, taken: list[tuple[int, int]], limit: int, bank_words: int, avoid: list[list[tuple[int, int]]]) -> int | None:
-    """The lowest free address of those with the fewest words in a bank of the ranges to avoid, of the first group of these above all; None
+def _best_address(
+    words: int, taken: list[tuple[int, int]], limit: int, region_words: int, avoid: list[list[tuple[int, int]]]
+) -> int | None:
+    """The lowest free address of those with the fewest words in banks of the ranges to avoid, of the first group of these above all; None
     where there is no place."""
     gaps, start = [], 0
     for low, high in [*taken, (limit, limit)]:
         gaps.append((start, low))
         start = max(start, high)
     starts = sorted(
-        {at for low, high in gaps for at in (low, *range(-(-low // bank_words) * bank_words, high, bank_words)) if at + words <= high}
+        {at for low, high in gaps for at in (low, *range(-(-low // region_words) * region_words, high, region_words)) if at + words <= high}
     )
-    banks = [{bank for low, high in group for bank in range(low // bank_words, (high - 1) // bank_words + 1)} for group in avoid]
+    regions = [{region for low, high in group for region in range(low // region_words, (high - 1) // region_words + 1)} for group in avoid]
 
     def shared(at: int) -> list[int]:
-        return [sum(max(0, min(at + words, (b + 1) * bank_words) - max(at, b * bank_words)) for b in group) for group in banks]
+        return [sum(max(0, min(at + words, (r + 1) * region_words) - max(at, r * region_words)) for r in group) for group in regions]
 
     return min(starts, key=lambda at: (shared(at), at), default=None)

@@ -6,6 +6,7 @@ from typing import Self
 
 from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import WAIT_BITS, WAITS, Engine, Step, place_bits
+from ...rtl.arch.workers import Worker, in_turn, workers
 from .. import graph as ir
 from .layout import Buffer
 from .plan import Plan
@@ -60,10 +61,10 @@ class PlannedStep:
         """Whether their order matters."""
         return any(a.conflicts(b) for a in self.accesses for b in other.accesses)
 
-    def needs(self, earlier: "PlannedStep", *, late: bool) -> bool:
-        """Whether one of its accesses, of those that are ``late`` or of the others, must wait until ``earlier`` is complete. An engine
+    def needs(self, earlier: "PlannedStep", *, late: bool, same_worker: bool) -> bool:
+        """Whether one of its accesses, of those that are ``late`` or of the others, must wait until ``earlier`` is complete. A worker
         starts a step's writes after all accesses of its earlier steps, so there only a result that is read matters."""
-        needs = Access.reads_what if self.engine is earlier.engine else Access.conflicts
+        needs = Access.reads_what if same_worker else Access.conflicts
         return any(needs(a, b) for a in self.accesses if a.late is late for b in earlier.accesses)
 
 
@@ -84,8 +85,8 @@ class Scheduler:
         inputs = [self._buffers[port.tensor.name] for port in graph.inputs if port.tensor.name in resident]
         outputs = [self._buffers[port.tensor.name] for port in graph.outputs if port.tensor.name in resident]
         steps = [step for buffer in inputs for step in self._whole(Engine.LOAD, buffer)]
-        parts = [self._task(task, self._plan.staging[i % 2]) for i, task in enumerate(self._plan.tasks)]
-        # A task's loads come before the work of the task before it, in the other half of the staging area, unless they need its result.
+        parts = [self._task(task, self._plan.staging[i % len(self._plan.staging)]) for i, task in enumerate(self._plan.tasks)]
+        # A task's loads come before the work of the task before it, in another part of the staging area, unless they need its result.
         ahead: list[PlannedStep] = []
         for i, (loads, work) in enumerate(parts):
             steps += [load for load in loads if load not in ahead]
@@ -152,34 +153,41 @@ class Scheduler:
 def with_waits(planned: list[PlannedStep], parameters: MachineParameters) -> list[Step]:
     """Each step waits, per engine, for the last earlier step that it needs; for what the compute unit's a needs only as it is read."""
     steps: list[Step] = []
-    history: dict[Engine, list[PlannedStep]] = {engine: [] for engine in Engine}
-    at_start: dict[Engine, dict[Engine, int]] = {engine: dict.fromkeys(Engine, 0) for engine in Engine}  # of each engine's last step
+    history: dict[Engine, list[tuple[PlannedStep, Worker]]] = {engine: [] for engine in Engine}
+    at_start = {worker: dict.fromkeys(Engine, 0) for worker in workers(parameters)}  # of each worker's last step
     at_end: dict[Engine, list[dict[Engine, int]]] = {engine: [] for engine in Engine}  # what is complete when a step is
 
-    def wait(step: PlannedStep, waits: dict[Engine, int], *, late: bool) -> dict[Engine, int]:
+    def needed(step: PlannedStep, worker: Worker, engine: Engine, complete: int, *, late: bool) -> Iterator[int]:
+        """The last steps of an engine first, by their numbers from 1 on; of those that need not be complete."""
+        for count in range(len(history[engine]), complete, -1):
+            earlier, its_worker = history[engine][count - 1]
+            if step.needs(earlier, late=late, same_worker=worker == its_worker):
+                yield count
+
+    def wait(step: PlannedStep, worker: Worker, waits: dict[Engine, int], *, late: bool) -> dict[Engine, int]:
         waits = dict(waits)
         for engine in Engine:
-            for count in range(len(history[engine]), waits[engine], -1):
-                if step.needs(history[engine][count - 1], late=late):
-                    waits[engine] = count
-                    # what that step waited for is complete too
-                    waits = {other: max(n, at_end[engine][count - 1][other]) for other, n in waits.items()}
-                    break
+            count = next(needed(step, worker, engine, waits[engine], late=late), None)
+            if count is not None:
+                waits[engine] = count
+                # what that step waited for is complete too
+                waits = {other: max(n, at_end[engine][count - 1][other]) for other, n in waits.items()}
         return waits
 
-    for step in planned:
-        # Steps of an engine start in order: what the last one waited for is complete.
-        starts = wait(step, at_start[step.engine], late=False)
-        reads = wait(step, starts, late=True)
+    for step, worker in zip(planned, in_turn((step.engine for step in planned), parameters), strict=True):
+        # Steps of a worker start in order: what the last one waited for is complete.
+        starts = wait(step, worker, at_start[worker], late=False)
+        reads = wait(step, worker, starts, late=True)
         command = dict(step.command)
         if step.engine is Engine.COMPUTE:
-            before = history[Engine.COMPUTE]
             command |= {f"a_{name}": reads[engine] % (1 << WAIT_BITS) for name, engine in zip(WAITS, Engine, strict=True)}
-            if before and reads[Engine.COMPUTE] == len(before):
-                command |= _follows(command, before[-1].command, parameters)
-        at_start[step.engine] = starts
+            unfinished = list(needed(step, worker, Engine.COMPUTE, starts[Engine.COMPUTE], late=True))
+            before = len(history[Engine.COMPUTE]) - parameters.units  # the unit's step before this one
+            if unfinished and unfinished[0] == before + 1 and all(history[Engine.COMPUTE][n - 1][1] == worker for n in unfinished):
+                command |= _follows(command, history[Engine.COMPUTE][before][0].command, parameters)
+        at_start[worker] = starts
         at_end[step.engine].append(reads)
-        history[step.engine].append(step)
+        history[step.engine].append((step, worker))
         steps.append(Step(step.engine, command, starts))
     return steps
 

@@ -13,6 +13,7 @@ from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import CHANNEL, COMMANDS, COUNT_BITS, RESIDUAL_SCALARS, VECTOR_SCALARS, Engine, VectorOperation, place_bits
 from ...rtl.arch.window import matrix_walk
 from .. import graph as ir
+from .cost import compute_cycles
 from .errors import CompileError
 from .groups import bundles, by_channel, grouped_weights, in_groups, pixels_of_tap
 from .layout import Buffer, Layout
@@ -51,6 +52,11 @@ class Task:
     operands: Mapping[str, Operand]
     walk: Callable[[int, int], Mapping[str, int]] | None = None
 
+    @property
+    def unplaced(self) -> Mapping[str, int]:
+        """The command but for where its operands lie."""
+        return {**self.command, **(self.walk(0, self.operands["a"].buffer.row_words) if self.walk else {})}
+
 
 Staged = Callable[[Buffer], bool]
 MakeTask = Callable[[int, int, int, int], Task]  # of the first row, rows, first column, columns
@@ -81,8 +87,7 @@ class TaskMaker:
         """The operator's tasks in order. Raises CompileError where it can't be mapped."""
         try:
             for task in self._product(operator) if isinstance(operator, ir.MatMul) else self._row_operator(operator):
-                walk = task.walk(0, task.operands["a"].buffer.row_words) if task.walk else {}
-                COMMANDS[task.engine].pack({**task.command, **walk})  # raises where a dimension exceeds its field
+                COMMANDS[task.engine].pack(task.unplaced)  # raises where a dimension exceeds its field
                 yield task
         except ValueError as e:
             raise CompileError(f"{operator.node}: {e} ({operator})") from None
@@ -123,7 +128,7 @@ class TaskMaker:
         return Operand(buffer=self._buffers[block.tensor.name], row=block.row + row, rows=rows, word=word, words=words, repeat=repeat)
 
     def _product(self, op: ir.MatMul) -> Iterator[Task]:
-        p = self._p
+        p, makers = self._p, list[tuple[MakeTask, int, int, int, int]]()
         if op.maximum and not by_channel(op, p):
             raise CompileError("max pooling needs an array of as many rows as columns, with depthwise_taps")
         for part in op.parts:
@@ -133,9 +138,26 @@ class TaskMaker:
             if op.groups and not p.factor_bits:
                 raise CompileError(f"{part.b} has scales of groups along K, but factor_bits is {p.factor_bits}")
             for first, count in _channel_segments(self._layouts, op, part, p):
-                makers = self._convolution if op.window else self._matmul
-                for make, rows, most_rows, most_cols in makers(op, part, first, count):
-                    yield from self._tiled(make, rows, count, most_rows, most_cols, max(p.cols, p.word_bytes))
+                ways = self._convolution if op.window else self._matmul
+                makers += ((make, rows, count, most_rows, most_cols) for make, rows, most_rows, most_cols in ways(op, part, first, count))
+        for make, rows, cols, *most in makers:
+            most_rows, most_cols = most if len(makers) % p.units == 0 else self._shared(make, rows, cols, *most)
+            yield from self._tiled(make, rows, cols, most_rows, most_cols, self._col_step)
+
+    @property
+    def _col_step(self) -> int:
+        """Tiles of columns start at multiples of it."""
+        return max(self._p.cols, self._p.word_bytes)
+
+    def _shared(self, make: MakeTask, rows: int, cols: int, most_rows: int, most_cols: int) -> tuple[int, int]:
+        """The most rows and columns of a task, such that all units have as much to do: of the rows, or of the columns where that is
+        faster."""
+        share_of_rows = _share(rows, most_rows, self._p.units)
+        share_of_cols = -(-_share(cols, most_cols, self._p.units) // self._col_step) * self._col_step
+        by_rows, by_cols = (
+            compute_cycles(make(0, r, 0, c).unplaced, self._p) for r, c in ((share_of_rows, cols), (rows, min(cols, share_of_cols)))
+        )
+        return (share_of_rows, most_cols) if by_rows <= by_cols else (most_rows, share_of_cols)
 
     def _matmul(self, op: ir.MatMul, part: ir.MatMulPart, first: int, count: int) -> Iterator[tuple[MakeTask, int, int, int]]:
         """How tasks are made, of how many rows in all, and how many rows and columns at most at once."""
@@ -322,6 +344,12 @@ def _channel_segments(
         return _segments(layouts, [*results, part.a])
     cuts = (bundle.out_first for bundle in bundles(layouts, op, part)) if op.window else ()
     return _segments(layouts, results if op.b_transposed else [*results, part.b], cuts)
+
+
+def _share(count: int, most: int, units: int) -> int:
+    """The size, ``most`` at the most, of as many equal pieces of ``count`` as give each unit the same number."""
+    pieces = units * -(-count // (units * most))
+    return -(-count // pieces)
 
 
 def _halves(count: int) -> Iterator[int]:

@@ -141,7 +141,7 @@ class VerilatedDevice(Device):
         count = self._lib.celosia_activity(self._open(), None, 0)
         changes = (_U64 * count)()
         self._lib.celosia_activity(self._open(), changes, count)
-        return [(change >> 8, change & 0xFF) for change in changes]
+        return [(change >> 16, change & 0xFFFF) for change in changes]
 
     def close(self) -> None:
         if self._handle:

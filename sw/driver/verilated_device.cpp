@@ -32,7 +32,7 @@ struct celosia_device {
     }
     void edge() {
         memory.observe(top, cycles);
-        if (recording && top.activity) activity.push_back(cycles << 8 | top.activity);
+        if (recording && top.activity) activity.push_back(cycles << 16 | top.activity);
         top.clk = 1;
         top.eval();
         dump(5);

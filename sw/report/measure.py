@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import Engine, Step
+from ...rtl.arch.workers import Worker, in_turn, workers
 from ..compiler.cost import rows_read, tiles_of_b
 from ..driver.device import DeviceError
 from ..manifest import Manifest
@@ -12,9 +13,9 @@ from ..manifest import Manifest
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """A step under way from cycle ``start`` to before ``end``, counted from the run's first step."""
+    """A step under way at its ``worker`` from cycle ``start`` to before ``end``, counted from the run's first step."""
 
-    engine: Engine
+    worker: Worker
     operator: str
     start: int
     end: int
@@ -25,10 +26,15 @@ class Span:
     def cycles(self) -> int:
         return self.end - self.start
 
+    @property
+    def engine(self) -> Engine:
+        return self.worker.engine
+
 
 @dataclass(frozen=True, kw_only=True)
 class OperatorUse:
-    """An operator's share of a run. cycles: of its compute or vector steps. macs: multiply-accumulates of the network."""
+    """An operator's share of a run. cycles: of its compute or vector steps, those of several units added up. macs: multiply-accumulates of
+    the network. unit_macs: what a unit can do in a cycle."""
 
     name: str
     node: str
@@ -39,42 +45,44 @@ class OperatorUse:
     macs: int
     external_bytes: int
     scratchpad_bytes: int
-    peak_macs: int
+    unit_macs: int
 
     @property
     def mac_use(self) -> float:
-        """Share of the peak MACs while the operator's steps ran."""
-        return self.macs / (self.cycles * self.peak_macs)
+        """Share of a unit's peak MACs while the operator's steps ran."""
+        return self.macs / (self.cycles * self.unit_macs)
 
 
 def spans(activity: Sequence[tuple[int, int]], manifest: Manifest) -> list[Span]:
     """The spans of the body's steps, in program order, from the accelerator's ``activity`` in one run.
 
-    An engine starts and ends its steps in order.
+    A worker starts and ends its steps in order.
 
     Raises DeviceError if the activity is not that of one whole run.
     """
-    starts: dict[Engine, list[int]] = {engine: [] for engine in Engine}
-    ends: dict[Engine, list[int]] = {engine: [] for engine in Engine}
+    everyone = workers(manifest.parameters)
+    starts: dict[Worker, list[int]] = {worker: [] for worker in everyone}
+    ends: dict[Worker, list[int]] = {worker: [] for worker in everyone}
     for cycle, state in activity:
-        for engine in Engine:
-            for times, bit in ((starts, engine), (ends, engine + len(Engine))):
+        for i, worker in enumerate(everyone):
+            for times, bit in ((starts, i), (ends, i + len(everyone))):
                 if state >> bit & 1:
-                    times[engine].append(cycle)
+                    times[worker].append(cycle)
     first = min((cycle for cycle, _ in activity), default=0)
     steps = manifest.steps[manifest.prologue :]
-    expected = {engine: sum(step.engine is engine for step in steps) for engine in Engine}
-    if any((len(starts[engine]), len(ends[engine])) != (count, count) for engine, count in expected.items()):
+    of_step = list(in_turn((step.engine for step in steps), manifest.parameters))
+    expected = {worker: of_step.count(worker) for worker in everyone}
+    if any((len(starts[worker]), len(ends[worker])) != (count, count) for worker, count in expected.items()):
         raise DeviceError(f"the recorded activity is not that of one run of {len(steps)} steps")
-    taken = dict.fromkeys(Engine, 0)
+    taken = dict.fromkeys(everyone, 0)
     result = []
-    for step, (operator, _) in zip(steps, manifest.labels, strict=True):
-        start, end = (times[step.engine][taken[step.engine]] for times in (starts, ends))
-        taken[step.engine] += 1
+    for step, worker, (operator, _) in zip(steps, of_step, manifest.labels, strict=True):
+        start, end = (times[worker][taken[worker]] for times in (starts, ends))
+        taken[worker] += 1
         external, scratchpad = _bytes_moved(step, manifest.parameters)
         result.append(
             Span(
-                engine=step.engine,
+                worker=worker,
                 operator=operator,
                 start=start - first,
                 end=end - first,
@@ -121,7 +129,7 @@ def operator_use(run: Sequence[Span], manifest: Manifest) -> list[OperatorUse]:
                     macs=int(about["macs"]),
                     external_bytes=sum(span.external_bytes for span in mine),
                     scratchpad_bytes=sum(span.scratchpad_bytes for span in work),
-                    peak_macs=manifest.parameters.peak_macs,
+                    unit_macs=manifest.parameters.unit_macs,
                 )
             )
     return sorted(result, key=lambda use: use.start)

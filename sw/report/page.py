@@ -10,6 +10,7 @@ import jinja2
 import numpy as np
 
 from ...rtl.arch.steps import Engine
+from ...rtl.arch.workers import workers
 from ..driver.device import DeviceError
 from ..driver.network import Network
 from ..driver.verilated import VerilatedDevice
@@ -59,7 +60,7 @@ def write_report(network: Network, path: Path) -> Path:
             external_bytes=sum(span.external_bytes for span in run),
             engines=[(e, counters[f"{e.name.lower()}_busy"], counters[f"{e.name.lower()}_conflicts"]) for e in Engine],
             uses=uses,
-            timeline=_timeline(run, kinds, counters["cycles"]),
+            timeline=_timeline(run, kinds, counters["cycles"], manifest.parameters),
             colours=COLOURS,
             roofline=_roofline(uses, manifest.parameters),
         )
@@ -67,13 +68,13 @@ def write_report(network: Network, path: Path) -> Path:
     return path
 
 
-def _timeline(run: Sequence[Span], kinds: dict[str, str], cycles: int) -> dict:
+def _timeline(run: Sequence[Span], kinds: dict[str, str], cycles: int, p: "MachineParameters") -> dict:
     """Geometry of the timeline: bars with their tooltips, and ticks."""
-    scale = (WIDTH - LABEL) / cycles
+    scale, rows = (WIDTH - LABEL) / cycles, workers(p)
     bars = [
         {
             "x": LABEL + span.start * scale,
-            "y": span.engine * ROW + 4,
+            "y": rows.index(span.worker) * ROW + 4,
             "width": max(1.0, span.cycles * scale),
             "colour": COLOURS.get(kinds.get(span.operator, "") if span.engine >= Engine.COMPUTE else "", COLOURS["transfer"]),
             "text": f"{span.operator}: {span.cycles} cycles from {span.start}",
@@ -83,28 +84,28 @@ def _timeline(run: Sequence[Span], kinds: dict[str, str], cycles: int) -> dict:
     step = 10 ** int(np.log10(max(cycles, 10)))
     step = next(s for s in (step // 10, step // 5, step // 2, step) if cycles / max(s, 1) <= 12)
     ticks = [{"x": LABEL + c * scale, "text": f"{c:,}"} for c in range(0, cycles + 1, max(step, 1))]
-    height = ROW * len(Engine)
+    height = ROW * len(rows)
     return {
         "width": WIDTH + MARGIN,
         "height": height,
         "row": ROW,
         "bars": bars,
         "ticks": ticks,
-        "engines": [e.name.lower() for e in Engine],
+        "workers": [worker.name for worker in rows],
     }
 
 
 def _roofline(uses: Sequence[OperatorUse], p: "MachineParameters") -> str:
-    """SVG: MACs per cycle against MACs per scratchpad byte, under the array's and the scratchpad ports' ceilings."""
+    """SVG: MACs per cycle of a unit against MACs per scratchpad byte, under the array's and the scratchpad ports' ceilings."""
     from matplotlib.figure import Figure
 
     products = [use for use in uses if use.macs]
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     axes = figure.subplots()
-    ports = 3 * p.word_bytes  # bytes per cycle: the compute unit's two read ports and its write port
+    ports = 3 * p.word_bytes  # bytes per cycle: a compute unit's two read ports and its write port
     x = np.geomspace(0.1, 100, 200)
-    axes.loglog(x, np.minimum(p.peak_macs, x * ports), color="black", linewidth=1.2)
-    axes.annotate(f"peak {p.peak_macs} MACs per cycle", (100, p.peak_macs), ha="right", va="bottom", fontsize=8)
+    axes.loglog(x, np.minimum(p.unit_macs, x * ports), color="black", linewidth=1.2)
+    axes.annotate(f"peak {p.unit_macs} MACs per cycle of a unit", (100, p.unit_macs), ha="right", va="bottom", fontsize=8)
     axes.annotate(f"{ports} bytes per cycle", (0.12, 0.12 * ports * 1.3), fontsize=8, rotation=25)
     for use in products:
         intensity, rate = use.macs / use.scratchpad_bytes, use.macs / use.cycles
