@@ -88,7 +88,7 @@ def _parameter_options(parameters: type, help_of: Callable[[str], str]) -> Calla
             if field.type is bool:
                 command = click.option(name, field.name, is_flag=True, default=None, help=help_of(field.name))(command)
             else:
-                text = f"{help_of(field.name)} Default {parameter_text(field)}."
+                text = f"{help_of(field.name)} Default {parameter_text(field.default)}."
                 command = click.option(name, field.name, type=kind, default=None, help=text)(command)
         return command
 

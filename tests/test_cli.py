@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from celosia.gen import synthesis
-from celosia.gen.blocks import BLOCKS
+from celosia.gen.blocks import BLOCKS, parameter_text
 from celosia.gen.cli import main
 from celosia.gen.synthesis import Ecp5, Placement, Xilinx
 from celosia.gen.verilator import ToolError
@@ -93,6 +93,8 @@ def test_help_tells_every_parameter() -> None:
         for field in block.fields:
             assert f"--{field.name.replace('_', '-')} " in help_of[name]
             assert block.help(field.name)
+            default = f"Default {parameter_text(field.default)}."
+            assert field.type is bool or default in " ".join(help_of[name].split())
         for scale in block.scales.options if block.scales else ():
             assert f"--{scale.replace('_', '-')} " in help_of[name]
 
@@ -160,6 +162,13 @@ def test_generate_for_an_fpga(tmp_path: Path, fpga: str, columns: int, blocks: i
     assert generic.count(f"{fpga}_multiplier") == 0
     assert own.count(f"  {fpga}_multiplier #(") == blocks
     assert f"module {fpga}_multiplier" in own
+
+
+def test_multipliers_that_a_family_has_not(model: Path, tmp_path: Path) -> None:
+    message = "multiplier_bits must be at most 18 for ecp5, not 27"
+    options = "--lanes", 8, "--multiplier-bits", 27, "--fpga", "ecp5", "-o", tmp_path / "new"
+    assert refused("generate", "compute", *options) == message
+    assert refused("compile", model, *options) == message
 
 
 def test_unknown_fpga(tmp_path: Path) -> None:
