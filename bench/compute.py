@@ -31,9 +31,10 @@ PAGE = ROOT / "docs" / "blocks" / "compute.md"
 SQUARES = [MachineParameters(rows=size, cols=size, lanes=8, scratchpad_kib=1024, accumulator_depth=256, bus_bytes=32) for size in (16, 32)]
 MACHINES = [*SQUARES, replace(SQUARES[0], units=2, banks=8)]
 LEGEND = """
-int8, Verilated. Cycles from the one in which the inputs are in the scratchpad (the first tile of constant weights is loaded before that) to
-the one in which the last result is. "2 of": two units, 8 banks. Conflicts: cycles in which a port of the compute unit waited for a bank. The goals of the depthwise
-convolution and of the matrix-vector product are 50 % and 95 % of one MAC for each byte of a word of a or b read in each cycle.
+int8, Verilated. Cycles from the one in which the inputs are in the scratchpad (the first tile of constant weights is loaded before that)
+to the one in which the last result is. "2 of": two units and 8 banks. Conflicts: cycles in which a port of a compute unit waited for a
+bank. The goals of the depthwise convolution and of the matrix-vector product are 50 % and 95 % of one MAC for each byte of a word of a or
+b that a unit reads in each cycle.
 """
 RUN_LEGEND = """
 Whole runs: from the input in external memory (latency of one cycle) to the output there, with the weights in the scratchpad; and without

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from celosia.gen.pages import write_section
-from celosia.gen.synthesis import Ecp5, Xilinx, measure_component
+from celosia.gen.platforms import PLATFORMS
+from celosia.gen.synthesis import measure_ecp5, measure_xilinx
+from celosia.gen.verilog import to_verilog
 from celosia.rtl.accelerator import Accelerator
 from celosia.rtl.activation import Activation
 from celosia.rtl.add import Add
@@ -35,11 +37,12 @@ LANES = 1, 4, 16
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """elements: per cycle, or MACs of a compute unit."""
+    """elements: per cycle, or MACs of a compute unit. on_ecp5: whether its multiplier blocks are wide enough."""
 
     label: str
     make: Callable[[], Any]
     elements: int
+    on_ecp5: bool = True
 
 
 def by_lanes(label: str, make: Callable[[int], Any]) -> list[Configuration]:
@@ -81,7 +84,8 @@ def by_size(label: str, make: Callable[[MachineParameters], Any], *sizes: int) -
 def columns(label: str, **parameters: int) -> Configuration:
     """What of the compute unit grows with rows times columns."""
     label = f"array, accumulators and requantizers, {label}, 8 x 8"
-    return Configuration(label=label, make=lambda: MacColumns(replace(machine(8), **parameters)), elements=64)
+    parameters = replace(machine(8), **parameters)
+    return Configuration(label=label, make=lambda: MacColumns(parameters), elements=64, on_ecp5=parameters.multiplier_bits == 18)
 
 
 CONFIGURATIONS = {
@@ -122,18 +126,25 @@ HEADER = (
 LEGEND = """
 Lattice ECP5 (LFE5U-85F, speed grade 6): cells after synthesis, without wide LUTs; TRELLIS_COMB (LUTs, carry, distributed memory) and
 clock after place and route, out of context, one seed. Xilinx UltraScale+ (xcup): cells after synthesis; LUTs of logic + LUTs that are
-memory or shift registers. Each from the Verilog that `--fpga` writes for the family. Latency in cycles. Per cycle: elements, or MACs of
-the compute unit.
+memory or shift registers. Each from the Verilog that `--fpga` writes for the family; with 27-bit multipliers not on the ECP5. Latency in
+cycles. Per cycle: elements, or MACs of the compute unit.
 """
 
 
-def row(configuration: Configuration, latency: int | None, ecp5: Ecp5, xilinx: Xilinx) -> list[str]:
-    """The cells of one line of the table. latency: None of what has none that is fixed."""
+def on_ecp5(block: Any, name: str) -> list[str]:
+    ecp5 = measure_ecp5(to_verilog(block, name=name, platform=PLATFORMS["ecp5"]), top=name)
     placed = ecp5.placement
     comb, mhz = (f"{placed.comb:,}", f"{placed.mhz:.0f}") if placed else ("does not fit", "")
+    return [f"{ecp5.lut4:,}", comb, f"{ecp5.ff:,}", f"{ecp5.mult18}", f"{ecp5.dp16k}", mhz]
+
+
+def row(configuration: Configuration, name: str) -> list[str]:
+    """Measure, and give the cells of one line of the table. A latency has what has one that is fixed."""
+    block = configuration.make()
+    ecp5 = on_ecp5(block, name) if configuration.on_ecp5 else [""] * 6
+    xilinx = measure_xilinx(to_verilog(block, name=name, platform=PLATFORMS["ultrascale"]), top=name)
     return [
-        configuration.label,
-        *(f"{ecp5.lut4:,}", comb, f"{ecp5.ff:,}", f"{ecp5.mult18}", f"{ecp5.dp16k}", mhz, f"{latency or ''}", f"{configuration.elements}"),
+        *(configuration.label, *ecp5, f"{getattr(block, 'latency', '')}", f"{configuration.elements}"),
         *(f"{xilinx.lut:,} + {xilinx.memory_lut:,}", f"{xilinx.ff:,}", f"{xilinx.dsp}", f"{xilinx.ramb36 + xilinx.ramb18 / 2:g}"),
     ]
 
@@ -142,9 +153,7 @@ def table(name: str, configurations: list[Configuration], progress: Progress) ->
     """Measure and lay out the configurations of one page."""
     rows = [[title for title, _ in HEADER], [line for _, line in HEADER]]
     for configuration in progress.track(configurations, description=name):
-        block = configuration.make()
-        latency = getattr(block, "latency", None)
-        rows.append(row(configuration, latency, *measure_component(block, name=name)))
+        rows.append(row(configuration, name))
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 

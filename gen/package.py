@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 from ..rtl.axi_stream import AxiStreamBlock, elements_of, stream_prefix
 from .blocks import BLOCKS
 from .folder import fresh_folder
+from .platforms import check_family
 from .registers import write_register_map
 from .synthesis import measure_component
 from .verilog import to_verilog, verilog_files
@@ -36,9 +37,10 @@ def write_block(
     scales: to build in, as in the block's `Scales`. measure: synthesise it, for the area and the clock on its page. fpga: as for
     write_project.
 
-    Raises ValueError for scales that the widths can't carry, OutputError if ``folder`` holds something else or can't be written,
-    ToolError where a tool is missing or fails.
+    Raises ValueError for scales that the widths can't carry, or a block that the family can't be, OutputError if ``folder`` holds something
+    else or can't be written, ToolError where a tool is missing or fails.
     """
+    check_family(fpga, parameters)
     block = BLOCKS[name]
     component = block.make(parameters, *block.built_in(parameters, scales))
     files = verilog_files(component, name=name, fpga=fpga)

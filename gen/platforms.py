@@ -5,6 +5,8 @@ from pathlib import Path
 
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, Signal, Value
 
+from ..rtl.arch.parameters import require
+
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -12,9 +14,10 @@ class Ecp5Platform:
     """Lattice ECP5: its multiplier blocks with their registers. Yosys infers the blocks, but leaves the registers beside them, with long
     ways between.
 
-    library: Verilog of ``module``, a block.
+    multiplier_bits: of a block's wider operand. library: Verilog of ``module``, a block.
     """
 
+    multiplier_bits = 18
     module = "ecp5_multiplier"
     library = _TEMPLATES.joinpath(f"{module}.v").read_text()
 
@@ -35,9 +38,10 @@ class Ecp5Platform:
 class UltraScalePlatform:
     """Xilinx UltraScale+: its multiplier blocks with their registers, and the adders in them, of which Yosys infers neither.
 
-    library: Verilog of ``module``, one block or two.
+    multiplier_bits: of a block's wider operand. library: Verilog of ``module``, one block or two.
     """
 
+    multiplier_bits = 27
     module = "ultrascale_multiplier"
     library = _TEMPLATES.joinpath(f"{module}.v").read_text()
 
@@ -76,3 +80,10 @@ def _filled(result: Signal, width: int) -> Value:
 
 
 PLATFORMS: Mapping[str, Platform] = {"ecp5": Ecp5Platform(), "ultrascale": UltraScalePlatform()}
+
+
+def check_family(fpga: str | None, parameters: object) -> None:
+    """Raise ParameterError where the parameters of a machine or a block ask for wider multipliers than ``fpga``, one of PLATFORMS, has."""
+    if fpga is not None and hasattr(parameters, "multiplier_bits"):
+        most = PLATFORMS[fpga].multiplier_bits
+        require(parameters.multiplier_bits <= most, "multiplier_bits", f"at most {most} for {fpga}", parameters.multiplier_bits)

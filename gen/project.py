@@ -8,6 +8,7 @@ from ..sw.api import SIMULATION
 from ..sw.compiler.program import Program
 from ..sw.manifest import MANIFEST, Manifest
 from .folder import fresh_folder
+from .platforms import check_family
 from .registers import write_register_map
 from .simulation import build_library
 from .verilog import verilog_files
@@ -21,8 +22,9 @@ def write_project(program: Program, folder: Path | str, *, rom: bool = False, fp
     """Write all but the simulator into ``folder``, which is replaced whole or not at all. rom: the program goes into the circuit.
     fpga: one of PLATFORMS, for which the Verilog is written once more, made of its blocks: for synthesis.
 
-    Raises OutputError if ``folder`` holds something else or can't be written.
+    Raises OutputError if ``folder`` holds something else or can't be written, ParameterError for a machine that the family can't be.
     """
+    check_family(fpga, program.parameters)
     manifest = Manifest.of(program, rom=rom)
     with fresh_folder(Path(folder), marker=MANIFEST) as new:
         manifest.save(new)

@@ -10,8 +10,9 @@ from celosia.rtl.arch.activation import TABLE_ENTRIES
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.steps import ADDRESS_BITS, STEP_BYTES, WAITS, Engine, Step, VectorOperation, place_bits
 from celosia.rtl.arch.window import Window
-from celosia.rtl.arch.workers import Worker, in_turn
+from celosia.rtl.arch.workers import Worker, in_turn, workers
 from celosia.sw import graph as ir
+from celosia.sw.compiler.cost import ideal_cycles
 from celosia.sw.compiler.errors import CompileError
 from celosia.sw.compiler.layout import Layout
 from celosia.sw.compiler.program import Program, compile_graph, from_slots, to_slots
@@ -537,3 +538,18 @@ def test_what_does_not_fit_is_tiled() -> None:
     inputs = random_inputs(graph, 1)
     expected = execute(graph, inputs, lanes=4)["t2"]
     assert (run_on_golden_machine(program, inputs)["t2"] == expected).all()
+
+
+@pytest.mark.parametrize(("m", "n"), [(256, 64), (100, 64), (1, 512), (24, 64)], ids=["rows", "odd rows", "columns", "few rows"])
+def test_units_have_as_much_to_do(m: int, n: int) -> None:
+    builder = Builder(1)
+    x = builder.tensor(m, 64, 8)
+    graph = builder.graph([x], [builder.linear(x, n, 8)])
+    machine = MachineParameters(rows=16, cols=16, scratchpad_kib=256, banks=8, units=4)
+    cycles: dict[Worker, int] = {}
+    body = compile_graph(graph, machine).body
+    for step, worker in zip(body, in_turn((step.engine for step in body), machine), strict=True):
+        cycles[worker] = cycles.get(worker, 0) + ideal_cycles(step, machine)
+    found = [cycles.get(worker, 0) for worker in workers(machine) if worker.engine is Engine.COMPUTE]
+    alone = [step for step in compile_graph(graph, replace(machine, units=1)).body if step.engine is Engine.COMPUTE]
+    assert max(found) == min(found) <= sum(ideal_cycles(step, machine) for step in alone) / 4
