@@ -113,8 +113,9 @@ class Accelerator(wiring.Component):
             [(worker, component, name) for worker, component in components.items() for name in _members(component, kind)]
             for kind in (ReadPort, WritePort)
         )
-        rows = [i for i, (worker, _, name) in enumerate(reads) if worker.engine is Engine.COMPUTE and name == "read_a"]
-        m.submodules.scratchpad = scratchpad = resettable(Scratchpad(self.parameters, readers=len(reads), writers=len(writes), ranked=rows))
+        walkers = [i for i, (worker, _, name) in enumerate(reads) if worker.engine is Engine.COMPUTE and name == "read_a"]
+        scratchpad = Scratchpad(self.parameters, readers=len(reads), writers=len(writes), walkers=walkers)
+        m.submodules.scratchpad = resettable(scratchpad)
         for kind, ports in (("read", reads), ("write", writes)):
             for i, (_, component, name) in enumerate(ports):
                 connect(m, getattr(component, name), getattr(scratchpad, f"{kind}{i}"))

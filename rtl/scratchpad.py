@@ -8,12 +8,12 @@ choose a bank too.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Array, Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from .arbiter import LeastRecent
+from .arbiter import LeastRecent, MostRecent
 from .arch.parameters import MachineParameters
 from .arch.steps import ADDRESS_BITS
 
@@ -43,8 +43,8 @@ def write_layout(word_bytes: int) -> data.StructLayout:
 class Scratchpad(wiring.Component):
     """``banks * bank_words`` words of ``word_bytes`` bytes, with any number of ports.
 
-    ranked: readers of which each goes before those behind it, in the turns that they have together. Where all walk matrices alike, the
-    last one falls behind until no two of them want the same bank, and then none waits.
+    walkers: readers that walk parts of the same matrices. In the turns that they have together, the one that had a bank last goes first: it
+    goes on to another bank soon, where it follows another one of them from then on, and none waits any more.
 
     Members
     -------
@@ -54,8 +54,8 @@ class Scratchpad(wiring.Component):
         such a write is dropped.
     """
 
-    def __init__(self, parameters: MachineParameters, *, readers: int, writers: int, ranked: Sequence[int] = ()) -> None:
-        self._p, self._ranked = parameters, tuple(ranked)
+    def __init__(self, parameters: MachineParameters, *, readers: int, writers: int, walkers: Sequence[int] = ()) -> None:
+        self._p, self._walkers = parameters, tuple(walkers)
         self._readers, self._writers = readers, writers
         word = parameters.word_bytes
         super().__init__(
@@ -80,7 +80,7 @@ class Scratchpad(wiring.Component):
         writes = [getattr(self, f"write{i}") for i in range(self._writers)]
         read_requests = [(r.address.valid, r.address.payload, r.address.ready) for r in reads]
         write_requests = [(w.write.valid, w.write.payload.address, w.write.ready) for w in writes]
-        read_grants = self._arbitrate(m, "read", read_requests, 0, self._ranked)
+        read_grants = self._arbitrate(m, "read", read_requests, 0, self._walkers)
         write_grants = self._arbitrate(m, "write", write_requests, self._readers)
 
         words = []
@@ -113,23 +113,27 @@ class Scratchpad(wiring.Component):
                 m.d.sync += port.word.eq(0)
         return m
 
-    def _arbitrate(self, m: Module, kind: str, requests: list[tuple], first: int, ranked: Sequence[int] = ()) -> list[Signal]:
+    def _arbitrate(self, m: Module, kind: str, requests: list[tuple], first: int, walkers: Sequence[int] = ()) -> list[Signal]:
         """Grant each bank to one request. One outside of the scratchpad is reported, and waits for the bank that its low bits choose:
         where an address lies is known later than that."""
         p = self._p
-        turns = [[j] for j in range(len(requests)) if j not in ranked] + ([list(ranked)] if ranked else [])
+        others = [j for j in range(len(requests)) if j not in walkers]
         grants = []
         for i in range(p.banks):
-            m.submodules[f"{kind}_arbiter{i}"] = arbiter = LeastRecent(len(turns))
+            m.submodules[f"{kind}_arbiter{i}"] = arbiter = LeastRecent(len(others) + bool(walkers))
             grant, asked = (Signal(len(requests), name=f"{kind}_{what}{i}") for what in ("grant", "asked"))
             grants.append(grant)
             m.d.comb += asked.eq(Cat(valid & (_place(p, address).bank == i) for valid, address, _ in requests))
-            for turn, members in enumerate(turns):
-                before: Value = Const(0)
-                for j in members:
-                    m.d.comb += grant[j].eq(arbiter.grant[turn] & asked[j] & ~before)
-                    before |= asked[j]
-                m.d.comb += arbiter.requests[turn].eq(before)
+            for turn, j in enumerate(others):
+                m.d.comb += [arbiter.requests[turn].eq(asked[j]), grant[j].eq(arbiter.grant[turn])]
+            if walkers:
+                m.submodules[f"{kind}_walkers{i}"] = among = MostRecent(len(walkers))
+                m.d.comb += [
+                    among.requests.eq(Cat(asked[j] for j in walkers)),
+                    arbiter.requests[-1].eq(among.requests.any()),
+                    among.taken.eq(arbiter.grant[-1]),
+                    *(grant[j].eq(among.grant[k] & among.taken) for k, j in enumerate(walkers)),
+                ]
         conflict = getattr(self, f"{kind}_conflict")
         for j, (valid, address, ready) in enumerate(requests):
             m.d.comb += [

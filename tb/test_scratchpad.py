@@ -1,5 +1,5 @@
 """The scratchpad under random traffic on all ports: its words equal a list's, each bank serves one request a cycle, nobody
-starves but for those that are ranked behind others."""
+starves but for a walker behind another."""
 
 import random
 from dataclasses import dataclass, field
@@ -40,16 +40,19 @@ def _bank(p: MachineParameters, address: int) -> int:
     return address // p.region_words * p.units % p.banks + address % p.units
 
 
-def _check_grants(p: MachineParameters, ports: list[_Port], taken: list[bool], ranked: list[int]) -> None:
-    """Of the requests of one kind: each bank that is asked serves one, those out of range too, and no ranked one before another."""
+def _check_grants(p: MachineParameters, ports: list[_Port], taken: list[bool], walkers: list[int], last: dict[int, int]) -> None:
+    """Of the requests of one kind: each bank that is asked serves one, those out of range too; and of the walkers the one that it served
+    ``last``."""
     for bank in range(p.banks):
         asked = [i for i, port in enumerate(ports) if port.address is not None and _bank(p, port.address) == bank]
         served = [i for i in asked if taken[i]]
         assert len(served) == bool(asked), f"bank {bank}: {len(served)} of {len(asked)} requests were served"
-        assert not served or served[0] not in ranked or served[0] == next(i for i in ranked if i in asked)
+        if served and served[0] in walkers:
+            assert served[0] == last.get(bank) or last.get(bank) not in asked, f"bank {bank}: {served[0]} before {last[bank]}"
+            last[bank] = served[0]
     for i, (port, served) in enumerate(zip(ports, taken, strict=True)):
         port.waited = 0 if served or port.address is None else port.waited + 1
-        assert i in ranked[1:] or port.waited < len(ports), f"{port.request}: waited {port.waited} cycles"
+        assert i in walkers or port.waited < len(ports), f"{port.request}: waited {port.waited} cycles"
 
 
 @cocotb.test()
@@ -63,6 +66,7 @@ async def equals_a_list(dut: Any) -> None:
         getattr(dut, f"{port.request}__valid").value = 0
     await reset(dut)
     words = [0] * p.scratchpad_words
+    last: dict[int, int] = {}
     for now in range(CYCLES):
         rate = (0.9, 0.3, 1.0)[3 * now // CYCLES]
         for port in ports:
@@ -87,8 +91,8 @@ async def equals_a_list(dut: Any) -> None:
             if taken[i]:
                 inside = port.address is not None and port.address < p.scratchpad_words
                 port.due.append((now + READ_LATENCY, words[port.address] if inside and port.address is not None else 0))
-        _check_grants(p, readers, taken[: len(readers)], about["ranked"])
-        _check_grants(p, writers, taken[len(readers) :], [])
+        _check_grants(p, readers, taken[: len(readers)], about["walkers"], last)
+        _check_grants(p, writers, taken[len(readers) :], [], {})
         for port, served in zip(ports, taken, strict=True):
             if served and port in writers and port.address is not None and port.address < p.scratchpad_words:
                 enabled = sum(0xFF << (8 * i) for i in range(p.word_bytes) if port.mask >> i & 1)

@@ -14,13 +14,13 @@ TWO_REGIONS = MachineParameters(rows=4, cols=4, lanes=2, scratchpad_kib=1, banks
 
 
 @pytest.mark.parametrize(
-    ("machine", "readers", "writers", "ranked"),
+    ("machine", "readers", "writers", "walkers"),
     [(FOUR_BANKS, 5, 3, ()), (ONE_BANK, 2, 1, ()), (TWO_REGIONS, 6, 3, (1, 4))],
     ids=["four-banks", "one-bank", "two-regions"],
 )
-def test_scratchpad(machine: MachineParameters, readers: int, writers: int, ranked: tuple[int, ...]) -> None:
-    component = Scratchpad(machine, readers=readers, writers=writers, ranked=ranked)
+def test_scratchpad(machine: MachineParameters, readers: int, writers: int, walkers: tuple[int, ...]) -> None:
+    component = Scratchpad(machine, readers=readers, writers=writers, walkers=walkers)
     assert not {(a, b) for a, b in combinational_paths(component) if b.endswith(("__word", "__valid"))}
     run_bench(
-        component, "celosia.tb.test_scratchpad", {"machine": asdict(machine), "readers": readers, "writers": writers, "ranked": ranked}
+        component, "celosia.tb.test_scratchpad", {"machine": asdict(machine), "readers": readers, "writers": writers, "walkers": walkers}
     )
