@@ -27,6 +27,7 @@ from celosia.rtl.compute import ComputeUnit
 from celosia.rtl.layernorm import LayerNorm
 from celosia.rtl.mac_columns import MacColumns
 from celosia.rtl.softmax import Softmax
+from celosia.rtl.vector import VectorEngine
 from celosia.sw.golden.activation import ActivationParameters, ActivationTable
 from celosia.sw.golden.softmax import SoftmaxParameters
 from rich.progress import Progress
@@ -77,6 +78,11 @@ def machine(size: int) -> MachineParameters:
     return MachineParameters(rows=size, cols=size, lanes=1, scratchpad_kib=64, **FITTED.get(size, {}))
 
 
+def engine(lanes: int) -> Configuration:
+    label = f"words of 8 bytes, {lanes} lane{'s' * (lanes > 1)}"
+    return Configuration(label=label, make=lambda: VectorEngine(replace(machine(8), lanes=lanes)), elements=lanes)
+
+
 def by_size(label: str, make: Callable[[MachineParameters], Any], *sizes: int) -> list[Configuration]:
     return [Configuration(label=f"{label}, {n} x {n}", make=lambda n=n: make(machine(n)), elements=n * n) for n in sizes]
 
@@ -105,7 +111,6 @@ CONFIGURATIONS = {
     "attention": by_lanes("int16 scores to int8", lambda lanes: Attention(AttentionCircuit(lanes=lanes))),
     "compute": [
         *by_size("unit", ComputeUnit, 8, 12, 16),
-        *by_size("accelerator, 1 lane, 64 KiB", Accelerator, 8, 12),
         columns("int8"),
         columns("int8, 27-bit multipliers, no depthwise taps", multiplier_bits=27, depthwise_taps=0),
         *(
@@ -116,6 +121,8 @@ CONFIGURATIONS = {
         columns("int4, 27-bit multipliers, no depthwise taps", weight_bits=4, multiplier_bits=27, depthwise_taps=0),
         columns("int4, factors, no depthwise taps", weight_bits=4, depthwise_taps=0, factor_bits=8),
     ],
+    "vector": [engine(lanes) for lanes in (1, 4)],
+    "accelerator": by_size("1 lane, 64 KiB", Accelerator, 8, 12),
 }
 
 HEADER = (

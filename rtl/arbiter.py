@@ -1,4 +1,4 @@
-"""Arbiters: of requesters that all get their turn, and of such that stay as long as they like."""
+"""Arbiters: of requesters that all get their turn, and of such that stay for a while."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
@@ -29,22 +29,29 @@ class LeastRecent(wiring.Component):
         return m
 
 
-class MostRecent(wiring.Component):
-    """Grants one of ``count`` requesters, combinationally: the one that was granted last, if that requests; else the first.
+class Holding(wiring.Component):
+    """Grants one of ``count`` requesters, combinationally, and from then on no other, until it is ``elsewhere`` or has not requested for
+    PATIENCE cycles.
 
-    ``grant`` is one-hot, zero when nobody requests. taken: the grant counts.
+    ``grant`` is one-hot, zero when the holder does not request, or nobody does. taken: the grant counts.
     """
+
+    PATIENCE = 16
 
     def __init__(self, count: int) -> None:
         self._count = count
-        super().__init__({"requests": In(count), "taken": In(1), "grant": Out(count)})
+        super().__init__({"requests": In(count), "elsewhere": In(count), "taken": In(1), "grant": Out(count)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        last = Signal(self._count)
+        holder, idle = Signal(self._count), Signal(range(self.PATIENCE))
+        held = holder & ~self.elsewhere
         first = Cat(request & ~self.requests[:i].any() for i, request in enumerate(self.requests))
-        stays = (last & self.requests).any()
-        m.d.comb += self.grant.eq(Mux(stays, last, first))
+        m.d.comb += self.grant.eq(Mux(held.any(), held & self.requests, first))
         with m.If(self.taken):
-            m.d.sync += last.eq(self.grant)
+            m.d.sync += [holder.eq(self.grant), idle.eq(0)]
+        with m.Elif((idle == self.PATIENCE - 1) | ~held.any()):
+            m.d.sync += holder.eq(0)
+        with m.Elif(~(held & self.requests).any()):
+            m.d.sync += idle.eq(idle + 1)
         return m

@@ -13,7 +13,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from .arbiter import LeastRecent, MostRecent
+from .arbiter import Holding, LeastRecent
 from .arch.parameters import MachineParameters
 from .arch.steps import ADDRESS_BITS
 
@@ -43,8 +43,8 @@ def write_layout(word_bytes: int) -> data.StructLayout:
 class Scratchpad(wiring.Component):
     """``banks * bank_words`` words of ``word_bytes`` bytes, with any number of ports.
 
-    walkers: readers that walk parts of the same matrices. In the turns that they have together, the one that had a bank last goes first: it
-    goes on to another bank soon, where it follows another one of them from then on, and none waits any more.
+    walkers: readers that walk parts of the same matrices. One that reads from a bank holds it against the others until it goes on to the
+    next bank: so they soon follow each other through the banks, and none waits any more.
 
     Members
     -------
@@ -127,10 +127,11 @@ class Scratchpad(wiring.Component):
             for turn, j in enumerate(others):
                 m.d.comb += [arbiter.requests[turn].eq(asked[j]), grant[j].eq(arbiter.grant[turn])]
             if walkers:
-                m.submodules[f"{kind}_walkers{i}"] = among = MostRecent(len(walkers))
+                m.submodules[f"{kind}_walkers{i}"] = among = Holding(len(walkers))
                 m.d.comb += [
                     among.requests.eq(Cat(asked[j] for j in walkers)),
-                    arbiter.requests[-1].eq(among.requests.any()),
+                    among.elsewhere.eq(Cat(requests[j][0] & ~asked[j] for j in walkers)),
+                    arbiter.requests[-1].eq(among.grant.any()),
                     among.taken.eq(arbiter.grant[-1]),
                     *(grant[j].eq(among.grant[k] & among.taken) for k, j in enumerate(walkers)),
                 ]

@@ -65,7 +65,6 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         index, left = Signal(STEP_INDEX_BITS), Signal(STEP_INDEX_BITS)  # of the step at hand; steps not yet handed over
-        issue = Signal()
         # What goes wrong in this cycle: for each place its code, engine and step, the one that counts first. Nothing starts from the next
         # cycle on, `failing`; which error it was is known a cycle later, since it takes many bits from everywhere.
         errors: list[tuple[Value, int, Value]] = []
@@ -73,17 +72,24 @@ class Sequencer(wiring.Component):
         header = data.View(record_layout(HEADER), self.steps.payload[: HEADER.bits])
         complete = Signal(data.ArrayLayout(WAIT_BITS, len(Engine)))
         everyone = workers(self._p)
-        queued, queue_ready, step_begun, step_ended = (Signal(len(everyone)) for _ in range(4))
-        in_flight, begun = (
-            [Signal(range(IN_FLIGHT + 1), name=f"{worker.name}_{what}") for worker in everyone] for what in ("in_flight", "begun")
+        names = "queued", "queue_ready", "step_begun", "step_ended"
+        queued, queue_ready, step_begun, step_ended = (Signal(len(everyone), name=name) for name in names)
+        # Work is counted a cycle later than it begins and ends, which comes from the arbiters of the scratchpad.
+        begun, ended = Signal(len(everyone)), Signal(len(everyone))
+        in_flight, at_work = (
+            [Signal(range(IN_FLIGHT + 2), name=f"{worker.name}_{what}") for worker in everyone] for what in ("in_flight", "at_work")
         )
         own = {e: [i for i, worker in enumerate(everyone) if worker.engine is e] for e in Engine}
         m.d.comb += [
             self.activity.eq(Cat(step_begun, step_ended)),
             self.busy.eq(Cat(Cat(in_flight[i] for i in own[e]).any() for e in Engine)),
-            self.at_work.eq(Cat(Cat(begun[i] for i in own[e]).any() for e in Engine)),
+            self.at_work.eq(Cat(Cat(at_work[i] for i in own[e]).any() for e in Engine)),
         ]
+        m.d.sync += [begun.eq(step_begun), ended.eq(step_ended)]
+        known = (header.engine < len(Engine)) & (header.reserved == 0)
         turn = Signal(range(self._p.units))  # the unit that takes the next compute step
+        # Whose queue takes the step at hand: known a cycle after the step, since it writes to many places.
+        offered, chosen, handed = Signal(), Signal(len(everyone)), Signal()
         for i, (e, unit, name) in enumerate(everyone):
             port = getattr(self, name)
             waits = [header[wait] for wait in WAITS]
@@ -91,18 +97,18 @@ class Sequencer(wiring.Component):
                 {"command": record_layout(COMMANDS[e]), "waits": data.ArrayLayout(WAIT_BITS, len(Engine)), "index": STEP_INDEX_BITS}
             )
             m.submodules[f"{name}_queue"] = queue = ResetInserter(self.core_reset)(Queue(layout, depth=self._p.queue_depth))
-            mine = (header.engine == e) & (turn == unit if e is Engine.COMPUTE else 1)
             m.d.comb += [
                 queue.i.payload.command.eq(self.steps.payload[HEADER.bits : HEADER.bits + COMMANDS[e].bits]),
                 queue.i.payload.index.eq(index),
-                queue.i.valid.eq(issue & mine),
-                queue_ready[i].eq(queue.i.ready & mine),
+                queue.i.valid.eq(chosen[i]),
+                queue_ready[i].eq(queue.i.ready),
                 queued[i].eq(queue.o.valid | (queue.level != 0)),
                 *(queue.i.payload.waits[other].eq(wait) for other, wait in zip(Engine, waits, strict=True)),
             ]
             ready, go, taken = (Signal(name=f"{name}_{what}") for what in ("ready", "go", "taken"))
             waited = Signal(CHECK_CYCLES.get(e, 0), name=f"{name}_waited")  # for how long the command has been there
-            m.d.sync += waited.eq(Mux(taken, 0, Cat(queue.o.valid, waited)))
+            mine = (header.engine == e) & (turn == unit if e is Engine.COMPUTE else 1)
+            m.d.sync += [waited.eq(Mux(taken, 0, Cat(queue.o.valid, waited))), chosen[i].eq(offered & known & mine & ~handed)]
             newest, older = Signal(STEP_INDEX_BITS, name=f"{name}_step"), Signal(STEP_INDEX_BITS, name=f"{name}_older_step")
             m.d.comb += [
                 ready.eq(satisfied(complete, queue.o.payload.waits).all()),
@@ -115,7 +121,7 @@ class Sequencer(wiring.Component):
                 step_begun[i].eq(port.begun),
                 step_ended[i].eq(port.done),
             ]
-            m.d.sync += [in_flight[i].eq(in_flight[i] + taken - port.done), begun[i].eq(begun[i] + port.begun - port.done)]
+            m.d.sync += [in_flight[i].eq(in_flight[i] + taken - ended[i]), at_work[i].eq(at_work[i] + begun[i] - ended[i])]
             with m.If(taken):
                 m.d.sync += [newest.eq(queue.o.payload.index), older.eq(newest)]
             outside = Mux(self.scratchpad_error[i], ErrorCode.SCRATCHPAD_ADDRESS, ErrorCode.NONE)
@@ -126,26 +132,26 @@ class Sequencer(wiring.Component):
                 m.d.sync += complete[e].eq(complete[e] + 1)
 
         # Hand over the step at hand.
-        known = (header.engine < len(Engine)) & (header.reserved == 0)
-        offered = self.steps.valid & self.running & (left != 0) & ~failing
-        m.d.comb += [issue.eq(offered & known), self.steps.ready.eq(offered & known & queue_ready.any())]
-        with m.If(self.steps.valid & self.steps.ready):
+        m.d.comb += [
+            offered.eq(self.steps.valid & self.running & (left != 0) & ~failing),
+            handed.eq((chosen & queue_ready).any()),
+            self.steps.ready.eq(handed),
+        ]
+        with m.If(handed):
             m.d.sync += [index.eq(index + 1), left.eq(left - 1), turn.eq(turn + (header.engine == Engine.COMPUTE))]
         errors.append((Mux(offered & ~known, ErrorCode.ILLEGAL_STEP, ErrorCode.NONE), ERROR_ENGINE_SEQUENCER, index))
         errors.append((Mux(self.fetch_error, ErrorCode.BUS_READ, ErrorCode.NONE), ERROR_ENGINE_SEQUENCER, index))
 
-        counted = Signal.like(step_ended)  # a cycle later: an end comes from the arbiters of the scratchpad
         quiet_cycles, hung = Signal(32), Signal()
         m.d.sync += [
-            counted.eq(step_ended),
-            quiet_cycles.eq(Mux(counted.any() | ~self.running, 0, quiet_cycles + 1)),
+            quiet_cycles.eq(Mux(ended.any() | ~self.running, 0, quiet_cycles + 1)),
             hung.eq(self.running & (self.watchdog != 0) & (quiet_cycles >= self.watchdog)),
         ]
         errors.append((Mux(hung, ErrorCode.WATCHDOG, ErrorCode.NONE), ERROR_ENGINE_SEQUENCER, index))
         self._report(m, errors, failing)
 
-        with m.If(counted.any()):
-            m.d.sync += self.completed.eq(self.completed + sum(counted))
+        with m.If(ended.any()):
+            m.d.sync += self.completed.eq(self.completed + sum(ended))
         idle = (self.busy == 0) & (queued == 0)
         outcome = self.done, self.failed, failing, self.error_code, self.error_engine, self.error_step
         with m.If(self.running):
@@ -166,7 +172,7 @@ class Sequencer(wiring.Component):
                 self.running.eq(1),
             ]
         with m.If(self.core_reset):
-            m.d.sync += [self.core_reset.eq(0), *(count.eq(0) for count in (*in_flight, *begun))]
+            m.d.sync += [self.core_reset.eq(0), begun.eq(0), ended.eq(0), *(count.eq(0) for count in (*in_flight, *at_work))]
         with m.If(self.reset):
             m.d.sync += [self.core_reset.eq(1), self.running.eq(0), *(value.eq(0) for value in outcome)]
         return m

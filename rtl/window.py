@@ -6,6 +6,7 @@ places of windows -> words that they lie in -> scratchpad -> rows of bytes
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.utils import exact_log2
 
 from .access import Fetcher
 from .adder_tree import add
@@ -128,9 +129,17 @@ class WindowReader(wiring.Component):
         with m.If(taken):
             m.d.sync += new_line.eq(1)
 
-        def address(further: Value) -> Value:
-            """Of the word, or of the one that is further; 0 where it lies outside of the map."""
-            outside = beyond | (Cat(Const(0, bits), (word + further)[: len(word)]).as_unsigned() >= c.width)
-            return Mux(outside, 0, add(position.line, word, further)[:ADDRESS_BITS])
+        before, asked = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
+        low = exact_log2(self._p.units)
 
-        return Mux(note.prime, address(Const(0, 1)), address(straddles)), note
+        def address(further: Value) -> Value:
+            """Of the word, or of the one that is further. Outside of the map there is none: a word in the bank that it would have, so that
+            the reader does not wait for another one in between."""
+            outside = beyond | (Cat(Const(0, bits), (word + further)[: len(word)]).as_unsigned() >= c.width)
+            inside = add(position.line, word, further)[:ADDRESS_BITS]
+            return Mux(outside, Cat(inside[:low], before[low:]), inside)
+
+        m.d.comb += asked.eq(Mux(note.prime, address(Const(0, 1)), address(straddles)))
+        with m.If(places.valid & moves):
+            m.d.sync += before.eq(asked)
+        return asked, note

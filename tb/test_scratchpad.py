@@ -7,6 +7,7 @@ from typing import Any
 
 import cocotb
 
+from ..rtl.arbiter import Holding
 from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.steps import ADDRESS_BITS
 from ..rtl.scratchpad import READ_LATENCY
@@ -40,16 +41,31 @@ def _bank(p: MachineParameters, address: int) -> int:
     return address // p.region_words * p.units % p.banks + address % p.units
 
 
-def _check_grants(p: MachineParameters, ports: list[_Port], taken: list[bool], walkers: list[int], last: dict[int, int]) -> None:
-    """Of the requests of one kind: each bank that is asked serves one, those out of range too; and of the walkers the one that it served
-    ``last``."""
-    for bank in range(p.banks):
-        asked = [i for i, port in enumerate(ports) if port.address is not None and _bank(p, port.address) == bank]
+@dataclass
+class _Hold:
+    """Of a bank: the walker that holds it, and for how long that has not asked for it."""
+
+    holder: int | None = None
+    idle: int = 0
+
+
+def _check_grants(p: MachineParameters, ports: list[_Port], taken: list[bool], walkers: list[int], holds: list[_Hold]) -> None:
+    """Of the requests of one kind: each bank that is asked serves one, those out of range too; but of the walkers only its holder."""
+    for bank, hold in enumerate(holds):
+        of_port = [None if port.address is None else _bank(p, port.address) for port in ports]
+        asked = [i for i, at in enumerate(of_port) if at == bank]
         served = [i for i in asked if taken[i]]
-        assert len(served) == bool(asked), f"bank {bank}: {len(served)} of {len(asked)} requests were served"
+        if hold.holder is not None and of_port[hold.holder] not in (None, bank):
+            hold.holder = None
+        may = [i for i in asked if i not in walkers or hold.holder in (None, i)]
+        assert len(served) == bool(may), f"bank {bank}: {len(served)} of {len(asked)} requests were served"
+        assert set(served) <= set(may), f"bank {bank}: {served} before {hold.holder}, which holds it"
         if served and served[0] in walkers:
-            assert served[0] == last.get(bank) or last.get(bank) not in asked, f"bank {bank}: {served[0]} before {last[bank]}"
-            last[bank] = served[0]
+            hold.holder, hold.idle = served[0], 0
+        elif hold.idle == Holding.PATIENCE - 1:
+            hold.holder = None
+        elif hold.holder is not None and hold.holder not in asked:
+            hold.idle += 1
     for i, (port, served) in enumerate(zip(ports, taken, strict=True)):
         port.waited = 0 if served or port.address is None else port.waited + 1
         assert i in walkers or port.waited < len(ports), f"{port.request}: waited {port.waited} cycles"
@@ -66,7 +82,7 @@ async def equals_a_list(dut: Any) -> None:
         getattr(dut, f"{port.request}__valid").value = 0
     await reset(dut)
     words = [0] * p.scratchpad_words
-    last: dict[int, int] = {}
+    read_holds, write_holds = ([_Hold() for _ in range(p.banks)] for _ in range(2))
     for now in range(CYCLES):
         rate = (0.9, 0.3, 1.0)[3 * now // CYCLES]
         for port in ports:
@@ -91,8 +107,8 @@ async def equals_a_list(dut: Any) -> None:
             if taken[i]:
                 inside = port.address is not None and port.address < p.scratchpad_words
                 port.due.append((now + READ_LATENCY, words[port.address] if inside and port.address is not None else 0))
-        _check_grants(p, readers, taken[: len(readers)], about["walkers"], last)
-        _check_grants(p, writers, taken[len(readers) :], [], {})
+        _check_grants(p, readers, taken[: len(readers)], about["walkers"], read_holds)
+        _check_grants(p, writers, taken[len(readers) :], [], write_holds)
         for port, served in zip(ports, taken, strict=True):
             if served and port in writers and port.address is not None and port.address < p.scratchpad_words:
                 enabled = sum(0xFF << (8 * i) for i in range(p.word_bytes) if port.mask >> i & 1)
