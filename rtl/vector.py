@@ -67,44 +67,38 @@ class VectorEngine(wiring.Component):
         connect(m, packer.words, writer.words)
         connect(m, writer.port, flipped(self.write))
         start = Signal()
-        self._blocks(m, c, start, unpacker_a, unpacker_b, packer)
-
-        m.d.comb += packer.wide.eq(c.out_wide)
-        adds, normalises, looks_up = (c.operation == o for o in (VectorOperation.ADD, VectorOperation.LAYERNORM, VectorOperation.TABLE))
-        b_rows, b_cols = Mux(looks_up, 1, Mux(normalises, 2, c.rows)), Mux(looks_up, TABLE_ENTRIES, c.cols)
-        for loops, base, stride, rows, cols, wide in (
-            (reader_a.loops, c.a, c.a_stride, c.rows, c.cols, c.a_wide),
-            (reader_b.loops, c.b, c.b_stride, b_rows, b_cols, c.b_wide),
-            (writer.loops, c.out, c.out_stride, c.rows, c.cols, c.out_wide),
+        command, chosen = self.engine.command, Signal(len(VectorOperation))
+        new = command.payload
+        adds, normalises, looks_up = (new.operation == o for o in (VectorOperation.ADD, VectorOperation.LAYERNORM, VectorOperation.TABLE))
+        b_rows, b_cols = Mux(looks_up, 1, Mux(normalises, 2, new.rows)), Mux(looks_up, TABLE_ENTRIES, new.cols)
+        illegal, reads_b, cols_b = Signal(), Signal(), Signal.like(c.cols)
+        # What follows from a command is found as it comes, so that the ways from the registers start there.
+        with m.If(command.ready):
+            m.d.sync += [c.eq(new), *(chosen[operation].eq(new.operation == operation) for operation in VectorOperation)]
+            m.d.sync += [illegal.eq(self._illegal(new)), reads_b.eq(adds | normalises | looks_up), cols_b.eq(b_cols)]
+        for loops, matrix, rows, cols in (
+            (reader_a.loops, "a", new.rows, new.cols),
+            (reader_b.loops, "b", b_rows, b_cols),
+            (writer.loops, "out", new.rows, new.cols),
         ):
-            m.d.comb += [
-                loops.payload.base.address.eq(base),
-                loops.payload.count[0].eq(cols << wide),
-                loops.payload.stride[0].address.eq(1),
-                loops.payload.count[1].eq(rows),
-                loops.payload.stride[1].address.eq(stride),
-                loops.valid.eq(start & (adds | normalises | looks_up if loops is reader_b.loops else 1)),
-            ]
-        for unpacker, cols, wide in ((unpacker_a, c.cols, c.a_wide), (unpacker_b, b_cols, c.b_wide)):
+            walk = Signal(loops.payload.shape(), name=f"walk_{matrix}")
+            with m.If(command.ready):
+                m.d.sync += [
+                    walk.base.address.eq(new[matrix]),
+                    walk.count[0].eq(cols << new[f"{matrix}_wide"]),
+                    walk.stride[0].address.eq(1),
+                    walk.count[1].eq(rows),
+                    walk.stride[1].address.eq(new[f"{matrix}_stride"]),
+                ]
+            m.d.comb += [loops.payload.eq(walk), loops.valid.eq(start & (reads_b if loops is reader_b.loops else 1))]
+        for unpacker, cols, wide in ((unpacker_a, c.cols, c.a_wide), (unpacker_b, cols_b, c.b_wide)):
             m.d.comb += [unpacker.start.eq(start), unpacker.cols.eq(cols), unpacker.wide.eq(wide)]
+        m.d.comb += [packer.start.eq(start), packer.wide.eq(c.out_wide)]
+        self._blocks(m, c, chosen, start, unpacker_a, unpacker_b, packer)
 
-        shares = c.operation == VectorOperation.SOFTMAX
-        scaled = shares | (c.operation == VectorOperation.GELU)
-        illegal = (
-            (c.operation > max(VectorOperation))
-            | (c.rows == 0)
-            | (c.cols == 0)
-            | (c.cols >> (len(c.cols) - 1))  # in bytes, a row must fit the loops' counters
-            | ((shares | normalises) & (c.cols > p.row_elements))
-            | (shares & (c.length == 0))  # its first row would have no sum
-            | (looks_up & c.a_wide)
-            | (scaled & ((c.multiplier_0 == 0) | (c.multiplier_1 == 0)))  # its rows would be dropped
-        )
-        command = self.engine.command
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += [command.ready.eq(1), self.engine.begun.eq(command.valid)]
-                m.d.sync += c.eq(command.payload)
                 with m.If(command.valid):
                     m.next = "START"
             with m.State("START"):
@@ -120,7 +114,24 @@ class VectorEngine(wiring.Component):
                 m.next = "IDLE"
         return m
 
-    def _blocks(self, m: Module, c: data.View, start: Signal, unpacker_a: Unpacker, unpacker_b: Unpacker, packer: Packer) -> None:
+    def _illegal(self, c: data.View) -> Value:
+        shares, scales, normalises, looks_up = (
+            c.operation == o for o in (VectorOperation.SOFTMAX, VectorOperation.GELU, VectorOperation.LAYERNORM, VectorOperation.TABLE)
+        )
+        return (
+            (c.operation > max(VectorOperation))
+            | (c.rows == 0)
+            | (c.cols == 0)
+            | (c.cols >> (len(c.cols) - 1))  # in bytes, a row must fit the loops' counters
+            | ((shares | normalises) & (c.cols > self._p.row_elements))
+            | (shares & (c.length == 0))  # its first row would have no sum
+            | (looks_up & c.a_wide)
+            | ((shares | scales) & ((c.multiplier_0 == 0) | (c.multiplier_1 == 0)))  # its rows would be dropped
+        )
+
+    def _blocks(
+        self, m: Module, c: data.View, chosen: Signal, start: Signal, unpacker_a: Unpacker, unpacker_b: Unpacker, packer: Packer
+    ) -> None:
         """Send the operands through the operation's block, from and to registers: the blocks are far from each other."""
         p = self._p
         beats = beat_layout(p.lanes)
@@ -144,23 +155,21 @@ class VectorEngine(wiring.Component):
             (layernorm, (VectorOperation.LAYERNORM,), layernorm.i, layernorm.affine),
             (table, (VectorOperation.TABLE,), table.i, entries.beats),
         )
-        chosen = Signal(len(VectorOperation))
-        m.d.sync += [chosen[operation].eq(c.operation == operation) for operation in VectorOperation]
         m.d.comb += [add.unary.eq(chosen[VectorOperation.RESCALE]), layernorm.reload.eq(start), table.reload.eq(start)]
         m.d.sync += softmax.parameters.rows.eq(Mux(c.causal, c.rows, 1))  # a command is a whole matrix, or each row is one
-        valid, mine = Signal(len(uses)), [Cat(chosen[operation] for operation in operations).any() for _, operations, *_ in uses]
+        valid, ready_a, ready_b, mine = (Signal(len(uses)) for _ in range(4))
+        m.d.sync += mine.eq(Cat(Cat(chosen[operation] for operation in operations).any() for _, operations, *_ in uses))
         for i, (block, operations, a, b) in enumerate(uses):
-            for sink, source in ((a, beats_a.o), (b, beats_b.o)):
+            for sink, source, ready in ((a, beats_a.o, ready_a), (b, beats_b.o, ready_b)):
                 if sink is not None:
                     m.d.comb += [value.eq(of) for value, of in zip(sink.payload.values, source.payload.values, strict=True)]
                     m.d.comb += [sink.payload.keep.eq(source.payload.keep), sink.payload.last.eq(source.payload.last)]
-                    m.d.comb += sink.valid.eq(source.valid & mine[i])
-                    with m.If(mine[i]):
-                        m.d.comb += source.ready.eq(sink.ready)
+                    m.d.comb += [sink.valid.eq(source.valid & mine[i]), ready[i].eq(sink.ready & mine[i])]
             m.d.comb += [valid[i].eq(block.o.valid & mine[i]), block.o.ready.eq(results.i.ready)]
             for name, value in _parameters(c, chosen, operations):
                 m.d.sync += block.parameters[name].eq(value)
         payloads = [block.o.payload.as_value() for block, *_ in uses]
+        m.d.comb += [beats_a.o.ready.eq(ready_a.any()), beats_b.o.ready.eq(ready_b.any())]
         m.d.comb += [results.i.valid.eq(valid.any()), results.i.payload.as_value().eq(select_one_hot(mine, payloads))]
 
 

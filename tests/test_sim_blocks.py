@@ -115,7 +115,7 @@ class Repack(wiring.Component):
         started = Signal()
         m.d.sync += started.eq(1)
         m.d.comb += [
-            unpacker.start.eq(~started),
+            *(unpacker.start.eq(~started), packer.start.eq(~started)),
             unpacker.cols.eq(self.cols),
             unpacker.wide.eq(self.wide_in),
             packer.wide.eq(self.wide_out),
