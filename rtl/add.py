@@ -18,18 +18,22 @@ MAX_LEFT = (1 << blocks.ADD_LEFT_BITS) - 1
 SUM_LATENCY = 3 + Rounder.latency  # of `weighted_sum`
 # Cycles from its operands until each of the parameters is taken.
 SUM_TAKES = {
-    **dict.fromkeys(("a_zero_point", "b_zero_point", "a_multiplier", "b_multiplier"), 0),
-    **{"a_left": 2, "b_left": 2, "shift": 3, "out_zero_point": SUM_LATENCY - 2, "low": SUM_LATENCY - 1, "high": SUM_LATENCY - 1},
+    **dict.fromkeys(("a_zero_point", "b_zero_point", "a_multiplier", "b_multiplier", "a_left", "b_left"), 0),
+    **{"shift": 3, "out_zero_point": SUM_LATENCY - 2, "low": SUM_LATENCY - 1, "high": SUM_LATENCY - 1},
 }
 
 
 def weighted_sum(m: Module, platform: object, a: Value, b: Value, p: data.View, *, name: str) -> Value:
     """The sum of two int16, `SUM_LATENCY` cycles later. p: AddParameters, each in the cycle that `SUM_TAKES` says."""
-    a = block_product(m, platform, a - p.a_zero_point, p.a_multiplier, name=f"{name}_a")
-    b = block_product(m, platform, b - p.b_zero_point, p.b_multiplier, name=f"{name}_b")
+    terms = []
+    for term, of in ((a, "a"), (b, "b")):
+        left = p[f"{of}_left"]
+        # One bit of the shift has room in the multiplier, so that the sum's cycle has less to do.
+        product = block_product(m, platform, term - p[f"{of}_zero_point"], p[f"{of}_multiplier"] << left[0], name=f"{name}_{of}")
+        terms.append(product << (delay(m, left[1:], 2) << 1))
     m.submodules[f"{name}_rounder"] = rounder = Rounder(PRODUCT_BITS + MAX_LEFT + 1)
     m.d.comb += [
-        rounder.i.value.eq(delay(m, (a << p.a_left) + (b << p.b_left), 1)),
+        rounder.i.value.eq(delay(m, terms[0] + terms[1], 1)),
         rounder.i.shift.eq(p.shift),
         rounder.zero_point.eq(p.out_zero_point),
         rounder.low.eq(p.low),
@@ -80,14 +84,14 @@ class Add(wiring.Component):
         m = Module()
         datapath = _AddDatapath(self._lanes)
         m.submodules.pipeline = pipeline = Pipelined(datapath)
-        both = self.a.valid & (self.b.valid | self.unary)
+        b_there = self.b.valid | self.unary
         m.d.comb += [
             datapath.parameters.eq(self.parameters),
             pipeline.i.payload.a.eq(self.a.payload),
             pipeline.i.payload.b.eq(self.b.payload),
-            pipeline.i.valid.eq(both),
-            self.a.ready.eq(pipeline.i.ready & both),
-            self.b.ready.eq(pipeline.i.ready & both & ~self.unary),
+            pipeline.i.valid.eq(self.a.valid & b_there),
+            self.a.ready.eq(pipeline.i.ready & b_there),
+            self.b.ready.eq(pipeline.i.ready & self.a.valid & ~self.unary),
         ]
         connect(m, flipped(self.o), pipeline.o)
         return m
