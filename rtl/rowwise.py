@@ -109,12 +109,12 @@ class Rowwise(wiring.Component):
         m.submodules.factors = factors = RowMemory(data.StructLayout({"factor": factor, "tail": self._lanes}), depth=depth)
         beat = self._guard(m)
         m.d.comb += [front.i.eq(beat.beat), front.valid.eq(beat.valid), front.first.eq(beat.first)]
-        ready_end, freed = self._store(m, beat, beats, factors, depth)
-        given = self._give(m, beats, factors, ready_end, depth)
-        # One place stays empty, so that a memory full of rows differs from an empty one.
-        places = Signal(range(depth), init=depth - 1)
+        completed, ready_end, freed = self._store(m, beat, beats, factors, depth)
+        given = self._give(m, beats, factors, completed, ready_end, depth)
+        places, room = Signal(range(depth + 1), init=depth), Signal(init=1)
         m.d.sync += places.eq(places - beat.valid + freed + delay(m, given, 1, reset_less=False))
-        m.d.comb += self.i.ready.eq(places >= 2)  # one of them may be taken by the beat in the guard
+        m.d.sync += room.eq(places >= 3)  # two of them may be taken by the beat in the guard and the one that comes now
+        m.d.comb += self.i.ready.eq(room)
         return m
 
     def _guard(self, m: Module) -> data.View:
@@ -147,8 +147,9 @@ class Rowwise(wiring.Component):
                 m.d.sync += self.errors.eq(Mux(self.clear, 0, self.errors) | found)
         return guarded
 
-    def _store(self, m: Module, beat: data.View, beats: RowMemory, factors: RowMemory, depth: int) -> tuple[Value, Value]:
-        """Fill the memories. Gives the address behind the last row whose factor is there, and the places that a dropped row gives back."""
+    def _store(self, m: Module, beat: data.View, beats: RowMemory, factors: RowMemory, depth: int) -> tuple[Value, Value, Value]:
+        """Fill the memories. Gives whether a row's factor comes, the address behind the last row whose factor is there, and the places
+        that a dropped row gives back."""
         front = self._front
         arrived = delay(m, beat.valid, front.latency, reset_less=False)
         last, bad = (delay(m, bit, front.latency) for bit in (beat.beat.last, beat.bad))
@@ -181,19 +182,24 @@ class Rowwise(wiring.Component):
         ]
         with m.If(completed):
             m.d.sync += ready_end.eq(row_end)
-        return ready_end, freed
+        return completed, ready_end, freed
 
-    def _give(self, m: Module, beats: RowMemory, factors: RowMemory, ready_end: Value, depth: int) -> Value:
+    def _give(self, m: Module, beats: RowMemory, factors: RowMemory, completed: Value, ready_end: Value, depth: int) -> Value:
         """Send the rows through the back to the output; high for each beat that leaves the memory."""
         back, moves = self._back, self.moves
         m.submodules.give = EnableInserter(moves)(give := Module())
         give.submodules.back = back
-        address, leaves = Signal.like(ready_end), Signal()
-        m.d.comb += [moves.eq(~self.o.valid | self.o.ready), leaves.eq((address != ready_end) & ~self.hold)]
+        # A register says whether the address is that of a row whose factor is there: a comparison takes time.
+        address, following, there, leaves = Signal.like(ready_end), Signal.like(ready_end, init=1), Signal(), Signal()
+        m.d.comb += [moves.eq(~self.o.valid | self.o.ready), leaves.eq(there & ~self.hold)]
+        with m.If(completed):
+            m.d.sync += there.eq(1)
+        with m.Elif(leaves & moves):
+            m.d.sync += there.eq(following != ready_end)
         for source in (beats, factors):
             m.d.comb += [source.read_address.eq(address), source.read.eq(moves)]
         with give.If(leaves):
-            give.d.sync += address.eq(_next(address, depth))
+            give.d.sync += [address.eq(following), following.eq(_next(following, depth))]
         # The register behind the memories keeps the factor of the row's first beat.
         fetched, valid = Signal.like(beats.read_data, reset_less=True), delay(give, leaves, 3, reset_less=False)
         row, starts, first = Signal.like(factors.read_data, reset_less=True), Signal(init=1), Signal()

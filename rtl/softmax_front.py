@@ -95,7 +95,7 @@ class SoftmaxFront(wiring.Component):
         """Mantissas and exponents, the latter in relation to the running maximum: the ``stored`` beat."""
         lanes = self._circuit.lanes
         m.submodules.exponential = exponential = self._exponential
-        counts = delay(m, self._counted(m), exponential.latency)
+        counts = delay(m, self._counted(m), exponential.latency - 1)
         m.d.comb += [exponential.i.eq(self.i.values), exponential.parameters.eq(self.parameters)]
         mantissas, coarse, fine = [], [], []
         lowest = Const(-(1 << (self.reference_shape.width - 1)), self.reference_shape)
@@ -124,23 +124,23 @@ class SoftmaxFront(wiring.Component):
         return self.stored.elements
 
     def _counted(self, m: Module) -> Value:
-        """The lanes whose elements count."""
+        """The lanes whose elements count, a cycle later."""
         lanes, p = self._circuit.lanes, self.parameters
-        keep = self.i.keep
+        keep = delay(m, self.i.keep, 1)
         if self._circuit.mask is Mask.NONE:
             return keep
-        # Elements that count from here on: in the row, of the beats after this one.
+        # Elements of the row that count, known a cycle after the row's beat; and those from here on, of the beats after this one.
         limit, left = Signal(range(2 * 65536 + 1)), Signal(range(2 * 65536 + 1), reset_less=True)
-        here = Mux(self.first, limit, left)
-        with m.If(self.valid):
-            m.d.sync += left.eq(Mux(here > lanes, here - lanes, 0))
-        m.d.sync += limit.eq(p.length)
+        row = Signal(16)
+        m.d.sync += limit.eq(p.length + row)
         if self._circuit.mask is Mask.CAUSAL:
-            row, following = Signal(16), Signal(16)
-            m.d.comb += following.eq(row)
+            last_row = Signal(16)
+            m.d.sync += last_row.eq(p.rows - 1)
             with m.If(self.valid & self.i.last):
-                m.d.comb += following.eq(Mux(row == p.rows - 1, 0, row + 1))
-            m.d.sync += [row.eq(following), limit.eq(p.length + following)]
+                m.d.sync += row.eq(Mux(row == last_row, 0, row + 1))
+        here = Mux(delay(m, self.first, 1), limit, left)
+        with m.If(delay(m, self.valid, 1, reset_less=False)):
+            m.d.sync += left.eq(Mux(here > lanes, here - lanes, 0))
         return keep & Cat(here > lane for lane in range(lanes))
 
     def _add(self, m: Module, elements: data.View) -> Value:
