@@ -21,14 +21,15 @@ class Ecp5Platform:
     module = "ecp5_multiplier"
     library = _TEMPLATES.joinpath(f"{module}.v").read_text()
 
-    def get_multiplier(self, a: Signal, b: Signal, product: Signal, *, load: Value) -> Instance:
-        """``product = a * b`` two cycles later, of at most 18 bits each; b is taken in cycles with ``load``."""
+    def get_multiplier(self, a: Signal, b: Signal, product: Signal, *, load: Value, enable: Value) -> Instance:
+        """``product = a * b`` two cycles with ``enable`` later, of at most 18 bits each; b is taken in cycles with ``load``."""
         signs = {f"p_{name}_SIGNED": int(operand.shape().signed) for name, operand in (("A", a), ("B", b))}
         return Instance(
             self.module,
             **signs,
             i_clk=ClockSignal(),
             i_load=load,
+            i_enable=enable,
             i_a=_extended(a, 18),
             i_b=_extended(b, 18),
             o_p=_filled(product, 36),
@@ -45,21 +46,27 @@ class UltraScalePlatform:
     module = "ultrascale_multiplier"
     library = _TEMPLATES.joinpath(f"{module}.v").read_text()
 
-    def get_multiplier(self, a: Signal, b: Signal, product: Signal, *, load: Value) -> Instance:
-        """``product = a * b`` two cycles later, of at most 18 and 27 bits with their sign; b is taken in cycles with ``load``."""
-        return self._instance(a, b, Const(0), Const(0), product, load=load, p_SUM=0)
+    def get_multiplier(self, a: Signal, b: Signal, product: Signal, *, load: Value, enable: Value) -> Instance:
+        """``product = a * b`` two cycles with ``enable`` later, of at most 18 and 27 bits with their sign; b is taken in cycles with
+        ``load``."""
+        return self._instance(a, b, Const(0), Const(0), product, load=load, enable=enable, p_SUM=0)
 
-    def get_product_sum(self, a0: Signal, b0: Signal, a1: Signal, b1: Signal, total: Signal, *, shift: int, load: Value) -> Instance:
-        """``total = a0 * b0 + (a1 * b1 << shift)`` three cycles later, shift 0 or 17, operands as for one product."""
-        return self._instance(a0, b0, a1, b1, total, load=load, p_SUM=1, p_SHIFT=shift)
+    def get_product_sum(
+        self, a0: Signal, b0: Signal, a1: Signal, b1: Signal, total: Signal, *, shift: int, load: Value, enable: Value
+    ) -> Instance:
+        """``total = a0 * b0 + (a1 * b1 << shift)`` three cycles with ``enable`` later, shift 0 or 17, operands as for one product."""
+        return self._instance(a0, b0, a1, b1, total, load=load, enable=enable, p_SUM=1, p_SHIFT=shift)
 
-    def _instance(self, a0: Value, b0: Value, a1: Value, b1: Value, result: Signal, *, load: Value, **parameters: int) -> Instance:
+    def _instance(
+        self, a0: Value, b0: Value, a1: Value, b1: Value, result: Signal, *, load: Value, enable: Value, **parameters: int
+    ) -> Instance:
         lefts, rights = {"i_a0": a0, "i_a1": a1}, {"i_b0": b0, "i_b1": b1}
         return Instance(
             self.module,
             **parameters,
             i_clk=ClockSignal(),
             i_load=load,
+            i_enable=enable,
             **{name: _extended(value, 18) for name, value in lefts.items()},
             **{name: _extended(value, 27) for name, value in rights.items()},
             o_p=_filled(result, 65),

@@ -59,9 +59,9 @@ class Activation(wiring.Component):
         lanes, i = self._lanes, self.i.payload
         m.submodules.skid = skid = Skid(self._shape)
         running, usable, without_scale = skid.i.ready, Const(1, 1), Const(0, 1)
+        m.d.comb += lanes.enable.eq(running)
         if isinstance(lanes, TableLanes):
             m.submodules.lanes = lanes
-            m.d.comb += lanes.enable.eq(running)
             usable = lanes.usable
             if "entries" in self.signature.members:
                 connect(m, flipped(self.entries), lanes.entries)

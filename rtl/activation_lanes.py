@@ -12,13 +12,13 @@ from .arch.formats import INT16
 from .delay import delay
 from .elements import element_shape
 from .layouts import record_layout
-from .multiplier import multiply, product_latency
+from .multiplier import multiply_registered, product_latency
 from .requantizer import Rounder
 from .rounding import shift_field
 from .table import TableLookup, pairs
 
 _DIFFERENCE = signed(INT16.bits + 1)
-_VALUE_LATENCY = 2  # from the table to the multiplier, of which there are so many that the way is long
+_VALUE_LATENCY = 1  # from the table to the multiplier, of which there are so many that the way is long
 
 
 def _lanes(circuit: ActivationCircuit) -> dict[str, wiring.Member]:
@@ -76,7 +76,7 @@ class TableLanes(wiring.Component):
 
 
 class FixedPointLanes(wiring.Component):
-    """Each element to its result by way of fixed point, ``latency`` cycles later.
+    """Each element to its result by way of fixed point, ``latency`` cycles later; all stands still unless ``enable``.
 
     Members
     -------
@@ -86,24 +86,24 @@ class FixedPointLanes(wiring.Component):
     def __init__(self, circuit: ActivationCircuit) -> None:
         self._circuit = circuit
         in_bits, out_bits = circuit.multiplier_bits
-        self._product_latency = product_latency(element_shape(circuit.value), unsigned(out_bits))
+        self._product_latency = 1 + product_latency(element_shape(circuit.value), unsigned(out_bits))
         to_fixed = 1 + product_latency(_DIFFERENCE, unsigned(in_bits)) + Rounder.latency
         self.latency = to_fixed + 1 + TableLookup.latency + _VALUE_LATENCY + self._product_latency + Rounder.latency
-        super().__init__({**_lanes(circuit), "parameters": In(record_layout(circuit.record))})
+        super().__init__({**_lanes(circuit), "enable": In(1), "parameters": In(record_layout(circuit.record))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         for pair in pairs(self._circuit.lanes):
             m.submodules[f"table{pair[0]}"] = table = TableLookup(self._circuit.table, len(pair))
             for port, lane in enumerate(pair):
-                self._lane(m, lane, table.i[port], table.o[port])
+                self._lane(m, platform, lane, table.i[port], table.o[port])
         return m
 
-    def _lane(self, m: Module, lane: int, address: Value, found: Value) -> None:
+    def _lane(self, m: Module, platform: object, lane: int, address: Value, found: Value) -> None:
         """``address`` goes to the lane's table, which gives ``found``."""
         c, p = self._circuit, self.parameters
-        difference = delay(m, self.i[lane] - p.in_zero_point, 1)
-        product = multiply(m, difference, p.in_multiplier, name=f"argument_{lane}") << c.in_left
+        difference = self.i[lane] - p.in_zero_point
+        product = multiply_registered(m, platform, difference, p.in_multiplier, name=f"argument_{lane}", enable=self.enable) << c.in_left
         m.submodules[f"to_fixed{lane}"] = to_fixed = Rounder(len(product), out_bits=c.fixed.bits, steady=True)
         m.d.comb += [
             to_fixed.i.value.eq(product),
@@ -113,7 +113,7 @@ class FixedPointLanes(wiring.Component):
         ]
         exp = c.function is Function.EXP
         y, shift = (self._exp if exp else self._corrected)(m, to_fixed.o, address, found)
-        product = multiply(m, y, p.out_multiplier, name=f"result_{lane}")
+        product = multiply_registered(m, platform, y, p.out_multiplier, name=f"result_{lane}", enable=self.enable)
         m.submodules[f"to_out{lane}"] = to_out = Rounder(len(product), steady=not exp)
         m.d.comb += [
             to_out.i.value.eq(product),

@@ -21,7 +21,7 @@ from .delay import delay, lane_copy
 from .divider import Divider
 from .elements import ELEMENT, beat_layout, element_shape
 from .layouts import parameter_port, parameter_values, record_layout
-from .multiplier import multiply, product_latency
+from .multiplier import block_product, multiply_registered, product_latency
 from .normaliser import Normaliser
 from .reduction import reduce_tree, reduction_latency
 from .requantizer import Rounder
@@ -29,9 +29,9 @@ from .rounding import SPLIT_LATENCY, split_shift
 from .rowwise import Rowwise, back_ports, front_ports
 from .table import TableLookup
 
-# Registers on the way to a lane's multiplier, which have nothing else to do: its blocks lie where the device has them, and one cycle has
-# no time for the way there and the product.
-_HOPS = 2
+# Registers on the way to a lane's multiplier, which have nothing else to do, but for that in its block: blocks lie where the device has
+# them, and one cycle has no time for the way there.
+_HOPS = 1
 
 
 def _stored_layout(circuit: LayerNormCircuit) -> data.ArrayLayout:
@@ -65,11 +65,11 @@ class _Front(wiring.Component):
 
     @property
     def _sums_latency(self) -> int:
-        return 2 + _HOPS + reduction_latency(self._circuit.lanes) + 2
+        return 3 + _HOPS + reduction_latency(self._circuit.lanes) + 2
 
     @property
     def _products_latency(self) -> int:
-        return max(product_latency(self._count, self._squares), product_latency(self._sum, self._sum))
+        return 1 + max(product_latency(self._count, self._squares), product_latency(self._sum, self._sum))
 
     @property
     def _inverse_latency(self) -> int:
@@ -77,7 +77,7 @@ class _Front(wiring.Component):
 
     @property
     def _mean_latency(self) -> int:
-        return 2 + self._divider.latency + 2
+        return 2 + self._divider.latency + 1
 
     @property
     def _operands_latency(self) -> int:
@@ -85,7 +85,7 @@ class _Front(wiring.Component):
 
     @property
     def _combined_latency(self) -> int:
-        return product_latency(signed(ELEMENTS_BITS), unsigned(RSQRT.base_bits))
+        return 1 + product_latency(signed(ELEMENTS_BITS), unsigned(RSQRT.base_bits))
 
     @property
     def factor_latency(self) -> int:
@@ -94,31 +94,29 @@ class _Front(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.d.comb += self.stored.eq(delay(m, self.i.values.as_value(), 1))
-        count, total, squares = self._sums(m)
+        count, total, squares = self._sums(m, platform)
         m.submodules.count_normaliser = normaliser = self._count_normaliser
         m.d.comb += normaliser.i.eq(count)
         rise = normaliser.shift
         mean, rest = self._mean(m, count, total, rise)
-        inverse, exponent = self._inverse(m, self._variance(m, count, total, squares))
+        inverse, exponent = self._inverse(m, self._variance(m, platform, count, total, squares))
         wait = self._operands_latency
         count, rise = (delay(m, value, wait - normaliser.latency) for value in (normaliser.o, rise))
         inverse, exponent = (delay(m, value, wait - self._inverse_latency) for value in (inverse, exponent))
         mean, rest = (delay(m, value, wait - self._mean_latency) for value in (mean, rest))
-        self._combine(m, count, rest, inverse, exponent + rise)
+        self._combine(m, platform, count, rest, inverse, exponent + rise)
         m.d.comb += self.factor.mean.eq(delay(m, mean, self.factor_latency - self._sums_latency - wait))
         return m
 
-    def _sums(self, m: Module) -> tuple[Signal, Signal, Signal]:
+    def _sums(self, m: Module, platform: object) -> tuple[Signal, Signal, Signal]:
         """Count, sum and sum of squares of the row up to here."""
         values, ones, squares = [], [], []
         for lane in range(self._circuit.lanes):
             kept = delay(m, Mux(self.i.keep[lane], self.i.values[lane], 0), 1 + _HOPS)
-            square = Signal(2 * self._circuit.source.bits - 1, name=f"square_{lane}", reset_less=True)
-            m.d.sync += square.eq(kept * kept)
-            values.append(delay(m, kept, 1))
-            squares.append(square)
-            ones.append(delay(m, self.i.keep[lane], 2 + _HOPS))
-        cycles = 2 + _HOPS + reduction_latency(self._circuit.lanes)
+            values.append(delay(m, kept, 2))
+            squares.append(block_product(m, platform, kept, kept, name=f"square_{lane}")[: 2 * self._circuit.source.bits - 1])
+            ones.append(delay(m, self.i.keep[lane], 3 + _HOPS))
+        cycles = 3 + _HOPS + reduction_latency(self._circuit.lanes)
         valid, first = (delay(m, bit, cycles, reset_less=False) for bit in (self.valid, self.first))
         totals = []
         for name, terms, shape in (("count", ones, self._count), ("sum", values, self._sum), ("squares", squares, self._squares)):
@@ -132,11 +130,13 @@ class _Front(wiring.Component):
         m.d.sync += [count.eq(totals[0]), total.eq(Mux(self.parameters.rms, 0, totals[1])), squares.eq(totals[2])]
         return count, total, squares
 
-    def _variance(self, m: Module, count: Signal, total: Signal, squares: Signal) -> Signal:
+    def _variance(self, m: Module, platform: object, count: Signal, total: Signal, squares: Signal) -> Signal:
         """``count * squares - sum**2 + epsilon``, at least 1."""
         width, cycles = len(self._normaliser.i), self._products_latency
-        mean_square = delay(m, multiply(m, count, squares, name="mean_square"), cycles - product_latency(self._count, self._squares))
-        square_mean = delay(m, multiply(m, total, total, name="square_mean"), cycles - product_latency(self._sum, self._sum))
+        mean_square, square_mean = (
+            delay(m, multiply_registered(m, platform, *of, name=name), cycles - 1 - product_latency(of[0].shape(), of[1].shape()))
+            for name, of in (("mean_square", (count, squares)), ("square_mean", (total, total)))
+        )
         difference, raised, variance = (Signal(width, name=name, reset_less=True) for name in ("difference", "raised", "variance"))
         m.d.sync += [
             difference.eq(mean_square - square_mean),
@@ -145,20 +145,18 @@ class _Front(wiring.Component):
         ]
         return variance
 
-    def _mean(self, m: Module, count: Signal, total: Signal, rise: Value) -> tuple[Value, Signal]:
+    def _mean(self, m: Module, count: Signal, total: Signal, rise: Value) -> tuple[Value, Value]:
         """The mean rounded to an integer, and ``(count * mean - sum) << rise``."""
         m.submodules.divider = divider = self._divider
         sign = self._circuit.source.bits - 1  # whose place is worth what the lowest element lies below zero
         above_lowest, dividend = Signal.like(divider.dividend, reset_less=True), Signal.like(divider.dividend, reset_less=True)
         m.d.sync += [above_lowest.eq(total + (count << sign)), dividend.eq(above_lowest + delay(m, count, 1)[1:])]
         m.d.comb += [divider.dividend.eq(dividend), divider.divisor.eq(delay(m, count, 2))]
-        rest, risen = Signal(signed(len(count)), reset_less=True), Signal(signed(ELEMENTS_BITS), reset_less=True)
+        rest = Signal(signed(len(count)), reset_less=True)
         done = 2 + divider.latency
-        m.d.sync += [
-            rest.eq(delay(m, count, done)[1:] - divider.remainder),
-            risen.eq(rest << delay(m, rise, done + 1 - self._count_normaliser.latency)),
-        ]
-        return delay(m, divider.quotient ^ (1 << sign), 2), risen
+        m.d.sync += rest.eq(delay(m, count, done)[1:] - divider.remainder)
+        risen = (rest << delay(m, rise, done + 1 - self._count_normaliser.latency))[:ELEMENTS_BITS].as_signed()
+        return delay(m, divider.quotient ^ (1 << sign), 1), risen
 
     def _inverse(self, m: Module, variance: Signal) -> tuple[Value, Value]:
         """Mantissa and exponent of the reciprocal square root, ``rsqrt / 2**(RSQRT_FRACTION_BITS + exponent)``."""
@@ -171,12 +169,12 @@ class _Front(wiring.Component):
         m.d.sync += index.eq(Cat(normaliser.o[width - 1 - RSQRT_MANTISSA_BITS : width - 1], position[0]))
         return rsqrt.o[0], delay(m, position[1:], 1 + TableLookup.latency)
 
-    def _combine(self, m: Module, count: Value, rest: Value, inverse: Value, exponent: Value) -> None:
+    def _combine(self, m: Module, platform: object, count: Value, rest: Value, inverse: Value, exponent: Value) -> None:
         """Scale and offset, both times the reciprocal square root and a power of two that leaves the scale its bits."""
         cycles = self._combined_latency
-        scale = multiply(m, count, inverse, name="scale")[: ELEMENTS_BITS + RSQRT.base_bits]
-        scale = delay(m, scale, cycles - product_latency(count.shape(), inverse.shape()))
-        offset = multiply(m, rest, inverse, name="offset")
+        scale = multiply_registered(m, platform, count, inverse, name="scale")[: ELEMENTS_BITS + RSQRT.base_bits]
+        scale = delay(m, scale, cycles - 1 - product_latency(count.shape(), inverse.shape()))
+        offset = multiply_registered(m, platform, rest, inverse, name="offset")
         below = ~scale[-1]  # the leading one is at the top or one place below
         dropped = len(scale) - SCALE_BITS
         halves, placed = Signal(SCALE_BITS + 1, reset_less=True), Signal.like(self.factor.offset, reset_less=True)
@@ -200,8 +198,8 @@ class _Back(wiring.Component):
         members = {"column": Out(range(-(-circuit.row_elements // circuit.lanes))), "affine": In(data.ArrayLayout(AFFINE, circuit.lanes))}
         super().__init__({**ports, **members, "parameters": In(record_layout(LAYERNORM))})
         self._difference = signed(circuit.source.bits + 1)
-        self._summed = 2 + _HOPS + product_latency(self._difference, unsigned(SCALE_BITS))
-        self._weighted = product_latency(signed(Z_BITS), ELEMENT)
+        self._summed = 3 + _HOPS + product_latency(self._difference, unsigned(SCALE_BITS))
+        self._weighted = 1 + product_latency(signed(Z_BITS), ELEMENT)
 
     @property
     def _z_latency(self) -> int:
@@ -228,7 +226,8 @@ class _Back(wiring.Component):
             mean, scale, offset, shift = (lane_copy(m, shared[name], delay(m, keep, cycle - 1)) for name, cycle in fields.items())
             difference = Signal(self._difference, name=f"difference_{lane}", reset_less=True)
             m.d.sync += difference.eq(delay(m, self.i.stored[lane], 1) - mean)
-            scaled = multiply(m, delay(m, difference, _HOPS), delay(m, scale, _HOPS - 1), name=f"scaled_{lane}")
+            factors = delay(m, difference, _HOPS), delay(m, scale, _HOPS - 1)
+            scaled = multiply_registered(m, platform, *factors, name=f"scaled_{lane}", enable=self.enable)
             above_guard = Signal(signed(self._difference.width + SCALE_BITS + 1), name=f"above_guard_{lane}", reset_less=True)
             m.d.sync += above_guard.eq(scaled + offset[GUARD_BITS:].as_signed())
             moved = Cat(delay(m, offset[:GUARD_BITS], 1), above_guard).as_signed()
@@ -236,7 +235,8 @@ class _Back(wiring.Component):
             z = Signal(signed(Z_BITS), name=f"z_{lane}", reset_less=True)
             m.d.sync += z.eq(floor + up)
             affine = self.affine[lane]
-            weighted = multiply(m, delay(m, z, _HOPS), delay(m, affine.gamma, _HOPS), name=f"weighted_{lane}")
+            factors = delay(m, z, _HOPS), delay(m, affine.gamma, _HOPS)
+            weighted = multiply_registered(m, platform, *factors, name=f"weighted_{lane}", enable=self.enable)
             total_bits = 1 + max(Z_BITS + ELEMENT.width, ELEMENT.width + (1 << len(p.beta_shift)) - 1)
             sum_ = Signal(signed(total_bits), name=f"sum_{lane}", reset_less=True)
             m.d.sync += sum_.eq(weighted + self._placed(m, affine.beta, lane))

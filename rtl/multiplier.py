@@ -38,45 +38,59 @@ def multiply(m: Module, a: Value, b: Value, *, name: str) -> Value:
     return _multiply(m, a, b, product, name)
 
 
-def multiply_registered(m: Module, platform: object, a: Value, b: Value, *, name: str) -> Value:
-    """As `multiply`, but with registers before the blocks too: a cycle more."""
+def multiply_registered(m: Module, platform: object, a: Value, b: Value, *, name: str, enable: Value | None = None) -> Value:
+    """As `multiply`, but with registers before the blocks too: a cycle more. enable: as of `block_product`."""
     factors = [(left, right) for *_, left, right in _partial_products(a, b)]
     if len(factors) == 2:
-        total = block_product_sum(m, platform, *factors, shift=BLOCK_BITS - 1, name=name)
+        total = block_product_sum(m, platform, *factors, shift=BLOCK_BITS - 1, name=name, enable=enable)
         return total[: len(a) + len(b) + 1].as_signed()
-    return _multiply(m, a, b, lambda left, right, name: block_product(m, platform, left, right, name=name), name)
+    return _multiply(m, a, b, lambda left, right, name: block_product(m, platform, left, right, name=name, enable=enable), name)
 
 
-def block_product(m: Module, platform: object, a: Value, b: Value, *, name: str, load: Value | None = None) -> Signal:
-    """``a * b`` of one block, 2 cycles later. load: when b is taken, else every cycle."""
+def block_product(
+    m: Module, platform: object, a: Value, b: Value, *, name: str, load: Value | None = None, enable: Value | None = None
+) -> Signal:
+    """``a * b`` of one block, 2 cycles later. load: when b is taken, else every cycle. enable: all stands still without it; that of an
+    EnableInserter around, which does not reach into a block."""
     result = Signal((a * b).shape(), name=name, reset_less=True)
     left, right = (Signal(value.shape(), name=f"{name}_{which}", reset_less=True) for value, which in ((a, "a"), (b, "b")))
-    load = Const(1) if load is None else load
+    load, enable = (Const(1) if bit is None else bit for bit in (load, enable))
     get_multiplier = getattr(platform, "get_multiplier", None)
     if get_multiplier is not None:
         m.d.comb += [left.eq(a), right.eq(b)]
-        m.submodules[f"{name}_block"] = get_multiplier(left, right, result, load=load)
+        m.submodules[f"{name}_block"] = get_multiplier(left, right, result, load=load & enable, enable=enable)
     else:
-        m.d.sync += [left.eq(a), result.eq(left * right)]
-        with m.If(load):
-            m.d.sync += right.eq(b)
+        with m.If(enable):
+            m.d.sync += [left.eq(a), result.eq(left * right)]
+            with m.If(load):
+                m.d.sync += right.eq(b)
     return result
 
 
 def block_product_sum(
-    m: Module, platform: object, first: Factors, second: Factors, *, name: str, shift: int = 0, load: Value | None = None
+    m: Module,
+    platform: object,
+    first: Factors,
+    second: Factors,
+    *,
+    name: str,
+    shift: int = 0,
+    load: Value | None = None,
+    enable: Value | None = None,
 ) -> Signal:
     """The product of the first factors and, ``shift`` bits to the left, that of the second, of two blocks, 3 cycles later. load: when both
-    second factors of them are taken, else every cycle."""
+    second factors of them are taken, else every cycle. enable: as of `block_product`."""
     total = Signal((first[0] * first[1] + ((second[0] * second[1]) << shift)).shape(), name=f"{name}_sum", reset_less=True)
+    load, enable = (Const(1) if bit is None else bit for bit in (load, enable))
     get_product_sum = getattr(platform, "get_product_sum", None)
     if get_product_sum is not None:
         factors = [Signal(value.shape(), name=f"{name}_{i}") for i, value in enumerate((*first, *second))]
         m.d.comb += [kept.eq(value) for kept, value in zip(factors, (*first, *second), strict=True)]
-        m.submodules[f"{name}_blocks"] = get_product_sum(*factors, total, shift=shift, load=Const(1) if load is None else load)
+        m.submodules[f"{name}_blocks"] = get_product_sum(*factors, total, shift=shift, load=load & enable, enable=enable)
     else:
-        low, high = (block_product(m, platform, *of, name=f"{name}_{i}", load=load) for i, of in enumerate((first, second)))
-        m.d.sync += total.eq(low + (high << shift))
+        low, high = (block_product(m, platform, *of, name=f"{name}_{i}", load=load, enable=enable) for i, of in enumerate((first, second)))
+        with m.If(enable):
+            m.d.sync += total.eq(low + (high << shift))
     return total
 
 

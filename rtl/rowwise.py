@@ -54,6 +54,7 @@ class Back(Protocol):
     i: Any
     valid: Any
     first: Any
+    enable: Any
     o: Any
 
     @property
@@ -61,9 +62,10 @@ class Back(Protocol):
 
 
 def back_ports(stored: ShapeLike, factor: ShapeLike, values: data.ArrayLayout) -> dict[str, wiring.Member]:
-    """``i`` counts in cycles with ``valid``; ``first`` marks a row's first beat, ``keep`` its elements, as in a beat."""
+    """``i`` counts in cycles with ``valid``; ``first`` marks a row's first beat, ``keep`` its elements, as in a beat. ``enable``: that of
+    the EnableInserter around."""
     operands = data.StructLayout({"stored": stored, "factor": factor, "keep": values.length})
-    return {"i": In(operands), "valid": In(1), "first": In(1), "o": Out(values)}
+    return {"i": In(operands), "valid": In(1), "first": In(1), "enable": In(1), "o": Out(values)}
 
 
 class Rowwise(wiring.Component):
@@ -214,6 +216,7 @@ class Rowwise(wiring.Component):
             back.i.factor.eq(row.factor),
             back.i.keep.eq(keep),
             back.valid.eq(valid),
+            back.enable.eq(moves),
             back.first.eq(first),
             self.o.valid.eq(delay(give, valid, back.latency, reset_less=False)),
             self.o.payload.values.eq(back.o),

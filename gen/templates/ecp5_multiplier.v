@@ -1,13 +1,13 @@
-// A multiplier block of the ECP5 with its registers: p = a * b two cycles later; b is taken in cycles with load.
+// A multiplier block of the ECP5 with its registers: p = a * b two cycles with enable later; b is taken in cycles with load.
 module ecp5_multiplier #(parameter A_SIGNED = 1, parameter B_SIGNED = 1) (
-    input clk, input load, input [17:0] a, input [17:0] b, output [35:0] p
+    input clk, input load, input enable, input [17:0] a, input [17:0] b, output [35:0] p
 );
     MULT18X18D #(
         .REG_INPUTA_CLK("CLK0"), .REG_INPUTA_CE("CE0"),
         .REG_INPUTB_CLK("CLK0"), .REG_INPUTB_CE("CE1"),
         .REG_OUTPUT_CLK("CLK0"), .REG_OUTPUT_CE("CE0")
     ) block (
-        .CLK0(clk), .CE0(1'b1), .CE1(load), .RST0(1'b0), .SOURCEA(1'b0), .SOURCEB(1'b0),
+        .CLK0(clk), .CE0(enable), .CE1(load), .RST0(1'b0), .SOURCEA(1'b0), .SOURCEB(1'b0),
         .SIGNEDA(A_SIGNED != 0), .SIGNEDB(B_SIGNED != 0),
         .A0(a[0]), .A1(a[1]), .A2(a[2]), .A3(a[3]), .A4(a[4]), .A5(a[5]),
         .A6(a[6]), .A7(a[7]), .A8(a[8]), .A9(a[9]), .A10(a[10]), .A11(a[11]),
