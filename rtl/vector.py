@@ -157,7 +157,7 @@ class VectorEngine(wiring.Component):
         )
         m.d.comb += [add.unary.eq(chosen[VectorOperation.RESCALE]), layernorm.reload.eq(start), table.reload.eq(start)]
         m.d.sync += softmax.parameters.rows.eq(Mux(c.causal, c.rows, 1))  # a command is a whole matrix, or each row is one
-        valid, ready_a, ready_b, mine = (Signal(len(uses)) for _ in range(4))
+        valid, ready_a, ready_b, mine = (Signal(len(uses), name=name) for name in ("valid", "ready_a", "ready_b", "mine"))
         m.d.sync += mine.eq(Cat(Cat(chosen[operation] for operation in operations).any() for _, operations, *_ in uses))
         for i, (block, operations, a, b) in enumerate(uses):
             for sink, source, ready in ((a, beats_a.o, ready_a), (b, beats_b.o, ready_b)):
