@@ -155,15 +155,14 @@ def run_lines(progress: Progress) -> Iterator[str]:
 
 def lines(machine: MachineParameters, progress: Progress) -> Iterator[str]:
     programs = {name: compile_graph(make(), machine) for name, (make, _) in OPERATIONS.items()}
-    size = f"{machine.rows} x {machine.cols}" if machine.units == 1 else f"{machine.units} of {machine.rows} x {machine.cols}"
     memory_bytes = max(program.memory_bytes for program in programs.values())
     with opened(next(iter(programs.values())), f"compute-{machine.rows}-{machine.units}", memory_bytes) as device:
-        for name, program in progress.track(programs.items(), description=size):
+        for name, program in progress.track(programs.items(), description=machine.arrays):
             steps, counters = run(device, program)
             products = [step for step in steps if step.engine is Engine.COMPUTE]
             cycles = compute_cycles(steps)
             share, goal = 100 * program.graph.macs() / machine.peak_macs / cycles, OPERATIONS[name][1]
-            cells = name, size, f"{len(products)}", f"{cycles:,}", f"{counters['compute_conflicts']:,}"
+            cells = name, machine.arrays, f"{len(products)}", f"{cycles:,}", f"{counters['compute_conflicts']:,}"
             yield f"| {' | '.join(cells)} | {share:.1f} % | {goal if isinstance(goal, int) else goal(machine):.3g} % |"
 
 

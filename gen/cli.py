@@ -125,7 +125,7 @@ def compile_command(
         status.update("writing Verilog")
         manifest = write_project(compiled, output, rom=program == "rom", fpga=fpga)
     console.print(
-        f"{output}: {parameters.rows} x {parameters.cols} MACs, {len(manifest.labels)} steps a run, "
+        f"{output}: {parameters.arrays} MACs, {len(manifest.labels)} steps a run, "
         f"{len(manifest.constants)} bytes of constants, {compiled.graph.macs()} multiply-accumulates",
         highlight=False,
     )

@@ -192,6 +192,11 @@ class MachineParameters:
         return narrowness(self.weight_bits)
 
     @property
+    def arrays(self) -> str:
+        """The multiply-accumulators as text: ``8 x 8``, or ``2 of 8 x 8``."""
+        return f"{f'{self.units} of ' if self.units > 1 else ''}{self.rows} x {self.cols}"
+
+    @property
     def unit_macs(self) -> int:
         """Multiply-accumulates per cycle of a compute unit."""
         return self.rows * self.cols
