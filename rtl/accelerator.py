@@ -113,8 +113,8 @@ class Accelerator(wiring.Component):
             [(worker, component, name) for worker, component in components.items() for name in _members(component, kind)]
             for kind in (ReadPort, WritePort)
         )
-        walkers = [i for i, (worker, _, name) in enumerate(reads) if worker.engine is Engine.COMPUTE and name == "read_a"]
-        scratchpad = Scratchpad(self.parameters, readers=len(reads), writers=len(writes), walkers=walkers)
+        groups = {f"{kind}_groups": _alike(ports) for kind, ports in (("read", reads), ("write", writes))}
+        scratchpad = Scratchpad(self.parameters, readers=len(reads), writers=len(writes), **groups)
         m.submodules.scratchpad = resettable(scratchpad)
         for kind, ports in (("read", reads), ("write", writes)):
             for i, (_, component, name) in enumerate(ports):
@@ -155,3 +155,11 @@ class Accelerator(wiring.Component):
 def _members(component: wiring.Component, kind: type[wiring.Signature]) -> Iterator[str]:
     """Names of the members of a kind."""
     return (name for name, member in component.signature.members.items() if member.is_signature and isinstance(member.signature, kind))
+
+
+def _alike(ports: list[tuple[Worker, wiring.Component, str]]) -> list[list[int]]:
+    """Numbers of the ports that several units of an engine have alike."""
+    found: dict[tuple[Engine, str], list[int]] = {}
+    for i, (worker, _, name) in enumerate(ports):
+        found.setdefault((worker.engine, name), []).append(i)
+    return [group for group in found.values() if len(group) > 1]

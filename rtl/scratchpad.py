@@ -17,6 +17,7 @@ from .arbiter import Holding, LeastRecent
 from .arch.parameters import MachineParameters
 from .arch.steps import ADDRESS_BITS
 
+Groups = Sequence[Sequence[int]]  # of ports, by their numbers
 READ_LATENCY = 2  # cycles from an address taken to its word
 
 
@@ -43,8 +44,8 @@ def write_layout(word_bytes: int) -> data.StructLayout:
 class Scratchpad(wiring.Component):
     """``banks * bank_words`` words of ``word_bytes`` bytes, with any number of ports.
 
-    walkers: readers that walk parts of the same matrices. One that reads from a bank holds it against the others until it goes on to the
-    next bank: so they soon follow each other through the banks, and none waits any more.
+    read_groups, write_groups: ports that walk parts of the same matrices, such groups of them. One that uses a bank holds it against the
+    others of its group until it goes on to the next bank: so they soon follow each other through the banks, and none waits any more.
 
     Members
     -------
@@ -54,8 +55,10 @@ class Scratchpad(wiring.Component):
         such a write is dropped.
     """
 
-    def __init__(self, parameters: MachineParameters, *, readers: int, writers: int, walkers: Sequence[int] = ()) -> None:
-        self._p, self._walkers = parameters, tuple(walkers)
+    def __init__(
+        self, parameters: MachineParameters, *, readers: int, writers: int, read_groups: Groups = (), write_groups: Groups = ()
+    ) -> None:
+        self._p, self._read_groups, self._write_groups = parameters, read_groups, write_groups
         self._readers, self._writers = readers, writers
         word = parameters.word_bytes
         super().__init__(
@@ -80,8 +83,8 @@ class Scratchpad(wiring.Component):
         writes = [getattr(self, f"write{i}") for i in range(self._writers)]
         read_requests = [(r.address.valid, r.address.payload, r.address.ready) for r in reads]
         write_requests = [(w.write.valid, w.write.payload.address, w.write.ready) for w in writes]
-        read_grants = self._arbitrate(m, "read", read_requests, 0, self._walkers)
-        write_grants = self._arbitrate(m, "write", write_requests, self._readers)
+        read_grants = self._arbitrate(m, "read", read_requests, 0, self._read_groups)
+        write_grants = self._arbitrate(m, "write", write_requests, self._readers, self._write_groups)
 
         words = []
         for i, bank in enumerate(banks):
@@ -113,27 +116,27 @@ class Scratchpad(wiring.Component):
                 m.d.sync += port.word.eq(0)
         return m
 
-    def _arbitrate(self, m: Module, kind: str, requests: list[tuple], first: int, walkers: Sequence[int] = ()) -> list[Signal]:
+    def _arbitrate(self, m: Module, kind: str, requests: list[tuple], first: int, groups: Groups) -> list[Signal]:
         """Grant each bank to one request. One outside of the scratchpad is reported, and waits for the bank that its low bits choose:
         where an address lies is known later than that."""
         p = self._p
-        others = [j for j in range(len(requests)) if j not in walkers]
+        single = [j for j in range(len(requests)) if not any(j in group for group in groups)]
         grants = []
         for i in range(p.banks):
-            m.submodules[f"{kind}_arbiter{i}"] = arbiter = LeastRecent(len(others) + bool(walkers))
+            m.submodules[f"{kind}_arbiter{i}"] = arbiter = LeastRecent(len(single) + len(groups))
             grant, asked = (Signal(len(requests), name=f"{kind}_{what}{i}") for what in ("grant", "asked"))
             grants.append(grant)
             m.d.comb += asked.eq(Cat(valid & (_place(p, address).bank == i) for valid, address, _ in requests))
-            for turn, j in enumerate(others):
+            for turn, j in enumerate(single):
                 m.d.comb += [arbiter.requests[turn].eq(asked[j]), grant[j].eq(arbiter.grant[turn])]
-            if walkers:
-                m.submodules[f"{kind}_walkers{i}"] = among = Holding(len(walkers))
+            for turn, group in enumerate(groups, len(single)):
+                m.submodules[f"{kind}_group{turn}_{i}"] = among = Holding(len(group))
                 m.d.comb += [
-                    among.requests.eq(Cat(asked[j] for j in walkers)),
-                    among.elsewhere.eq(Cat(requests[j][0] & ~asked[j] for j in walkers)),
-                    arbiter.requests[-1].eq(among.grant.any()),
-                    among.taken.eq(arbiter.grant[-1]),
-                    *(grant[j].eq(among.grant[k] & among.taken) for k, j in enumerate(walkers)),
+                    among.requests.eq(Cat(asked[j] for j in group)),
+                    among.elsewhere.eq(Cat(requests[j][0] & ~asked[j] for j in group)),
+                    arbiter.requests[turn].eq(among.grant.any()),
+                    among.taken.eq(arbiter.grant[turn]),
+                    *(grant[j].eq(among.grant[k] & among.taken) for k, j in enumerate(group)),
                 ]
         conflict = getattr(self, f"{kind}_conflict")
         for j, (valid, address, ready) in enumerate(requests):

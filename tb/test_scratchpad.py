@@ -1,5 +1,5 @@
 """The scratchpad under random traffic on all ports: its words equal a list's, each bank serves one request a cycle, nobody
-starves but for a walker behind another."""
+starves but behind one of its group."""
 
 import random
 from dataclasses import dataclass, field
@@ -43,32 +43,45 @@ def _bank(p: MachineParameters, address: int) -> int:
 
 @dataclass
 class _Hold:
-    """Of a bank: the walker that holds it, and for how long that has not asked for it."""
+    """Of a bank: the port of a group that holds it, and for how long that has not asked for it."""
 
     holder: int | None = None
     idle: int = 0
 
 
-def _check_grants(p: MachineParameters, ports: list[_Port], taken: list[bool], walkers: list[int], holds: list[_Hold]) -> None:
-    """Of the requests of one kind: each bank that is asked serves one, those out of range too; but of the walkers only its holder."""
-    for bank, hold in enumerate(holds):
-        of_port = [None if port.address is None else _bank(p, port.address) for port in ports]
-        asked = [i for i, at in enumerate(of_port) if at == bank]
-        served = [i for i in asked if taken[i]]
-        if hold.holder is not None and of_port[hold.holder] not in (None, bank):
-            hold.holder = None
-        may = [i for i in asked if i not in walkers or hold.holder in (None, i)]
-        assert len(served) == bool(may), f"bank {bank}: {len(served)} of {len(asked)} requests were served"
-        assert set(served) <= set(may), f"bank {bank}: {served} before {hold.holder}, which holds it"
-        if served and served[0] in walkers:
-            hold.holder, hold.idle = served[0], 0
+class _Grants:
+    """What may be granted to requests of one kind, of which ``groups`` hold banks."""
+
+    def __init__(self, p: MachineParameters, groups: list[list[int]]) -> None:
+        self._p, self._groups = p, groups
+        self._holds = {(bank, g): _Hold() for bank in range(p.banks) for g in range(len(groups))}
+
+    def check(self, ports: list[_Port], taken: list[bool]) -> None:
+        """Each bank that is asked serves one, those out of range too; but of a group only its holder."""
+        of_port = [None if port.address is None else _bank(self._p, port.address) for port in ports]
+        in_group = {i for group in self._groups for i in group}
+        for bank in range(self._p.banks):
+            asked = {i for i, at in enumerate(of_port) if at == bank}
+            served, may = {i for i in asked if taken[i]}, asked - in_group
+            for g, group in enumerate(self._groups):
+                hold = self._holds[bank, g]
+                if hold.holder is not None and of_port[hold.holder] not in (None, bank):
+                    hold.holder = None
+                may |= {i for i in asked & {*group} if hold.holder in (None, i)}
+                self._move_on(hold, served & {*group}, asked)
+            assert len(served) == bool(may), f"bank {bank}: {len(served)} of {len(asked)} requests were served"
+            assert served <= may, f"bank {bank}: {served} were served, not one of {may}"
+        for i, (port, served) in enumerate(zip(ports, taken, strict=True)):
+            port.waited = 0 if served or port.address is None else port.waited + 1
+            assert i in in_group or port.waited < len(ports), f"{port.request}: waited {port.waited} cycles"
+
+    def _move_on(self, hold: _Hold, served: set[int], asked: set[int]) -> None:
+        if served:
+            hold.holder, hold.idle = *served, 0
         elif hold.idle == Holding.PATIENCE - 1:
             hold.holder = None
         elif hold.holder is not None and hold.holder not in asked:
             hold.idle += 1
-    for i, (port, served) in enumerate(zip(ports, taken, strict=True)):
-        port.waited = 0 if served or port.address is None else port.waited + 1
-        assert i in walkers or port.waited < len(ports), f"{port.request}: waited {port.waited} cycles"
 
 
 @cocotb.test()
@@ -82,7 +95,7 @@ async def equals_a_list(dut: Any) -> None:
         getattr(dut, f"{port.request}__valid").value = 0
     await reset(dut)
     words = [0] * p.scratchpad_words
-    read_holds, write_holds = ([_Hold() for _ in range(p.banks)] for _ in range(2))
+    read_grants, write_grants = (_Grants(p, about[f"{kind}_groups"]) for kind in ("read", "write"))
     for now in range(CYCLES):
         rate = (0.9, 0.3, 1.0)[3 * now // CYCLES]
         for port in ports:
@@ -107,8 +120,8 @@ async def equals_a_list(dut: Any) -> None:
             if taken[i]:
                 inside = port.address is not None and port.address < p.scratchpad_words
                 port.due.append((now + READ_LATENCY, words[port.address] if inside and port.address is not None else 0))
-        _check_grants(p, readers, taken[: len(readers)], about["walkers"], read_holds)
-        _check_grants(p, writers, taken[len(readers) :], [], write_holds)
+        read_grants.check(readers, taken[: len(readers)])
+        write_grants.check(writers, taken[len(readers) :])
         for port, served in zip(ports, taken, strict=True):
             if served and port in writers and port.address is not None and port.address < p.scratchpad_words:
                 enabled = sum(0xFF << (8 * i) for i in range(p.word_bytes) if port.mask >> i & 1)

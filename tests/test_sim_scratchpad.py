@@ -1,6 +1,7 @@
 """The scratchpad alone, all its ports busy."""
 
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 from celosia.rtl.arch.parameters import MachineParameters
@@ -14,13 +15,16 @@ TWO_REGIONS = MachineParameters(rows=4, cols=4, lanes=2, scratchpad_kib=1, banks
 
 
 @pytest.mark.parametrize(
-    ("machine", "readers", "writers", "walkers"),
-    [(FOUR_BANKS, 5, 3, ()), (ONE_BANK, 2, 1, ()), (TWO_REGIONS, 6, 3, (1, 4))],
+    ("machine", "ports"),
+    [
+        (FOUR_BANKS, {"readers": 5, "writers": 3}),
+        (ONE_BANK, {"readers": 2, "writers": 1}),
+        (TWO_REGIONS, {"readers": 6, "writers": 3, "read_groups": [[1, 4], [2, 3]], "write_groups": [[0, 2]]}),
+    ],
     ids=["four-banks", "one-bank", "two-regions"],
 )
-def test_scratchpad(machine: MachineParameters, readers: int, writers: int, walkers: tuple[int, ...]) -> None:
-    component = Scratchpad(machine, readers=readers, writers=writers, walkers=walkers)
+def test_scratchpad(machine: MachineParameters, ports: dict[str, Any]) -> None:
+    component = Scratchpad(machine, **ports)
     assert not {(a, b) for a, b in combinational_paths(component) if b.endswith(("__word", "__valid"))}
-    run_bench(
-        component, "celosia.tb.test_scratchpad", {"machine": asdict(machine), "readers": readers, "writers": writers, "walkers": walkers}
-    )
+    groups = {"read_groups": [], "write_groups": []}
+    run_bench(component, "celosia.tb.test_scratchpad", {"machine": asdict(machine), **groups, **ports})
