@@ -36,7 +36,7 @@ class Holding(wiring.Component):
     ``grant`` is one-hot, zero when the holder does not request, or nobody does. taken: the grant counts.
     """
 
-    PATIENCE = 16
+    PATIENCE = 2
 
     def __init__(self, count: int) -> None:
         self._count = count

@@ -95,8 +95,10 @@ class TaskMaker:
     def _staging(self, task: Task) -> int:
         return sum(operand.size for operand in task.operands.values() if self._staged(operand.buffer))
 
-    def _tiled(self, make: MakeTask, rows: int, cols: int, most_rows: int, most_cols: int, col_step: int) -> Iterator[Task]:
-        """The largest tiles that fit, columns outermost."""
+    def _tiled(
+        self, make: MakeTask, rows: int, cols: int, most_rows: int, most_cols: int, col_step: int, *, cols_inside: bool = False
+    ) -> Iterator[Task]:
+        """The largest tiles that fit, columns outermost or innermost."""
         row_sizes = list(_halves(min(rows, most_rows)))
         col_sizes = [min(cols, steps * col_step) for steps in _halves(-(-min(cols, most_cols) // col_step))]
         sizes = sorted({(r, c) for r in row_sizes for c in col_sizes}, key=lambda s: -s[0] * s[1])
@@ -107,9 +109,9 @@ class TaskMaker:
 
         for tile_rows, tile_cols in sizes:
             if staging(tile_rows, tile_cols) <= self._staging_words:
-                for col in range(0, cols, tile_cols):
-                    for row in range(0, rows, tile_rows):
-                        yield make(row, min(tile_rows, rows - row), col, min(tile_cols, cols - col))
+                starts = range(0, rows, tile_rows), range(0, cols, tile_cols)
+                places = product(*starts) if cols_inside else ((row, col) for col, row in product(*reversed(starts)))
+                yield from (make(row, min(tile_rows, rows - row), col, min(tile_cols, cols - col)) for row, col in places)
                 return
         smallest = staging(row_sizes[-1], col_sizes[-1])
         raise CompileError(
@@ -141,24 +143,24 @@ class TaskMaker:
                 ways = self._convolution if op.window else self._matmul
                 makers += ((make, rows, count, most_rows, most_cols) for make, rows, most_rows, most_cols in ways(op, part, first, count))
         for make, rows, cols, *most in makers:
-            most_rows, most_cols = most if len(makers) % p.units == 0 else self._shared(make, rows, cols, *most)
-            yield from self._tiled(make, rows, cols, most_rows, most_cols, self._col_step)
+            most_rows, most_cols, by_cols = (*most, False) if len(makers) % p.units == 0 else self._shared(make, rows, cols, *most)
+            yield from self._tiled(make, rows, cols, most_rows, most_cols, self._col_step, cols_inside=by_cols)
 
     @property
     def _col_step(self) -> int:
         """Tiles of columns start at multiples of it."""
         return max(self._p.cols, self._p.word_bytes)
 
-    def _shared(self, make: MakeTask, rows: int, cols: int, most_rows: int, most_cols: int) -> tuple[int, int]:
-        """The most rows and columns of a task, such that all units have as much to do: of the rows, or of the columns where that is
-        faster."""
+    def _shared(self, make: MakeTask, rows: int, cols: int, most_rows: int, most_cols: int) -> tuple[int, int, bool]:
+        """The most rows and columns of a task, such that all units have as much to do; and whether each has columns of its own, where that
+        is faster than rows."""
         p = self._p
         share_of_rows = _share(rows, most_rows, p.units)
         share_of_cols = -(-_share(cols, most_cols, p.units) // self._col_step) * self._col_step
         of_rows, of_cols = (make(0, r, 0, c).unplaced for r, c in ((share_of_rows, cols), (rows, min(cols, share_of_cols))))
         # Of the same columns all units load the same tiles of b from the same banks.
         by_rows = max(compute_cycles(of_rows, p), p.units * p.cols * tiles_of_b(of_rows, p))
-        return (share_of_rows, most_cols) if by_rows <= compute_cycles(of_cols, p) else (most_rows, share_of_cols)
+        return (share_of_rows, most_cols, False) if by_rows <= compute_cycles(of_cols, p) else (most_rows, share_of_cols, True)
 
     def _matmul(self, op: ir.MatMul, part: ir.MatMulPart, first: int, count: int) -> Iterator[tuple[MakeTask, int, int, int]]:
         """How tasks are made, of how many rows in all, and how many rows and columns at most at once."""
