@@ -90,8 +90,10 @@ def by_size(label: str, make: Callable[[MachineParameters], Any], *sizes: int) -
 def columns(label: str, **parameters: int) -> Configuration:
     """What of the compute unit grows with rows times columns."""
     label = f"array, accumulators and requantizers, {label}, 8 x 8"
-    parameters = replace(machine(8), **parameters)
-    return Configuration(label=label, make=lambda: MacColumns(parameters), elements=64, on_ecp5=parameters.multiplier_bits == 18)
+    p = replace(machine(8), **parameters)
+    return Configuration(
+        label=label, make=lambda: MacColumns(p), elements=64, on_ecp5=p.multiplier_bits == PLATFORMS["ecp5"].multiplier_bits
+    )
 
 
 CONFIGURATIONS = {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, Signal, Value
 
-from ..rtl.arch.parameters import require
+from ..rtl.arch.parameters import MachineParameters, require
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
@@ -91,6 +91,6 @@ PLATFORMS: Mapping[str, Platform] = {"ecp5": Ecp5Platform(), "ultrascale": Ultra
 
 def check_family(fpga: str | None, parameters: object) -> None:
     """Raise ParameterError where the parameters of a machine or a block ask for wider multipliers than ``fpga``, one of PLATFORMS, has."""
-    if fpga is not None and hasattr(parameters, "multiplier_bits"):
+    if fpga is not None and isinstance(parameters, MachineParameters):
         most = PLATFORMS[fpga].multiplier_bits
         require(parameters.multiplier_bits <= most, "multiplier_bits", f"at most {most} for {fpga}", parameters.multiplier_bits)

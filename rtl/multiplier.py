@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from amaranth.hdl import Const, Module, Shape, Signal, Value, signed
 
 Factors = tuple[Value, Value]
+ALWAYS = Const(1)
 BLOCK_BITS = 18  # of an operand of a multiplier block, signed: ECP5's MULT18; a DSP48's is 27 x 18
 
 
@@ -38,7 +39,7 @@ def multiply(m: Module, a: Value, b: Value, *, name: str) -> Value:
     return _multiply(m, a, b, product, name)
 
 
-def multiply_registered(m: Module, platform: object, a: Value, b: Value, *, name: str, enable: Value | None = None) -> Value:
+def multiply_registered(m: Module, platform: object, a: Value, b: Value, *, name: str, enable: Value = ALWAYS) -> Value:
     """As `multiply`, but with registers before the blocks too: a cycle more. enable: as of `block_product`."""
     factors = [(left, right) for *_, left, right in _partial_products(a, b)]
     if len(factors) == 2:
@@ -47,14 +48,11 @@ def multiply_registered(m: Module, platform: object, a: Value, b: Value, *, name
     return _multiply(m, a, b, lambda left, right, name: block_product(m, platform, left, right, name=name, enable=enable), name)
 
 
-def block_product(
-    m: Module, platform: object, a: Value, b: Value, *, name: str, load: Value | None = None, enable: Value | None = None
-) -> Signal:
+def block_product(m: Module, platform: object, a: Value, b: Value, *, name: str, load: Value = ALWAYS, enable: Value = ALWAYS) -> Signal:
     """``a * b`` of one block, 2 cycles later. load: when b is taken, else every cycle. enable: all stands still without it; that of an
     EnableInserter around, which does not reach into a block."""
     result = Signal((a * b).shape(), name=name, reset_less=True)
     left, right = (Signal(value.shape(), name=f"{name}_{which}", reset_less=True) for value, which in ((a, "a"), (b, "b")))
-    load, enable = (Const(1) if bit is None else bit for bit in (load, enable))
     get_multiplier = getattr(platform, "get_multiplier", None)
     if get_multiplier is not None:
         m.d.comb += [left.eq(a), right.eq(b)]
@@ -75,13 +73,12 @@ def block_product_sum(
     *,
     name: str,
     shift: int = 0,
-    load: Value | None = None,
-    enable: Value | None = None,
+    load: Value = ALWAYS,
+    enable: Value = ALWAYS,
 ) -> Signal:
     """The product of the first factors and, ``shift`` bits to the left, that of the second, of two blocks, 3 cycles later. load: when both
     second factors of them are taken, else every cycle. enable: as of `block_product`."""
     total = Signal((first[0] * first[1] + ((second[0] * second[1]) << shift)).shape(), name=f"{name}_sum", reset_less=True)
-    load, enable = (Const(1) if bit is None else bit for bit in (load, enable))
     get_product_sum = getattr(platform, "get_product_sum", None)
     if get_product_sum is not None:
         factors = [Signal(value.shape(), name=f"{name}_{i}") for i, value in enumerate((*first, *second))]
