@@ -194,7 +194,8 @@ class MachineParameters:
     @property
     def arrays(self) -> str:
         """The multiply-accumulators as text: ``8 x 8``, or ``2 of 8 x 8``."""
-        return f"{f'{self.units} of ' if self.units > 1 else ''}{self.rows} x {self.cols}"
+        array = f"{self.rows} x {self.cols}"
+        return array if self.units == 1 else f"{self.units} of {array}"
 
     @property
     def unit_macs(self) -> int:

@@ -181,9 +181,9 @@ def with_waits(planned: list[PlannedStep], parameters: MachineParameters) -> lis
         command = dict(step.command)
         if step.engine is Engine.COMPUTE:
             command |= {f"a_{name}": reads[engine] % (1 << WAIT_BITS) for name, engine in zip(WAITS, Engine, strict=True)}
-            unfinished = list(needed(step, worker, Engine.COMPUTE, starts[Engine.COMPUTE], late=True))
+            unfinished = needed(step, worker, Engine.COMPUTE, starts[Engine.COMPUTE], late=True)
             before = len(history[Engine.COMPUTE]) - parameters.units  # the unit's step before this one
-            if unfinished and unfinished[0] == before + 1 and all(history[Engine.COMPUTE][n - 1][1] == worker for n in unfinished):
+            if next(unfinished, None) == before + 1 and all(history[Engine.COMPUTE][n - 1][1] == worker for n in unfinished):
                 command |= _follows(command, history[Engine.COMPUTE][before][0].command, parameters)
         at_start[worker] = starts
         at_end[step.engine].append(reads)
