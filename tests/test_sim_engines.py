@@ -30,6 +30,7 @@ CASES = [
     (Engine.COMPUTE, ODD),
     (Engine.COMPUTE, INT4),
     (Engine.COMPUTE, SHARED),
+    (Engine.VECTOR, SQUARE),
     (Engine.VECTOR, INT4),
     (Engine.VECTOR, SHARED),
     (Engine.VECTOR, ODD),
