@@ -55,9 +55,9 @@ def test_paths(block: Softmax | LayerNorm) -> None:
 
 
 def test_paths_of_two_operands() -> None:
-    """An operand is taken when the other one is there."""
+    """An operand is taken when the other one is there, whatever its own says."""
     paths = combinational_paths(AxiStreamBlock(Add(LaneCircuit(lanes=2)), name="add"))
-    assert paths == {(f"s_axis_{source}_tvalid", f"s_axis_{target}_tready") for source in "ab" for target in "ab"}
+    assert paths == {("s_axis_a_tvalid", "s_axis_b_tready"), ("s_axis_b_tvalid", "s_axis_a_tready")}
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
