@@ -1,6 +1,6 @@
 """A whole machine: sequencer, engines, scratchpad, bus gates and registers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import reduce
 from operator import add
 
@@ -17,7 +17,7 @@ from .compute import ComputeUnit
 from .control import ControlRegisters, axi4_lite_ports
 from .dma import LoadEngine, StoreEngine
 from .program import MemorySource, RomSource
-from .scratchpad import ReadPort, Scratchpad, WritePort
+from .scratchpad import ReadPort, Scratchpad, WritePort, port_names
 from .sequencer import Sequencer
 from .vector import VectorEngine
 
@@ -110,7 +110,7 @@ class Accelerator(wiring.Component):
     ) -> None:
         """Connect the ports of all workers, tell the sequencer whose address is out of range, and count whose wait."""
         reads, writes = (
-            [(worker, component, name) for worker, component in components.items() for name in _members(component, kind)]
+            [(worker, component, name) for worker, component in components.items() for name in port_names(component, kind)]
             for kind in (ReadPort, WritePort)
         )
         groups = {f"{kind}_groups": _alike(ports) for kind, ports in (("read", reads), ("write", writes))}
@@ -150,11 +150,6 @@ class Accelerator(wiring.Component):
             owner = owners[name[:2] if name[:2] in owners else name[0]]
             inner, outer = getattr(owner, name), getattr(self, prefix + name)
             m.d.comb += outer.eq(inner) if member.flow is Out else inner.eq(outer)
-
-
-def _members(component: wiring.Component, kind: type[wiring.Signature]) -> Iterator[str]:
-    """Names of the members of a kind."""
-    return (name for name, member in component.signature.members.items() if member.is_signature and isinstance(member.signature, kind))
 
 
 def _alike(ports: list[tuple[Worker, wiring.Component, str]]) -> list[list[int]]:

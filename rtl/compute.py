@@ -30,29 +30,27 @@ from .window import WindowReader
 _CONSTANTS = "a_zero_point", "depthwise", "maximum", "tabulated"  # of a command, while its rows are shown
 
 
-def _ports(p: MachineParameters) -> dict[str, ReadPort | WritePort]:
-    """Of the scratchpad, in the order of the parts that use them: loader, reader, writer, residual."""
-    word = p.word_bytes
-    ports = {"read_b": ReadPort(word), "read_a": ReadPort(word), "write": WritePort(word)}
-    return ports | ({"read_r": ReadPort(word)} if p.residual else {})
+def _ports(p: MachineParameters) -> list[list[str]]:
+    """Of the scratchpad: the ports of each part, of loader, reader, writer, residual."""
+    return [[f"read_b{i}" for i in range(p.b_words)], ["read_a"], ["write"], *([["read_r"]] if p.residual else [])]
 
 
 class ComputeUnit(wiring.Component):
     """Members
     -------
-    engine: the sequencer's port. read_a, read_b, write, and read_r where the machine has a residual: scratchpad ports. read_a_older, ...:
-    not the newest command uses the port, but the one before it.
+    engine: the sequencer's port. read_a, read_b0 and more of b_words, write, and read_r where the machine has a residual: scratchpad
+    ports. read_a_older, ...: not the newest command uses the port, but the one before it.
     mac_cycle: high in each cycle in which a row entered the array.
     """
 
     def __init__(self, parameters: MachineParameters) -> None:
         self._p = parameters
-        ports = _ports(parameters)
+        names, word = [name for part in _ports(parameters) for name in part], parameters.word_bytes
         super().__init__(
             {
                 "engine": In(EnginePort(COMPUTE)),
-                **{name: Out(port) for name, port in ports.items()},
-                **{f"{name}_older": Out(1) for name in ports},
+                **{name: Out(WritePort(word) if name == "write" else ReadPort(word)) for name in names},
+                **{f"{name}_older": Out(1) for name in names},
                 "mac_cycle": Out(1),
             }
         )
@@ -66,7 +64,8 @@ class ComputeUnit(wiring.Component):
         m.submodules.table = table = ResultTable(p)
         m.submodules.writer = writer = ResultWriter(p)
         connect(m, reader.port, flipped(self.read_a))
-        connect(m, loader.port, flipped(self.read_b))
+        for i in range(p.b_words):
+            connect(m, getattr(loader, f"port{i}"), flipped(getattr(self, f"read_b{i}")))
         connect(m, writer.port, flipped(self.write))
         sink, others, finished = writer.rows, [], [table.o]
         if p.residual:
@@ -107,7 +106,7 @@ class ComputeUnit(wiring.Component):
             self.engine.error.eq(Mux(refused, ErrorCode.ILLEGAL_STEP, ErrorCode.NONE)),
             self.engine.begun.eq(reader.begins | refused),
             self.engine.done.eq(writer.done | refused),
-            Cat(getattr(self, f"{name}_older") for name in _ports(p)).eq(older),
+            *(getattr(self, f"{name}_older").eq(older[i]) for i, names in enumerate(_ports(p)) for name in names),
             *(part.valid.eq(offered[i] & ~illegal) for i, part in enumerate(commands)),
             *(reader.complete.eq(self.engine.complete), reader.tiles.eq(writer.tiles)),
             *(part.payload.eq(c) for part in commands),

@@ -1,11 +1,11 @@
 """The scratchpad: banks of one read and one write port behind two crossbars.
 
 The high address bits choose the bank, so that the compiler can place tensors where concurrent engines don't collide; where
-they do, an arbiter per bank decides and the loser waits. Of several compute units all may read the same tensor: for them the lowest bits
-choose a bank too.
+they do, an arbiter per bank decides and the loser waits. Several compute units, or several ports of one, read the same tensor: for them
+the lowest bits choose a bank too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from amaranth.hdl import Array, Cat, Module, Mux, Shape, Signal, Value
@@ -35,6 +35,11 @@ class WritePort(wiring.Signature):
     def __init__(self, word_bytes: int) -> None:
         self.word_bytes = word_bytes
         super().__init__({"write": Out(stream.Signature(write_layout(word_bytes)))})
+
+
+def port_names(component: wiring.Component, kind: type[wiring.Signature]) -> Iterator[str]:
+    """Of the component's ports of a kind."""
+    return (name for name, member in component.signature.members.items() if member.is_signature and isinstance(member.signature, kind))
 
 
 def write_layout(word_bytes: int) -> data.StructLayout:
@@ -158,6 +163,6 @@ class _Place(NamedTuple):
 
 def _place(p: MachineParameters, address: Value) -> _Place:
     """A word's region, the word of the region's banks, and which of these: from the highest bits to the lowest."""
-    low, offset_bits, bank_bits = ceil_log2(p.units), ceil_log2(p.bank_words), ceil_log2(p.banks)
+    low, offset_bits, bank_bits = ceil_log2(p.interleaved), ceil_log2(p.bank_words), ceil_log2(p.banks)
     above = address[low + offset_bits :]
     return _Place(address[low:][:offset_bits], Cat(address[:low], above[: bank_bits - low]), above[bank_bits - low :])

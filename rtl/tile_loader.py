@@ -1,17 +1,21 @@
 """Loads the stationary operand of the compute unit, tile by tile, and what its results go through: a table, and the requantization
 parameters of the channels. Each tile goes into a shadow register while the array works on the one before.
+
+A tile's lines are loaded some at once, as many as there are ports: the i-th of them by the i-th port. All other words are loaded one by
+one by the first port. Words that are asked for together are stored together.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from .arch.activation import TABLE_ENTRIES
 from .arch.formats import FACTOR_BITS
 from .arch.parameters import MachineParameters
-from .arch.steps import CHANNEL, COMPUTE
+from .arch.steps import ADDRESS_BITS, CHANNEL, COMPUTE, STRIDE_BITS
 from .delay import delay
 from .engine import of_last_two
 from .layouts import record_layout
@@ -23,7 +27,7 @@ from .streams import Queue
 from .tile_factor import factors_layout
 from .tile_walk import TileWalk, Use, run_layout, slots_of_word, table_words
 
-ARRIVALS = 8  # words on their way or waiting: covers the scratchpad's latency and the queue's
+ARRIVALS = 8  # of each port, words on their way or waiting: covers the scratchpad's latency and the queue's
 # What of a command is needed when its words arrive, at which time the next command may have been taken.
 _CONSTANTS = "b_transposed", "b_narrow", "b_factored", "b_zero_point", "out_zero_point", "low", "high"
 
@@ -34,24 +38,29 @@ def channels_layout(cols: int) -> data.StructLayout:
     return data.StructLayout({"records": data.ArrayLayout(record_layout(CHANNEL), cols), **common})
 
 
-def word_layout(p: MachineParameters) -> data.StructLayout:
-    """A word of a run: its place in it, and whether it is the run's last."""
+def words_layout(p: MachineParameters) -> data.StructLayout:
+    """Words of a run that are asked for together: the first one's place in it, which of the other ports have one, and whether the run's
+    last is among them."""
     run = run_layout(p)
-    place = {"line": run["last_line"].shape, "part": run["last_part"].shape, "last": 1}
+    place = {"line": run["last_line"].shape, "part": run["last_part"].shape, "others": p.b_words - 1, "last": 1}
     return data.StructLayout({**place, "note": run["note"].shape})
 
 
-def arrival_layout(p: MachineParameters) -> data.StructLayout:
-    """Elements of b less their zero point, zero beyond n and k; of other words the bytes. transposed: elements follow each other along K,
-    else along N."""
-    return data.StructLayout({"elements": data.ArrayLayout(OPERAND, p.word_bytes), "transposed": 1, "word": word_layout(p)})
+def elements_layout(p: MachineParameters) -> data.ArrayLayout:
+    """Of a word of b, less their zero point, zero beyond n and k; of another word the bytes."""
+    return data.ArrayLayout(OPERAND, p.word_bytes)
+
+
+def first_layout(p: MachineParameters) -> data.StructLayout:
+    """The first of the words that arrive together. transposed: elements follow each other along K, else along N."""
+    return data.StructLayout({"elements": elements_layout(p), "transposed": 1, "words": words_layout(p)})
 
 
 class TileLoader(wiring.Component):
     """Members
     -------
     command: the step's command, taken when the words of the one before, but for those of three tiles at most, have been asked for.
-    older: the port is not used by that command, but by the one before it.
+    port0, ...: of the scratchpad. older: they are not used by that command, but by the one before it.
     tile: the next one, in the cycle after ``tile_ready`` and until ``tile_taken``; elements beyond n and k are zero.
     factors (of a machine that has them): of that tile.
     channels: while ``channels_full``, until ``channels_taken``. They come after the command's table.
@@ -63,7 +72,7 @@ class TileLoader(wiring.Component):
         super().__init__(
             {
                 "command": In(stream.Signature(record_layout(COMPUTE))),
-                "port": Out(ReadPort(parameters.word_bytes)),
+                **{f"port{i}": Out(ReadPort(parameters.word_bytes)) for i in range(parameters.b_words)},
                 "older": Out(1),
                 "tile": Out(tile_layout(parameters)),
                 "tile_ready": Out(1),
@@ -87,96 +96,133 @@ class TileLoader(wiring.Component):
             self.command.ready.eq(walk.command.ready),
             walk.name.eq(newest),
         ]
-        m.submodules.arrivals = arrivals = Queue(arrival_layout(self._p), depth=ARRIVALS)
-        word = self._ask(m, walk.runs, arrivals.o.valid & arrivals.o.ready)
-        m.d.comb += self.older.eq(word.note.command != newest)
-        self._arrive(m, about, word, arrivals.i)
-        self._store(m, about, arrivals.o)
+        m.submodules.arrivals0 = first = Queue(first_layout(self._p), depth=ARRIVALS)
+        others = [Queue(elements_layout(self._p), depth=ARRIVALS) for _ in self._ports[1:]]
+        for i, other in enumerate(others, 1):
+            m.submodules[f"arrivals{i}"] = other
+        words = self._ask(m, walk.runs, first.o.valid & first.o.ready)
+        m.d.comb += self.older.eq(words.note.command != newest)
+        self._arrive(m, about, words, first.i, [other.i for other in others])
+        self._store(m, about, first.o, [other.o for other in others])
         return m
 
-    def _ask(self, m: Module, runs: stream.Interface, leaves: Value) -> data.View:
-        """Ask for the words of each run, while there are places for them; gives the word asked for. leaves: one leaves its place."""
-        address = self.port.address
-        places, asking, run = Places(ARRIVALS), Signal(), Signal.like(runs.payload)
-        word = Signal(word_layout(self._p))
-        line_address = Signal.like(address.payload)
-        taken, last_part = address.valid & address.ready, word.part == run.last_part
-        m.d.comb += [
-            address.valid.eq(asking & places.any),
-            runs.ready.eq(~asking | (taken & word.last)),
-            word.last.eq((word.line == run.last_line) & last_part),
-            word.note.eq(run.note),
-        ]
-        m.d.sync += places.change(taken=taken, given=leaves)
-        with m.If(runs.ready):
-            start = runs.payload.address
-            m.d.sync += [asking.eq(runs.valid), run.eq(runs.payload), address.payload.eq(start), line_address.eq(start)]
-            m.d.sync += [word.line.eq(0), word.part.eq(0)]
-        with m.Elif(taken & ~last_part):
-            m.d.sync += [address.payload.eq(address.payload + 1), word.part.eq(word.part + 1)]
-        with m.Elif(taken):
-            following = line_address + run.stride
-            m.d.sync += [address.payload.eq(following), line_address.eq(following), word.line.eq(word.line + 1), word.part.eq(0)]
-        return word
+    @property
+    def _ports(self) -> list[wiring.PureInterface]:
+        return [getattr(self, f"port{i}") for i in range(self._p.b_words)]
 
-    def _arrive(self, m: Module, about: Callable[[Value], data.View], word: data.View, arrivals: stream.Interface) -> None:
+    def _ask(self, m: Module, runs: stream.Interface, leaves: Value) -> data.View:
+        """Ask for the words of each run, while there are places for them; gives those asked for together. leaves: such leave their
+        places."""
+        ports, places, run = self._ports, Places(ARRIVALS), Signal.like(runs.payload)
+        words, left = Signal(words_layout(self._p)), Signal(len(ports))  # left: those that are not taken yet
+        taken = Cat(port.address.valid & port.address.ready for port in ports)
+        go_on, last_part = left.any() & places.any & ~(left & ~taken).any(), words.part == run.last_part
+        line_addresses = [Signal(ADDRESS_BITS, name=f"line_address{i}") for i in range(len(ports))]
+        further = Signal(STRIDE_BITS + exact_log2(len(ports)))  # from these lines to the next
+
+        def at_once(run: data.View) -> Value:
+            return Mux(run.note.use == Use.TILE, len(ports), 1)
+
+        def others(run: data.View, line: Value) -> Value:
+            return Cat((run.note.use == Use.TILE) & (line + i <= run.last_line) for i in range(1, len(ports)))
+
+        next_line = words.line + at_once(run)
+        m.d.comb += [
+            *(port.address.valid.eq(left[i] & places.any) for i, port in enumerate(ports)),
+            runs.ready.eq(~left.any() | (go_on & words.last)),
+            words.others.eq(others(run, words.line)),
+            words.last.eq((next_line > run.last_line) & last_part),
+            words.note.eq(run.note),
+        ]
+        m.d.sync += [*places.change(taken=go_on, given=leaves), left.eq(left & ~taken)]
+        with m.If(runs.ready):
+            new = runs.payload
+            m.d.sync += [run.eq(new), words.line.eq(0), words.part.eq(0), further.eq(new.stride * at_once(new))]
+            m.d.sync += left.eq(Mux(runs.valid, Cat(1, others(new, Const(0))), 0))
+            for i, (port, line_address) in enumerate(zip(ports, line_addresses, strict=True)):
+                m.d.sync += [at.eq(new.address + i * new.stride) for at in (port.address.payload, line_address)]
+        with m.Elif(go_on & ~last_part):
+            m.d.sync += [words.part.eq(words.part + 1), left.eq(Cat(1, words.others))]
+            m.d.sync += [port.address.payload.eq(port.address.payload + 1) for port in ports]
+        with m.Elif(go_on):
+            m.d.sync += [words.line.eq(next_line), words.part.eq(0), left.eq(Cat(1, others(run, next_line)))]
+            for port, line_address in zip(ports, line_addresses, strict=True):
+                m.d.sync += [at.eq(line_address + further) for at in (port.address.payload, line_address)]
+        return words
+
+    def _arrive(
+        self,
+        m: Module,
+        about: Callable[[Value], data.View],
+        words: data.View,
+        first: stream.Interface,
+        others: Sequence[stream.Interface],
+    ) -> None:
         """Queue the elements of each word as it comes, those of a tile less the zero point. about: the constants of a command."""
         p = self._p
-        word = delay(m, word, READ_LATENCY - 1)
-        its, note = about(word.note.command), word.note
+        words = delay(m, words, READ_LATENCY - 1)
+        its, note = about(words.note.command), words.note
         tile = note.use == Use.TILE
-        places = [(i, word.part * p.word_bytes + i % p.cols) for i in range(p.word_bytes)]  # of each byte along K, or along N
+        places = [(i, words.part * p.word_bytes + i % p.cols) for i in range(p.word_bytes)]  # of each byte along K, or along N
         counts = Cat(Mux(its.b_transposed, k < note.k, n < note.n) | ~tile for k, n in places)
         narrow, zero_point = (Mux(tile, its[name], 0) for name in ("b_narrow", "b_zero_point"))
-        known = word, its.b_transposed, counts, narrow, zero_point
-        word, transposed, counts, narrow, zero_point = (delay(m, value, 1) for value in known)
-        elements = _elements(self.port.word, word.note.piece, narrow, p.word_bytes)
-        m.d.comb += [
-            arrivals.valid.eq(self.port.valid),
-            arrivals.payload.word.eq(word),
-            arrivals.payload.transposed.eq(transposed),
-            *(arrivals.payload.elements[i].eq(Mux(counts[i], element - zero_point, 0)) for i, element in enumerate(elements)),
-        ]
+        known = words, its.b_transposed, counts, narrow, zero_point
+        words, transposed, counts, narrow, zero_point = (delay(m, value, 1) for value in known)
+        m.d.comb += [first.payload.words.eq(words), first.payload.transposed.eq(transposed)]
+        kept = first.payload.elements, *(other.payload for other in others)
+        for port, arrivals, of_word in zip(self._ports, (first, *others), kept, strict=True):
+            elements = _elements(port.word, words.note.piece, narrow, p.word_bytes)
+            m.d.comb += arrivals.valid.eq(port.valid)
+            m.d.comb += [of_word[i].eq(Mux(counts[i], element - zero_point, 0)) for i, element in enumerate(elements)]
 
-    def _store(self, m: Module, about: Callable[[Value], data.View], arrival: stream.Interface) -> None:
+    def _store(self, m: Module, about: Callable[[Value], data.View], first: stream.Interface, others: Sequence[stream.Interface]) -> None:
         """Put what arrives in its place."""
-        word, octets = arrival.payload.word, Cat(element[:8] for element in arrival.payload.elements)
+        words, octets = first.payload.words, Cat(element[:8] for element in first.payload.elements)
         room, arrives = Signal(len(Use)), Signal(len(Use))
+        all_there = Cat(other.valid | ~present for other, present in zip(others, words.others, strict=True)).all()
         m.d.comb += [
-            arrival.ready.eq(room.bit_select(word.note.use, 1)),
-            arrives.eq(Cat(arrival.valid & (word.note.use == use) & room[use] for use in Use)),
+            first.ready.eq(room.bit_select(words.note.use, 1) & all_there),
+            *(other.ready.eq(first.valid & first.ready & present) for other, present in zip(others, words.others, strict=True)),
+            arrives.eq(Cat(first.valid & all_there & (words.note.use == use) & room[use] for use in Use)),
         ]
-        tile_taken = self._store_tile(m, arrives[Use.TILE], arrival.payload)
-        table_kept = self._store_table(m, arrives[Use.TABLE], word, octets)
+        tile_taken = self._store_tile(m, arrives[Use.TILE], first.payload, [other.payload for other in others])
+        table_kept = self._store_table(m, arrives[Use.TABLE], words, octets)
         if self._p.factor_bits:
-            self._store_factors(m, about, arrives, word, octets)
+            self._store_factors(m, about, arrives, words, octets)
         m.d.comb += [
             *(room[use].eq(tile_taken) for use in (Use.TILE, Use.FACTORS)),
             room[Use.TABLE].eq(table_kept),
-            room[Use.CHANNELS].eq(self._store_channels(m, about, arrives[Use.CHANNELS], word, octets) & table_kept),
+            room[Use.CHANNELS].eq(self._store_channels(m, about, arrives[Use.CHANNELS], words, octets) & table_kept),
         ]
 
-    def _store_tile(self, m: Module, arrives: Value, arrival: data.View) -> Value:
-        """What no word fills stays zero. Gives whether there is room for a word."""
-        p, word, elements = self._p, arrival.word, arrival.elements
+    def _store_tile(self, m: Module, arrives: Value, first: data.View, others: Sequence[data.View]) -> Value:
+        """What no word fills stays zero. Gives whether there is room for words."""
+        p, words, arrived = self._p, first.words, (first.elements, *others)
         tile, full = Signal.like(self.tile, reset_less=True), Signal()
-        m.d.comb += [self.tile.eq(tile), self.tile_ready.eq(full | (arrives & word.last))]
+        m.d.comb += [self.tile.eq(tile), self.tile_ready.eq(full | (arrives & words.last))]
+
+        def is_there(line: int) -> Value:
+            port = line % len(arrived)
+            there = words.line == line - port
+            return there & words.others[port - 1] if port else there
+
         with m.If(self.tile_taken):
             m.d.sync += full.eq(0)
         with m.If(arrives):
-            with m.If(word.last):
+            with m.If(words.last):
                 m.d.sync += full.eq(1)
-            with m.If((word.line == 0) & (word.part == 0)):
+            with m.If((words.line == 0) & (words.part == 0)):
                 m.d.sync += tile.eq(0)
             for col in range(p.cols):
-                with m.If(arrival.transposed & (word.line == col)):
-                    m.d.sync += [tile[col][row].eq(elements[row]) for row in range(p.rows)]
+                with m.If(first.transposed & is_there(col)):
+                    m.d.sync += [tile[col][row].eq(arrived[col % len(arrived)][row]) for row in range(p.rows)]
                 part, lane = divmod(col, p.word_bytes)
-                element = Array(elements[lane + slot * p.cols] for slot in range(slots_of_word(p)))[word.note.slot]
-                with m.If(~arrival.transposed & (word.part == part)):
+                slots = [Array(elements[lane + slot * p.cols] for slot in range(slots_of_word(p))) for elements in arrived]
+                element = [of_slots[words.note.slot] for of_slots in slots]  # of each port
+                with m.If(~first.transposed & (words.part == part)):
                     for row in range(p.rows):
-                        with m.If(word.line == row):
-                            m.d.sync += tile[col][row].eq(element)
+                        with m.If(is_there(row)):
+                            m.d.sync += tile[col][row].eq(element[row % len(arrived)])
         return ~full | self.tile_taken
 
     def _store_factors(self, m: Module, about: Callable[[Value], data.View], arrives: Value, word: data.View, octets: Value) -> None:

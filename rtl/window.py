@@ -130,7 +130,7 @@ class WindowReader(wiring.Component):
             m.d.sync += new_line.eq(1)
 
         before, asked = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
-        low = exact_log2(self._p.units)
+        low = exact_log2(self._p.interleaved)
 
         def address(further: Value) -> Value:
             """Of the word, or of the one that is further. Outside of the map there is none: a word in the bank that it would have, so that

@@ -56,7 +56,7 @@ class PortLayout:
             "permutation": None if (flat == np.arange(flat.size)).all() else flat.tolist(),
             "tensor": {
                 **{"rows": tensor.rows, "cols": tensor.cols, "bits": tensor.bits},
-                **{"group": self.layout.group, "line": self.layout.line, "offset": self.offset},
+                **{"group": self.layout.group, "line": self.layout.line, "spare": self.layout.spare, "offset": self.offset},
             },
         }
 
@@ -69,13 +69,14 @@ class PortLayout:
             raise ValueError(f"group must divide the {cols} columns of {value['name']}, not {group}")
         if rows % line or (line > 1 and group != cols):
             raise ValueError(f"line must divide the {rows} rows of {value['name']}, which must be one group, not {line}")
+        spare = _count(t["spare"], "spare", low=0)
         tensor = ir.Tensor(name=str(value["name"]), rows=rows, cols=cols, bits=bits, scale=scale, zero_point=zero_point)
         listed, size = value["permutation"], rows * cols
         permutation = np.arange(size) if listed is None else np.array(listed, np.int64)
         shape = tuple(_count(n, "a dimension") for n in value["shape"])
         if not np.array_equal(np.sort(permutation), np.arange(size)) or math.prod(shape) != size:
             raise ValueError(f"the permutation of {tensor.name} is not one of {size} elements")
-        layout = Layout(tensor=tensor, group=group, word_bytes=parameters.word_bytes, bits=bits, line=line)
+        layout = Layout(tensor=tensor, group=group, word_bytes=parameters.word_bytes, bits=bits, line=line, spare=spare)
         port = kind(
             name=tensor.name,
             shape=shape,

@@ -10,7 +10,7 @@ from ..rtl.axi import ReadGate, WriteGate, axi4_ports
 from ..rtl.compute import ComputeUnit
 from ..rtl.dma import LoadEngine, StoreEngine
 from ..rtl.layouts import record_layout
-from ..rtl.scratchpad import ReadPort, Scratchpad, WritePort
+from ..rtl.scratchpad import ReadPort, Scratchpad, WritePort, port_names
 from ..rtl.vector import VectorEngine
 
 ENGINES = {Engine.LOAD: LoadEngine, Engine.STORE: StoreEngine, Engine.COMPUTE: ComputeUnit, Engine.VECTOR: VectorEngine}
@@ -51,8 +51,7 @@ class EngineBench(wiring.Component):
             self.done.eq(engine.engine.done),
             self.error.eq(engine.engine.error),
         ]
-        reads = [getattr(engine, name) for name in ("read", "read_a", "read_b", "read_r") if name in engine.signature.members]
-        writes = [engine.write] if "write" in engine.signature.members else []
+        reads, writes = ([getattr(engine, name) for name in port_names(engine, kind)] for kind in (ReadPort, WritePort))
         m.submodules.scratchpad = scratchpad = Scratchpad(p, readers=len(reads) + 1, writers=len(writes) + 1)
         for i, port in enumerate(reads):
             connect(m, port, getattr(scratchpad, f"read{i}"))

@@ -38,7 +38,7 @@ def _address(rng: random.Random, p: MachineParameters) -> int:
 
 def _bank(p: MachineParameters, address: int) -> int:
     """Words that follow each other lie in the banks of a region in turn."""
-    return address // p.region_words * p.units % p.banks + address % p.units
+    return address // p.region_words * p.interleaved % p.banks + address % p.interleaved
 
 
 @dataclass

@@ -83,13 +83,15 @@ def machines(draw: st.DrawFn, scratchpads: tuple[int, ...] = (1, 2, 4, 16, 128))
     half = rows // 2
     kib = draw(st.sampled_from(scratchpads))
     banks = draw(st.sampled_from([n for n in (1, 2, 4) if kib * 1024 >= 16 * n * rows]))
+    units = draw(st.sampled_from([n for n in (1, 1, 2, 4) if n <= banks]))
     return MachineParameters(
         rows=rows,
         cols=cols,
         lanes=draw(st.sampled_from([n for n in range(1, half + 1) if half % n == 0])),
         scratchpad_kib=kib,
         banks=banks,
-        units=draw(st.sampled_from([n for n in (1, 1, 2, 4) if n <= banks])),
+        units=units,
+        b_words=draw(st.sampled_from([n for n in (1, 1, 2, 4) if units * n <= banks])),
         accumulator_depth=draw(st.sampled_from((16, 64))),
         bus_bytes=draw(st.sampled_from((4, 8, 16, 32))),
         row_elements=draw(st.sampled_from((64, 1024))),

@@ -123,7 +123,8 @@ def test_tiles_cover_every_output_once(graph: ir.Graph, machine: MachineParamete
             assert command["m"] * command["lines"] <= machine.accumulator_depth
     written = {block.tensor.name for op in program.graph.operators for block in op.outputs}
     assert set(covered) == written
-    assert all((words == 1).all() for words in covered.values())
+    used = {name: np.arange(words.shape[1]) < program.layouts[name].used_words for name, words in covered.items()}
+    assert all((words == used[name]).all() for name, words in covered.items())
 
 
 Places = set[tuple[str, int]]
@@ -538,6 +539,15 @@ def test_what_does_not_fit_is_tiled() -> None:
     inputs = random_inputs(graph, 1)
     expected = execute(graph, inputs, lanes=4)["t2"]
     assert (run_on_golden_machine(program, inputs)["t2"] == expected).all()
+
+
+@many
+@given(graphs(), machines())
+def test_rows_of_b_that_are_read_at_once_lie_in_different_banks(graph: ir.Graph, machine: MachineParameters) -> None:
+    commands = [
+        step.command for step in compiled(graph, replace(machine, banks=2, units=1, b_words=2)).body if step.engine is Engine.COMPUTE
+    ]
+    assert all(command["b_stride"] % 2 for command in commands)
 
 
 @pytest.mark.parametrize(("m", "n"), [(256, 64), (100, 64), (1, 512), (24, 64)], ids=["rows", "odd rows", "columns", "few rows"])

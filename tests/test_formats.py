@@ -178,6 +178,8 @@ REFUSED = [
     ({"residual": 2}, "residual must be 0 or 1, not 2"),
     ({"units": 3}, "units must be 1, 2 or 4, and at most banks (4), not 3"),
     ({"banks": 2, "units": 4}, "units must be 1, 2 or 4, and at most banks (2), not 4"),
+    ({"b_words": 3}, "b_words must be 1, 2 or 4, and at most banks / units (4), not 3"),
+    ({"units": 2, "b_words": 4}, "b_words must be 1, 2 or 4, and at most banks / units (2), not 4"),
 ]
 
 
@@ -192,7 +194,7 @@ def test_every_parameter_has_a_refused_value() -> None:
 
 
 def test_refused_name() -> None:
-    with pytest.raises(ParameterError, match=r"^parameter name must be one of rows, cols, .*, units, not 'size'$"):
+    with pytest.raises(ParameterError, match=r"^parameter name must be one of rows, cols, .*, b_words, not 'size'$"):
         MachineParameters.from_dict({"size": 1})
 
 
@@ -241,6 +243,7 @@ def test_hash_tells_configurations_apart() -> None:
         "factor_bits": 8,
         "residual": 1,
         "units": 2,
+        "b_words": 2,
     }
     base = MachineParameters(rows=16, cols=16, lanes=2)
     machines = [base, *(replace(base, **{name: value}) for name, value in other.items())]

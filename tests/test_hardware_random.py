@@ -32,8 +32,11 @@ MACHINES = {
     "2 of 8x4": MachineParameters(
         rows=8, cols=4, lanes=2, scratchpad_kib=8, banks=4, accumulator_depth=16, row_elements=64, units=2, queue_depth=2
     ),
-    # What takes a square array, or words of a power of two: depthwise, max pooling, few channels, groups of any size. And sums in products.
-    "8x8": MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=8, accumulator_depth=32, row_elements=64, factor_bits=8, residual=1),
+    # What takes a square array, or words of a power of two: depthwise, max pooling, few channels, groups of any size. And sums in products,
+    # and rows of b that are loaded two at once.
+    "8x8": MachineParameters(
+        rows=8, cols=8, lanes=4, scratchpad_kib=8, accumulator_depth=32, row_elements=64, factor_bits=8, residual=1, b_words=2
+    ),
 }
 GUARD = 1 << 12  # bytes on either side of the buffer
 MEMORY = 1 << 20

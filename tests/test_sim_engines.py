@@ -15,11 +15,11 @@ TALL = MachineParameters(rows=8, cols=4, lanes=1, scratchpad_kib=16, banks=8, bu
 ODD = MachineParameters(
     rows=12, cols=12, lanes=3, scratchpad_kib=16, banks=1, bus_bytes=8, accumulator_depth=32, row_elements=64, lut_rows=4
 )
-INT4 = replace(SQUARE, weight_bits=4, factor_bits=8, residual=1)
+INT4 = replace(SQUARE, weight_bits=4, factor_bits=8, residual=1, b_words=4)
 # A row of r is two words or more.
-SHARED = replace(WIDE, multiplier_bits=27, factor_bits=8, requantizer_columns=2, residual=1)
+SHARED = replace(WIDE, multiplier_bits=27, factor_bits=8, requantizer_columns=2, residual=1, b_words=2)
 # Two rows of r share a word.
-FACTORED = replace(TALL, factor_bits=8, requantizer_columns=4, residual=1)
+FACTORED = replace(TALL, factor_bits=8, requantizer_columns=4, residual=1, b_words=2)
 MADE_OF = {INT4: PLATFORMS["ecp5"], SHARED: PLATFORMS["ultrascale"]}
 
 
@@ -42,7 +42,8 @@ CASES = [
 
 
 def _id(engine: Engine, m: MachineParameters) -> str:
-    return f"{engine.name.lower()}-{m.rows}x{m.cols}-int{m.weight_bits}-{m.multiplier_bits}-{m.factor_bits}{'-residual' * m.residual}"
+    array = f"{m.rows}x{m.cols}-int{m.weight_bits}-{m.multiplier_bits}"
+    return f"{engine.name.lower()}-{array}-{m.factor_bits}{'-residual' * m.residual}-{m.b_words}"
 
 
 @pytest.mark.parametrize(("engine", "machine"), CASES, ids=[_id(*case) for case in CASES])

@@ -35,7 +35,7 @@ class MachineParameters:
     cols: output channels that a unit computes at once; a multiple or a divisor of rows.
     lanes: elements per cycle of the vector engine.
     scratchpad_kib: at most this much is built: banks * bank_words * word_bytes.
-    banks: of the scratchpad, each with one read and one write port; at least one for each unit.
+    banks: of the scratchpad, each with one read and one write port; at least one for each word of b that the units read at once.
     accumulator_depth: rows of int32 partial sums that a compute unit holds.
     bus_bytes: width of the AXI4 memory port.
     row_elements: longest row that softmax and LayerNorm take.
@@ -50,6 +50,7 @@ class MachineParameters:
     tiles.
     factor_bits: of the factor that a group of rows of b has for each channel; without any, b has one scale for each channel.
     residual: 1 where the compute unit can add a matrix to its results, which else takes the vector engine.
+    b_words: scratchpad words of b that a compute unit reads at once, 1, 2 or 4: products of fewer rows than cols are as much faster.
     """
 
     rows: int = 16
@@ -69,6 +70,7 @@ class MachineParameters:
     factor_bits: int = 0
     residual: int = 0
     units: int = 1
+    b_words: int = 1
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -127,6 +129,9 @@ class MachineParameters:
         require(self.factor_bits in (0, FACTOR_BITS), "factor_bits", f"0 or {FACTOR_BITS}", self.factor_bits)
         require(self.residual in (0, 1), "residual", "0 or 1", self.residual)
         require(self.units in (1, 2, 4) and self.units <= self.banks, "units", f"1, 2 or 4, and at most banks ({self.banks})", self.units)
+        most = self.banks // self.units
+        allowed = f"1, 2 or 4, and at most banks / units ({most})"
+        require(self.b_words in (1, 2, 4) and self.b_words <= most, "b_words", allowed, self.b_words)
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> Self:
@@ -148,9 +153,14 @@ class MachineParameters:
         return 1 << (words.bit_length() - 1)
 
     @property
+    def interleaved(self) -> int:
+        """Banks that words in a row take turns in: what units read of a matrix at the same time lies in different ones."""
+        return self.units * self.b_words
+
+    @property
     def region_words(self) -> int:
-        """Words in a row that share their banks, as many as there are units: what two units read of a matrix lies in different ones."""
-        return self.units * self.bank_words
+        """Words in a row that share their banks."""
+        return self.interleaved * self.bank_words
 
     @property
     def scratchpad_words(self) -> int:

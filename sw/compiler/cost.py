@@ -12,6 +12,11 @@ def tiles_of_b(command: Mapping[str, int], p: MachineParameters) -> int:
     return c["taps_y"] * c["taps_x"] * -(-c["k"] // p.rows) * -(-c["n"] // p.cols)
 
 
+def load_cycles(p: MachineParameters) -> int:
+    """Of a tile of b."""
+    return -(-p.cols // p.b_words)
+
+
 def rows_read(command: Mapping[str, int]) -> int:
     """Rows of a that a compute command reads for each tile: those of its windows, and those that it skips between them."""
     c = command
@@ -22,7 +27,7 @@ def compute_cycles(command: Mapping[str, int], p: MachineParameters) -> int:
     """As `ideal_cycles`, of a compute command."""
     c = command
     results = c["lines"] * c["m"] * -(-c["n"] // p.cols) * p.requantizer_columns
-    return max(max(rows_read(c), p.cols) * tiles_of_b(c, p), results)
+    return max(max(rows_read(c), load_cycles(p)) * tiles_of_b(c, p), results)
 
 
 def ideal_cycles(step: Step, p: MachineParameters) -> int:

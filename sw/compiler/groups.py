@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...rtl.arch.parameters import MachineParameters
 from .. import graph as ir
-from .layout import Buffer, Layout
+from .layout import Buffer, Layout, spare_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,10 @@ def grouped_weights(layouts: Mapping[str, Layout], op: ir.MatMul, parameters: Ma
     weights = op.parts[0].b.tensor
     rows = _channel_weights(layouts, op) if by_channel(op, parameters) else _bundled_weights(layouts, op)
     layout = layouts[weights.name]
-    return Buffer(name=weights.name, rows=len(rows), row_words=rows.shape[1] // layout.word_elements, data=layout.octets(rows))
+    words = rows.shape[1] // layout.word_elements
+    spare = spare_words(words, parameters)
+    data = layout.octets(np.pad(rows, ((0, 0), (0, spare * layout.word_elements)), constant_values=weights.zero_point))
+    return Buffer(name=weights.name, rows=len(rows), row_words=words + spare, data=data)
 
 
 def _channel_weights(layouts: Mapping[str, Layout], op: ir.MatMul) -> NDArray[np.int8]:

@@ -1,11 +1,12 @@
 """How tensors and tables lie in memory: rows of scratchpad words.
 
 Columns may be kept in groups (the heads of an attention layer): each group starts with a new word, so that an engine can
-address it. Padding holds the zero point, which stands for zero.
+address it. Padding holds the zero point, which stands for zero. Where the compute unit reads some rows of b at once, such a matrix has an
+odd number of words a row, so that these rows lie in different banks.
 """
 
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from math import gcd
 
@@ -36,7 +37,7 @@ class Layout:
     """Where each element of a tensor lies in its buffer.
 
     group: columns of a group, a divisor of the tensor's columns. bits: that an element takes, the tensor's or 8. line: rows that make one
-    row of the buffer, with no gap between them; more than one only where all columns are one group.
+    row of the buffer, with no gap between them; more than one only where all columns are one group. spare: words at the end of a row.
     """
 
     tensor: ir.Tensor
@@ -44,6 +45,7 @@ class Layout:
     word_bytes: int
     bits: int
     line: int = 1
+    spare: int = 0
 
     @property
     def word_elements(self) -> int:
@@ -59,8 +61,13 @@ class Layout:
         return -(-self.line * self.group // self.word_elements)
 
     @property
-    def row_words(self) -> int:
+    def used_words(self) -> int:
+        """Of a row."""
         return self.tensor.cols // self.group * self.group_words
+
+    @property
+    def row_words(self) -> int:
+        return self.used_words + self.spare
 
     def word(self, col: int) -> int:
         """The word of a row at which column ``col``, the first of a word, lies."""
@@ -76,7 +83,8 @@ class Layout:
         dense = np.asarray(values, t.dtype).reshape(self.rows, t.cols // self.group, self.line * self.group)
         padded = np.full((*dense.shape[:2], self.group_words * self.word_elements), t.zero_point, t.dtype)
         padded[:, :, : dense.shape[2]] = dense
-        return self.octets(padded)
+        spare = (0, 0), (0, self.spare * self.word_elements)
+        return self.octets(np.pad(padded.reshape(self.rows, -1), spare, constant_values=t.zero_point))
 
     def octets(self, values: NDArray) -> bytes:
         """Of elements that fill whole words."""
@@ -85,12 +93,18 @@ class Layout:
     def unpack(self, data: bytes) -> NDArray:
         """The tensor's values, [rows, cols], from the buffer's bytes."""
         t = self.tensor
-        padded = np.frombuffer(data, t.dtype).reshape(self.rows, t.cols // self.group, self.group_words * self.word_elements)
-        return padded[:, :, : self.line * self.group].reshape(t.rows, t.cols)
+        used = np.frombuffer(data, t.dtype).reshape(self.rows, -1)[:, : self.used_words * self.word_elements]
+        groups = used.reshape(self.rows, t.cols // self.group, -1)
+        return groups[:, :, : self.line * self.group].reshape(t.rows, t.cols)
 
     def buffer(self) -> Buffer:
         data = None if self.tensor.data is None else self.pack(self.tensor.data)
         return Buffer(name=self.tensor.name, rows=self.rows, row_words=self.row_words, data=data)
+
+
+def spare_words(words: int, parameters: MachineParameters) -> int:
+    """That a row of b of so many words is to be followed by."""
+    return int(parameters.b_words > 1 and words % 2 == 0)
 
 
 def choose_layouts(graph: ir.Graph, parameters: MachineParameters) -> dict[str, Layout]:
@@ -123,10 +137,13 @@ def choose_layouts(graph: ir.Graph, parameters: MachineParameters) -> dict[str, 
                     if groups[t.name] != group:
                         groups[t.name], changed = group, True
 
+    stationary = {part.b.tensor.name for op in graph.operators if isinstance(op, ir.MatMul) for part in op.parts}
+
     def layout(t: ir.Tensor) -> Layout:
         whole = groups[t.name] == t.cols or t.name in in_taps  # else its groups start words as those of an activation do
         bits = t.bits if whole else max(8, t.bits)
-        return Layout(tensor=t, group=groups[t.name], word_bytes=word_bytes, bits=bits, line=lines.get(t.name, 1))
+        dense = Layout(tensor=t, group=groups[t.name], word_bytes=word_bytes, bits=bits, line=lines.get(t.name, 1))
+        return replace(dense, spare=spare_words(dense.used_words, parameters)) if t.name in stationary else dense
 
     return {t.name: layout(t) for t in graph.tensors.values()}
 

@@ -124,7 +124,7 @@ class Scheduler:
             writes = field == "out"
             base = self._plan.resident.get(operand.buffer.name)
             if base is None:
-                address, stride = staging, operand.words
+                address, stride = staging, operand.stride
                 staging += operand.size
                 transfer = self._staged(Engine.STORE if writes else Engine.LOAD, operand, address, task.operator.name)
                 (stores if writes else loads).append(transfer)
@@ -145,9 +145,9 @@ class Scheduler:
     def _staged(self, engine: Engine, operand: Operand, address: int, label: str) -> PlannedStep:
         slot, row_words = self._p.slot_bytes, operand.buffer.row_words
         external = self._external[operand.buffer.name] + (operand.row * row_words + operand.word) * slot
-        if operand.words == row_words and operand.size <= MAX_TRANSFER_WORDS:  # rows follow each other: one long row
+        if operand.word == 0 and operand.stride == row_words and operand.size <= MAX_TRANSFER_WORDS:  # rows follow each other: one long row
             return self._transfer(engine, external, 0, address, operand.size, 1, operand.size, label)
-        return self._transfer(engine, external, row_words * slot, address, operand.words, operand.rows, operand.words, label)
+        return self._transfer(engine, external, row_words * slot, address, operand.stride, operand.rows, operand.words, label)
 
 
 def with_waits(planned: list[PlannedStep], parameters: MachineParameters) -> list[Step]:

@@ -1,7 +1,7 @@
 """Operators to tasks: what one engine does on rectangles of memory, tiled so that what isn't resident fits the staging area."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise, product
 
@@ -13,10 +13,10 @@ from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import CHANNEL, COMMANDS, COUNT_BITS, RESIDUAL_SCALARS, VECTOR_SCALARS, Engine, VectorOperation, place_bits
 from ...rtl.arch.window import matrix_walk
 from .. import graph as ir
-from .cost import compute_cycles, tiles_of_b
+from .cost import compute_cycles, load_cycles, tiles_of_b
 from .errors import CompileError
 from .groups import bundles, by_channel, grouped_weights, in_groups, pixels_of_tap
-from .layout import Buffer, Layout
+from .layout import Buffer, Layout, spare_words
 from .pieces import Pieces
 
 MAX_ROWS = (1 << COUNT_BITS) - 1
@@ -24,7 +24,8 @@ MAX_ROWS = (1 << COUNT_BITS) - 1
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Operand:
-    """A rectangle of a buffer: ``rows`` rows of ``words`` words. repeat: the one row is read again for each row of the task."""
+    """A rectangle of a buffer: ``rows`` rows of ``words`` words. repeat: the one row is read again for each row of the task. spare: words
+    behind each row in the staging area."""
 
     buffer: Buffer
     row: int
@@ -32,11 +33,17 @@ class Operand:
     word: int
     words: int
     repeat: bool = False
+    spare: int = 0
+
+    @property
+    def stride(self) -> int:
+        """Words from a row to the next in the staging area."""
+        return self.words + self.spare
 
     @property
     def size(self) -> int:
-        """In words."""
-        return self.rows * self.words
+        """Words in the staging area."""
+        return self.rows * self.stride
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -159,7 +166,7 @@ class TaskMaker:
         share_of_cols = -(-_share(cols, most_cols, p.units) // self._col_step) * self._col_step
         of_rows, of_cols = (make(0, r, 0, c).unplaced for r, c in ((share_of_rows, cols), (rows, min(cols, share_of_cols))))
         # Of the same columns all units load the same tiles of b from the same banks.
-        by_rows = max(compute_cycles(of_rows, p), p.units * p.cols * tiles_of_b(of_rows, p))
+        by_rows = max(compute_cycles(of_rows, p), p.units * load_cycles(p) * tiles_of_b(of_rows, p))
         return (share_of_rows, most_cols, False) if by_rows <= compute_cycles(of_cols, p) else (most_rows, share_of_cols, True)
 
     def _matmul(self, op: ir.MatMul, part: ir.MatMulPart, first: int, count: int) -> Iterator[tuple[MakeTask, int, int, int]]:
@@ -266,6 +273,7 @@ class TaskMaker:
                 more[field] = Operand(buffer=buffer, row=col // p.cols, rows=-(-cols // p.cols), word=0, words=buffer.row_words)
         if op.table:
             more["table"] = self._table_operand(op)
+        more["b"] = replace(operands["b"], spare=spare_words(operands["b"].words, p))
         return Task(engine=Engine.COMPUTE, operator=op, command=command, operands={**operands, **more}, walk=walk)
 
     def _table_operand(self, op: ir.MatMul | ir.LayerNorm | ir.Table) -> Operand:
@@ -289,7 +297,7 @@ class TaskMaker:
         whole = not op.groups and part.a.cols == part.a.tensor.cols == part.b.tensor.cols and a.group == b.group
         if not (op.b_transposed and whole and part.b.tensor.data is not None):
             raise CompileError(f"the columns of {part.a} are kept in groups of {a.group} and {part.b} can't follow them")
-        return a.row_words * self._p.word_bytes, True
+        return a.used_words * self._p.word_bytes, True
 
     def _row_operator(self, op: ir.Operator) -> Iterator[Task]:
         assert isinstance(op, ir.RowOperator)
