@@ -15,6 +15,7 @@ from .arch.workers import Worker, workers
 from .axi import ReadGate, WriteGate, axi4_ports
 from .compute import ComputeUnit
 from .control import ControlRegisters, axi4_lite_ports
+from .delay import delay
 from .dma import LoadEngine, StoreEngine
 from .program import MemorySource, RomSource
 from .scratchpad import ReadPort, Scratchpad, WritePort, port_names
@@ -119,7 +120,7 @@ class Accelerator(wiring.Component):
         for kind, ports in (("read", reads), ("write", writes)):
             for i, (_, component, name) in enumerate(ports):
                 connect(m, getattr(component, name), getattr(scratchpad, f"{kind}{i}"))
-        outside, conflicts = scratchpad.out_of_range, Cat(scratchpad.read_conflict, scratchpad.write_conflict)
+        outside, conflicts = scratchpad.out_of_range, delay(m, Cat(scratchpad.read_conflict, scratchpad.write_conflict), 1)
         older = Cat(getattr(component, f"{name}_older", Const(0, 1)) for _, component, name in reads + writes)
         owners = [worker for worker, _, _ in reads + writes]
         for w, worker in enumerate(components):

@@ -120,7 +120,8 @@ class Fetcher(wiring.Component):
             queue.i.payload.note.eq(delay(m, self.i.payload.note, READ_LATENCY)),
             queue.i.valid.eq(self.port.valid),
         ]
-        m.d.sync += places.change(taken=self.i.valid & self.i.ready, given=self.words.valid & self.words.ready)
+        given = delay(m, self.words.valid & self.words.ready, 1, reset_less=False)  # comes a long way
+        m.d.sync += places.change(taken=self.i.valid & self.i.ready, given=given)
         connect(m, flipped(self.words), queue.o)
         return m
 

@@ -12,7 +12,8 @@ from .arbiter import LeastRecent
 from .arch.parameters import EXTERNAL_ADDRESS_BITS
 
 MAX_BURST_BEATS = 64
-OUTSTANDING_BITS = 8  # of the counters of bursts under way; further bursts wait
+OUTSTANDING_BITS = 8  # of the counters of bursts under way
+MOST_OUTSTANDING = (1 << OUTSTANDING_BITS) - 3  # further bursts wait, one at most beside it, since it takes a cycle to see
 
 BURST = data.StructLayout({"address": EXTERNAL_ADDRESS_BITS, "len": 8})  # len: beats - 1, as in AxLEN
 
@@ -82,10 +83,10 @@ class ReadGate(wiring.Component):
         m = Module()
         masters = [getattr(self, f"master{i}") for i in range(self._masters)]
         m.submodules.arbiter = arbiter = LeastRecent(self._masters)
-        outstanding = Signal(OUTSTANDING_BITS)
+        outstanding, room = Signal(OUTSTANDING_BITS), Signal()
         stale = Signal()
         # A burst is held here from the moment it is chosen, so that arvalid never falls before arready.
-        opened = (~self.arvalid | self.arready) & ~stale & ~self.flush & (outstanding < (1 << OUTSTANDING_BITS) - 2)
+        opened = (~self.arvalid | self.arready) & ~stale & ~self.flush & room
         accepted, ended = self.arvalid & self.arready, self.rvalid & self.rready & self.rlast
         m.d.comb += [
             arbiter.requests.eq(Cat(*(master.burst.valid & opened for master in masters))),
@@ -93,7 +94,7 @@ class ReadGate(wiring.Component):
             self.arburst.eq(1),
             self.draining.eq(stale),
         ]
-        m.d.sync += outstanding.eq(outstanding + (arbiter.grant != 0) - ended)
+        m.d.sync += [outstanding.eq(outstanding + (arbiter.grant != 0) - ended), room.eq(outstanding < MOST_OUTSTANDING)]
         with m.If(accepted):
             m.d.sync += self.arvalid.eq(0)
         for i, master in enumerate(masters):
@@ -137,21 +138,19 @@ class WriteGate(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         master = self.master
-        outstanding = Signal(OUTSTANDING_BITS)  # bursts without their response
-        owed = Signal(9)  # beats of the current burst that have not been taken
+        outstanding, room = Signal(OUTSTANDING_BITS), Signal()  # bursts without their response; whether there may be more
+        owed, owes = Signal(9), Signal()  # beats of the current burst that have not been taken; whether there are any
         stale = Signal()
         taken, answered = master.burst.valid & master.burst.ready, self.bvalid & self.bready
         # As in ReadGate a beat is held here, so that it stays through a flush.
         w_free = ~self.wvalid | self.wready
-        beat_taken = (owed != 0) & w_free & (stale | master.beat.valid)
+        beat_taken = owes & w_free & (stale | master.beat.valid)
         m.d.comb += [
-            master.burst.ready.eq(
-                (~self.awvalid | self.awready) & (owed == 0) & ~stale & ~self.flush & (outstanding < (1 << OUTSTANDING_BITS) - 2)
-            ),
+            master.burst.ready.eq((~self.awvalid | self.awready) & ~owes & ~stale & ~self.flush & room),
             self.awsize.eq((self._bus_bytes - 1).bit_length()),
             self.awburst.eq(1),
             self.draining.eq(stale),
-            master.beat.ready.eq((owed != 0) & w_free & ~stale),
+            master.beat.ready.eq(owes & w_free & ~stale),
             self.bready.eq(stale | master.response.ready),
             master.response.valid.eq(self.bvalid & ~stale),
             master.response.payload.eq(self.bresp),
@@ -164,9 +163,10 @@ class WriteGate(wiring.Component):
                 self.awaddr.eq(master.burst.payload.address),
                 self.awlen.eq(master.burst.payload.len),
                 owed.eq(master.burst.payload.len + 1),
+                owes.eq(1),
             ]
         with m.Elif(beat_taken):
-            m.d.sync += owed.eq(owed - 1)
+            m.d.sync += [owed.eq(owed - 1), owes.eq(owed != 1)]
         with m.If(w_free):
             m.d.sync += [
                 self.wvalid.eq(beat_taken),
@@ -174,7 +174,7 @@ class WriteGate(wiring.Component):
                 self.wstrb.eq(Mux(stale, 0, master.beat.payload.strb)),
                 self.wlast.eq(owed == 1),
             ]
-        m.d.sync += outstanding.eq(outstanding + taken - answered)
+        m.d.sync += [outstanding.eq(outstanding + taken - answered), room.eq(outstanding < MOST_OUTSTANDING)]
         with m.If(self.flush & (outstanding != 0)):
             m.d.sync += stale.eq(1)
         with m.Elif(outstanding == 0):

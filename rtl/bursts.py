@@ -1,6 +1,6 @@
 """Splits a transfer between external memory and scratchpad into AXI4 bursts."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -43,7 +43,8 @@ class BurstGenerator(wiring.Component):
         row_beats = Signal.like(beats_left)
         rows_left = Signal(COUNT_BITS)
         beats, end = Signal(range(MAX_BURST_BEATS + 1)), Signal.like(at)
-        checked = Signal()
+        # A burst takes three cycles: what it needs is found in the first two, since ways from here are long.
+        room, checked, ends_row, ends = Signal(signed(EXTERNAL_ADDRESS_BITS + 2)), Signal(), Signal(), Signal()
         absolute = (self.memory_base + at)[:EXTERNAL_ADDRESS_BITS]
         page_beats = PAGE_BYTES // p.bus_bytes
         to_page_end = page_beats - (absolute // p.bus_bytes)[: (page_beats - 1).bit_length()]
@@ -63,28 +64,29 @@ class BurstGenerator(wiring.Component):
                     m.next = "SIZE"
             with m.State("SIZE"):
                 wanted = Mux(beats_left < MAX_BURST_BEATS, beats_left, MAX_BURST_BEATS)
-                m.d.sync += beats.eq(Mux(to_page_end < wanted, to_page_end, wanted))
+                m.d.sync += [beats.eq(Mux(to_page_end < wanted, to_page_end, wanted)), room.eq(self.memory_size - at)]
                 m.next = "CHECK"
             with m.State("CHECK"):
-                m.d.sync += end.eq(at + beats * p.bus_bytes)
+                aligned = at[: (p.bus_bytes - 1).bit_length()] == 0
+                m.d.sync += [end.eq(at + beats * p.bus_bytes), checked.eq((beats * p.bus_bytes <= room) & aligned)]
+                m.d.sync += [ends_row.eq(beats == beats_left), ends.eq((beats == beats_left) & (rows_left == 1))]
                 m.next = "SEND"
             with m.State("SEND"):
                 m.d.comb += [
-                    checked.eq((end <= self.memory_size) & (at[: (p.bus_bytes - 1).bit_length()] == 0)),
                     self.outside.eq(~checked),
                     self.bursts.valid.eq(checked),
                     self.bursts.payload.address.eq(absolute),
                     self.bursts.payload.len.eq(beats - 1),
-                    self.last.eq((beats == beats_left) & (rows_left == 1)),
+                    self.last.eq(ends),
                 ]
                 with m.If(~checked):
                     m.next = "IDLE"
                 with m.Elif(self.bursts.ready):
                     m.d.sync += [at.eq(end), beats_left.eq(beats_left - beats)]
                     m.next = "SIZE"
-                    with m.If(beats == beats_left):
+                    with m.If(ends_row):
                         following = (row + c.external_stride)[: len(row)]
                         m.d.sync += [at.eq(following), row.eq(following), beats_left.eq(row_beats), rows_left.eq(rows_left - 1)]
-                        with m.If(rows_left == 1):
+                        with m.If(ends):
                             m.next = "IDLE"
         return m

@@ -138,7 +138,7 @@ class ComputeUnit(wiring.Component):
         note = reader.rows.payload.note
         last_row, last_tile = note.last_row, note.last_tile
         first_row, swapped = Signal(init=1), Signal()
-        # Cycles, one bit each, before the next tile may begin: its i-th row TILE_CYCLES after this one's at the earliest.
+        # Cycles, as many ones, before the next tile may begin: its i-th row TILE_CYCLES after this one's at the earliest.
         gap = Signal(TILE_CYCLES - 1)
         places = Places(results.depth)
         fire, finishes, claims, given = Signal(), Signal(), Signal(), Signal()
@@ -155,7 +155,7 @@ class ComputeUnit(wiring.Component):
             fire.eq(
                 reader.rows.valid
                 & note.window
-                & (~first_row | (loader.tile_ready & ~gap.any() & (~last_tile | channels_free)))
+                & (~first_row | (loader.tile_ready & ~gap[0] & (~last_tile | channels_free)))
                 & (~last_tile | room)
             ),
             reader.rows.ready.eq(fire | ~note.window),

@@ -107,7 +107,7 @@ class LoadEngine(wiring.Component):
         with m.If(taken):
             m.d.sync += [index.eq(Mux(last_beat, 0, index + 1)), collected.eq(Cat(collected, beat.payload.data)[8 * p.bus_bytes :])]
 
-        outstanding = Signal(32)  # beats asked for
+        outstanding = Signal(16)  # beats asked for: of bursts, of which the gate limits the number
         m.d.sync += outstanding.eq(outstanding + Mux(burst.valid & burst.ready, burst.payload.len + 1, 0) - taken)
         moved, bus_error = Signal(), taken & (beat.payload.resp != 0)
         bursts = _control(m, self, writer.loops, moved=moved, pending=outstanding, bus_error=bus_error, code=ErrorCode.BUS_READ)
@@ -137,15 +137,15 @@ class StoreEngine(wiring.Component):
 
         beat, burst, response = self.bus.beat, self.bus.burst, self.bus.response
         abandoned = Signal()  # words that no burst asked for are read but not sent
-        owed = Signal(16)  # beats of bursts sent
+        owed, owes = Signal(16), Signal()  # beats of bursts sent; whether there are any
         unanswered = Signal(16)  # bursts
         index = Signal(range(p.beats_per_word))
         last_beat = index == p.beats_per_word - 1
-        dropped = abandoned & (owed == 0)
-        moved = reader.words.valid & ((beat.ready & (owed != 0)) | dropped)
+        dropped = abandoned & ~owes
+        moved = reader.words.valid & ((beat.ready & owes) | dropped)
         padded_word = Cat(reader.words.payload.word, Const(0, 8 * (p.slot_bytes - p.word_bytes)))
         m.d.comb += [
-            beat.valid.eq(reader.words.valid & (owed != 0)),
+            beat.valid.eq(reader.words.valid & owes),
             beat.payload.data.eq(padded_word.word_select(index, 8 * p.bus_bytes)),
             beat.payload.strb.eq(~0),
             reader.words.ready.eq(moved & last_beat),
@@ -156,6 +156,7 @@ class StoreEngine(wiring.Component):
         sent = burst.valid & burst.ready
         m.d.sync += [
             owed.eq(owed + Mux(sent, burst.payload.len + 1, 0) - (moved & ~dropped)),
+            owes.eq(sent | (owed > 1) | ((owed == 1) & ~(moved & ~dropped))),
             unanswered.eq(unanswered + sent - response.valid),
         ]
         bus_error = response.valid & (response.payload != 0)

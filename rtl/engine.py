@@ -14,7 +14,7 @@ from .layouts import record_layout
 ERROR_SHAPE = range(max(ErrorCode) + 1)
 IN_FLIGHT = 2  # commands that an engine has at most
 # For how long a command must have been at an engine's port before it is valid, if at all: it is checked as it waits for other steps.
-CHECK_CYCLES = {Engine.COMPUTE: 2}
+CHECK_CYCLES = {Engine.COMPUTE: 2, Engine.VECTOR: 1}
 
 
 class EnginePort(wiring.Signature):

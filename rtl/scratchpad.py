@@ -16,9 +16,10 @@ from amaranth.utils import ceil_log2
 from .arbiter import Holding, LeastRecent
 from .arch.parameters import MachineParameters
 from .arch.steps import ADDRESS_BITS
+from .delay import delay
 
 Groups = Sequence[Sequence[int]]  # of ports, by their numbers
-READ_LATENCY = 2  # cycles from an address taken to its word
+READ_LATENCY = 3  # cycles from an address taken to its word: a memory's takes most of one of them
 
 
 class ReadPort(wiring.Signature):
@@ -94,7 +95,7 @@ class Scratchpad(wiring.Component):
         words = []
         for i, bank in enumerate(banks):
             read, write = bank.read_port(), bank.write_port(granularity=1)
-            words.append(Cat(*(read.data[b] for b in range(p.word_bytes))))
+            words.append(delay(m, Cat(*(read.data[b] for b in range(p.word_bytes))), 1))
             m.d.comb += read.en.eq(read_grants[i] != 0)
             for j, port in enumerate(reads):
                 with m.If(read_grants[i][j]):
@@ -110,13 +111,12 @@ class Scratchpad(wiring.Component):
             taken = Signal(name=f"read{j}_taken")
             inside = Signal(name=f"read{j}_inside")
             source = Signal(Shape(ceil_log2(p.banks)), name=f"read{j}_bank")
-            m.d.sync += [
-                taken.eq(port.address.valid & port.address.ready),
-                inside.eq(~self.out_of_range[j]),
-                source.eq(_place(p, port.address.payload).bank),
-                port.valid.eq(taken),
-                port.word.eq(Array(words)[source] if p.banks > 1 else words[0]),
+            m.d.comb += [
+                taken.eq(delay(m, port.address.valid & port.address.ready, READ_LATENCY - 1, reset_less=False)),
+                inside.eq(delay(m, ~self.out_of_range[j], READ_LATENCY - 1)),
+                source.eq(delay(m, _place(p, port.address.payload).bank, READ_LATENCY - 1)),
             ]
+            m.d.sync += [port.valid.eq(taken), port.word.eq(Array(words)[source] if p.banks > 1 else words[0])]
             with m.If(~inside):
                 m.d.sync += port.word.eq(0)
         return m

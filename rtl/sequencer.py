@@ -12,6 +12,7 @@ from .arch.parameters import MachineParameters
 from .arch.registers import ERROR_ENGINE_SEQUENCER, ErrorCode
 from .arch.steps import COMMANDS, HEADER, STEP_BITS, WAIT_BITS, WAITS, Engine
 from .arch.workers import workers
+from .delay import delay
 from .engine import CHECK_CYCLES, ERROR_SHAPE, IN_FLIGHT, EnginePort, satisfied
 from .layouts import record_layout
 from .program import STEP_INDEX_BITS
@@ -65,8 +66,8 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         index, left = Signal(STEP_INDEX_BITS), Signal(STEP_INDEX_BITS)  # of the step at hand; steps not yet handed over
-        # What goes wrong in this cycle: for each place its code, engine and step, the one that counts first. Nothing starts from the next
-        # cycle on, `failing`; which error it was is known a cycle later, since it takes many bits from everywhere.
+        # What goes wrong: for each place its code in this cycle, its engine, and its step a cycle later, the one that counts first. It
+        # takes many bits from everywhere, so it is kept first; from then on nothing starts, `failing`.
         errors: list[tuple[Value, int, Value]] = []
         failing = Signal()
         header = data.View(record_layout(HEADER), self.steps.payload[: HEADER.bits])
@@ -106,18 +107,23 @@ class Sequencer(wiring.Component):
                 *(queue.i.payload.waits[other].eq(wait) for other, wait in zip(Engine, waits, strict=True)),
             ]
             ready, go, taken = (Signal(name=f"{name}_{what}") for what in ("ready", "go", "taken"))
+            leaves = Signal(name=f"{name}_leaves")  # the queue, which has many registers: a cycle after it was taken
             waited = Signal(CHECK_CYCLES.get(e, 0), name=f"{name}_waited")  # for how long the command has been there
             mine = (header.engine == e) & (turn == unit if e is Engine.COMPUTE else 1)
-            m.d.sync += [waited.eq(Mux(taken, 0, Cat(queue.o.valid, waited))), chosen[i].eq(offered & known & mine & ~handed)]
+            m.d.sync += [
+                waited.eq(Mux(taken | leaves, 0, Cat(queue.o.valid, waited))),
+                leaves.eq(taken),
+                chosen[i].eq(offered & known & mine & ~handed),
+            ]
             newest, older = Signal(STEP_INDEX_BITS, name=f"{name}_step"), Signal(STEP_INDEX_BITS, name=f"{name}_older_step")
             m.d.comb += [
                 ready.eq(satisfied(complete, queue.o.payload.waits).all()),
-                go.eq(queue.o.valid & waited.all() & ready & self.running & ~failing),
+                go.eq(queue.o.valid & ~leaves & waited.all() & ready & self.running & ~failing),
                 taken.eq(go & port.command.ready),
                 Cat(port.command.payload.as_value()).eq(queue.o.payload.command.as_value()),
                 port.command.valid.eq(go),
                 port.complete.eq(complete),
-                queue.o.ready.eq(taken),
+                queue.o.ready.eq(leaves),
                 step_begun[i].eq(port.begun),
                 step_ended[i].eq(port.done),
             ]
@@ -125,11 +131,13 @@ class Sequencer(wiring.Component):
             with m.If(taken):
                 m.d.sync += [newest.eq(queue.o.payload.index), older.eq(newest)]
             outside = Mux(self.scratchpad_error[i], ErrorCode.SCRATCHPAD_ADDRESS, ErrorCode.NONE)
-            errors.append((port.error, e, newest))
-            errors.append((outside, e, Mux(self.scratchpad_older[i], older, newest)))
+            its_newest, its_older, is_older = (delay(m, value, 1) for value in (newest, older, self.scratchpad_older[i]))
+            errors.append((port.error, e, its_newest))
+            errors.append((outside, e, Mux(is_older, its_older, its_newest)))
+        following = Signal(complete.shape())  # one more of each, since a step's end comes a long way
         for e in Engine:
             with m.If(self._oldest_ends(m, [step_ended[i] for i in own[e]])):
-                m.d.sync += complete[e].eq(complete[e] + 1)
+                m.d.sync += [complete[e].eq(following[e]), following[e].eq(following[e] + 1)]
 
         # Hand over the step at hand.
         m.d.comb += [
@@ -139,15 +147,16 @@ class Sequencer(wiring.Component):
         ]
         with m.If(handed):
             m.d.sync += [index.eq(index + 1), left.eq(left - 1), turn.eq(turn + (header.engine == Engine.COMPUTE))]
-        errors.append((Mux(offered & ~known, ErrorCode.ILLEGAL_STEP, ErrorCode.NONE), ERROR_ENGINE_SEQUENCER, index))
-        errors.append((Mux(self.fetch_error, ErrorCode.BUS_READ, ErrorCode.NONE), ERROR_ENGINE_SEQUENCER, index))
+        at_hand = delay(m, index, 1)
+        errors.append((Mux(offered & ~known, ErrorCode.ILLEGAL_STEP, ErrorCode.NONE), ERROR_ENGINE_SEQUENCER, at_hand))
+        errors.append((Mux(self.fetch_error, ErrorCode.BUS_READ, ErrorCode.NONE), ERROR_ENGINE_SEQUENCER, at_hand))
 
         quiet_cycles, hung = Signal(32), Signal()
         m.d.sync += [
             quiet_cycles.eq(Mux(ended.any() | ~self.running, 0, quiet_cycles + 1)),
             hung.eq(self.running & (self.watchdog != 0) & (quiet_cycles >= self.watchdog)),
         ]
-        errors.append((Mux(hung, ErrorCode.WATCHDOG, ErrorCode.NONE), ERROR_ENGINE_SEQUENCER, index))
+        errors.append((Mux(hung, ErrorCode.WATCHDOG, ErrorCode.NONE), ERROR_ENGINE_SEQUENCER, at_hand))
         self._report(m, errors, failing)
 
         with m.If(ended.any()):
@@ -165,6 +174,7 @@ class Sequencer(wiring.Component):
         with m.Elif(self.start):
             m.d.sync += [
                 complete.eq(0),
+                *(number.eq(1) for number in following),
                 turn.eq(0),
                 index.eq(self.first),
                 left.eq(self.count),
@@ -195,10 +205,10 @@ class Sequencer(wiring.Component):
         """Keep the first error of a run, of several at once the first of the list."""
         found = []
         for i, (code, engine, step) in enumerate(errors):
-            kept = Signal.like(self.error_code, name=f"error{i}_code"), Signal.like(self.error_step, name=f"error{i}_step")
-            m.d.sync += [kept[0].eq(Mux(self.running & ~failing, code, ErrorCode.NONE)), kept[1].eq(step)]
-            found.append((kept[0], engine, kept[1]))
-            with m.If(self.running & (code != ErrorCode.NONE)):
+            kept = Signal.like(self.error_code, name=f"error{i}_code")
+            m.d.sync += kept.eq(Mux(self.running, code, ErrorCode.NONE))
+            found.append((kept, engine, step))
+            with m.If(self.running & (kept != ErrorCode.NONE)):
                 m.d.sync += failing.eq(1)
         for code, engine, step in reversed(found):
             with m.If(self.running & (self.error_code == ErrorCode.NONE) & (code != ErrorCode.NONE)):

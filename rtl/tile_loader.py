@@ -100,7 +100,7 @@ class TileLoader(wiring.Component):
         others = [Queue(elements_layout(self._p), depth=ARRIVALS) for _ in self._ports[1:]]
         for i, other in enumerate(others, 1):
             m.submodules[f"arrivals{i}"] = other
-        words = self._ask(m, walk.runs, first.o.valid & first.o.ready)
+        words = self._ask(m, walk.runs, delay(m, first.o.valid & first.o.ready, 1, reset_less=False))
         m.d.comb += self.older.eq(words.note.command != newest)
         self._arrive(m, about, words, first.i, [other.i for other in others])
         self._store(m, about, first.o, [other.o for other in others])
@@ -178,14 +178,15 @@ class TileLoader(wiring.Component):
     def _store(self, m: Module, about: Callable[[Value], data.View], first: stream.Interface, others: Sequence[stream.Interface]) -> None:
         """Put what arrives in its place."""
         words, octets = first.payload.words, Cat(element[:8] for element in first.payload.elements)
-        room, arrives = Signal(len(Use)), Signal(len(Use))
+        room, there = Signal(len(Use)), Signal(len(Use))
+        arrives = there & room
         all_there = Cat(other.valid | ~present for other, present in zip(others, words.others, strict=True)).all()
         m.d.comb += [
             first.ready.eq(room.bit_select(words.note.use, 1) & all_there),
             *(other.ready.eq(first.valid & first.ready & present) for other, present in zip(others, words.others, strict=True)),
-            arrives.eq(Cat(first.valid & all_there & (words.note.use == use) & room[use] for use in Use)),
+            there.eq(Cat(first.valid & all_there & (words.note.use == use) for use in Use)),
         ]
-        tile_taken = self._store_tile(m, arrives[Use.TILE], first.payload, [other.payload for other in others])
+        tile_taken = self._store_tile(m, there[Use.TILE], first.payload, [other.payload for other in others])
         table_kept = self._store_table(m, arrives[Use.TABLE], words, octets)
         if self._p.factor_bits:
             self._store_factors(m, about, arrives, words, octets)
@@ -195,11 +196,11 @@ class TileLoader(wiring.Component):
             room[Use.CHANNELS].eq(self._store_channels(m, about, arrives[Use.CHANNELS], words, octets) & table_kept),
         ]
 
-    def _store_tile(self, m: Module, arrives: Value, first: data.View, others: Sequence[data.View]) -> Value:
-        """What no word fills stays zero. Gives whether there is room for words."""
+    def _store_tile(self, m: Module, there: Value, first: data.View, others: Sequence[data.View]) -> Value:
+        """What no word fills stays zero. there: words are. Gives whether there is room for them."""
         p, words, arrived = self._p, first.words, (first.elements, *others)
         tile, full = Signal.like(self.tile, reset_less=True), Signal()
-        m.d.comb += [self.tile.eq(tile), self.tile_ready.eq(full | (arrives & words.last))]
+        m.d.comb += [self.tile.eq(tile), self.tile_ready.eq(full | (there & words.last))]
 
         def is_there(line: int) -> Value:
             port = line % len(arrived)
@@ -208,7 +209,8 @@ class TileLoader(wiring.Component):
 
         with m.If(self.tile_taken):
             m.d.sync += full.eq(0)
-        with m.If(arrives):
+        room = ~full | self.tile_taken
+        with m.If(there & room):
             with m.If(words.last):
                 m.d.sync += full.eq(1)
             with m.If((words.line == 0) & (words.part == 0)):
@@ -223,7 +225,7 @@ class TileLoader(wiring.Component):
                     for row in range(p.rows):
                         with m.If(is_there(row)):
                             m.d.sync += tile[col][row].eq(element[row % len(arrived)])
-        return ~full | self.tile_taken
+        return room
 
     def _store_factors(self, m: Module, about: Callable[[Value], data.View], arrives: Value, word: data.View, octets: Value) -> None:
         """In the place of the tile before, or 1 with each word of a tile of a command without factors."""

@@ -71,11 +71,12 @@ class VectorEngine(wiring.Component):
         new = command.payload
         adds, normalises, looks_up = (new.operation == o for o in (VectorOperation.ADD, VectorOperation.LAYERNORM, VectorOperation.TABLE))
         b_rows, b_cols = Mux(looks_up, 1, Mux(normalises, 2, new.rows)), Mux(looks_up, TABLE_ENTRIES, new.cols)
-        illegal, reads_b, cols_b = Signal(), Signal(), Signal.like(c.cols)
+        refusable, illegal, reads_b, cols_b = Signal(), Signal(), Signal(), Signal.like(c.cols)
+        m.d.sync += refusable.eq(self._illegal(new))
         # What follows from a command is found as it comes, so that the ways from the registers start there.
         with m.If(command.ready):
             m.d.sync += [c.eq(new), *(chosen[operation].eq(new.operation == operation) for operation in VectorOperation)]
-            m.d.sync += [illegal.eq(self._illegal(new)), reads_b.eq(adds | normalises | looks_up), cols_b.eq(b_cols)]
+            m.d.sync += [illegal.eq(refusable), reads_b.eq(adds | normalises | looks_up), cols_b.eq(b_cols)]
         for loops, matrix, rows, cols in (
             (reader_a.loops, "a", new.rows, new.cols),
             (reader_b.loops, "b", b_rows, b_cols),
@@ -115,6 +116,7 @@ class VectorEngine(wiring.Component):
         return m
 
     def _illegal(self, c: data.View) -> Value:
+        """Whether a command is one that the engine refuses: known CHECK_CYCLES after it came."""
         shares, scales, normalises, looks_up = (
             c.operation == o for o in (VectorOperation.SOFTMAX, VectorOperation.GELU, VectorOperation.LAYERNORM, VectorOperation.TABLE)
         )
