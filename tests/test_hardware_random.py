@@ -25,8 +25,17 @@ from random_graphs import graphs
 
 MACHINES = {
     # Words wider than the bus, more columns than rows, few lanes, shared requantizers, and a scratchpad that many networks do not fit.
-    "12x24": MachineParameters(
-        rows=12, cols=24, lanes=2, scratchpad_kib=4, banks=2, accumulator_depth=16, row_elements=64, factor_bits=8, requantizer_columns=4
+    "6x12": MachineParameters(
+        rows=6,
+        cols=12,
+        lanes=1,
+        scratchpad_kib=4,
+        banks=2,
+        accumulator_depth=16,
+        bus_bytes=4,
+        row_elements=64,
+        factor_bits=8,
+        requantizer_columns=4,
     ),
     # Two units, whose regions are two of its four banks, and more rows than columns.
     "2 of 8x4": MachineParameters(
@@ -43,7 +52,8 @@ MEMORY = 1 << 20
 quick = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 
-@pytest.fixture(scope="module", params=MACHINES)
+# Each machine is built once, by the one process that runs its tests.
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in MACHINES])
 def machine(request: pytest.FixtureRequest) -> MachineParameters:
     return MACHINES[request.param]
 
