@@ -95,14 +95,21 @@ def words_layout(word_bytes: int, note: ShapeLike) -> data.StructLayout:
 
 
 class Fetcher(wiring.Component):
-    """The word at each address, with a note that goes beside; a word per cycle when the scratchpad grants it."""
+    """The word at each address, with a note that goes beside; a word per cycle when the scratchpad grants it.
 
-    DEPTH = 8  # words on their way or waiting: covers the scratchpad's latency and the queue's
+    Members
+    -------
+    i: addresses; ready comes from registers, so that no long way leads from the scratchpad to where they are made.
+    asking: the note of the word that waits for the scratchpad. words, port: scratchpad port.
+    """
+
+    DEPTH = 16  # words asked for, on their way or waiting
 
     def __init__(self, word_bytes: int, note: ShapeLike) -> None:
         super().__init__(
             {
                 "i": In(stream.Signature(data.StructLayout({"address": ADDRESS_BITS, "note": note}))),
+                "asking": Out(note),
                 "words": Out(stream.Signature(words_layout(word_bytes, note))),
                 "port": Out(ReadPort(word_bytes)),
             }
@@ -110,14 +117,19 @@ class Fetcher(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        m.submodules.asks = asks = Skid(self.i.payload.shape())
         m.submodules.queue = queue = Queue(self.words.payload.shape(), depth=self.DEPTH)
         places = Places(self.DEPTH)
         m.d.comb += [
-            self.port.address.payload.eq(self.i.payload.address),
-            self.port.address.valid.eq(self.i.valid & places.any),
-            self.i.ready.eq(self.port.address.ready & places.any),
+            asks.i.payload.eq(self.i.payload),
+            asks.i.valid.eq(self.i.valid & places.any),
+            self.i.ready.eq(asks.i.ready & places.any),
+            self.port.address.payload.eq(asks.o.payload.address),
+            self.port.address.valid.eq(asks.o.valid),
+            asks.o.ready.eq(self.port.address.ready),
+            self.asking.eq(asks.o.payload.note),
             queue.i.payload.word.eq(self.port.word),
-            queue.i.payload.note.eq(delay(m, self.i.payload.note, READ_LATENCY)),
+            queue.i.payload.note.eq(delay(m, asks.o.payload.note, READ_LATENCY)),
             queue.i.valid.eq(self.port.valid),
         ]
         given = delay(m, self.words.valid & self.words.ready, 1, reset_less=False)  # comes a long way
@@ -143,14 +155,12 @@ class Reader(wiring.Component):
         m = Module()
         m.submodules.generator = generator = AddressGenerator(self._steps)
         m.submodules.fetcher = fetcher = Fetcher(self._word_bytes, len(self._steps))
-        m.submodules.asks = asks = Skid(fetcher.i.payload.shape())  # the loops need not know in the same cycle whether a word was granted
         m.d.comb += [
-            asks.i.payload.address.eq(generator.o.payload.position.address),
-            asks.i.payload.note.eq(generator.o.payload.ends),
-            asks.i.valid.eq(generator.o.valid),
-            generator.o.ready.eq(asks.i.ready),
+            fetcher.i.payload.address.eq(generator.o.payload.position.address),
+            fetcher.i.payload.note.eq(generator.o.payload.ends),
+            fetcher.i.valid.eq(generator.o.valid),
+            generator.o.ready.eq(fetcher.i.ready),
         ]
-        connect(m, asks.o, fetcher.i)
         connect(m, flipped(self.loops), generator.i)
         connect(m, flipped(self.words), fetcher.words)
         connect(m, flipped(self.port), fetcher.port)
@@ -176,7 +186,7 @@ class Writer(wiring.Component):
         m.submodules.generator = generator = AddressGenerator(self._steps)
         connect(m, flipped(self.loops), generator.i)
         layout = data.StructLayout({"write": self.port.write.payload.shape(), "last": 1})
-        m.submodules.skid = skid = Skid(layout)  # as for a reader
+        m.submodules.skid = skid = Skid(layout)  # as in a fetcher
         word, write = skid.i.payload, self.port.write
         m.d.comb += [
             word.write.address.eq(generator.o.payload.position.address),

@@ -6,13 +6,12 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .access import Fetcher
 from .arch.parameters import MachineParameters
-from .arch.steps import ADDRESS_BITS, COMPUTE
+from .arch.steps import COMPUTE
 from .engine import newest_of
 from .layouts import record_layout
 from .result_walk import Form, ResultWalk, of_form, part_layout, result_forms
 from .result_writer import results_layout
 from .scratchpad import ReadPort
-from .skid import Skid
 
 
 class ResidualReader(wiring.Component):
@@ -40,21 +39,16 @@ class ResidualReader(wiring.Component):
         p, command = self._p, self.command.payload
         newest = newest_of(m, self.command.valid & self.command.ready)
         m.submodules.walk = walk = ResultWalk(p)
-        ask = data.StructLayout({"command": 1, "address": ADDRESS_BITS, "place": part_layout(p)})
-        m.submodules.asks = asks = Skid(ask)  # so that it is no long way from the scratchpad to the walk
-        m.submodules.fetcher = fetcher = Fetcher(p.word_bytes, part_layout(p))
-        asked = asks.o.payload
+        m.submodules.fetcher = fetcher = Fetcher(p.word_bytes, data.StructLayout({"command": 1, "place": part_layout(p)}))
+        asked = fetcher.i.payload
         m.d.comb += [
             *walk.start(command, "r"),
             walk.matrix.valid.eq(self.command.valid & ~self.older & command.residual),
             self.command.ready.eq(walk.matrix.ready & ~self.older),
-            self.older.eq(asks.o.valid & (asked.command != newest)),
-            asks.i.payload.command.eq(newest),
-            asks.i.payload.address.eq(walk.words.payload.address),
-            asks.i.payload.place.eq(walk.words.payload.place),
-            *(asks.i.valid.eq(walk.words.valid), walk.words.ready.eq(asks.i.ready)),
-            *(fetcher.i.payload.address.eq(asked.address), fetcher.i.payload.note.eq(asked.place)),
-            *(fetcher.i.valid.eq(asks.o.valid), asks.o.ready.eq(fetcher.i.ready)),
+            self.older.eq(fetcher.port.address.valid & (fetcher.asking.command != newest)),
+            asked.address.eq(walk.words.payload.address),
+            *(asked.note.command.eq(newest), asked.note.place.eq(walk.words.payload.place)),
+            *(fetcher.i.valid.eq(walk.words.valid), walk.words.ready.eq(fetcher.i.ready)),
         ]
         connect(m, flipped(self.port), fetcher.port)
         self._gather(m, fetcher.words)
@@ -62,7 +56,7 @@ class ResidualReader(wiring.Component):
 
     def _gather(self, m: Module, words: stream.Interface) -> None:
         """Put the words of a row together."""
-        forms, place = result_forms(self._p), words.payload.note
+        forms, place = result_forms(self._p), words.payload.note.place
         full, elements = Signal(), Signal.like(self.rows.payload, reset_less=True)
         arrives = words.valid & words.ready
         m.d.comb += [words.ready.eq(~full | self.rows.ready), self.rows.valid.eq(full), self.rows.payload.eq(elements)]
@@ -79,5 +73,5 @@ class ResidualReader(wiring.Component):
 def _element(form: Form, i: int, word: data.View) -> tuple[int, Value]:
     """The word of a row in which its i-th element lies, and that element if ``word`` is it."""
     part, first = divmod(i * form.octets, form.word)
-    row = word.word.word_select(word.note.slot, 8 * form.cols * form.octets) if form.slots > 1 else word.word
+    row = word.word.word_select(word.note.place.slot, 8 * form.cols * form.octets) if form.slots > 1 else word.word
     return part, row[8 * first : 8 * (first + form.octets)].as_signed()

@@ -16,7 +16,6 @@ from .arch.steps import ADDRESS_BITS, COMPUTE, COUNT_BITS, PLACE_BITS, WAITS, En
 from .engine import EnginePort, newest_of, satisfied
 from .layouts import record_layout
 from .scratchpad import ReadPort
-from .skid import Skid
 from .window_walk import ROW_NOTE, WindowWalk
 
 
@@ -49,10 +48,10 @@ class WindowReader(wiring.Component):
         m.submodules.walk = walk = WindowWalk(p)
         kept, taken, fresh = Signal.like(c), Signal(), Signal()  # fresh: no word of the last command has been taken yet
         newest = newest_of(m, taken)
-        ask = data.StructLayout({"command": 1, "first": 1, "address": ADDRESS_BITS, "note": cut_layout(p.rows, ROW_NOTE)})
-        m.submodules.asks = asks = Skid(ask)  # so that it is no long way from the scratchpad to the walk
-        older = asks.o.payload.command != newest
-        may_take = ~fresh & ~walk.places.valid & ~(asks.o.valid & older)
+        note = data.StructLayout({"command": 1, "first": 1, "cut": cut_layout(p.rows, ROW_NOTE)})
+        m.submodules.fetcher = fetcher = Fetcher(p.word_bytes, note)
+        older = fetcher.asking.command != newest
+        may_take = ~fresh & ~walk.places.valid & ~(fetcher.port.address.valid & older)
         m.d.comb += [
             walk.command.payload.eq(c),
             walk.command.valid.eq(self.command.valid & may_take),
@@ -61,7 +60,7 @@ class WindowReader(wiring.Component):
             self.older.eq(older),
         ]
         there = Signal()
-        address, note = self._cut(m, walk.places, kept, taken, asks.i.ready & there)
+        address, cut = self._cut(m, walk.places, kept, taken, fetcher.i.ready & there)
         complete = satisfied(self.complete, (kept[f"a_{wait}"] for wait in WAITS))
         tile = Signal(signed(COUNT_BITS + 1))  # along K, the words of which are to be asked for, less a_ahead
         # Whether all is there, or at least the tile: as it was a cycle ago, since nothing goes away but with the next tile or command.
@@ -74,24 +73,21 @@ class WindowReader(wiring.Component):
         m.d.sync += [all_there.eq(complete.all() & ~taken), tile_there.eq(written & ~next_tile & ~taken)]
         with m.If(next_tile):
             m.d.sync += tile.eq(tile + 1)
-        asked = asks.i.payload
-        m.d.comb += [asked.command.eq(newest), asked.first.eq(fresh), asked.address.eq(address), asked.note.eq(note)]
-        m.d.comb += asks.i.valid.eq(walk.places.valid & there)
-        with m.If(asks.i.valid & asks.i.ready):
+        asked = fetcher.i.payload
+        m.d.comb += [asked.address.eq(address), asked.note.command.eq(newest), asked.note.first.eq(fresh), asked.note.cut.eq(cut)]
+        m.d.comb += fetcher.i.valid.eq(walk.places.valid & there)
+        with m.If(fetcher.i.valid & fetcher.i.ready):
             m.d.sync += fresh.eq(0)
         with m.If(taken):
             m.d.sync += [kept.eq(c), fresh.eq(1), tile.eq(-c.a_ahead)]
 
-        m.submodules.fetcher = fetcher = Fetcher(p.word_bytes, note.shape())
         m.submodules.aligner = aligner = Aligner(p.rows, ROW_NOTE, any_byte=p.reads_any_byte)
+        words = fetcher.words
         m.d.comb += [
-            fetcher.i.payload.address.eq(asks.o.payload.address),
-            fetcher.i.payload.note.eq(asks.o.payload.note),
-            fetcher.i.valid.eq(asks.o.valid),
-            asks.o.ready.eq(fetcher.i.ready),
-            self.begins.eq(fetcher.i.valid & fetcher.i.ready & asks.o.payload.first),
+            self.begins.eq(fetcher.port.address.valid & fetcher.port.address.ready & fetcher.asking.first),
+            *(aligner.i.payload.word.eq(words.payload.word), aligner.i.payload.note.eq(words.payload.note.cut)),
+            *(aligner.i.valid.eq(words.valid), words.ready.eq(aligner.i.ready)),
         ]
-        connect(m, fetcher.words, aligner.i)
         connect(m, flipped(self.rows), aligner.o)
         connect(m, flipped(self.port), fetcher.port)
         return m
