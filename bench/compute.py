@@ -108,9 +108,9 @@ RUNS: Mapping[str, tuple[Callable[[], ir.Graph], MachineParameters, str]] = {
         MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=64, bus_bytes=4),
         "cycles: 2,000 (NNgen: 3,610, its weights loaded in the run)",
     ),
-    "ITA's encoder layer, 32 x 32, 8 banks, 256-bit memory port": (
+    "ITA's encoder layer, 32 x 32, 2 words of b, 16 banks, 256-bit memory port": (
         encoder_layer,
-        MachineParameters(rows=32, cols=32, lanes=16, scratchpad_kib=256, banks=8, bus_bytes=32, row_elements=64),
+        MachineParameters(rows=32, cols=32, lanes=16, scratchpad_kib=256, banks=16, bus_bytes=32, row_elements=64, b_words=2),
         "without transfers: 2,131 (ITA: 96 % of peak)",
     ),
 }
