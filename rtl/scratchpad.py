@@ -17,6 +17,7 @@ from .arbiter import Holding, LeastRecent
 from .arch.parameters import MachineParameters
 from .arch.steps import ADDRESS_BITS
 from .delay import delay
+from .select import select_one_hot
 
 Groups = Sequence[Sequence[int]]  # of ports, by their numbers
 READ_LATENCY = 3  # cycles from an address taken to its word: a memory's takes most of one of them
@@ -92,21 +93,19 @@ class Scratchpad(wiring.Component):
         read_grants = self._arbitrate(m, "read", read_requests, 0, self._read_groups)
         write_grants = self._arbitrate(m, "write", write_requests, self._readers, self._write_groups)
 
+        written = [w.write.payload for w in writes]
         words = []
         for i, bank in enumerate(banks):
             read, write = bank.read_port(), bank.write_port(granularity=1)
             words.append(delay(m, Cat(*(read.data[b] for b in range(p.word_bytes))), 1))
-            m.d.comb += read.en.eq(read_grants[i] != 0)
-            for j, port in enumerate(reads):
-                with m.If(read_grants[i][j]):
-                    m.d.comb += read.addr.eq(_place(p, port.address.payload).offset)
-            for j, port in enumerate(writes):
-                with m.If(write_grants[i][j]):
-                    m.d.comb += [
-                        write.addr.eq(_place(p, port.write.payload.address).offset),
-                        Cat(*(write.data[b] for b in range(p.word_bytes))).eq(port.write.payload.word),
-                        write.en.eq(Mux(self.out_of_range[self._readers + j], 0, port.write.payload.mask)),
-                    ]
+            asked = [_place(p, port.address.payload).offset for port in reads]
+            outside = self.out_of_range[self._readers :]
+            given = [(_place(p, w.address).offset, w.word, Mux(beyond, 0, w.mask)) for w, beyond in zip(written, outside, strict=True)]
+            places, values, masks = (select_one_hot(write_grants[i], field) for field in zip(*given, strict=True))
+            m.d.comb += [
+                read.addr.eq(select_one_hot(read_grants[i], asked)),
+                *(write.addr.eq(places), Cat(*(write.data[b] for b in range(p.word_bytes))).eq(values), write.en.eq(masks)),
+            ]
         for j, port in enumerate(reads):
             taken = Signal(name=f"read{j}_taken")
             inside = Signal(name=f"read{j}_inside")
