@@ -7,28 +7,27 @@ import nox
 
 nox.options.sessions = ["tests"]
 nox.options.default_venv_backend = "venv"
-PYTEST = "pytest", "--numprocesses", "logical", "--dist", "loadgroup"  # groups share what they have built
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Everything that CI requires."""
     session.install("-e", ".[test]")
-    session.run(*PYTEST, *session.posargs)
+    session.run("pytest", "--numprocesses", "logical", *session.posargs)
 
 
 @nox.session
 def sim(session: nox.Session) -> None:
     """The simulations of the Verilog alone: all cocotb benches."""
     session.install("-e", ".[test]")
-    session.run(*PYTEST, *(session.posargs or sorted(glob("tests/test_sim_*.py"))))
+    session.run("pytest", "--numprocesses", "logical", *(session.posargs or sorted(glob("tests/test_sim_*.py"))))
 
 
 @nox.session
 def formal(session: nox.Session) -> None:
     """Proofs, for every input, of what the simulations can only sample."""
     session.install("-e", ".[test]")
-    session.run(*PYTEST, *(session.posargs or ["tests/test_formal.py", *sorted(glob("tests/prove_*.py"))]))
+    session.run("pytest", "--numprocesses", "logical", *(session.posargs or ["tests/test_formal.py", *sorted(glob("tests/prove_*.py"))]))
 
 
 @nox.session

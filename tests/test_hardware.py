@@ -33,8 +33,7 @@ def program() -> Program:
     return compile_model(MODEL, MACHINE)
 
 
-# As in test_hardware_random.py, each is built once.
-@pytest.fixture(scope="module", params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in ("memory", "rom")])
+@pytest.fixture(scope="module", params=["memory", "rom"])
 def project(request: pytest.FixtureRequest, program: Program, tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Path]:
     folder = tmp_path_factory.mktemp(request.param) / "project"
     manifest = write_project(program, folder, rom=request.param == "rom")

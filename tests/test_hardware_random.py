@@ -52,8 +52,7 @@ MEMORY = 1 << 20
 quick = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 
-# Each machine is built once, by the one process that runs its tests.
-@pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in MACHINES])
+@pytest.fixture(scope="module", params=MACHINES)
 def machine(request: pytest.FixtureRequest) -> MachineParameters:
     return MACHINES[request.param]
 
