@@ -17,7 +17,6 @@ class BurstGenerator(wiring.Component):
     command: the transfer, taken when idle. bursts: its bursts, row by row, with absolute addresses.
     memory_base, memory_size: the buffer; ``outside`` is high for one cycle when a burst would reach beyond it: it and all that
         would follow are dropped. A buffer starts at a multiple of the bus width.
-    last: the burst shown is the transfer's last.
     """
 
     def __init__(self, parameters: MachineParameters, command: data.StructLayout) -> None:
@@ -26,7 +25,6 @@ class BurstGenerator(wiring.Component):
             {
                 "command": In(stream.Signature(command)),
                 "bursts": Out(stream.Signature(BURST)),
-                "last": Out(1),
                 "outside": Out(1),
                 "memory_base": In(EXTERNAL_ADDRESS_BITS),
                 "memory_size": In(EXTERNAL_ADDRESS_BITS),
@@ -67,9 +65,9 @@ class BurstGenerator(wiring.Component):
                 m.d.sync += [beats.eq(Mux(to_page_end < wanted, to_page_end, wanted)), room.eq(self.memory_size - at)]
                 m.next = "CHECK"
             with m.State("CHECK"):
-                aligned = at[: (p.bus_bytes - 1).bit_length()] == 0
+                aligned, all_of_row = at[: (p.bus_bytes - 1).bit_length()] == 0, beats == beats_left
                 m.d.sync += [end.eq(at + beats * p.bus_bytes), checked.eq((beats * p.bus_bytes <= room) & aligned)]
-                m.d.sync += [ends_row.eq(beats == beats_left), ends.eq((beats == beats_left) & (rows_left == 1))]
+                m.d.sync += [ends_row.eq(all_of_row), ends.eq(all_of_row & (rows_left == 1))]
                 m.next = "SEND"
             with m.State("SEND"):
                 m.d.comb += [
@@ -77,7 +75,6 @@ class BurstGenerator(wiring.Component):
                     self.bursts.valid.eq(checked),
                     self.bursts.payload.address.eq(absolute),
                     self.bursts.payload.len.eq(beats - 1),
-                    self.last.eq(ends),
                 ]
                 with m.If(~checked):
                     m.next = "IDLE"

@@ -143,6 +143,7 @@ class StoreEngine(wiring.Component):
         last_beat = index == p.beats_per_word - 1
         dropped = abandoned & ~owes
         moved = reader.words.valid & ((beat.ready & owes) | dropped)
+        delivered = moved & ~dropped
         padded_word = Cat(reader.words.payload.word, Const(0, 8 * (p.slot_bytes - p.word_bytes)))
         m.d.comb += [
             beat.valid.eq(reader.words.valid & owes),
@@ -155,8 +156,8 @@ class StoreEngine(wiring.Component):
             m.d.sync += index.eq(Mux(last_beat, 0, index + 1))
         sent = burst.valid & burst.ready
         m.d.sync += [
-            owed.eq(owed + Mux(sent, burst.payload.len + 1, 0) - (moved & ~dropped)),
-            owes.eq(sent | (owed > 1) | ((owed == 1) & ~(moved & ~dropped))),
+            owed.eq(owed + Mux(sent, burst.payload.len + 1, 0) - delivered),
+            owes.eq(sent | (owed > 1) | ((owed == 1) & ~delivered)),
             unanswered.eq(unanswered + sent - response.valid),
         ]
         bus_error = response.valid & (response.payload != 0)

@@ -93,14 +93,14 @@ class Scratchpad(wiring.Component):
         read_grants = self._arbitrate(m, "read", read_requests, 0, self._read_groups)
         write_grants = self._arbitrate(m, "write", write_requests, self._readers, self._write_groups)
 
+        asked = [_place(p, port.address.payload).offset for port in reads]
         written = [w.write.payload for w in writes]
+        outside = self.out_of_range[self._readers :]
+        given = [(_place(p, w.address).offset, w.word, Mux(beyond, 0, w.mask)) for w, beyond in zip(written, outside, strict=True)]
         words = []
         for i, bank in enumerate(banks):
             read, write = bank.read_port(), bank.write_port(granularity=1)
             words.append(delay(m, Cat(*(read.data[b] for b in range(p.word_bytes))), 1))
-            asked = [_place(p, port.address.payload).offset for port in reads]
-            outside = self.out_of_range[self._readers :]
-            given = [(_place(p, w.address).offset, w.word, Mux(beyond, 0, w.mask)) for w, beyond in zip(written, outside, strict=True)]
             places, values, masks = (select_one_hot(write_grants[i], field) for field in zip(*given, strict=True))
             m.d.comb += [
                 read.addr.eq(select_one_hot(read_grants[i], asked)),

@@ -61,8 +61,7 @@ def grouped_weights(layouts: Mapping[str, Layout], op: ir.MatMul, parameters: Ma
     layout = layouts[weights.name]
     words = rows.shape[1] // layout.word_elements
     spare = spare_words(words, parameters)
-    data = layout.octets(np.pad(rows, ((0, 0), (0, spare * layout.word_elements)), constant_values=weights.zero_point))
-    return Buffer(name=weights.name, rows=len(rows), row_words=words + spare, data=data)
+    return Buffer(name=weights.name, rows=len(rows), row_words=words + spare, data=layout.octets(rows, spare))
 
 
 def _channel_weights(layouts: Mapping[str, Layout], op: ir.MatMul) -> NDArray[np.int8]:

@@ -83,11 +83,11 @@ class Layout:
         dense = np.asarray(values, t.dtype).reshape(self.rows, t.cols // self.group, self.line * self.group)
         padded = np.full((*dense.shape[:2], self.group_words * self.word_elements), t.zero_point, t.dtype)
         padded[:, :, : dense.shape[2]] = dense
-        spare = (0, 0), (0, self.spare * self.word_elements)
-        return self.octets(np.pad(padded.reshape(self.rows, -1), spare, constant_values=t.zero_point))
+        return self.octets(padded.reshape(self.rows, -1), self.spare)
 
-    def octets(self, values: NDArray) -> bytes:
-        """Of elements that fill whole words."""
+    def octets(self, rows: NDArray, spare: int) -> bytes:
+        """Of rows of elements that fill whole words, and of ``spare`` words behind each row."""
+        values = np.pad(rows, ((0, 0), (0, spare * self.word_elements)), constant_values=self.tensor.zero_point)
         return values.tobytes() if self.bits >= 8 else to_narrow(values, self.bits).astype(np.uint8).tobytes()
 
     def unpack(self, data: bytes) -> NDArray:
