@@ -126,8 +126,8 @@ class Accelerator(wiring.Component):
         for w, worker in enumerate(components):
             mine = [i for i, owner in enumerate(owners) if owner is worker]
             m.d.comb += [
-                sequencer.scratchpad_error[w].eq(Cat(outside[i] for i in mine).any()),
-                sequencer.scratchpad_older[w].eq(Cat(outside[i] & older[i] for i in mine).any()),
+                sequencer.scratchpad_error[w].eq(delay(m, Cat(outside[i] for i in mine).any(), 1, reset_less=False)),
+                sequencer.scratchpad_older[w].eq(delay(m, Cat(outside[i] & older[i] for i in mine).any(), 1)),
             ]
         for engine in Engine:
             mine = [i for i, owner in enumerate(owners) if owner.engine is engine]

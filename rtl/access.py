@@ -8,9 +8,8 @@ from .arch.steps import ADDRESS_BITS, COUNT_BITS, STRIDE_BITS
 from .countdown import Countdown
 from .delay import delay
 from .places import Places
-from .scratchpad import READ_LATENCY, ReadPort, WritePort
+from .scratchpad import ReadPort, WritePort
 from .select import select_one_hot
-from .skid import Skid
 from .streams import Queue
 
 ADDRESS = data.StructLayout({"address": ADDRESS_BITS})
@@ -99,17 +98,16 @@ class Fetcher(wiring.Component):
 
     Members
     -------
-    i: addresses; ready comes from registers, so that no long way leads from the scratchpad to where they are made.
-    asking: the note of the word that waits for the scratchpad. words, port: scratchpad port.
+    i: addresses; ready comes from registers. words, port: scratchpad port.
     """
 
     DEPTH = 16  # words asked for, on their way or waiting
 
     def __init__(self, word_bytes: int, note: ShapeLike) -> None:
+        self._note = note
         super().__init__(
             {
                 "i": In(stream.Signature(data.StructLayout({"address": ADDRESS_BITS, "note": note}))),
-                "asking": Out(note),
                 "words": Out(stream.Signature(words_layout(word_bytes, note))),
                 "port": Out(ReadPort(word_bytes)),
             }
@@ -117,24 +115,23 @@ class Fetcher(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.asks = asks = Skid(self.i.payload.shape())
-        m.submodules.queue = queue = Queue(self.words.payload.shape(), depth=self.DEPTH)
+        m.submodules.arrivals = arrivals = Queue(self.port.word.shape(), depth=self.DEPTH, latency=1)
+        m.submodules.notes = notes = Queue(self._note, depth=self.DEPTH, latency=1)  # there before their words
         places = Places(self.DEPTH)
+        asks, leaves = Signal(), Signal()
         m.d.comb += [
-            asks.i.payload.eq(self.i.payload),
-            asks.i.valid.eq(self.i.valid & places.any),
-            self.i.ready.eq(asks.i.ready & places.any),
-            self.port.address.payload.eq(asks.o.payload.address),
-            self.port.address.valid.eq(asks.o.valid),
-            asks.o.ready.eq(self.port.address.ready),
-            self.asking.eq(asks.o.payload.note),
-            queue.i.payload.word.eq(self.port.word),
-            queue.i.payload.note.eq(delay(m, asks.o.payload.note, READ_LATENCY)),
-            queue.i.valid.eq(self.port.valid),
+            self.i.ready.eq(places.any & self.port.address.ready),
+            asks.eq(self.i.valid & self.i.ready),
+            *(self.port.address.payload.eq(self.i.payload.address), self.port.address.valid.eq(self.i.valid & places.any)),
+            *(notes.i.payload.eq(self.i.payload.note), notes.i.valid.eq(asks)),
+            *(arrivals.i.payload.eq(self.port.word), arrivals.i.valid.eq(self.port.valid)),
+            *(self.words.payload.word.eq(arrivals.o.payload), self.words.payload.note.eq(notes.o.payload)),
+            self.words.valid.eq(arrivals.o.valid),
+            leaves.eq(self.words.valid & self.words.ready),
+            *(queue.o.ready.eq(leaves) for queue in (arrivals, notes)),
         ]
-        given = delay(m, self.words.valid & self.words.ready, 1, reset_less=False)  # comes a long way
-        m.d.sync += places.change(taken=self.i.valid & self.i.ready, given=given)
-        connect(m, flipped(self.words), queue.o)
+        # what leaves comes a long way
+        m.d.sync += places.change(taken=asks, given=delay(m, leaves, 1, reset_less=False))
         return m
 
 
@@ -185,18 +182,13 @@ class Writer(wiring.Component):
         m = Module()
         m.submodules.generator = generator = AddressGenerator(self._steps)
         connect(m, flipped(self.loops), generator.i)
-        layout = data.StructLayout({"write": self.port.write.payload.shape(), "last": 1})
-        m.submodules.skid = skid = Skid(layout)  # as in a fetcher
-        word, write = skid.i.payload, self.port.write
+        at, write = generator.o, self.port.write
         m.d.comb += [
-            word.write.address.eq(generator.o.payload.position.address),
-            word.write.word.eq(self.words.payload),
-            word.write.mask.eq(~0),
-            word.last.eq(generator.o.payload.ends.all()),
-            skid.i.valid.eq(generator.o.valid & self.words.valid),
-            generator.o.ready.eq(skid.i.ready & self.words.valid),
-            self.words.ready.eq(skid.i.ready & generator.o.valid),
-            *(write.payload.eq(skid.o.payload.write), write.valid.eq(skid.o.valid), skid.o.ready.eq(write.ready)),
-            self.done.eq(write.valid & write.ready & skid.o.payload.last),
+            *(write.payload.address.eq(at.payload.position.address), write.payload.word.eq(self.words.payload)),
+            *(write.payload.mask.eq(~0), write.payload.last.of_step.eq(at.payload.ends.all())),
+            write.valid.eq(at.valid & self.words.valid),
+            at.ready.eq(write.ready & self.words.valid),
+            self.words.ready.eq(write.ready & at.valid),
+            self.done.eq(self.port.written.of_step),
         ]
         return m

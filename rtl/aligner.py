@@ -2,9 +2,10 @@
 
 from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .select import select
+from .skid import Skid
 
 
 def cut_layout(rows: int, note: ShapeLike) -> data.StructLayout:
@@ -37,9 +38,10 @@ class Aligner(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         rows = self._rows
-        word, cut, o = self.i.payload.word, self.i.payload.note, self.o.payload
+        word, cut = self.i.payload.word, self.i.payload.note
+        m.submodules.skid = skid = Skid(self.o.payload.shape())  # so that no long way leads from the array to the words
         taken = self.i.valid & self.i.ready
-        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
+        m.d.comb += [self.i.ready.eq(skid.i.ready), skid.i.valid.eq(self.i.valid & ~cut.prime)]
         row = word
         if self._any_byte:
             last, before = Signal(8 * rows, reset_less=True), Signal(8 * rows, reset_less=True)  # words
@@ -49,12 +51,11 @@ class Aligner(wiring.Component):
                 m.d.sync += [last.eq(word), before.eq(left)]
             both = Cat(left, word)
             row = select(cut.start, [word, *(both[8 * i : 8 * (i + rows)] for i in range(1, rows))])
-        with m.If(self.i.ready):
-            m.d.sync += self.o.valid.eq(self.i.valid & ~cut.prime)
-        with m.If(taken):
-            m.d.sync += [
-                o.octets.eq(row),
-                o.inside.eq(Cat((i >= cut.first) & (i < cut.end) for i in range(rows))),
-                o.note.eq(cut.note),
-            ]
+        cut_row = skid.i.payload
+        m.d.comb += [
+            cut_row.octets.eq(row),
+            cut_row.inside.eq(Cat((i >= cut.first) & (i < cut.end) for i in range(rows))),
+            cut_row.note.eq(cut.note),
+        ]
+        connect(m, flipped(self.o), skid.o)
         return m

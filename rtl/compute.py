@@ -75,7 +75,7 @@ class ComputeUnit(wiring.Component):
             connect(m, residual.port, flipped(self.read_r))
             connect(m, residual.sums, writer.rows)
         # Rows between what claims a place for them and what takes them.
-        m.submodules.results = results = Queue(sink.payload.shape(), depth=columns.latency + table.latency + 5)
+        m.submodules.results = results = Queue(sink.payload.shape(), depth=columns.latency + table.latency + 5, latency=1)
         shown, constants = self._dispatch(m, loader, reader, writer, *others)
         m.d.comb += columns.row.command.eq(shown)
         self._feed(m, constants, reader, loader, columns, results)
@@ -100,7 +100,7 @@ class ComputeUnit(wiring.Component):
         offered = Signal(len(parts))  # to the parts that have not taken the command yet
         illegal = Signal()
         refused = offered.any() & illegal & ~writer.busy  # as the oldest one
-        older = offered | Cat(part.older for part in parts)
+        older = offered | loader.older
         m.d.comb += [
             command.ready.eq(~offered.any()),
             self.engine.error.eq(Mux(refused, ErrorCode.ILLEGAL_STEP, ErrorCode.NONE)),

@@ -53,7 +53,7 @@ class _Sums(wiring.Component):
 class ResidualAdd(wiring.Component):
     """Members
     -------
-    command, older, port: as of ResidualReader.
+    command, port: as of ResidualReader.
     rows: results. sums: those of a command with a residual and the elements of r at their places; all others as they are.
     """
 
@@ -62,7 +62,6 @@ class ResidualAdd(wiring.Component):
         super().__init__(
             {
                 "command": In(stream.Signature(record_layout(COMPUTE))),
-                "older": Out(1),
                 "port": Out(ReadPort(parameters.word_bytes)),
                 "rows": In(stream.Signature(named_results_layout(parameters.cols))),
                 "sums": Out(stream.Signature(results_layout(parameters.cols))),
@@ -85,7 +84,6 @@ class ResidualAdd(wiring.Component):
             kept.residual.eq(c.residual),
             *(kept.parameters[name].eq(Mux(c.residual, c[field], _UNCHANGED.get(name, 0))) for field, name in RESIDUAL_SCALARS.items()),
             *(datapath.parameters[bit].eq(about(bit).parameters) for bit in range(2)),
-            self.older.eq(reader.older),
             *(sums.i.payload.a.eq(self.rows.payload), sums.i.payload.b.eq(reader.rows.payload), sums.i.valid.eq(self.rows.valid & there)),
             *(self.rows.ready.eq(sums.i.ready & there), reader.rows.ready.eq(sums.i.ready & self.rows.valid & adds)),
         ]

@@ -7,7 +7,6 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from .access import Fetcher
 from .arch.parameters import MachineParameters
 from .arch.steps import COMPUTE
-from .engine import newest_of
 from .layouts import record_layout
 from .result_walk import Form, ResultWalk, of_form, part_layout, result_forms
 from .result_writer import results_layout
@@ -17,9 +16,7 @@ from .scratchpad import ReadPort
 class ResidualReader(wiring.Component):
     """Members
     -------
-    command: a compute command, taken when the words of the one before have been asked for but for two at most. One without a residual
-    reads nothing.
-    older: the port is not used by that command, but by the one before it.
+    command: a compute command, taken with the last word of the one before. One without a residual reads nothing.
     rows: for each tile of cols channels, for each row of results: the elements of r at their places.
     """
 
@@ -28,7 +25,6 @@ class ResidualReader(wiring.Component):
         super().__init__(
             {
                 "command": In(stream.Signature(record_layout(COMPUTE))),
-                "older": Out(1),
                 "rows": Out(stream.Signature(results_layout(parameters.cols))),
                 "port": Out(ReadPort(parameters.word_bytes)),
             }
@@ -37,17 +33,14 @@ class ResidualReader(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         p, command = self._p, self.command.payload
-        newest = newest_of(m, self.command.valid & self.command.ready)
         m.submodules.walk = walk = ResultWalk(p)
-        m.submodules.fetcher = fetcher = Fetcher(p.word_bytes, data.StructLayout({"command": 1, "place": part_layout(p)}))
+        m.submodules.fetcher = fetcher = Fetcher(p.word_bytes, part_layout(p))
         asked = fetcher.i.payload
         m.d.comb += [
             *walk.start(command, "r"),
-            walk.matrix.valid.eq(self.command.valid & ~self.older & command.residual),
-            self.command.ready.eq(walk.matrix.ready & ~self.older),
-            self.older.eq(fetcher.port.address.valid & (fetcher.asking.command != newest)),
-            asked.address.eq(walk.words.payload.address),
-            *(asked.note.command.eq(newest), asked.note.place.eq(walk.words.payload.place)),
+            walk.matrix.valid.eq(self.command.valid & command.residual),
+            self.command.ready.eq(walk.matrix.ready),
+            *(asked.address.eq(walk.words.payload.address), asked.note.eq(walk.words.payload.place)),
             *(fetcher.i.valid.eq(walk.words.valid), walk.words.ready.eq(fetcher.i.ready)),
         ]
         connect(m, flipped(self.port), fetcher.port)
@@ -56,7 +49,7 @@ class ResidualReader(wiring.Component):
 
     def _gather(self, m: Module, words: stream.Interface) -> None:
         """Put the words of a row together."""
-        forms, place = result_forms(self._p), words.payload.note.place
+        forms, place = result_forms(self._p), words.payload.note
         full, elements = Signal(), Signal.like(self.rows.payload, reset_less=True)
         arrives = words.valid & words.ready
         m.d.comb += [words.ready.eq(~full | self.rows.ready), self.rows.valid.eq(full), self.rows.payload.eq(elements)]
@@ -73,5 +66,5 @@ class ResidualReader(wiring.Component):
 def _element(form: Form, i: int, word: data.View) -> tuple[int, Value]:
     """The word of a row in which its i-th element lies, and that element if ``word`` is it."""
     part, first = divmod(i * form.octets, form.word)
-    row = word.word.word_select(word.note.place.slot, 8 * form.cols * form.octets) if form.slots > 1 else word.word
+    row = word.word.word_select(word.note.slot, 8 * form.cols * form.octets) if form.slots > 1 else word.word
     return part, row[8 * first : 8 * (first + form.octets)].as_signed()

@@ -23,8 +23,8 @@ class Sequencer(wiring.Component):
     """Members
     -------
     start, count: begin a run of ``count`` steps. steps: the program. fetch_error: a step could not be read.
-    <name>: of each of the `workers`. scratchpad_error: one bit for each, an address out of range; scratchpad_older: not of the newest step
-        but of the one before it.
+    <name>: of each of the `workers`. scratchpad_error: one bit for each, an address out of range in the cycle before; scratchpad_older: not
+        of the newest step but of the one before it.
     reset: the driver's. core_reset: high for one cycle to reset engines, queues and program source; from
         a register, since it goes everywhere.
     activity: for each worker whether work on a step begins in this cycle, then for each whether a step ends. at_work: on a step of which
@@ -131,9 +131,9 @@ class Sequencer(wiring.Component):
             with m.If(taken):
                 m.d.sync += [newest.eq(queue.o.payload.index), older.eq(newest)]
             outside = Mux(self.scratchpad_error[i], ErrorCode.SCRATCHPAD_ADDRESS, ErrorCode.NONE)
-            its_newest, its_older, is_older = (delay(m, value, 1) for value in (newest, older, self.scratchpad_older[i]))
-            errors.append((port.error, e, its_newest))
-            errors.append((outside, e, Mux(is_older, its_older, its_newest)))
+            errors.append((port.error, e, delay(m, newest, 1)))
+            is_older = delay(m, self.scratchpad_older[i], 1)
+            errors.append((outside, e, Mux(is_older, delay(m, older, 2), delay(m, newest, 2))))
         following = Signal(complete.shape())  # one more of each, since a step's end comes a long way
         for e in Engine:
             with m.If(self._oldest_ends(m, [step_ended[i] for i in own[e]])):

@@ -11,19 +11,19 @@ class Skid(wiring.Component):
     ``i.ready`` may enable a whole pipeline that ends here, so that what is in it waits where it is: a queue (rtl/streams.Pipelined)
     that takes all of it is more logic.
 
-    latency: cycles from an input to its output when empty.
+    latency: cycles from an input to its output when empty. reset_less: payloads are not reset.
     """
 
     latency = 1
 
-    def __init__(self, shape: ShapeLike) -> None:
-        self._width = Shape.cast(shape).width
+    def __init__(self, shape: ShapeLike, *, reset_less: bool = True) -> None:
+        self._width, self._reset_less = Shape.cast(shape).width, reset_less
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         payload = Value.cast(self.i.payload)
-        first, second = Signal(self._width, reset_less=True), Signal(self._width, reset_less=True)
+        first, second = (Signal(self._width, name=name, reset_less=self._reset_less) for name in ("first", "second"))
         room = Signal(init=1)  # the second is free
         moves = ~self.o.valid | self.o.ready
         m.d.comb += [self.i.ready.eq(room), Value.cast(self.o.payload).eq(first)]

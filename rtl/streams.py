@@ -16,19 +16,20 @@ from .places import Places
 class Queue(wiring.Component):
     """A FIFO of ``depth`` payloads of ``shape``; ``level`` counts what it holds. From depth 3 on, one in and one out per cycle.
 
-    latency: cycles from an input to its output when empty.
+    latency: cycles from an input to its output when empty: 2, or 1 where the output may come from a memory without a register behind it.
     """
 
-    latency = 2
+    latency = 2  # unless it is asked for otherwise
 
-    def __init__(self, shape: ShapeLike, *, depth: int) -> None:
-        self.depth = depth
+    def __init__(self, shape: ShapeLike, *, depth: int, latency: int = 2) -> None:
+        self.depth, self.latency = depth, latency
         self._shape = shape
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape)), "level": Out(range(depth + 1))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.fifo = queue = fifo.SyncFIFOBuffered(width=Shape.cast(self._shape).width, depth=self.depth)
+        kind = {1: fifo.SyncFIFO, 2: fifo.SyncFIFOBuffered}[self.latency]
+        m.submodules.fifo = queue = kind(width=Shape.cast(self._shape).width, depth=self.depth)
         m.d.comb += [
             queue.w_data.eq(Value.cast(self.i.payload)),
             queue.w_en.eq(self.i.valid),

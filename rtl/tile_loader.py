@@ -9,25 +9,22 @@ from collections.abc import Callable, Sequence
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import exact_log2
 
+from .access import Fetcher
 from .arch.activation import TABLE_ENTRIES
 from .arch.formats import FACTOR_BITS
 from .arch.parameters import MachineParameters
 from .arch.steps import ADDRESS_BITS, CHANNEL, COMPUTE, STRIDE_BITS
-from .delay import delay
 from .engine import of_last_two
 from .layouts import record_layout
 from .mac_array import OPERAND, tile_layout
-from .places import Places
 from .result_table import entries_at_once, entries_layout
-from .scratchpad import READ_LATENCY, ReadPort
-from .streams import Queue
+from .scratchpad import ReadPort
 from .tile_factor import factors_layout
 from .tile_walk import TileWalk, Use, run_layout, slots_of_word, table_words
 
-ARRIVALS = 8  # of each port, words on their way or waiting: covers the scratchpad's latency and the queue's
 # What of a command is needed when its words arrive, at which time the next command may have been taken.
 _CONSTANTS = "b_transposed", "b_narrow", "b_factored", "b_zero_point", "out_zero_point", "low", "high"
 
@@ -46,14 +43,11 @@ def words_layout(p: MachineParameters) -> data.StructLayout:
     return data.StructLayout({**place, "note": run["note"].shape})
 
 
-def elements_layout(p: MachineParameters) -> data.ArrayLayout:
-    """Of a word of b, less their zero point, zero beyond n and k; of another word the bytes."""
-    return data.ArrayLayout(OPERAND, p.word_bytes)
-
-
-def first_layout(p: MachineParameters) -> data.StructLayout:
-    """The first of the words that arrive together. transposed: elements follow each other along K, else along N."""
-    return data.StructLayout({"elements": elements_layout(p), "transposed": 1, "words": words_layout(p)})
+def arrival_layout(p: MachineParameters) -> data.StructLayout:
+    """Words that were asked for together. elements: of a word of b, less their zero point, zero beyond n and k; of another word the
+    bytes. transposed: they follow each other along K, else along N."""
+    elements = data.ArrayLayout(data.ArrayLayout(OPERAND, p.word_bytes), p.b_words)
+    return data.StructLayout({"elements": elements, "transposed": 1, "words": words_layout(p)})
 
 
 class TileLoader(wiring.Component):
@@ -96,97 +90,85 @@ class TileLoader(wiring.Component):
             self.command.ready.eq(walk.command.ready),
             walk.name.eq(newest),
         ]
-        m.submodules.arrivals0 = first = Queue(first_layout(self._p), depth=ARRIVALS)
-        others = [Queue(elements_layout(self._p), depth=ARRIVALS) for _ in self._ports[1:]]
-        for i, other in enumerate(others, 1):
-            m.submodules[f"arrivals{i}"] = other
-        words = self._ask(m, walk.runs, delay(m, first.o.valid & first.o.ready, 1, reset_less=False))
+        fetchers = [Fetcher(self._p.word_bytes, words_layout(self._p)) for _ in range(self._p.b_words)]
+        for i, fetcher in enumerate(fetchers):
+            m.submodules[f"fetcher{i}"] = fetcher
+            connect(m, fetcher.port, flipped(getattr(self, f"port{i}")))
+        words = self._ask(m, walk.runs, [fetcher.i for fetcher in fetchers])
         m.d.comb += self.older.eq(words.note.command != newest)
-        self._arrive(m, about, words, first.i, [other.i for other in others])
-        self._store(m, about, first.o, [other.o for other in others])
+        self._store(m, about, *self._arrive(m, about, [fetcher.words for fetcher in fetchers]))
         return m
 
-    @property
-    def _ports(self) -> list[wiring.PureInterface]:
-        return [getattr(self, f"port{i}") for i in range(self._p.b_words)]
-
-    def _ask(self, m: Module, runs: stream.Interface, leaves: Value) -> data.View:
-        """Ask for the words of each run, while there are places for them; gives those asked for together. leaves: such leave their
-        places."""
-        ports, places, run = self._ports, Places(ARRIVALS), Signal.like(runs.payload)
-        words, left = Signal(words_layout(self._p)), Signal(len(ports))  # left: those that are not taken yet
-        taken = Cat(port.address.valid & port.address.ready for port in ports)
-        go_on, last_part = left.any() & places.any & ~(left & ~taken).any(), words.part == run.last_part
-        line_addresses = [Signal(ADDRESS_BITS, name=f"line_address{i}") for i in range(len(ports))]
+    def _ask(self, m: Module, runs: stream.Interface, ports: Sequence[stream.Interface]) -> data.View:
+        """Ask for the words of each run; gives those asked for together."""
+        run, words, running = Signal.like(runs.payload), Signal(words_layout(self._p)), Signal()
+        go_on, last_part = Signal(), words.part == run.last_part
+        addresses, line_addresses = (
+            [Signal(ADDRESS_BITS, name=f"{name}{i}") for i in range(len(ports))] for name in ("address", "line_address")
+        )
         further = Signal(STRIDE_BITS + exact_log2(len(ports)))  # from these lines to the next
 
         def at_once(run: data.View) -> Value:
             return Mux(run.note.use == Use.TILE, len(ports), 1)
 
-        def others(run: data.View, line: Value) -> Value:
-            return Cat((run.note.use == Use.TILE) & (line + i <= run.last_line) for i in range(1, len(ports)))
-
         next_line = words.line + at_once(run)
         m.d.comb += [
-            *(port.address.valid.eq(left[i] & places.any) for i, port in enumerate(ports)),
-            runs.ready.eq(~left.any() | (go_on & words.last)),
-            words.others.eq(others(run, words.line)),
+            go_on.eq(running & Cat(port.ready for port in ports).all()),
+            *(port.valid.eq(go_on & there) for port, there in zip(ports, (1, *words.others), strict=True)),
+            *(port.payload.address.eq(address) for port, address in zip(ports, addresses, strict=True)),
+            *(port.payload.note.eq(words) for port in ports),
+            runs.ready.eq(~running | (go_on & words.last)),
+            words.others.eq(Cat((run.note.use == Use.TILE) & (words.line + i <= run.last_line) for i in range(1, len(ports)))),
             words.last.eq((next_line > run.last_line) & last_part),
             words.note.eq(run.note),
         ]
-        m.d.sync += [*places.change(taken=go_on, given=leaves), left.eq(left & ~taken)]
         with m.If(runs.ready):
             new = runs.payload
-            m.d.sync += [run.eq(new), words.line.eq(0), words.part.eq(0), further.eq(new.stride * at_once(new))]
-            m.d.sync += left.eq(Mux(runs.valid, Cat(1, others(new, Const(0))), 0))
-            for i, (port, line_address) in enumerate(zip(ports, line_addresses, strict=True)):
-                m.d.sync += [at.eq(new.address + i * new.stride) for at in (port.address.payload, line_address)]
+            m.d.sync += [running.eq(runs.valid), run.eq(new), words.line.eq(0), words.part.eq(0), further.eq(new.stride * at_once(new))]
+            for i, (address, line_address) in enumerate(zip(addresses, line_addresses, strict=True)):
+                m.d.sync += [at.eq(new.address + i * new.stride) for at in (address, line_address)]
         with m.Elif(go_on & ~last_part):
-            m.d.sync += [words.part.eq(words.part + 1), left.eq(Cat(1, words.others))]
-            m.d.sync += [port.address.payload.eq(port.address.payload + 1) for port in ports]
+            m.d.sync += [words.part.eq(words.part + 1), *(address.eq(address + 1) for address in addresses)]
         with m.Elif(go_on):
-            m.d.sync += [words.line.eq(next_line), words.part.eq(0), left.eq(Cat(1, others(run, next_line)))]
-            for port, line_address in zip(ports, line_addresses, strict=True):
-                m.d.sync += [at.eq(line_address + further) for at in (port.address.payload, line_address)]
+            m.d.sync += [words.line.eq(next_line), words.part.eq(0)]
+            for address, line_address in zip(addresses, line_addresses, strict=True):
+                m.d.sync += [at.eq(line_address + further) for at in (address, line_address)]
         return words
 
     def _arrive(
-        self,
-        m: Module,
-        about: Callable[[Value], data.View],
-        words: data.View,
-        first: stream.Interface,
-        others: Sequence[stream.Interface],
-    ) -> None:
-        """Queue the elements of each word as it comes, those of a tile less the zero point. about: the constants of a command."""
+        self, m: Module, about: Callable[[Value], data.View], ports: Sequence[stream.Interface]
+    ) -> tuple[data.View, Signal, Signal]:
+        """Keep the words that were asked for together, once all are there, until they are ``taken``: gives (words, whether there are any,
+        taken). about: the constants of a command."""
         p = self._p
-        words = delay(m, words, READ_LATENCY - 1)
+        kept, full, taken = Signal(arrival_layout(p), reset_less=True), Signal(), Signal()
+        words = ports[0].payload.note
         its, note = about(words.note.command), words.note
         tile = note.use == Use.TILE
         places = [(i, words.part * p.word_bytes + i % p.cols) for i in range(p.word_bytes)]  # of each byte along K, or along N
         counts = Cat(Mux(its.b_transposed, k < note.k, n < note.n) | ~tile for k, n in places)
         narrow, zero_point = (Mux(tile, its[name], 0) for name in ("b_narrow", "b_zero_point"))
-        known = words, its.b_transposed, counts, narrow, zero_point
-        words, transposed, counts, narrow, zero_point = (delay(m, value, 1) for value in known)
-        m.d.comb += [first.payload.words.eq(words), first.payload.transposed.eq(transposed)]
-        kept = first.payload.elements, *(other.payload for other in others)
-        for port, arrivals, of_word in zip(self._ports, (first, *others), kept, strict=True):
-            elements = _elements(port.word, words.note.piece, narrow, p.word_bytes)
-            m.d.comb += arrivals.valid.eq(port.valid)
-            m.d.comb += [of_word[i].eq(Mux(counts[i], element - zero_point, 0)) for i, element in enumerate(elements)]
+        present = Const(1), *words.others
+        there = Cat(port.valid | ~present for port, present in zip(ports, present, strict=True)).all()
+        moves = there & (~full | taken)
+        m.d.comb += [port.ready.eq(moves & present) for port, present in zip(ports, present, strict=True)]
+        m.d.sync += full.eq(there | (full & ~taken))
+        with m.If(moves):
+            m.d.sync += [kept.transposed.eq(its.b_transposed), kept.words.eq(words)]
+            for port, elements in zip(ports, kept.elements, strict=True):
+                found = _elements(port.payload.word, note.piece, narrow, p.word_bytes)
+                m.d.sync += [
+                    at.eq(Mux(counts[i], value - zero_point, 0)) for i, (at, value) in enumerate(zip(elements, found, strict=True))
+                ]
+        return kept, full, taken
 
-    def _store(self, m: Module, about: Callable[[Value], data.View], first: stream.Interface, others: Sequence[stream.Interface]) -> None:
+    def _store(self, m: Module, about: Callable[[Value], data.View], arrived: data.View, full: Signal, taken: Signal) -> None:
         """Put what arrives in its place."""
-        words, octets = first.payload.words, Cat(element[:8] for element in first.payload.elements)
+        words, octets = arrived.words, Cat(element[:8] for element in arrived.elements[0])
         room, there = Signal(len(Use)), Signal(len(Use))
         arrives = there & room
-        all_there = Cat(other.valid | ~present for other, present in zip(others, words.others, strict=True)).all()
-        m.d.comb += [
-            first.ready.eq(room.bit_select(words.note.use, 1) & all_there),
-            *(other.ready.eq(first.valid & first.ready & present) for other, present in zip(others, words.others, strict=True)),
-            there.eq(Cat(first.valid & all_there & (words.note.use == use) for use in Use)),
-        ]
-        tile_taken = self._store_tile(m, there[Use.TILE], first.payload, [other.payload for other in others])
+        m.d.comb += [taken.eq(full & room.bit_select(words.note.use, 1)), there.eq(Cat(full & (words.note.use == use) for use in Use))]
+        tile_taken = self._store_tile(m, there[Use.TILE], arrived)
         table_kept = self._store_table(m, arrives[Use.TABLE], words, octets)
         if self._p.factor_bits:
             self._store_factors(m, about, arrives, words, octets)
@@ -196,14 +178,14 @@ class TileLoader(wiring.Component):
             room[Use.CHANNELS].eq(self._store_channels(m, about, arrives[Use.CHANNELS], words, octets) & table_kept),
         ]
 
-    def _store_tile(self, m: Module, there: Value, first: data.View, others: Sequence[data.View]) -> Value:
+    def _store_tile(self, m: Module, there: Value, arrived: data.View) -> Value:
         """What no word fills stays zero. there: words are. Gives whether there is room for them."""
-        p, words, arrived = self._p, first.words, (first.elements, *others)
+        p, words, ports = self._p, arrived.words, list(arrived.elements)
         tile, full = Signal.like(self.tile, reset_less=True), Signal()
         m.d.comb += [self.tile.eq(tile), self.tile_ready.eq(full | (there & words.last))]
 
         def is_there(line: int) -> Value:
-            port = line % len(arrived)
+            port = line % len(ports)
             there = words.line == line - port
             return there & words.others[port - 1] if port else there
 
@@ -216,15 +198,15 @@ class TileLoader(wiring.Component):
             with m.If((words.line == 0) & (words.part == 0)):
                 m.d.sync += tile.eq(0)
             for col in range(p.cols):
-                with m.If(first.transposed & is_there(col)):
-                    m.d.sync += [tile[col][row].eq(arrived[col % len(arrived)][row]) for row in range(p.rows)]
+                with m.If(arrived.transposed & is_there(col)):
+                    m.d.sync += [tile[col][row].eq(ports[col % len(ports)][row]) for row in range(p.rows)]
                 part, lane = divmod(col, p.word_bytes)
-                slots = [Array(elements[lane + slot * p.cols] for slot in range(slots_of_word(p))) for elements in arrived]
+                slots = [Array(elements[lane + slot * p.cols] for slot in range(slots_of_word(p))) for elements in ports]
                 element = [of_slots[words.note.slot] for of_slots in slots]  # of each port
-                with m.If(~first.transposed & (words.part == part)):
+                with m.If(~arrived.transposed & (words.part == part)):
                     for row in range(p.rows):
                         with m.If(is_there(row)):
-                            m.d.sync += tile[col][row].eq(element[row % len(arrived)])
+                            m.d.sync += tile[col][row].eq(element[row % len(ports)])
         return room
 
     def _store_factors(self, m: Module, about: Callable[[Value], data.View], arrives: Value, word: data.View, octets: Value) -> None:

@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.steps import ADDRESS_BITS, COMMANDS, Engine, Step
+from ..rtl.banks import READ_LATENCY
 from ..rtl.engine import CHECK_CYCLES
-from ..rtl.scratchpad import READ_LATENCY
 from ..sw.golden.machine import Machine
 from .commands import CASES
 from .engine_bench import MEMORY_BASE, MEMORY_BYTES
 from .runner import parameters
 
 LIMIT = 20_000  # cycles of a command
+DRAIN = READ_LATENCY + 3  # until the words of two requests that wait have come
 
 
 class _Host:
@@ -38,11 +39,12 @@ class _Host:
         self.dut.host_write__write__valid.value = 0
 
     async def dump(self) -> NDArray[np.uint8]:
-        dut, words = self.dut, []
-        for cycle in range(self.p.scratchpad_words + READ_LATENCY + 1):
-            dut.host_read__address__valid.value = int(cycle < self.p.scratchpad_words)
-            dut.host_read__address__payload.value = min(cycle, self.p.scratchpad_words - 1)
+        dut, words, asked = self.dut, [], 0
+        while len(words) < self.p.scratchpad_words:
+            dut.host_read__address__valid.value = int(asked < self.p.scratchpad_words)
+            dut.host_read__address__payload.value = min(asked, self.p.scratchpad_words - 1)
             await ReadOnly()
+            asked += bool(dut.host_read__address__ready.value)
             if dut.host_read__valid.value:
                 words.append(int(dut.host_read__word.value).to_bytes(self.p.word_bytes, "little"))
             await RisingEdge(dut.clk)
@@ -129,7 +131,7 @@ async def leaves_what_the_model_leaves(dut: Any) -> None:
         disturbance.cancel()
         host.quiet()
         machine.run(Step(engine, command) for command in commands)
-        for _ in range(READ_LATENCY + 1):
+        for _ in range(DRAIN):
             await RisingEdge(dut.clk)
         found = await host.dump()
         wrong = np.flatnonzero((found != machine.scratchpad).any(axis=1))

@@ -34,10 +34,10 @@ class Negation(wiring.Component):
         return m
 
 
-@pytest.mark.parametrize("depth", [2, 3, 8])
-def test_queue(tmp_path: Path, depth: int) -> None:
-    queue = Queue(2, depth=depth)
-    rules = Holds(queue.i, assume=True), Holds(queue.o), Passes(queue.i, queue.o, capacity=depth, drains=depth + Queue.latency)
+@pytest.mark.parametrize(("depth", "latency"), [(2, 2), (3, 2), (8, 2), (2, 1), (5, 1)])
+def test_queue(tmp_path: Path, depth: int, latency: int) -> None:
+    queue = Queue(2, depth=depth, latency=latency)
+    rules = Holds(queue.i, assume=True), Holds(queue.o), Passes(queue.i, queue.o, capacity=depth, drains=depth + latency)
     Proof(queue).check(tmp_path, *rules)
 
 

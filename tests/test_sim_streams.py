@@ -78,8 +78,9 @@ def looks_at_invalid_payload(m: Module, block: Faulty, queue: Queue) -> None:
     m.d.comb += queue.i.payload.eq(Value.cast(block.i.payload) ^ (before[0] & ~queue.o.valid))
 
 
-def test_queue() -> None:
-    run_bench(Queue(BITS, depth=4), BENCH, {"bits": BITS})
+@pytest.mark.parametrize("latency", [1, 2])
+def test_queue(latency: int) -> None:
+    run_bench(Queue(BITS, depth=4, latency=latency), BENCH, {"bits": BITS})
 
 
 @pytest.mark.parametrize(
