@@ -406,7 +406,7 @@ def test_values_are_computed_while_softmax_works() -> None:
     program = compile_graph(graph, replace(SMALL, scratchpad_kib=64))
     assert program.graph.operators == (keys, queries, scores, values, softmax, mixed, out)
     halves = [(step.command["rows"], step.waits[Engine.COMPUTE]) for step in program.body if step.engine is Engine.VECTOR]
-    assert halves == [(16, 3), (16, 4)]  # the first half starts while scores of the second one are computed
+    assert halves == [(16, 3), (16, 5)]  # the first half starts while queries of the second one are computed
 
 
 @pytest.mark.parametrize(("groups", "follows"), [(0, 1), (2, 1), (4, 1), (8, 0)])  # groups of half a word are read from any byte

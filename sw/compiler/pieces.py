@@ -17,14 +17,16 @@ class Pieces:
 
     @classmethod
     def of(cls, graph: ir.Graph, parameters: MachineParameters) -> Self:
-        """Heads that lie one below the other are pieces. So are the halves of what one engine writes and another reads: of rows, unless
-        loading tiles would then take longer than using them. And the halves of the columns of what one product writes, and another one
-        takes as its b [k, n]: its first tiles need only the first columns."""
+        """Heads that lie one below the other are pieces. So are the halves of what one engine writes and another reads, and of the a of
+        scores that are such: of rows, unless loading tiles would then take longer than using them. And the halves of the columns of what
+        one product writes, and another one takes as its b [k, n]: its first tiles need only the first columns."""
         p = parameters
         products = [op for op in graph.operators if isinstance(op, ir.MatMul)]
         others = [op for op in graph.operators if not isinstance(op, ir.MatMul)]
         heads = {op.parts[0].out.tensor.name: op.parts[0].out.rows for op in products if len({part.out.row for part in op.parts}) > 1}
         exchanged = _written(products) & _read(others) | _written(others) & _read(products)
+        scores = (part for op in products for part in op.parts if part.out.tensor in exchanged and part.b.tensor.data is None)
+        exchanged |= {part.a.tensor for part in scores} & _written(products)
         halves = {tensor.name: -(-tensor.rows // 2) for tensor in exchanged if tensor.rows >= 2 * p.cols}
         step = max(p.cols, p.word_bytes)
         whole = {part.b.tensor for op in products if len(op.parts) == 1 and not op.b_transposed for part in op.parts}

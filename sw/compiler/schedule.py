@@ -1,6 +1,6 @@
 """The first schedule: tasks in graph order, loads one task ahead, and the waits that keep memory consistent."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,6 +13,7 @@ from .plan import Plan
 from .tasks import Operand, Task
 
 MAX_TRANSFER_WORDS = 1 << 14  # of one row of a transfer
+NEARBY = 16  # tasks that may change places
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,18 @@ class PlannedStep:
         """Whether their order matters."""
         return any(a.conflicts(b) for a in self.accesses for b in other.accesses)
 
+    def reads_what(self, earlier: "PlannedStep") -> bool:
+        """Whether it reads what ``earlier`` writes."""
+        return any(a.reads_what(b) for a in self.accesses for b in earlier.accesses)
+
     def needs(self, earlier: "PlannedStep", *, late: bool, same_worker: bool) -> bool:
         """Whether one of its accesses, of those that are ``late`` or of the others, must wait until ``earlier`` is complete. A worker
         starts a step's writes after all accesses of its earlier steps, so there only a result that is read matters."""
         needs = Access.reads_what if same_worker else Access.conflicts
         return any(needs(a, b) for a in self.accesses if a.late is late for b in earlier.accesses)
+
+
+Part = tuple[list[PlannedStep], list[PlannedStep]]  # a task's loads, and its step with the stores that follow
 
 
 class Scheduler:
@@ -86,6 +94,7 @@ class Scheduler:
         outputs = [self._buffers[port.tensor.name] for port in graph.outputs if port.tensor.name in resident]
         steps = [step for buffer in inputs for step in self._whole(Engine.LOAD, buffer)]
         parts = [self._task(task, self._plan.staging[i % len(self._plan.staging)]) for i, task in enumerate(self._plan.tasks)]
+        parts = _awaited_first(parts)
         # A task's loads come before the work of the task before it, in another part of the staging area, unless they need its result.
         ahead: list[PlannedStep] = []
         for i, (loads, work) in enumerate(parts):
@@ -116,8 +125,7 @@ class Scheduler:
         )
         return PlannedStep(engine=engine, command=command, accesses=accesses, label=label)
 
-    def _task(self, task: Task, staging: int) -> tuple[list[PlannedStep], list[PlannedStep]]:
-        """The task's loads, and its step with the stores that follow."""
+    def _task(self, task: Task, staging: int) -> Part:
         loads, stores, accesses = [], [], []
         command = dict(task.command)
         for field, operand in task.operands.items():
@@ -148,6 +156,32 @@ class Scheduler:
         if operand.word == 0 and operand.stride == row_words and operand.size <= MAX_TRANSFER_WORDS:  # rows follow each other: one long row
             return self._transfer(engine, external, 0, address, operand.size, 1, operand.size, label)
         return self._transfer(engine, external, row_words * slot, address, operand.stride, operand.rows, operand.words, label)
+
+
+def _awaited_first(parts: Sequence[Part]) -> list[Part]:
+    """In the order given, but a step whose result another engine waits for before others of its engine that it does not need: so one half
+    of a tensor is used while the other is made. Not one that needs another engine's result, for which it may have to wait; and no task
+    with transfers, which are in the order of the parts of the staging area."""
+    steps = [None if loads or len(work) > 1 else work[0] for loads, work in parts]
+
+    def awaited(i: int) -> bool:
+        step, following = steps[i], (work[0] for _, work in parts[i + 1 :][:NEARBY])
+        return step is not None and any(other.engine != step.engine and other.reads_what(step) for other in following)
+
+    is_awaited = [awaited(i) for i in range(len(parts))]
+    order: list[int] = []
+
+    def passed(step: PlannedStep) -> int:
+        """How many of the last tasks it goes before."""
+        for count, j in enumerate(reversed(order[-NEARBY:])):
+            other = steps[j]
+            if other is None or is_awaited[j] or step.conflicts(other):
+                return count if other is not None and other.engine == step.engine else 0
+        return 0
+
+    for i, step in enumerate(steps):
+        order.insert(len(order) - (passed(step) if step is not None and is_awaited[i] else 0), i)
+    return [parts[i] for i in order]
 
 
 def with_waits(planned: list[PlannedStep], parameters: MachineParameters) -> list[Step]:
