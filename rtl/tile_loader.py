@@ -35,7 +35,7 @@ def channels_layout(cols: int) -> data.StructLayout:
     return data.StructLayout({"records": data.ArrayLayout(record_layout(CHANNEL), cols), **common})
 
 
-def words_layout(p: MachineParameters) -> data.StructLayout:
+def asked_layout(p: MachineParameters) -> data.StructLayout:
     """Words of a run that are asked for together: the first one's place in it, which of the other ports have one, and whether the run's
     last is among them."""
     run = run_layout(p)
@@ -47,7 +47,7 @@ def arrival_layout(p: MachineParameters) -> data.StructLayout:
     """Words that were asked for together. elements: of a word of b, less their zero point, zero beyond n and k; of another word the
     bytes. transposed: they follow each other along K, else along N."""
     elements = data.ArrayLayout(data.ArrayLayout(OPERAND, p.word_bytes), p.b_words)
-    return data.StructLayout({"elements": elements, "transposed": 1, "words": words_layout(p)})
+    return data.StructLayout({"elements": elements, "transposed": 1, "words": asked_layout(p)})
 
 
 class TileLoader(wiring.Component):
@@ -90,7 +90,7 @@ class TileLoader(wiring.Component):
             self.command.ready.eq(walk.command.ready),
             walk.name.eq(newest),
         ]
-        fetchers = [Fetcher(self._p.word_bytes, words_layout(self._p)) for _ in range(self._p.b_words)]
+        fetchers = [Fetcher(self._p.word_bytes, asked_layout(self._p)) for _ in range(self._p.b_words)]
         for i, fetcher in enumerate(fetchers):
             m.submodules[f"fetcher{i}"] = fetcher
             connect(m, fetcher.port, flipped(getattr(self, f"port{i}")))
@@ -101,7 +101,7 @@ class TileLoader(wiring.Component):
 
     def _ask(self, m: Module, runs: stream.Interface, ports: Sequence[stream.Interface]) -> data.View:
         """Ask for the words of each run; gives those asked for together."""
-        run, words, running = Signal.like(runs.payload), Signal(words_layout(self._p)), Signal()
+        run, words, running = Signal.like(runs.payload), Signal(asked_layout(self._p)), Signal()
         go_on, last_part = Signal(), words.part == run.last_part
         addresses, line_addresses = (
             [Signal(ADDRESS_BITS, name=f"{name}{i}") for i in range(len(ports))] for name in ("address", "line_address")
