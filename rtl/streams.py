@@ -35,10 +35,14 @@ class Queue(wiring.Component):
             queue.w_en.eq(self.i.valid),
             self.i.ready.eq(queue.w_rdy),
             Value.cast(self.o.payload).eq(queue.r_data),
-            self.o.valid.eq(queue.r_rdy),
             queue.r_en.eq(self.o.ready),
             self.level.eq(queue.level),
         ]
+        if self.latency == 1:  # a register says whether there is any, as a buffered one does
+            written, read = self.i.valid & self.i.ready, self.o.valid & self.o.ready
+            m.d.sync += self.o.valid.eq((queue.level > 1) | written | ((queue.level == 1) & ~read))
+        else:
+            m.d.comb += self.o.valid.eq(queue.r_rdy)
         return m
 
 

@@ -95,7 +95,6 @@ class WindowReader(wiring.Component):
         note = Signal(cut_layout(rows, ROW_NOTE))
         start, word = place.x[:bits], place.x[bits:].as_signed()
         straddles = start.any() if self._p.reads_any_byte else Const(0, 1)
-        beyond = place.y.as_unsigned() >= c.height  # as unsigned numbers, negative ones are beyond any size
         within = Signal(signed(PLACE_BITS + 1))  # places from the row's first to the end of the line
         m.d.comb += [
             within.eq(c.width - place.x),
@@ -103,22 +102,17 @@ class WindowReader(wiring.Component):
             note.advance.eq(primed | place.follows),
             note.prime.eq(place.primes & ~primed),
             note.first.eq(Mux(word < 0, Mux((word == -1) & straddles, rows - start, rows), 0)),
-            note.end.eq(Mux(beyond | (within <= 0), 0, Mux(within < rows, within, rows))),
+            note.end.eq(Mux(place.beyond | (within <= 0), 0, Mux(within < rows, within, rows))),
             note.note.eq(place.note),
             places.ready.eq(moves & ~note.prime),
         ]
 
         before, asked = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
         low = exact_log2(self._p.interleaved)
-
-        def outside(further: Value) -> Value:
-            """Whether the word, or the one that is further, has no place of the map."""
-            return beyond | (Cat(Const(0, bits), (word + further)[: len(word)]).as_unsigned() >= c.width)
-
         # Outside of the map there is no word: one in the bank that it would have is asked for, so that the reader does not wait for
         # another one in between.
         address = (place.address + (straddles & ~note.prime))[:ADDRESS_BITS]
-        none = Mux(note.prime, outside(Const(0, 1)), outside(straddles))
+        none = Mux(note.prime, place.starts_outside, place.ends_outside)
         m.d.comb += asked.eq(Cat(address[:low], Mux(none, before[low:], address[low:])))
         with m.If(places.valid & moves):
             m.d.sync += [primed.eq(note.prime), before.eq(asked)]

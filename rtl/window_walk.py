@@ -1,6 +1,6 @@
 """Where the rows of bytes begin that make a compute command's windows, in the order in which the array takes them."""
 
-from amaranth.hdl import Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -15,11 +15,11 @@ _STRIDE = data.StructLayout({"line": STRIDE_BITS, "x": STRIDE_BITS, "y": TAP_BIT
 # Whether a row completes a window (else it is one of those before it), and what it is the last of: the windows of a tile, the tiles of k,
 # the command.
 ROW_NOTE = data.StructLayout({"window": 1, "last_row": 1, "last_tile": 1, "last": 1})
-# Of a row of bytes: x, and y, of its first place; the word that has it. primes: it starts in a word and ends in the next one, which are
-# both new. follows: it starts in the word in which the row before it ended.
-PLACE = data.StructLayout(
-    {"x": signed(PLACE_BITS), "y": signed(LINE_BITS), "address": ADDRESS_BITS, "primes": 1, "follows": 1, "note": ROW_NOTE}
-)
+# Of a row of bytes: x of its first place, and the address of the word that has it. beyond: its line is none of the map. starts_outside,
+# ends_outside: its first word is outside of the map, its last one. primes: these are two words, both new. follows: it starts in the word in
+# which the row before it ended.
+_FLAGS = "beyond", "starts_outside", "ends_outside", "primes", "follows"
+PLACE = data.StructLayout({"x": signed(PLACE_BITS), "address": ADDRESS_BITS, **dict.fromkeys(_FLAGS, 1), "note": ROW_NOTE})
 
 
 class WindowWalk(wiring.Component):
@@ -59,13 +59,23 @@ class WindowWalk(wiring.Component):
         window = Signal()
         m.submodules.skid = skid = Skid(PLACE)  # its ready is a register: the loops are long enough by themselves
         place, ends, position = skid.i.payload, generator.o.payload.ends, generator.o.payload.position
-        first_byte, first_word = position.x[: place_bits(p.rows)], position.x[place_bits(p.rows) :].as_signed()
+        bits = place_bits(p.rows)
+        first_byte, first_word = position.x[:bits], position.x[bits:].as_signed()
         straddles = first_byte.any() if p.reads_any_byte else Const(0, 1)
+        end_word = Signal.like(first_word)
+        width, height = Signal.like(c.width), Signal.like(c.height)
+
+        def outside(word: Value) -> Value:
+            return place.beyond | (Cat(Const(0, bits), word).as_unsigned() >= width)
+
         # Of the row before: the word in which it ended, and the one before that; whether it was the last one on a line of windows.
         last_word, before_last, new_line = Signal.like(first_word), Signal.like(first_word), Signal()
         ends_in_last = first_word == Mux(straddles, before_last, last_word)  # compared without a sum, which would take more time
         m.d.comb += [
-            *(place.x.eq(position.x), place.y.eq(position.y), place.address.eq(position.line + first_word)),
+            end_word.eq(first_word + straddles),
+            *(place.x.eq(position.x), place.address.eq(position.line + first_word)),
+            place.beyond.eq(position.y.as_unsigned() >= height),  # as unsigned numbers, negative ones are beyond any size
+            *(place.starts_outside.eq(outside(first_word)), place.ends_outside.eq(outside(end_word))),
             place.follows.eq(first_word == last_word),
             place.primes.eq(straddles & (new_line | ~(place.follows | ends_in_last))),
             place.note.window.eq(window),
@@ -78,10 +88,10 @@ class WindowWalk(wiring.Component):
         ]
         with m.If(self.command.valid & self.command.ready):
             m.d.sync += [left.eq(c.skip_first), window.eq(c.skip_first == 0), skip_first.eq(c.skip_first), skip.eq(c.skip)]
-            m.d.sync += new_line.eq(1)
+            m.d.sync += [width.eq(c.width), height.eq(c.height), new_line.eq(1)]
         with m.Elif(generator.o.valid & generator.o.ready):
             following = Mux(ends[0], skip_first, skip)
             m.d.sync += [left.eq(Mux(window, following, left - 1)), window.eq(Mux(window, following == 0, left == 1))]
-            m.d.sync += [last_word.eq(first_word + straddles), before_last.eq(first_word + straddles - 1), new_line.eq(ends[0] & window)]
+            m.d.sync += [last_word.eq(end_word), before_last.eq(end_word - 1), new_line.eq(ends[0] & window)]
         connect(m, flipped(self.places), skid.o)
         return m
