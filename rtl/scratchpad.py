@@ -78,6 +78,7 @@ class Scratchpad(wiring.Component):
         m = Module()
         m.submodules.banks = banks = self._banks
         place, reads = place_layout(self._p), self._readers
+        # A request is reset with its register, since a bank that is left over in it would be asked.
         for i in range(reads):
             port, bank = getattr(self, f"read{i}"), getattr(banks, f"read{i}")
             m.submodules[f"read_request{i}"] = request = Skid(place, reset_less=False)
