@@ -12,6 +12,7 @@ from .axi import ReadBus, WriteBus
 from .bursts import BurstGenerator
 from .engine import EnginePort
 from .layouts import record_layout
+from .places import stays_positive
 from .scratchpad import ReadPort, WritePort
 from .streams import Queue
 
@@ -157,7 +158,7 @@ class StoreEngine(wiring.Component):
         sent = burst.valid & burst.ready
         m.d.sync += [
             owed.eq(owed + Mux(sent, burst.payload.len + 1, 0) - delivered),
-            owes.eq(sent | (owed > 1) | ((owed == 1) & ~delivered)),
+            owes.eq(stays_positive(owed, more=sent, one_less=delivered)),
             unanswered.eq(unanswered + sent - response.valid),
         ]
         bus_error = response.valid & (response.payload != 0)

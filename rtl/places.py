@@ -5,6 +5,11 @@ from typing import Any
 from amaranth.hdl import Signal, Value
 
 
+def stays_positive(count: Value, *, more: Value, one_less: Value) -> Value:
+    """Whether a count is above zero in the next cycle: without the sum, which would take more time."""
+    return (count > 1) | more | ((count == 1) & ~one_less)
+
+
 class Places:
     """left: free places. any: whether there is one."""
 
@@ -15,5 +20,5 @@ class Places:
         """One is taken, which must be there; one is given back."""
         return [
             self.left.eq(self.left - taken + given),
-            self.any.eq((self.left > 1) | given | ((self.left == 1) & ~taken)),
+            self.any.eq(stays_positive(self.left, more=given, one_less=taken)),
         ]

@@ -10,7 +10,7 @@ from amaranth.hdl import Cat, Module, Shape, ShapeLike, Signal, Value
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .places import Places
+from .places import Places, stays_positive
 
 
 class Queue(wiring.Component):
@@ -40,7 +40,7 @@ class Queue(wiring.Component):
         ]
         if self.latency == 1:  # a register says whether there is any, as a buffered one does
             written, read = self.i.valid & self.i.ready, self.o.valid & self.o.ready
-            m.d.sync += self.o.valid.eq((queue.level > 1) | written | ((queue.level == 1) & ~read))
+            m.d.sync += self.o.valid.eq(stays_positive(queue.level, more=written, one_less=read))
         else:
             m.d.comb += self.o.valid.eq(queue.r_rdy)
         return m
