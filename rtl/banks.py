@@ -3,7 +3,7 @@ ask for it, and the loser waits."""
 
 from collections.abc import Iterable, Sequence
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -11,7 +11,7 @@ from amaranth.utils import ceil_log2
 from .arbiter import Holding, LeastRecent
 from .arch.parameters import MachineParameters
 from .delay import delay
-from .select import index_of, select_one_hot
+from .select import select_one_hot
 
 Groups = Sequence[Sequence[int]]  # of ports, by their numbers
 READ_LATENCY = 3  # cycles from the one in which a read is granted to its word: a memory's takes most of one of them
@@ -79,10 +79,10 @@ class Banks(wiring.Component):
                 *(write.addr.eq(places), Cat(*(write.data[b] for b in range(p.word_bytes))).eq(values), write.en.eq(masks)),
             ]
         for port in reads:
-            source, inside = (delay(m, value, READ_LATENCY) for value in (index_of(port.place.bank), port.place.inside))
+            source = delay(m, Mux(port.place.inside, port.place.bank, 0), READ_LATENCY)
             m.d.comb += [
                 port.valid.eq(delay(m, port.granted, READ_LATENCY, reset_less=False)),
-                port.word.eq(Mux(inside, Array(words)[source] if p.banks > 1 else words[0], 0)),
+                port.word.eq(select_one_hot(source, words)),
             ]
         return m
 
