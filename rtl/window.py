@@ -3,7 +3,7 @@
 places of windows -> words that they lie in -> scratchpad -> rows of bytes
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import exact_log2
@@ -94,14 +94,13 @@ class WindowReader(wiring.Component):
         primed = Signal()
         note = Signal(cut_layout(rows, ROW_NOTE))
         start, word = place.x[:bits], place.x[bits:].as_signed()
-        straddles = start.any() if self._p.reads_any_byte else Const(0, 1)
         within = Signal(signed(PLACE_BITS + 1))  # places from the row's first to the end of the line
         m.d.comb += [
             within.eq(c.width - place.x),
             note.start.eq(start if self._p.reads_any_byte else 0),
             note.advance.eq(primed | place.follows),
             note.prime.eq(place.primes & ~primed),
-            note.first.eq(Mux(word < 0, Mux((word == -1) & straddles, rows - start, rows), 0)),
+            note.first.eq(Mux(word < 0, Mux((word == -1) & place.straddles, rows - start, rows), 0)),
             note.end.eq(Mux(place.beyond | (within <= 0), 0, Mux(within < rows, within, rows))),
             note.note.eq(place.note),
             places.ready.eq(moves & ~note.prime),
@@ -111,7 +110,7 @@ class WindowReader(wiring.Component):
         low = exact_log2(self._p.interleaved)
         # Outside of the map there is no word: one in the bank that it would have is asked for, so that the reader does not wait for
         # another one in between.
-        address = (place.address + (straddles & ~note.prime))[:ADDRESS_BITS]
+        address = (place.address + (place.straddles & ~note.prime))[:ADDRESS_BITS]
         none = Mux(note.prime, place.starts_outside, place.ends_outside)
         m.d.comb += asked.eq(Cat(address[:low], Mux(none, before[low:], address[low:])))
         with m.If(places.valid & moves):

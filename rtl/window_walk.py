@@ -16,9 +16,9 @@ _STRIDE = data.StructLayout({"line": STRIDE_BITS, "x": STRIDE_BITS, "y": TAP_BIT
 # the command.
 ROW_NOTE = data.StructLayout({"window": 1, "last_row": 1, "last_tile": 1, "last": 1})
 # Of a row of bytes: x of its first place, and the address of the word that has it. beyond: its line is none of the map. starts_outside,
-# ends_outside: its first word is outside of the map, its last one. primes: these are two words, both new. follows: it starts in the word in
-# which the row before it ended.
-_FLAGS = "beyond", "starts_outside", "ends_outside", "primes", "follows"
+# ends_outside: its first word is outside of the map, its last one. straddles: these are two words. primes: both are new. follows: it
+# starts in the word in which the row before it ended.
+_FLAGS = "beyond", "starts_outside", "ends_outside", "straddles", "primes", "follows"
 PLACE = data.StructLayout({"x": signed(PLACE_BITS), "address": ADDRESS_BITS, **dict.fromkeys(_FLAGS, 1), "note": ROW_NOTE})
 
 
@@ -75,6 +75,7 @@ class WindowWalk(wiring.Component):
             end_word.eq(first_word + straddles),
             *(place.x.eq(position.x), place.address.eq(position.line + first_word)),
             place.beyond.eq(position.y.as_unsigned() >= height),  # as unsigned numbers, negative ones are beyond any size
+            place.straddles.eq(straddles),
             *(place.starts_outside.eq(outside(first_word)), place.ends_outside.eq(outside(end_word))),
             place.follows.eq(first_word == last_word),
             place.primes.eq(straddles & (new_line | ~(place.follows | ends_in_last))),
