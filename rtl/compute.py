@@ -100,7 +100,7 @@ class ComputeUnit(wiring.Component):
         offered = Signal(len(parts))  # to the parts that have not taken the command yet
         illegal = Signal()
         refused = offered.any() & illegal & ~writer.busy  # as the oldest one
-        older = offered | loader.older
+        older = offered | loader.older  # the loader is the first of the parts
         m.d.comb += [
             command.ready.eq(~offered.any()),
             self.engine.error.eq(Mux(refused, ErrorCode.ILLEGAL_STEP, ErrorCode.NONE)),

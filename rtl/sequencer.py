@@ -131,9 +131,9 @@ class Sequencer(wiring.Component):
             with m.If(taken):
                 m.d.sync += [newest.eq(queue.o.payload.index), older.eq(newest)]
             outside = Mux(self.scratchpad_error[i], ErrorCode.SCRATCHPAD_ADDRESS, ErrorCode.NONE)
-            errors.append((port.error, e, delay(m, newest, 1)))
-            is_older = delay(m, self.scratchpad_older[i], 1)
-            errors.append((outside, e, Mux(is_older, delay(m, older, 2), delay(m, newest, 2))))
+            its_newest, is_older = delay(m, newest, 1), delay(m, self.scratchpad_older[i], 1)
+            errors.append((port.error, e, its_newest))
+            errors.append((outside, e, Mux(is_older, delay(m, older, 2), delay(m, its_newest, 1))))
         following = Signal(complete.shape())  # one more of each, since a step's end comes a long way
         for e in Engine:
             with m.If(self._oldest_ends(m, [step_ended[i] for i in own[e]])):
