@@ -119,7 +119,7 @@ async def answers_in_order(dut: Any) -> None:
             taken = request is not None and bool(getattr(dut, f"{name}__ready").value)
             outside = taken and request is not None and request.address >= p.scratchpad_words
             assert bool(int(dut.out_of_range.value) >> i & 1) == outside, f"{name}: out_of_range at {request}"
-            if not taken:
+            if request is None or not taken:
                 continue
             offered[i] = None
             request.taken = now
