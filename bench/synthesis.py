@@ -134,9 +134,9 @@ HEADER = (
 )
 LEGEND = """
 Lattice ECP5 (LFE5U-85F, speed grade 6): cells after synthesis, without wide LUTs; TRELLIS_COMB (LUTs, carry, distributed memory) and
-clock after place and route, out of context, one seed. Xilinx UltraScale+ (xcup): cells after synthesis; LUTs of logic + LUTs that are
-memory or shift registers. Each from the Verilog that `--fpga` writes for the family; with 27-bit multipliers not on the ECP5. Latency in
-cycles. Per cycle: elements, or MACs of the compute unit.
+clock after place and route, out of context, one seed, by nextpnr's static placer or, where that finds no end, its heap placer. Xilinx
+UltraScale+ (xcup): cells after synthesis; LUTs of logic + LUTs that are memory or shift registers. Each from the Verilog that `--fpga`
+writes for the family; with 27-bit multipliers not on the ECP5. Latency in cycles. Per cycle: elements, or MACs of the compute unit.
 """
 
 

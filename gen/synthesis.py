@@ -8,9 +8,11 @@ import hashlib
 import json
 import os
 import re
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,8 @@ _DEVICE = ("--85k", "--package", "CABGA756", "--speed", "6")
 # Out of context there are no pins, so the clock is that of the paths from register to register. A target frequency and --tmg-ripup
 # change nothing, since the placement decides; router2 does worse. The static placer finds shorter wires than heap in blocks with many
 # multipliers, in less time.
-_NEXTPNR = (*_DEVICE, "--out-of-context", "--seed", "1", "--timing-allow-fail", "--placer", "static")
+_NEXTPNR = (*_DEVICE, "--out-of-context", "--seed", "1", "--timing-allow-fail")
+_PLACER, _OTHER_PLACER = ("--placer", "static"), ("--placer", "heap")
 _HIDE_NAMES = "select -set inside w:* c:* %u x:* %d; rename -hide @inside; rename -enumerate @inside; select -clear"
 # LUTs that a cell takes in which LUTs are memory.
 _MEMORY_LUTS = {
@@ -36,6 +39,7 @@ _MEMORY_LUTS = {
     **dict.fromkeys(("RAM32M", "RAM64M", "RAM128X1D", "RAM256X1S"), 4),
     **dict.fromkeys(("RAM32M16", "RAM64M8", "RAM64X8SW", "RAM256X1D", "RAM512X1S", "RAM32X16DR8"), 8),
 }
+_MOST_ITERATIONS = 1000  # of the static placer, which takes about 500
 _ROOT = Path(__file__).parents[1]
 
 
@@ -104,7 +108,7 @@ def measure_ecp5(verilog: str, *, top: str) -> Ecp5:
     def run(folder: Path) -> dict[str, Any]:
         return {"cells": _synthesise(verilog, f"{_ECP5} {top}", folder), "report": _place(folder)}
 
-    found = _cached((verilog, _ECP5, top, *_NEXTPNR), run)
+    found = _cached((verilog, _ECP5, top, *_NEXTPNR, *_PLACER), run)
     cells, report = found["cells"], found["report"]
     return Ecp5(
         lut4=cells.get("LUT4", 0),
@@ -177,14 +181,32 @@ def _synthesise(verilog: str, command: str, folder: Path) -> dict[str, int]:
 
 def _place(folder: Path) -> dict[str, Any] | None:
     """nextpnr's report on netlist.json, None when it does not fit: the placer would never end."""
-    command = [_nextpnr(), *_NEXTPNR, "-q", "--json", "netlist.json", "--report", "report.json"]
+    command = [_nextpnr(), *_NEXTPNR, "--json", "netlist.json", "--report", "report.json"]
 
     def report(*options: str) -> dict[str, Any]:
         run_tool([*command, *options], folder=folder, environment={})
         return json.loads((folder / "report.json").read_text())
 
-    fits = all(kind["used"] <= kind["available"] for kind in report("--pack-only")["utilization"].values())
-    return report() if fits else None
+    if any(kind["used"] > kind["available"] for kind in report("--pack-only")["utilization"].values()):
+        return None
+    if _placer_ends([*command, *_PLACER], folder):
+        return json.loads((folder / "report.json").read_text())
+    return report(*_OTHER_PLACER)
+
+
+def _placer_ends(command: Sequence[str], folder: Path) -> bool:
+    """Place and route, unless the static placer goes on for ever: memory blocks in the same place may never get apart."""
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+        assert run.stdout
+        lines = deque[str](maxlen=20)
+        for line in run.stdout:
+            lines.append(line)
+            if (found := re.match(r"Info: iter=(\d+)", line)) and int(found[1]) > _MOST_ITERATIONS:
+                run.kill()
+                return False
+    if run.returncode:
+        raise ToolError(f"nextpnr failed with status {run.returncode}:\n{''.join(lines)}")
+    return True
 
 
 def _placement(report: Mapping[str, Any], top: str) -> Placement:

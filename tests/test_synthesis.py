@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from celosia.gen import synthesis
 from celosia.gen.pages import PageError, write_section
 from celosia.gen.synthesis import measure_ecp5, measure_xilinx
 from celosia.gen.verilator import ToolError
@@ -45,6 +46,18 @@ def test_ecp5(own_cache: Path) -> None:
     (kept,) = own_cache.rglob("*.json")
     kept.write_text(kept.read_text().replace('"TRELLIS_DPR16X4": 2', '"TRELLIS_DPR16X4": 77'))
     assert measure_ecp5(queue, top="queue").ram == 77, "kept, not measured again"
+
+
+def test_a_placer_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given up for the other one."""
+    monkeypatch.setattr(synthesis, "_MOST_ITERATIONS", 10)
+    queue = to_verilog(Queue(8, depth=4), name="queue")
+    found = measure_ecp5(queue, top="queue").placement
+    assert found is not None
+    assert 100 < found.mhz < 1000
+    monkeypatch.setattr(synthesis, "_OTHER_PLACER", ("--placer", "none"))
+    with pytest.raises(ToolError, match="'none' is not supported"):
+        measure_ecp5(queue.replace("queue", "other"), top="other")
 
 
 def test_what_does_not_fit_has_an_area() -> None:
