@@ -409,6 +409,14 @@ def test_values_are_computed_while_softmax_works() -> None:
     assert halves == [(16, 3), (16, 5)]  # the first half starts while queries of the second one are computed
 
 
+@pytest.mark.parametrize(("kib", "rows"), [(64, {16}), (8, {32})], ids=["weights that stay", "weights that are loaded"])
+def test_a_product_in_halves_does_not_load_its_weights_twice(kib: int, rows: set[int]) -> None:
+    builder = Builder(1)
+    x = builder.tensor(32, 64, 8)
+    program = compile_graph(builder.graph([x], [builder.gelu(builder.linear(x, 64, 16), 8)]), replace(SMALL, scratchpad_kib=kib))
+    assert {step.command["lines"] for step in program.body if step.engine is Engine.COMPUTE} == rows
+
+
 @pytest.mark.parametrize(("groups", "follows"), [(0, 1), (2, 1), (4, 1), (8, 0)])  # groups of half a word are read from any byte
 def test_a_product_follows_the_one_before(groups: int, follows: int) -> None:
     builder = Builder(1)

@@ -126,6 +126,11 @@ class TaskMaker:
             f"but {self._staging_words} are free: a larger scratchpad is needed"
         )
 
+    def _piece(self, make: MakeTask, rows: int, cols: int, limit: int, *blocks: ir.Block) -> int:
+        """The most rows of a task: those of a piece, unless each would load the same constants again."""
+        constants = (operand.buffer for operand in make(0, rows, 0, cols).operands.values() if operand.buffer.data is not None)
+        return limit if any(self._staged(buffer) for buffer in constants) else self._pieces.most_rows(limit, *blocks)
+
     def _rectangle(self, block: ir.Block, row: int, rows: int, col: int, cols: int, *, repeat: bool = False) -> Operand:
         """Rows and columns of a block, counted from its corner; the columns start a word and lie in one group."""
         layout = self._layouts[block.tensor.name]
@@ -191,7 +196,7 @@ class TaskMaker:
 
         most_cols = self._pieces.most_cols(count, part.b, part.out)
         in_rows = [part.out] if most_cols < count else [part.a, part.out]
-        yield make, part.a.rows, self._pieces.most_rows(self._p.accumulator_depth, *in_rows), most_cols
+        yield make, part.a.rows, self._piece(make, part.a.rows, count, self._p.accumulator_depth, *in_rows), most_cols
 
     def _convolution(self, op: ir.MatMul, part: ir.MatMulPart, first: int, count: int) -> Iterator[tuple[MakeTask, int, int, int]]:
         """As `_matmul`, in lines of windows; lines longer than the accumulators are cut."""
@@ -334,7 +339,7 @@ class TaskMaker:
                     fields["b_wide"] = 1
                 return Task(engine=Engine.VECTOR, operator=op, command=fields, operands=operands)
 
-            yield from self._tiled(make, matrix, count, self._pieces.most_rows(MAX_ROWS, op.a, op.out), count, count)
+            yield from self._tiled(make, matrix, count, self._piece(make, matrix, count, MAX_ROWS, op.a, op.out), count, count)
 
 
 def _segments(layouts: Mapping[str, Layout], blocks: list[ir.Block], more: Iterable[int] = ()) -> Iterator[tuple[int, int]]:
