@@ -13,12 +13,13 @@ A malformed row is dropped whole: the next one takes its places in the memory.
 
 from typing import Any, Protocol
 
-from amaranth.hdl import Cat, EnableInserter, Module, Mux, ShapeLike, Signal, Value
+from amaranth.hdl import EnableInserter, Module, Mux, ShapeLike, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arch.blocks import BlockError, RowCircuit
 from .delay import delay
+from .row_guard import guard
 from .row_memory import RowMemory
 
 
@@ -75,13 +76,12 @@ class Rowwise(wiring.Component):
     -------
     i, o: rows. hold: no beat leaves the row memory while it is high. moves: the back moves on. refuse: a row that comes while it is high
     is dropped.
-    errors: BlockError bits of the rows that have been dropped since ``clear``; a refused row counts as SCALE.
+    errors: BlockError bits of the rows that have been dropped since ``clear``; a refused row counts as PARAMETER.
     """
 
     def __init__(self, circuit: RowCircuit, front: Front, back: Back) -> None:
         self._front, self._back, self._lanes = front, back, circuit.lanes
-        self._row_beats = -(-circuit.row_elements // circuit.lanes)
-        self._most = circuit.row_elements - (self._row_beats - 1) * circuit.lanes  # elements in the last beat of the longest row
+        self._row_elements, self._row_beats = circuit.row_elements, -(-circuit.row_elements // circuit.lanes)
         self._beat = front.signature.members["i"].shape
         out = data.StructLayout({"values": back.signature.members["o"].shape, "keep": circuit.lanes, "last": 1})
         super().__init__(
@@ -109,7 +109,7 @@ class Rowwise(wiring.Component):
         depth = self._row_beats + front.factor_latency + 8
         m.submodules.beats = beats = RowMemory(data.StructLayout({"stored": stored, "last": 1}), depth=depth)
         m.submodules.factors = factors = RowMemory(data.StructLayout({"factor": factor, "tail": self._lanes}), depth=depth)
-        beat = self._guard(m)
+        beat = guard(m, self.i, row_elements=self._row_elements, refuse=self.refuse, errors=self.errors, clear=self.clear)
         m.d.comb += [front.i.eq(beat.beat), front.valid.eq(beat.valid), front.first.eq(beat.first)]
         completed, ready_end, freed = self._store(m, beat, beats, factors, depth)
         given = self._give(m, beats, factors, completed, ready_end, depth)
@@ -118,36 +118,6 @@ class Rowwise(wiring.Component):
         m.d.sync += room.eq(places >= 3)  # two of them may be taken by the beat in the guard and the one that comes now
         m.d.comb += self.i.ready.eq(room)
         return m
-
-    def _guard(self, m: Module) -> data.View:
-        """The beats a cycle later, without those that a row has too many but for its last; ``bad`` if the row is malformed up to here."""
-        beat, most, lanes = self.i.payload, self._most, self._lanes
-        guarded = Signal(data.StructLayout({"beat": self._beat, "valid": 1, "first": 1, "bad": 1}))
-        taken = self.i.valid & self.i.ready
-        before = Signal(range(self._row_beats + 1))  # beats of this row before this one, up to row_beats
-        faults, found = Signal(len(BlockError)), Signal(len(BlockError))
-        gap = (~beat.keep[: lanes - 1] & beat.keep[1:]).any() if lanes > 1 else 0
-        exceeds = (before == self._row_beats - 1) & (~beat.last | Cat(beat.keep[most:], 0).any())
-        first = before == 0
-        m.d.comb += found.eq(
-            Mux(first, 0, faults)
-            | Mux(gap | ~beat.keep[0] | ~(beat.last | beat.keep[-1]), BlockError.EMPTY.value, 0)
-            | Mux(exceeds, BlockError.LONG.value, 0)
-            | Mux(first & self.refuse, BlockError.SCALE.value, 0)
-        )
-        m.d.sync += [
-            guarded.beat.eq(beat),
-            guarded.valid.eq(taken & (beat.last | (before != self._row_beats))),
-            guarded.first.eq(first),
-            guarded.bad.eq(found.any()),
-        ]
-        with m.If(self.clear):
-            m.d.sync += self.errors.eq(0)
-        with m.If(taken):
-            m.d.sync += [faults.eq(found), before.eq(Mux(beat.last, 0, before + (before != self._row_beats)))]
-            with m.If(beat.last):
-                m.d.sync += self.errors.eq(Mux(self.clear, 0, self.errors) | found)
-        return guarded
 
     def _store(self, m: Module, beat: data.View, beats: RowMemory, factors: RowMemory, depth: int) -> tuple[Value, Value, Value]:
         """Fill the memories. Gives whether a row's factor comes, the address behind the last row whose factor is there, and the places
