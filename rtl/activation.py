@@ -23,7 +23,7 @@ class Activation(wiring.Component):
     Members
     -------
     i, o: rows of the circuit's formats.
-    errors: why packets were dropped, as BlockError, until ``clear``: EMPTY, or SCALE when a multiplier was zero as the packet began.
+    errors: why packets were dropped, as BlockError, until ``clear``: EMPTY, or PARAMETER when a multiplier was zero as the packet began.
     entries, reload (int8 source at run time): the results for -128..127, before the first row; ``reload`` forgets them.
     parameters (int16 source at run time): as ActivationParameters; constant while rows are under way.
     """
@@ -86,7 +86,7 @@ class Activation(wiring.Component):
             with m.If(valid):
                 m.d.sync += [first.eq(last), dropping.eq(drops)]
             end = delay(m, Cat(keep, last), lanes.latency - 1)
-        for error, event in ((BlockError.EMPTY, empty), (BlockError.SCALE, unscaled)):
+        for error, event in ((BlockError.EMPTY, empty), (BlockError.PARAMETER, unscaled)):
             bit = self.errors[error.bit_length() - 1]
             m.d.sync += bit.eq((bit & ~self.clear) | (running & valid & first & event))
 

@@ -150,7 +150,7 @@ class Attention(wiring.Component):
             Mux(first, 0, faults)
             | Mux(beat.keep, 0, BlockError.EMPTY.value)
             | Mux(before == circuit.row_elements, BlockError.LONG.value, 0)
-            | Mux(first & refused, BlockError.SCALE.value, 0)
+            | Mux(first & refused, BlockError.PARAMETER.value, 0)
         )
         with m.If(taken):
             m.d.sync += [faults.eq(found), before.eq(Mux(beat.last, 0, before + (before != circuit.row_elements)))]

@@ -9,7 +9,7 @@ from .arch.blocks import BlockError
 def guard(m: Module, rows: stream.Interface, *, row_elements: int, refuse: Value, errors: Value, clear: Value) -> data.View:
     """The beats a cycle later, without those that a row has too many but for its last; ``bad`` if the row is malformed up to here.
 
-    errors: BlockError bits of the bad rows since ``clear``. refuse: a row that comes while it is high is bad, and counts as SCALE.
+    errors: BlockError bits of the bad rows since ``clear``. refuse: a row that comes while it is high is bad, and counts as PARAMETER.
     """
     beat = rows.payload
     lanes = len(beat.keep)
@@ -26,7 +26,7 @@ def guard(m: Module, rows: stream.Interface, *, row_elements: int, refuse: Value
         Mux(first, 0, faults)
         | Mux(gap | ~beat.keep[0] | ~(beat.last | beat.keep[-1]), BlockError.EMPTY.value, 0)
         | Mux(exceeds, BlockError.LONG.value, 0)
-        | Mux(first & refuse, BlockError.SCALE.value, 0)
+        | Mux(first & refuse, BlockError.PARAMETER.value, 0)
     )
     m.d.sync += [
         guarded.beat.eq(beat),

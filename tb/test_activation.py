@@ -138,7 +138,7 @@ async def drops_packets_without_a_scale(dut: Any) -> None:
     for name in ("in_multiplier", "out_multiplier"):
         set_parameters(dut, CIRCUIT.record, ActivationParameters(**(asdict(VALUES) | {name: 0})))
         assert_equal(name, await _pass(dut, {"i": beats}), [])
-        assert dut.errors.value == BlockError.SCALE
+        assert dut.errors.value == BlockError.PARAMETER
         set_parameters(dut, CIRCUIT.record, VALUES)
         assert_equal("the next packets", await _pass(dut, {"i": beats}), _results(rows, VALUES))
 

@@ -124,6 +124,6 @@ async def refuses_a_scale_of_zero(dut: Any) -> None:
     rows = [_row(rng, 3, HEAD), _row(rng, 1, HEAD)]
     dut.parameters.value = CIRCUIT.record.pack({field.name: getattr(p, field.name) for field in CIRCUIT.record.fields} | {"multiplier": 0})
     await check_streams(dut, inputs={"scores": _scores(rows), "values": _values(rows)}, outputs={"o": []}, seed=6, without_bubbles=[])
-    assert int(dut.errors.value) == BlockError.SCALE
+    assert int(dut.errors.value) == BlockError.PARAMETER
     await _check(dut, p, rows, seed=7)
     assert int(dut.errors.value) == 0  # the check begins with a reset

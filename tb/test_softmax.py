@@ -150,6 +150,6 @@ async def refuses_a_scale_of_zero(dut: Any) -> None:
         values = {field.name: getattr(p, field.name) for field in CIRCUIT.record.fields} | {name: 0}
         dut.parameters.value = CIRCUIT.record.pack(values)
         await check_streams(dut, inputs={"i": to_beats(rows, LANES, element_bits=SOURCE.bits)}, outputs={"o": []}, seed=6)
-        assert int(dut.errors.value) == BlockError.SCALE
+        assert int(dut.errors.value) == BlockError.PARAMETER
     await _check(dut, p, rows, seed=7, without_bubbles=[])
     assert int(dut.errors.value) == 0  # the check begins with a reset

@@ -11,11 +11,11 @@ from .record import Field, Record
 
 
 class BlockError(enum.IntFlag):
-    """Sticky bits of a block: why packets were dropped."""
+    """Sticky bits of a block: what was wrong with packets, most of which are dropped then."""
 
     EMPTY = 1  # a packet without elements, or with gaps between them
     LONG = 2  # a row longer than row_elements
-    SCALE = 4  # a run-time scale of zero
+    PARAMETER = 4  # a run-time scale of zero; or more elements asked for than a row has, which is not dropped
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -132,7 +132,7 @@ ERROR_ENGINE_SEQUENCER = 255
 _BLOCK_ERRORS = {
     BlockError.EMPTY: "A packet without elements, or with gaps between them, was dropped",
     BlockError.LONG: "A packet longer than row_elements was dropped",
-    BlockError.SCALE: "A packet was dropped because a scale was zero",
+    BlockError.PARAMETER: "A packet was dropped because a scale was zero, or had fewer elements than were asked for",
 }
 
 
