@@ -56,10 +56,11 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Simulation speed, cycles per image, and the compute unit's share of peak: writes docs/bench.md and docs/blocks/compute.md."""
+    """Simulation speed, cycles per image, share of peak, cycles of top-k: writes docs/bench.md and the pages of the blocks."""
     session.install("-e", ".[hdl]")
     session.run("python", "bench/simulation_speed.py", "docs/bench.md")
     session.run("python", "bench/compute.py")
+    session.run("python", "bench/topk.py")
 
 
 @nox.session

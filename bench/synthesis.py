@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from celosia.gen.pages import write_section
 from celosia.gen.platforms import PLATFORMS
 from celosia.gen.synthesis import measure_ecp5, measure_xilinx
@@ -22,15 +23,19 @@ from celosia.rtl.arch.formats import INT8, INT16, UINT8, UINT16
 from celosia.rtl.arch.layernorm import LayerNormCircuit
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.softmax import SoftmaxCircuit
+from celosia.rtl.arch.topk import TopKCircuit
 from celosia.rtl.attention import Attention
 from celosia.rtl.compute import ComputeUnit
 from celosia.rtl.layernorm import LayerNorm
 from celosia.rtl.mac_columns import MacColumns
 from celosia.rtl.softmax import Softmax
+from celosia.rtl.topk import TopK
 from celosia.rtl.vector import VectorEngine
 from celosia.sw.golden.activation import ActivationParameters, ActivationTable
 from celosia.sw.golden.softmax import SoftmaxParameters
 from rich.progress import Progress
+from sorter import Exchangers, odd_even_merge_sort
+from topk import cycles
 
 BLOCK_PAGES = Path(__file__).parents[1] / "docs" / "blocks"
 LANES = 1, 4, 16
@@ -87,6 +92,14 @@ def by_size(label: str, make: Callable[[MachineParameters], Any], *sizes: int) -
     return [Configuration(label=f"{label}, {n} x {n}", make=lambda n=n: make(machine(n)), elements=n * n) for n in sizes]
 
 
+def sorter(lanes: int) -> Exchangers:
+    """As many comparators as a sorter of 1,024 scores and their indices needs to take no more cycles than the top-k engine."""
+    scores, circuit = np.random.default_rng(1).integers(INT16.min, INT16.max + 1, 1024), TopKCircuit(lanes=lanes, row_elements=1024)
+    _, (taken,) = cycles(circuit, [scores], 128)
+    comparisons = sum(1 for _ in odd_even_merge_sort(len(scores)))
+    return Exchangers(-(-comparisons // taken), key_bits=circuit.source.bits, index_bits=10)
+
+
 def columns(label: str, **parameters: int) -> Configuration:
     """What of the compute unit grows with rows times columns."""
     label = f"array, accumulators and requantizers, {label}, 8 x 8"
@@ -111,6 +124,10 @@ CONFIGURATIONS = {
     ],
     "layernorm": by_lanes("int16 to int16", lambda lanes: LayerNorm(LayerNormCircuit(lanes=lanes))),
     "attention": by_lanes("int16 scores to int8", lambda lanes: Attention(AttentionCircuit(lanes=lanes))),
+    "topk": [
+        *by_lanes("indices of 1,024 int16", lambda lanes: TopK(TopKCircuit(lanes=lanes, row_elements=1024))),
+        *by_lanes("a sorter's comparators alone, as fast as the engine", sorter),
+    ],
     "compute": [
         *by_size("unit", ComputeUnit, 8, 12, 16),
         columns("int8"),

@@ -18,10 +18,12 @@ from ..rtl.arch.layernorm import LayerNormCircuit
 from ..rtl.arch.parameters import MachineParameters, require
 from ..rtl.arch.record import Record
 from ..rtl.arch.softmax import SoftmaxCircuit
+from ..rtl.arch.topk import TopKCircuit
 from ..rtl.attention import Attention
 from ..rtl.compute import ComputeUnit
 from ..rtl.layernorm import LayerNorm
 from ..rtl.softmax import Softmax
+from ..rtl.topk import TopK
 from ..rtl.vector import VectorEngine
 from ..sw.golden.activation import ActivationParameters, ActivationTable
 from ..sw.golden.attention import AttentionParameters
@@ -147,6 +149,7 @@ BLOCKS = {
     "softmax": Block("Single-pass softmax of rows", Softmax, SoftmaxCircuit, SOFTMAX_SCALES),
     "attention": Block("Streaming attention: scores and values in, weighted values out", Attention, AttentionCircuit, ATTENTION_SCALES),
     "layernorm": Block("LayerNorm or RMSNorm of rows in one pass", LayerNorm, LayerNormCircuit),
+    "topk": Block("Top-k engine: the k largest scores of a row, in their order", TopK, TopKCircuit),
     "compute": Block("Compute unit: int8 matrix products on scratchpad ports", ComputeUnit, MachineParameters),
     "vector": Block("Vector engine: add, softmax, GELU, LayerNorm on scratchpad ports", VectorEngine, MachineParameters),
     "accelerator": Block("The whole machine, program in memory: AXI4 master, AXI4-Lite slave", Accelerator, MachineParameters),

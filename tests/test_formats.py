@@ -8,11 +8,12 @@ from fractions import Fraction
 import pytest
 from celosia.rtl.arch import formats
 from celosia.rtl.arch.blocks import LaneCircuit, RowCircuit
-from celosia.rtl.arch.formats import MAX_SHIFT, Multiplier
+from celosia.rtl.arch.formats import MAX_SHIFT, Format, Multiplier
 from celosia.rtl.arch.parameters import MachineParameters, ParameterError, configuration_hash
 from celosia.rtl.arch.record import Field, Record
 from celosia.rtl.arch.steps import COMMANDS, STEP_BYTES, WAIT_BITS, Engine, Step
 from celosia.rtl.arch.targets import TARGETS
+from celosia.rtl.arch.topk import TopKCircuit
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -204,6 +205,9 @@ def test_refused_name() -> None:
         (LaneCircuit, {"lanes": 65}, "lanes must be an integer in 1..64, not 65"),
         (RowCircuit, {"lanes": 0}, "lanes must be an integer in 1..64, not 0"),
         (RowCircuit, {"row_elements": 100}, "row_elements must be a power of two in 16..65536, not 100"),
+        (TopKCircuit, {"lanes": 3}, "lanes must be a power of two in 1..64, not 3"),
+        (TopKCircuit, {"lanes": 64, "row_elements": 64}, "row_elements must be at least two beats of 64, not 64"),
+        (TopKCircuit, {"source": Format(4)}, "source must be of 8 to 32 bits, not 'int4'"),
     ],
 )
 def test_refused_block(parameters: type, values: dict[str, int], message: str) -> None:

@@ -12,9 +12,11 @@ from celosia.rtl.arch.blocks import LaneCircuit
 from celosia.rtl.arch.formats import INT8, INT16, UINT8
 from celosia.rtl.arch.layernorm import LayerNormCircuit
 from celosia.rtl.arch.softmax import SoftmaxCircuit
+from celosia.rtl.arch.topk import Result, TopKCircuit
 from celosia.rtl.attention import Attention
 from celosia.rtl.layernorm import LayerNorm
 from celosia.rtl.softmax import Softmax
+from celosia.rtl.topk import TopK
 
 LANES = LaneCircuit(lanes=2)
 BLOCKS = [
@@ -28,6 +30,7 @@ BLOCKS = [
 ]
 
 BLOCKS += [
+    *(TopK(TopKCircuit(lanes=2, row_elements=16, result=result)) for result in Result),
     *(Activation(ActivationCircuit(lanes=2, function=f), {"in_multiplier": 1, "out_multiplier": 1}) for f in (Function.GELU, Function.EXP)),
     Activation(ActivationCircuit(lanes=2, source=INT8), range(-128, 128)),
 ]

@@ -16,6 +16,7 @@ from celosia.rtl.arch.formats import UINT16
 from celosia.rtl.arch.layernorm import LayerNormCircuit
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.softmax import SoftmaxCircuit
+from celosia.rtl.arch.topk import Result, TopKCircuit
 
 ODD = MachineParameters(rows=6, cols=12, lanes=3, scratchpad_kib=1, banks=1, bus_bytes=4, factor_bits=8, residual=1)
 ONE_LANE = MachineParameters(rows=4, cols=4, lanes=1, scratchpad_kib=1, banks=2)
@@ -25,6 +26,7 @@ SMALLEST = {
     "softmax": SoftmaxCircuit(lanes=1, row_elements=16),
     "attention": AttentionCircuit(lanes=3, row_elements=16, head_elements=7, out=UINT16),
     "layernorm": LayerNormCircuit(lanes=3, row_elements=16),
+    "topk": TopKCircuit(lanes=1, row_elements=16, result=Result.MASK),
     "compute": ODD,
     "vector": ONE_LANE,
     "accelerator": ODD,

@@ -15,6 +15,7 @@ from celosia.rtl.arch.formats import INT8, UINT8
 from celosia.rtl.arch.layernorm import LayerNormCircuit
 from celosia.rtl.arch.parameters import ParameterError
 from celosia.rtl.arch.softmax import Mask, SoftmaxCircuit
+from celosia.rtl.arch.topk import Result, TopKCircuit
 from celosia.rtl.axi_stream import AxiStreamBlock
 from celosia.rtl.layernorm import LayerNorm
 from celosia.rtl.softmax import Softmax
@@ -25,6 +26,8 @@ GENERATED: list[tuple[str, Any, dict[str, float]]] = [
     ("softmax", SoftmaxCircuit(lanes=3, row_elements=32, source=INT8, out=UINT8), {"in_scale": 0.05}),
     ("softmax", SoftmaxCircuit(lanes=2, row_elements=32, mask=Mask.CAUSAL), {}),
     ("layernorm", LayerNormCircuit(lanes=2, row_elements=32, source=INT8), {}),
+    ("topk", TopKCircuit(lanes=4, row_elements=32, source=INT8, result=Result.PAIRS), {}),
+    ("topk", TopKCircuit(lanes=2, row_elements=32, source=UINT8, result=Result.MASK), {}),
     ("activation", ActivationCircuit(lanes=2, source=INT8, out=UINT8), {}),
 ]
 

@@ -56,7 +56,8 @@ INT16 = Format(16)
 INT32 = Format(32)
 UINT8 = Format(8, signed=False)
 UINT16 = Format(16, signed=False)
-FORMATS = {str(f): f for f in (INT8, UINT8, INT16, UINT16, INT32)}
+UINT32 = Format(32, signed=False)
+FORMATS = {str(f): f for f in (INT8, UINT8, INT16, UINT16, INT32, UINT32)}
 
 
 @dataclass(frozen=True)
