@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from amaranth.hdl import Cat, Module, Mux, unsigned
-from amaranth.lib import data, wiring
+from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 
@@ -22,19 +22,21 @@ def odd_even_merge_sort(n: int) -> Iterator[tuple[int, int]]:
 
 
 class Exchangers(wiring.Component):
-    """Comparators that put pairs of a key and an index in order, each pair a cycle later: all that a sorter of so many of them needs but
-    its memories and the network between."""
-
-    latency = 1
+    """Comparators of a key and its index with those that they keep, each behind a register; each has the smaller one of the comparator
+    before it. They are what a sorter of so many of them needs, but for its memories and the network between."""
 
     def __init__(self, count: int, *, key_bits: int, index_bits: int) -> None:
-        self._key_bits = key_bits
-        pairs = data.ArrayLayout(data.ArrayLayout(unsigned(key_bits + index_bits), 2), count)
-        super().__init__({"i": In(pairs), "o": Out(pairs)})
+        self._count, self._key_bits = count, key_bits
+        pair = unsigned(key_bits + index_bits)
+        super().__init__({"i": In(pair), "o": Out(pair)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        for (a, b), sorted_pair in zip(self.i, self.o, strict=True):
-            swaps = a[: self._key_bits] < b[: self._key_bits]
-            m.d.sync += Cat(*sorted_pair).eq(Mux(swaps, Cat(b, a), Cat(a, b)))
+        smaller = self.i
+        for number in range(self._count):
+            comes, kept, passes = smaller, Signal.like(self.i, name=f"kept{number}"), Signal.like(self.i, name=f"passes{number}")
+            larger = comes[: self._key_bits] > kept[: self._key_bits]
+            m.d.sync += [kept.eq(Mux(larger, comes, kept)), passes.eq(Mux(larger, kept, comes))]
+            smaller = passes
+        m.d.comb += self.o.eq(smaller)
         return m

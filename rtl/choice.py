@@ -13,7 +13,7 @@ class Choice(wiring.Component):
     """Members
     -------
     i, i_valid: beats of a row of keys. threshold. ties: how many that equal it are chosen, taken with ``start``, before the row's first
-    beat. chosen: one bit for each lane, `latency` cycles after the beat.
+    beat. chosen: one bit for each lane, `latency` cycles after the beat; none in other cycles.
     """
 
     latency = 3
@@ -43,5 +43,6 @@ class Choice(wiring.Component):
             m.d.sync += left.eq(self.ties)
         with m.Elif(passes):
             m.d.sync += left.eq(Mux(left > before[-1], left - before[-1], 0))
-        m.d.sync += self.chosen.eq(delay(m, above, 1) | (delay(m, equal, 1) & Cat(count < left for count in before[:-1])))
+        chosen = delay(m, above, 1) | (delay(m, equal, 1) & Cat(count < left for count in before[:-1]))
+        m.d.sync += self.chosen.eq(Mux(passes, chosen, 0))
         return m

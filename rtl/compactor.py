@@ -51,8 +51,7 @@ class Compactor(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes, bits = self._lanes, self._layers
-        kept = self.i.keep & self.i_valid.replicate(lanes)
-        before = [delay(m, count, 1) for count in counts_before(kept)]
+        before = [delay(m, count, 1) for count in counts_before(self.i.keep)]  # in other cycles, too, where it does not count
         valid, last = delay(m, self.i_valid, 1, reset_less=False), delay(m, self.i.last, 1)
 
         filled = Signal(bits)  # lanes of the beat that is being filled
@@ -60,7 +59,7 @@ class Compactor(wiring.Component):
         m.d.comb += total.eq(filled + before[-1])
         with m.If(valid):
             m.d.sync += filled.eq(Mux(last, 0, total[:bits]))
-        there = delay(m, kept, 2, reset_less=False)
+        there = delay(m, self.i.keep & self.i_valid.replicate(lanes), 2, reset_less=False)
         network = [
             _Lane(delay(m, Value.cast(self.i.values[lane]), 2), there[lane], delay(m, (before[lane] + filled)[:bits], 1))
             for lane in range(lanes)

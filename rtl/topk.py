@@ -152,6 +152,7 @@ class TopK(wiring.Component):
         aside = [compactor.o.values[lane][: c.source.bits] for lane in lanes]
         m.submodules.survivors = survivors = self._memory(m, "survivors", walk, passing & compactor.o_valid, aside, compactor.o.last)
         looked, valid, first = Signal(beat_layout(c.lanes, c.source.bits)), Signal(), Signal()
+        aside_keep = Signal(c.lanes)  # as looked.keep, but none while the row is looked at for its results
         m.d.sync += [
             *(valid.eq(row.valid | walk.valid), first.eq(Mux(row.valid, row.first, walk.first))),
             looked.last.eq(Mux(row.valid, row.beat.last & ~row.bad, walk.last)),
@@ -162,6 +163,7 @@ class TopK(wiring.Component):
             m.d.sync += [
                 looked.values[lane].eq(Mux(row.valid, arrived[lane], stored)),
                 looked.keep[lane].eq(Mux(row.valid, row.beat.keep[lane], walk.keep[lane] & fits)),
+                aside_keep[lane].eq(~giving & walk.keep[lane] & fits),
             ]
         m.d.comb += [
             *(selector.i.eq(looked), selector.i_valid.eq(valid & ~giving), selector.first.eq(first)),
@@ -183,7 +185,7 @@ class TopK(wiring.Component):
             packed = self._give_packed(m, results.i, beat, known, giving, finished)
             m.d.comb += [
                 *(Value.cast(compactor.i.values[lane]).eq(Mux(giving, packed[lane], looked.values[lane])) for lane in lanes),
-                compactor.i.keep.eq(Mux(giving, choice.chosen, looked.keep)),
+                compactor.i.keep.eq(choice.chosen | aside_keep),  # without a choice by a signal that all lanes need
                 compactor.i.last.eq(Mux(giving, beat.last, looked.last)),
                 compactor.i_valid.eq(Mux(giving, known, put_aside)),
             ]
