@@ -80,6 +80,7 @@ def _page(wrapper: AxiStreamBlock, component: Any, about: Mapping[str, Any], *, 
         version=metadata.version("celosia"),
         latency=component.latency,
         latency_text=f"{text_of_latency[0].lower()}{text_of_latency[1:]}",
+        throughput=getattr(component, "throughput", "elements a cycle"),
         streams=streams,
         area=area,
     )

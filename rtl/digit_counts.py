@@ -58,9 +58,10 @@ class DigitCounts(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes, beat = range(self._lanes), self.i
-        chosen = [delay(m, select(self.digit, digits(beat.values[lane])), 1) for lane in lanes]
+        # What is not kept has a digit of 0, which is larger than none.
+        chosen = [delay(m, Mux(beat.keep[lane], select(self.digit, digits(beat.values[lane])), 0), 1) for lane in lanes]
         kept = delay(m, beat.keep, 1)
-        larger = ([kept[lane] & (chosen[lane] > value) for lane in lanes] for value in range((1 << DIGIT_BITS) - 1))
+        larger = ([digit > value for digit in chosen] for value in range((1 << DIGIT_BITS) - 1))
         found = [self._count(m, bits) for bits in (kept, *larger)]
         before = self.latency - 1
         valid, first = delay(m, self.i_valid, before, reset_less=False), delay(m, self.first, before)

@@ -85,6 +85,8 @@ class TopK(wiring.Component):
     then chosen.
     """
 
+    throughput = "scores a cycle in each pass over a row: as it comes, once more and for its results, and over what is left of it"
+
     def __init__(self, circuit: TopKCircuit) -> None:
         self._circuit = c = circuit
         sizes = {"key_bits": c.source.bits, "lanes": c.lanes, "row_elements": c.row_elements}
