@@ -11,7 +11,6 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any
 from amaranth.lib import wiring
 
 from .platforms import PLATFORMS
-from .verilator import ToolError, cache_folder, find_program, run_tool
+from .verilator import ToolError, cache_folder, find_program, run_tool, tool_failure
 from .verilog import to_verilog
 
 _ECP5 = "synth_ecp5 -nowidelut -json netlist.json -top"
@@ -198,14 +197,14 @@ def _placer_ends(command: Sequence[str], folder: Path) -> bool:
     """Place and route, unless the static placer goes on for ever: memory blocks in the same place may never get apart."""
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
         assert run.stdout
-        lines = deque[str](maxlen=20)
+        lines = list[str]()
         for line in run.stdout:
-            lines.append(line)
+            lines.append(line.rstrip("\n"))
             if (found := re.match(r"Info: iter=(\d+)", line)) and int(found[1]) > _MOST_ITERATIONS:
                 run.kill()
                 return False
     if run.returncode:
-        raise ToolError(f"nextpnr failed with status {run.returncode}:\n{''.join(lines)}")
+        raise tool_failure(command, run.returncode, lines)
     return True
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sysconfig
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -63,9 +63,14 @@ def run_tool(command: Sequence[str], *, folder: Path, environment: dict[str, str
         command, cwd=folder, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if done.returncode:
-        end = "\n".join(done.stdout.splitlines()[-20:])
-        raise ToolError(f"{Path(command[0]).name} failed with status {done.returncode}:\n{end}")
+        raise tool_failure(command, done.returncode, done.stdout.splitlines())
     return done.stdout
+
+
+def tool_failure(command: Sequence[str], status: int, lines: Iterable[str]) -> ToolError:
+    """With the last ones of the ``lines`` that the command wrote."""
+    end = "\n".join([*lines][-20:])
+    return ToolError(f"{Path(command[0]).name} failed with status {status}:\n{end}")
 
 
 def find_program(name: str, *, package: str) -> str:

@@ -3,8 +3,6 @@
 keys -> digits -> at least 1, 2, ... -> counts of a beat -> counts
 """
 
-import functools
-import operator
 from collections.abc import Sequence
 
 from amaranth.hdl import Cat, Const, Module, Mux, Value
@@ -15,7 +13,7 @@ from .arch.topk import DIGIT_BITS
 from .count_ones import count_ones
 from .delay import delay
 from .elements import beat_layout
-from .select import select
+from .select import select, union
 
 _COUNTED = 16  # bits that are counted in a cycle
 
@@ -66,8 +64,8 @@ class DigitCounts(wiring.Component):
         before = self.latency - 1
         valid, first = delay(m, self.i_valid, before, reset_less=False), delay(m, self.first, before)
         ones, zeros = (
-            delay(m, functools.reduce(operator.or_, (Mux(beat.keep[lane], keys[lane], 0) for lane in lanes)), before)
-            for keys in (beat.values, [~beat.values[lane] for lane in lanes])
+            delay(m, union(beat.keep, keys), before)
+            for keys in ([beat.values[lane] for lane in lanes], [~beat.values[lane] for lane in lanes])
         )
         with m.If(valid):
             m.d.sync += [

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .arch.topk import DIGIT_BITS
 from .delay import delay
 from .digit_counts import DigitCounts, digits
-from .select import select_one_hot
+from .select import index_of, select_one_hot
 
 
 class DigitDecision(wiring.Component):
@@ -42,7 +42,7 @@ class DigitDecision(wiring.Component):
         enough = Signal(len(counts))
         one_hot = enough & ~(enough >> 1)
         inside, above = (select_one_hot(one_hot, values) for values in (counts, [*counts[1:], Const(0)]))
-        value = Cat(Cat(bit for i, bit in enumerate(one_hot) if i >> n & 1).any() for n in range(DIGIT_BITS))
+        value = index_of(one_hot)
         m.d.sync += [
             *(bit.eq(count >= self.wanted) for bit, count in zip(enough, counts, strict=True)),
             *(self.value.eq(value), self.above.eq(above), self.inside.eq(inside - above)),
