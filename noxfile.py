@@ -24,6 +24,13 @@ def sim(session: nox.Session) -> None:
 
 
 @nox.session
+def sim_long(session: nox.Session) -> None:
+    """Simulations that are too long for each change."""
+    session.install("-e", ".[test]")
+    session.run("pytest", "--numprocesses", "logical", *(session.posargs or sorted(glob("tests/long_*.py"))))
+
+
+@nox.session
 def formal(session: nox.Session) -> None:
     """Proofs, for every input, of what the simulations can only sample."""
     session.install("-e", ".[test]")

@@ -125,7 +125,7 @@ def test_refused_scales(circuit: dict, scales: dict, message: str) -> None:
         ({"row_elements": 100}, "row_elements must be a power of two in 16..65536, not 100"),
         ({"row_elements": 1 << 17}, "row_elements must be a power of two in 16..65536, not 131072"),
         ({"source": "uint8"}, "source must be int8, int16 or int32, not 'uint8'"),
-        ({"source": "int9"}, "source must be one of int8, uint8, int16, uint16, int32, not 'int9'"),
+        ({"source": "int9"}, "source must be one of int8, uint8, int16, uint16, int32, uint32, not 'int9'"),
         ({"out": "int32"}, "out must be int8, uint8, int16 or uint16, not 'int32'"),
         ({"mask": "upper"}, "mask must be one of none, length, causal, not 'upper'"),
         ({"width": 3}, "parameter name must be one of lanes, row_elements, source, out, mask, column_sums, not 'width'"),
