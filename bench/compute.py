@@ -29,10 +29,10 @@ ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "bench"
 PAGE = ROOT / "docs" / "blocks" / "compute.md"
 SQUARES = [MachineParameters(rows=size, cols=size, lanes=8, scratchpad_kib=1024, accumulator_depth=256, bus_bytes=32) for size in (16, 32)]
-MACHINES = [*SQUARES, replace(SQUARES[0], units=2, banks=8), replace(SQUARES[0], b_words=4, banks=16)]
+MACHINES = [*SQUARES, *(replace(SQUARES[0], units=n, banks=4 * n) for n in (2, 4)), replace(SQUARES[0], b_words=4, banks=16)]
 LEGEND = """
 int8, Verilated. Cycles from the one in which the inputs are in the scratchpad (the first tile of constant weights is loaded before that)
-to the one in which the last result is. "2 of" units have 8 banks instead of 4, "4 words of b" at once 16. Conflicts: cycles in which a
+to the one in which the last result is. Units have 4 banks each, "4 words of b" at once 16. Conflicts: cycles in which a
 port of a compute unit waited for a bank. The goals of the depthwise convolution and of the matrix-vector product are 50 % and 95 % of one
 MAC for each byte of a word of a, or of the words of b, that a unit can read in each cycle.
 """

@@ -13,7 +13,7 @@ from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import CHANNEL, COMMANDS, COUNT_BITS, RESIDUAL_SCALARS, VECTOR_SCALARS, Engine, VectorOperation, place_bits
 from ...rtl.arch.window import matrix_walk
 from .. import graph as ir
-from .cost import compute_cycles, load_cycles, tiles_of_b
+from .cost import compute_cycles
 from .errors import CompileError
 from .groups import bundles, by_channel, grouped_weights, in_groups, pixels_of_tap
 from .layout import Buffer, Layout, spare_words
@@ -170,9 +170,9 @@ class TaskMaker:
         share_of_rows = _share(rows, most_rows, p.units)
         share_of_cols = -(-_share(cols, most_cols, p.units) // self._col_step) * self._col_step
         of_rows, of_cols = (make(0, r, 0, c).unplaced for r, c in ((share_of_rows, cols), (rows, min(cols, share_of_cols))))
-        # Of the same columns all units load the same tiles of b from the same banks.
-        by_rows = max(compute_cycles(of_rows, p), p.units * load_cycles(p) * tiles_of_b(of_rows, p))
-        return (share_of_rows, most_cols, False) if by_rows <= compute_cycles(of_cols, p) else (most_rows, share_of_cols, True)
+        if compute_cycles(of_rows, p) <= compute_cycles(of_cols, p):
+            return share_of_rows, most_cols, False
+        return most_rows, share_of_cols, True
 
     def _matmul(self, op: ir.MatMul, part: ir.MatMulPart, first: int, count: int) -> Iterator[tuple[MakeTask, int, int, int]]:
         """How tasks are made, of how many rows in all, and how many rows and columns at most at once."""
