@@ -1,24 +1,8 @@
-"""What the top-k engine is held against: a sorter that is as fast (Batcher's odd-even merge sort, AFIPS 1968)."""
-
-from collections.abc import Iterator
+"""What the top-k engine is held against: the comparators of a sorter that is as fast."""
 
 from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-
-
-def odd_even_merge_sort(n: int) -> Iterator[tuple[int, int]]:
-    """The pairs of places that are compared and put in order, one after the other. n: a power of two."""
-    size = 1
-    while size < n:
-        step = size
-        while step:
-            for start in range(step % size, n - step, 2 * step):
-                for i in range(start, start + step):
-                    if i // (2 * size) == (i + step) // (2 * size):
-                        yield i, i + step
-            step //= 2
-        size *= 2
 
 
 class Exchangers(wiring.Component):

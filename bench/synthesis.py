@@ -20,21 +20,24 @@ from celosia.rtl.arch.activation import ActivationCircuit
 from celosia.rtl.arch.attention import AttentionCircuit
 from celosia.rtl.arch.blocks import LaneCircuit
 from celosia.rtl.arch.formats import INT8, INT16, UINT8, UINT16
+from celosia.rtl.arch.kbest import KBestCircuit
 from celosia.rtl.arch.layernorm import LayerNormCircuit
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.softmax import SoftmaxCircuit
 from celosia.rtl.arch.topk import TopKCircuit
 from celosia.rtl.attention import Attention
 from celosia.rtl.compute import ComputeUnit
+from celosia.rtl.kbest import KBest
 from celosia.rtl.layernorm import LayerNorm
 from celosia.rtl.mac_columns import MacColumns
 from celosia.rtl.softmax import Softmax
+from celosia.rtl.sorter import odd_even_merge_sort
 from celosia.rtl.topk import TopK
 from celosia.rtl.vector import VectorEngine
 from celosia.sw.golden.activation import ActivationParameters, ActivationTable
 from celosia.sw.golden.softmax import SoftmaxParameters
 from rich.progress import Progress
-from sorter import Exchangers, odd_even_merge_sort
+from sorter import Exchangers
 from topk import cycles
 
 BLOCK_PAGES = Path(__file__).parents[1] / "docs" / "blocks"
@@ -96,7 +99,7 @@ def sorter(lanes: int) -> Exchangers:
     """As many comparators as a sorter of 1,024 scores and their indices needs to take no more cycles than the top-k engine."""
     scores, circuit = np.random.default_rng(1).integers(INT16.min, INT16.max + 1, 1024), TopKCircuit(lanes=lanes, row_elements=1024)
     _, (taken,) = cycles(circuit, [scores], 128)
-    comparisons = sum(1 for _ in odd_even_merge_sort(len(scores)))
+    comparisons = sum(map(len, odd_even_merge_sort(len(scores))))
     return Exchangers(-(-comparisons // taken), key_bits=circuit.source.bits, index_bits=10)
 
 
@@ -127,6 +130,14 @@ CONFIGURATIONS = {
     "topk": [
         *by_lanes("indices of 1,024 int16", lambda lanes: TopK(TopKCircuit(lanes=lanes, row_elements=1024))),
         *by_lanes("a sorter's comparators alone, as fast as the engine", sorter),
+    ],
+    "kbest": [
+        Configuration(
+            label=f"{k} of int16, indices of {index_bits} bits, {lanes} lane{'s' * (lanes > 1)}",
+            make=lambda values={"k": k, "index_bits": index_bits, "lanes": lanes}: KBest(KBestCircuit(**values)),
+            elements=lanes,
+        )
+        for k, index_bits, lanes in ((1, 32, 16), (2, 8, 8), (4, 8, 8), (8, 32, 1), (8, 16, 16), (64, 32, 1))
     ],
     "compute": [
         *by_size("unit", ComputeUnit, 8, 12, 16),

@@ -14,6 +14,7 @@ from ..rtl.add import Add
 from ..rtl.arch.activation import ActivationCircuit
 from ..rtl.arch.attention import AttentionCircuit
 from ..rtl.arch.blocks import LaneCircuit
+from ..rtl.arch.kbest import KBestCircuit
 from ..rtl.arch.layernorm import LayerNormCircuit
 from ..rtl.arch.parameters import MachineParameters, require
 from ..rtl.arch.record import Record
@@ -21,6 +22,7 @@ from ..rtl.arch.softmax import SoftmaxCircuit
 from ..rtl.arch.topk import TopKCircuit
 from ..rtl.attention import Attention
 from ..rtl.compute import ComputeUnit
+from ..rtl.kbest import KBest
 from ..rtl.layernorm import LayerNorm
 from ..rtl.softmax import Softmax
 from ..rtl.topk import TopK
@@ -150,6 +152,7 @@ BLOCKS = {
     "attention": Block("Streaming attention: scores and values in, weighted values out", Attention, AttentionCircuit, ATTENTION_SCALES),
     "layernorm": Block("LayerNorm or RMSNorm of rows in one pass", LayerNorm, LayerNormCircuit),
     "topk": Block("Top-k engine: the k largest scores of a row, in their order", TopK, TopKCircuit),
+    "kbest": Block("The k best of an unbounded stream, the best first: argmax, gating, beam search", KBest, KBestCircuit),
     "compute": Block("Compute unit: int8 matrix products on scratchpad ports", ComputeUnit, MachineParameters),
     "vector": Block("Vector engine: add, softmax, GELU, LayerNorm on scratchpad ports", VectorEngine, MachineParameters),
     "accelerator": Block("The whole machine, program in memory: AXI4 master, AXI4-Lite slave", Accelerator, MachineParameters),

@@ -9,6 +9,7 @@ import pytest
 from celosia.rtl.arch import formats
 from celosia.rtl.arch.blocks import LaneCircuit, RowCircuit
 from celosia.rtl.arch.formats import MAX_SHIFT, Format, Multiplier
+from celosia.rtl.arch.kbest import KBestCircuit
 from celosia.rtl.arch.parameters import MachineParameters, ParameterError, configuration_hash
 from celosia.rtl.arch.record import Field, Record
 from celosia.rtl.arch.steps import COMMANDS, STEP_BYTES, WAIT_BITS, Engine, Step
@@ -208,6 +209,9 @@ def test_refused_name() -> None:
         (TopKCircuit, {"lanes": 3}, "lanes must be a power of two in 1..64, not 3"),
         (TopKCircuit, {"lanes": 64, "row_elements": 64}, "row_elements must be at least two beats of 64, not 64"),
         (TopKCircuit, {"source": Format(4)}, "source must be of 8 to 32 bits, not 'int4'"),
+        (KBestCircuit, {"lanes": 6}, "lanes must be a power of two in 1..64, not 6"),
+        (KBestCircuit, {"k": 65}, "k must be an integer in 1..64, not 65"),
+        (KBestCircuit, {"index_bits": 24}, "index_bits must be 8, 16 or 32, not 24"),
     ],
 )
 def test_refused_block(parameters: type, values: dict[str, int], message: str) -> None:

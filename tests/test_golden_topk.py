@@ -1,8 +1,9 @@
-"""The golden model of top-k against ONNX Runtime's, with many equal scores."""
+"""The golden models of top-k and of the k best against ONNX Runtime's, with many equal scores."""
 
 import numpy as np
 import onnx
 import onnxruntime
+from celosia.sw.golden.kbest import kbest
 from celosia.sw.golden.topk import topk
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,8 +27,10 @@ SESSION = _session()
 def test_is_that_of_onnx(scores: list[int], data: st.DataObject) -> None:
     k = data.draw(st.integers(0, len(scores)))
     _, indices = SESSION.run(None, {"scores": np.array(scores, np.int64), "k": np.array([k], np.int64)})
+    assert kbest(scores, k).tolist() == np.asarray(indices).tolist()
     assert topk(scores, k).tolist() == sorted(np.asarray(indices).tolist())
 
 
 def test_gives_all_where_there_are_fewer() -> None:
     assert topk([3, 1, 2], 5).tolist() == [0, 1, 2]
+    assert kbest([3, 1, 2], 5).tolist() == [0, 2, 1]

@@ -10,10 +10,12 @@ from celosia.rtl.arch.activation import ActivationCircuit, Function
 from celosia.rtl.arch.attention import AttentionCircuit
 from celosia.rtl.arch.blocks import LaneCircuit
 from celosia.rtl.arch.formats import INT8, INT16, UINT8
+from celosia.rtl.arch.kbest import KBestCircuit
 from celosia.rtl.arch.layernorm import LayerNormCircuit
 from celosia.rtl.arch.softmax import SoftmaxCircuit
 from celosia.rtl.arch.topk import Result, TopKCircuit
 from celosia.rtl.attention import Attention
+from celosia.rtl.kbest import KBest
 from celosia.rtl.layernorm import LayerNorm
 from celosia.rtl.softmax import Softmax
 from celosia.rtl.topk import TopK
@@ -31,6 +33,7 @@ BLOCKS = [
 
 BLOCKS += [
     *(TopK(TopKCircuit(lanes=2, row_elements=16, result=result)) for result in Result),
+    *(KBest(KBestCircuit(lanes=2, k=k)) for k in (1, 3)),
     *(Activation(ActivationCircuit(lanes=2, function=f), {"in_multiplier": 1, "out_multiplier": 1}) for f in (Function.GELU, Function.EXP)),
     Activation(ActivationCircuit(lanes=2, source=INT8), range(-128, 128)),
 ]

@@ -13,6 +13,7 @@ from celosia.rtl.arch.activation import ActivationCircuit
 from celosia.rtl.arch.attention import AttentionCircuit
 from celosia.rtl.arch.blocks import LaneCircuit
 from celosia.rtl.arch.formats import UINT16
+from celosia.rtl.arch.kbest import KBestCircuit
 from celosia.rtl.arch.layernorm import LayerNormCircuit
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.softmax import SoftmaxCircuit
@@ -27,6 +28,7 @@ SMALLEST = {
     "attention": AttentionCircuit(lanes=3, row_elements=16, head_elements=7, out=UINT16),
     "layernorm": LayerNormCircuit(lanes=3, row_elements=16),
     "topk": TopKCircuit(lanes=1, row_elements=16, result=Result.MASK),
+    "kbest": KBestCircuit(lanes=1, k=1, index_bits=8),
     "compute": ODD,
     "vector": ONE_LANE,
     "accelerator": ODD,

@@ -12,6 +12,7 @@ from celosia.rtl.add import Add
 from celosia.rtl.arch.activation import ActivationCircuit
 from celosia.rtl.arch.blocks import LaneCircuit
 from celosia.rtl.arch.formats import INT8, UINT8
+from celosia.rtl.arch.kbest import KBestCircuit
 from celosia.rtl.arch.layernorm import LayerNormCircuit
 from celosia.rtl.arch.parameters import ParameterError
 from celosia.rtl.arch.softmax import Mask, SoftmaxCircuit
@@ -28,6 +29,7 @@ GENERATED: list[tuple[str, Any, dict[str, float]]] = [
     ("layernorm", LayerNormCircuit(lanes=2, row_elements=32, source=INT8), {}),
     ("topk", TopKCircuit(lanes=4, row_elements=32, source=INT8, result=Result.PAIRS), {}),
     ("topk", TopKCircuit(lanes=2, row_elements=32, source=UINT8, result=Result.MASK), {}),
+    ("kbest", KBestCircuit(lanes=4, k=3, source=INT8, index_bits=16), {}),
     ("activation", ActivationCircuit(lanes=2, source=INT8, out=UINT8), {}),
 ]
 
