@@ -1,4 +1,4 @@
-"""Run cocotb benches on the Verilog of a component, from pytest."""
+"""Simulators for tests, kept for the next time: cocotb benches on the Verilog of a component, from pytest, and whole machines."""
 
 import fcntl
 import hashlib
@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ import cocotb_tools.config
 from amaranth.lib import wiring
 from cocotb_tools.runner import Verilator
 
-from ..gen import lint, runtime, verilator
+from ..gen import lint, project, runtime, verilator
 from ..gen.platforms import Platform
+from ..gen.simulation import build_library
 from ..gen.verilog import to_verilog
 
 TOP = "dut"
@@ -54,6 +56,12 @@ def run_verilog(source: Path, bench: str) -> None:
     _run(source.read_text(), source.stem, bench, {})
 
 
+def build_machine(verilog: Path) -> Path:
+    """The library of the accelerator in this file, for a VerilatedDevice; built unless that was done before."""
+    with _own_folder(verilog.read_text()) as folder:
+        return build_library(verilog, project.TOP, folder, optimise="-O1")
+
+
 def _run(verilog: str, top: str, bench: str, parameters: Mapping[str, object]) -> None:
     with mock.patch.dict(os.environ, verilator.find().environment()), tempfile.TemporaryDirectory(prefix="celosia-") as folder:
         results = Path(folder) / "results.xml"
@@ -83,11 +91,7 @@ def _build(verilog: str, top: str) -> Path:
     options = ["-O3", "--x-assign", "fast", "-Wno-fatal", "--timescale", "1ns/1ps", *lint.waiver_options()]
     libraries = str(cocotb_tools.config.libs_dir)  # the simulator finds cocotb by this path
     made_from = (verilog, options, _MAKE, verilator.find().version, metadata.version("cocotb"), libraries)
-    benches = verilator.cache_folder() / "benches"
-    benches.mkdir(parents=True, exist_ok=True)
-    folder = benches / hashlib.sha256(repr(made_from).encode()).hexdigest()[:16]
-    with (benches / f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _own_folder(made_from) as folder:
         if not (folder / top).exists():
             shutil.rmtree(folder, ignore_errors=True)  # of a build that was broken off
             folder.mkdir()
@@ -99,3 +103,14 @@ def _build(verilog: str, top: str) -> Path:
                     if made.name not in (top, source.name, "build.log"):
                         made.unlink()
     return folder
+
+
+@contextmanager
+def _own_folder(made_from: object) -> Iterator[Path]:
+    """Where the simulator made from this is kept; processes that need the same one wait for each other."""
+    benches = verilator.cache_folder() / "benches"
+    benches.mkdir(parents=True, exist_ok=True)
+    folder = benches / hashlib.sha256(repr(made_from).encode()).hexdigest()[:16]
+    with (benches / f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder

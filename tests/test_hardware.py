@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from celosia.gen.project import TOP, VERILOG, write_project
-from celosia.gen.simulation import build_library
+from celosia.gen.project import VERILOG, write_project
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.registers import ErrorCode
 from celosia.rtl.arch.steps import STEP_BYTES, Engine, Step
@@ -19,6 +18,7 @@ from celosia.sw.driver.network import MachineError, Network
 from celosia.sw.driver.verilated import VerilatedDevice
 from celosia.sw.executor import execute
 from celosia.sw.manifest import Manifest
+from celosia.tb.runner import build_machine
 
 MODEL = Path(__file__).parent.parent / "examples" / "digits" / "digits_qdq.onnx"
 # Too small for the constants: weights are staged, and tensors spilled.
@@ -37,7 +37,7 @@ def program() -> Program:
 def project(request: pytest.FixtureRequest, program: Program, tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Path]:
     folder = tmp_path_factory.mktemp(request.param) / "project"
     manifest = write_project(program, folder, rom=request.param == "rom")
-    return manifest, build_library(folder / VERILOG, TOP, folder / "simulation", optimise="-O1")
+    return manifest, build_machine(folder / VERILOG)
 
 
 @pytest.fixture

@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
-from celosia.gen.project import TOP, VERILOG, write_project
-from celosia.gen.simulation import build_library
+from celosia.gen.project import VERILOG, write_project
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.steps import STEP_BYTES
 from celosia.sw import graph as ir
@@ -19,6 +17,7 @@ from celosia.sw.driver.verilated import VerilatedDevice
 from celosia.sw.executor import execute
 from celosia.sw.manifest import Manifest
 from celosia.tb.graphs import Builder, random_inputs
+from celosia.tb.runner import build_machine
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from random_graphs import graphs
@@ -69,8 +68,7 @@ def program(machine: MachineParameters) -> Program:
 def device(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VerilatedDevice]:
     folder = tmp_path_factory.mktemp("random") / "project"
     write_project(program, folder)
-    library = build_library(folder / VERILOG, TOP, Path(folder, "simulation"), optimise="-O1")
-    with VerilatedDevice(library, memory_bytes=MEMORY) as device:
+    with VerilatedDevice(build_machine(folder / VERILOG), memory_bytes=MEMORY) as device:
         yield device
 
 
