@@ -12,14 +12,15 @@ SUM = unsigned(32)
 
 
 class ColumnSums(wiring.Component):
-    """Passes rows on, and gives the sum of each column of ``rows`` rows while the last of them passes.
+    """Passes rows on, adds something to the sum of each column, and gives the sums when it is asked for them.
 
-    A sum is of the elements less the zero point, modulo 2**32. The rows of a matrix have one length, of at most ``beats`` beats. A beat
-    waits until the sum of its column is back in the memory, which costs cycles in rows of less than four beats only.
+    A sum is modulo 2**32. A row has at most ``beats`` beats. A beat waits until the sum of its column is back in the memory, which costs
+    cycles in rows of less than four beats only.
 
     Members
     -------
-    i, o: rows. sums: a row of sums for each matrix. rows, zero_point: constant while rows are under way.
+    i, o: rows. added: what is added in the columns of this beat. begins: their sums begin anew with it. gives: ``sums`` are given, this
+    row's among them. These three come with i's beat.
     """
 
     latency = Accumulators.latency + 1
@@ -31,34 +32,32 @@ class ColumnSums(wiring.Component):
                 "i": In(stream.Signature(beat_layout(lanes, element))),
                 "o": Out(stream.Signature(beat_layout(lanes, element))),
                 "sums": Out(stream.Signature(beat_layout(lanes, SUM))),
-                "rows": In(16),
-                "zero_point": In(17),
+                "added": In(data.ArrayLayout(SUM, lanes)),
+                "begins": In(1),
+                "gives": In(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        column, row = Signal(range(self._beats)), Signal(16)
-        moves, taken = Signal(), Signal()
+        column, moves, taken = Signal(range(self._beats)), Signal(), Signal()
         m.submodules.pipeline = EnableInserter(moves)(pipeline := Module())
         steps = data.ArrayLayout(SUM, self._lanes)
         pipeline.submodules.totals = totals = Accumulators(
             SUM, steps, lambda before, operand, lane: before + operand[lane], lanes=self._lanes, depth=self._beats
         )
-        beat, last_row = self.i.payload, row == self.rows - 1
+        beat = self.i.payload
         m.d.comb += [
             moves.eq((~self.o.valid | self.o.ready) & (~self.sums.valid | self.sums.ready)),
             self.i.ready.eq(moves & ~recently(pipeline, column, taken)),
             taken.eq(self.i.valid & self.i.ready),
             totals.address.eq(column),
-            totals.first.eq(row == 0),
+            totals.first.eq(self.begins),
             totals.valid.eq(taken),
-            *(totals.operand[lane].eq(beat.values[lane] - self.zero_point.as_signed()) for lane in range(self._lanes)),
+            totals.operand.eq(self.added),
         ]
         with m.If(taken):
             m.d.sync += column.eq(Mux(beat.last, 0, column + 1))
-            with m.If(beat.last):
-                m.d.sync += row.eq(Mux(last_row, 0, row + 1))
 
         valid = delay(pipeline, taken, totals.latency, reset_less=False)
         passed = data.View(beat.shape(), delay(pipeline, beat.as_value(), totals.latency))
@@ -70,7 +69,7 @@ class ColumnSums(wiring.Component):
             m.d.sync += [
                 self.o.valid.eq(valid),
                 self.o.payload.eq(passed),
-                self.sums.valid.eq(valid & delay(pipeline, last_row, totals.latency)),
+                self.sums.valid.eq(valid & delay(pipeline, self.gives, totals.latency)),
                 self.sums.payload.values.eq(totals.totals),
                 self.sums.payload.keep.eq(passed.keep),
                 self.sums.payload.last.eq(passed.last),

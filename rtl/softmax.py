@@ -6,7 +6,7 @@ scores -> front -> row memory -> scale -> out -> (sums of the columns)
 
 from collections.abc import Mapping
 
-from amaranth.hdl import Module, Shape, unsigned
+from amaranth.hdl import Module, Mux, Shape, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -111,7 +111,13 @@ class Softmax(wiring.Component):
             m.submodules.column_sums = columns = ColumnSums(circuit.lanes, element_shape(circuit.out), beats=beats)
             connect(m, rows.o, columns.i)
             connect(m, flipped(self.sums), columns.sums)
-            m.d.comb += [columns.rows.eq(parameters.rows), columns.zero_point.eq(parameters.out_zero_point + circuit.out.offset)]
+            row = Signal(16)  # of its matrix
+            beat, last_row = rows.o.payload, row == parameters.rows - 1
+            with m.If(rows.o.valid & rows.o.ready & beat.last):
+                m.d.sync += row.eq(Mux(last_row, 0, row + 1))
+            zero = parameters.out_zero_point + circuit.out.offset
+            m.d.comb += [columns.begins.eq(row == 0), columns.gives.eq(last_row)]
+            m.d.comb += [added.eq(value - zero) for added, value in zip(columns.added, beat.values, strict=True)]
             results = columns.o
         connect(m, flipped(self.o), results)
         m.d.comb += [

@@ -1,10 +1,11 @@
 """The vector engine: row-wise work on matrices in the scratchpad, through the blocks add, softmax, activation and LayerNorm."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .access import Reader, Writer
@@ -16,9 +17,11 @@ from .arch.layernorm import LayerNormCircuit
 from .arch.parameters import MachineParameters
 from .arch.registers import ErrorCode
 from .arch.softmax import Mask, SoftmaxCircuit
-from .arch.steps import VECTOR, VECTOR_SCALARS, VectorOperation
+from .arch.steps import IMPORTANCE_BEGINS, VECTOR, VECTOR_SCALARS, VectorOperation
 from .elements import Elements, Packer, Unpacker, beat_layout
 from .engine import EnginePort
+from .gather import RowAddresses
+from .importance import Importance
 from .layernorm import LayerNorm
 from .layouts import record_layout
 from .scratchpad import ReadPort, WritePort
@@ -71,16 +74,20 @@ class VectorEngine(wiring.Component):
         new = command.payload
         adds, normalises, looks_up = (new.operation == o for o in (VectorOperation.ADD, VectorOperation.LAYERNORM, VectorOperation.TABLE))
         b_rows, b_cols = Mux(looks_up, 1, Mux(normalises, 2, new.rows)), Mux(looks_up, TABLE_ENTRIES, new.cols)
+        picks, gathers = (new.operation == o for o in (VectorOperation.TOPK, VectorOperation.GATHER))
+        needs_b = adds | normalises | looks_up
+        if p.pruning:
+            b_rows, b_cols, needs_b = Mux(gathers, 1, b_rows), Mux(gathers, new.rows, b_cols), needs_b | gathers
         refusable, illegal, reads_b, cols_b = Signal(), Signal(), Signal(), Signal.like(c.cols)
         m.d.sync += refusable.eq(self._illegal(new))
         # What follows from a command is found as it comes, so that the ways from the registers start there.
         with m.If(command.ready):
             m.d.sync += [c.eq(new), *(chosen[operation].eq(new.operation == operation) for operation in VectorOperation)]
-            m.d.sync += [illegal.eq(refusable), reads_b.eq(adds | normalises | looks_up), cols_b.eq(b_cols)]
+            m.d.sync += [illegal.eq(refusable), reads_b.eq(needs_b), cols_b.eq(b_cols)]
         for loops, matrix, rows, cols in (
-            (reader_a.loops, "a", new.rows, new.cols),
+            (reader_a.loops, "a", Mux(gathers, 1, new.rows) if p.pruning else new.rows, new.cols),
             (reader_b.loops, "b", b_rows, b_cols),
-            (writer.loops, "out", new.rows, new.cols),
+            (writer.loops, "out", new.rows, Mux(picks, new.length, new.cols) if p.pruning else new.cols),
         ):
             walk = Signal(loops.payload.shape(), name=f"walk_{matrix}")
             with m.If(command.ready):
@@ -95,7 +102,10 @@ class VectorEngine(wiring.Component):
         for unpacker, cols, wide in ((unpacker_a, c.cols, c.a_wide), (unpacker_b, cols_b, c.b_wide)):
             m.d.comb += [unpacker.start.eq(start), unpacker.cols.eq(cols), unpacker.wide.eq(wide)]
         m.d.comb += [packer.start.eq(start), packer.wide.eq(c.out_wide)]
-        self._blocks(m, c, chosen, start, unpacker_a, unpacker_b, packer)
+        uses = self._uses(m, c, chosen, start)
+        if p.pruning:
+            uses = self._with_pruning(m, c, chosen, start, uses, reader_a.loops)
+        self._join(m, c, chosen, uses, unpacker_a, unpacker_b, packer)
 
         with m.FSM():
             with m.State("IDLE"):
@@ -117,32 +127,30 @@ class VectorEngine(wiring.Component):
 
     def _illegal(self, c: data.View) -> Value:
         """Whether a command is one that the engine refuses: known CHECK_CYCLES after it came."""
-        shares, scales, normalises, looks_up = (
-            c.operation == o for o in (VectorOperation.SOFTMAX, VectorOperation.GELU, VectorOperation.LAYERNORM, VectorOperation.TABLE)
+        shares, scales, normalises, looks_up, picks = (
+            c.operation == o
+            for o in (
+                VectorOperation.SOFTMAX,
+                VectorOperation.GELU,
+                VectorOperation.LAYERNORM,
+                VectorOperation.TABLE,
+                VectorOperation.TOPK,
+            )
         )
         return (
-            (c.operation > max(VectorOperation))
+            (c.operation > (max(VectorOperation) if self._p.pruning else VectorOperation.TABLE))
             | (c.rows == 0)
             | (c.cols == 0)
             | (c.cols >> (len(c.cols) - 1))  # in bytes, a row must fit the loops' counters
             | ((shares | normalises) & (c.cols > self._p.row_elements))
             | (shares & (c.length == 0))  # its first row would have no sum
             | (looks_up & c.a_wide)
+            | (picks & ((c.rows != 1) | (c.length == 0) | (c.length > c.cols) | (c.cols > self._p.row_elements)))
             | ((shares | scales) & ((c.multiplier_0 == 0) | (c.multiplier_1 == 0)))  # its rows would be dropped
         )
 
-    def _blocks(
-        self, m: Module, c: data.View, chosen: Signal, start: Signal, unpacker_a: Unpacker, unpacker_b: Unpacker, packer: Packer
-    ) -> None:
-        """Send the operands through the operation's block, from and to registers: the blocks are far from each other."""
+    def _uses(self, m: Module, c: data.View, chosen: Signal, start: Signal) -> list["_Use"]:
         p = self._p
-        beats = beat_layout(p.lanes)
-        m.submodules.beats_a = beats_a = Skid(beats)
-        m.submodules.beats_b = beats_b = Skid(beats)
-        m.submodules.results = results = Skid(beats)
-        connect(m, unpacker_a.beats, beats_a.i)
-        connect(m, unpacker_b.beats, beats_b.i)
-        connect(m, results.o, packer.beats)
         m.submodules.add = add = Add(LaneCircuit(lanes=p.lanes))
         m.submodules.softmax = softmax = Softmax(SoftmaxCircuit(lanes=p.lanes, row_elements=p.row_elements, mask=Mask.CAUSAL))
         m.submodules.layernorm = layernorm = LayerNorm(LayerNormCircuit(lanes=p.lanes, row_elements=p.row_elements))
@@ -150,29 +158,80 @@ class VectorEngine(wiring.Component):
         m.submodules.table = table = Activation(replace(MACHINE_TABLE, lanes=p.lanes))
         m.submodules.entries = entries = Elements(p.lanes)
         connect(m, entries.o, table.entries)
-        uses = (
-            (add, (VectorOperation.ADD, VectorOperation.RESCALE), add.a, add.b),
-            (softmax, (VectorOperation.SOFTMAX,), softmax.i, None),
-            (gelu, (VectorOperation.GELU,), gelu.i, None),
-            (layernorm, (VectorOperation.LAYERNORM,), layernorm.i, layernorm.affine),
-            (table, (VectorOperation.TABLE,), table.i, entries.beats),
-        )
         m.d.comb += [add.unary.eq(chosen[VectorOperation.RESCALE]), layernorm.reload.eq(start), table.reload.eq(start)]
         m.d.sync += softmax.parameters.rows.eq(Mux(c.causal, c.rows, 1))  # a command is a whole matrix, or each row is one
+        return [
+            _Use((VectorOperation.ADD, VectorOperation.RESCALE), add, add.a, add.b, add.o),
+            _Use((VectorOperation.SOFTMAX,), softmax, softmax.i, None, softmax.o),
+            _Use((VectorOperation.GELU,), gelu, gelu.i, None, gelu.o),
+            _Use((VectorOperation.LAYERNORM,), layernorm, layernorm.i, layernorm.affine, layernorm.o),
+            _Use((VectorOperation.TABLE,), table, table.i, entries.beats, table.o),
+        ]
+
+    def _with_pruning(
+        self, m: Module, c: data.View, chosen: Signal, start: Signal, uses: list["_Use"], rows: stream.Interface
+    ) -> list["_Use"]:
+        """The blocks with those for pruning, and with softmax's results passing the importance. rows: the loops through a."""
+        p = self._p
+        m.submodules.importance = importance = Importance(p)
+        m.submodules.gathered = gathered = Skid(beat_layout(p.lanes))
+        m.submodules.numbers = numbers = Elements(p.lanes)
+        m.submodules.addresses = addresses = RowAddresses()
+        connect(m, numbers.o, addresses.numbers)
+        gathers = chosen[VectorOperation.GATHER]
+        m.d.comb += [
+            *(addresses.matrix.address.eq(c.a), addresses.matrix.stride.eq(c.a_stride), addresses.addresses.ready.eq(rows.ready)),
+            *(importance.start.eq(start), importance.zero_point.eq(c.out_zero_point)),
+            *(importance.adds.eq(c.importance != 0), importance.begins.eq(c.importance == IMPORTANCE_BEGINS)),
+        ]
+        with m.If(gathers):
+            m.d.comb += [rows.valid.eq(addresses.addresses.valid), rows.payload.base.address.eq(addresses.addresses.payload)]
+        by_operation = {use.operations: use for use in uses}
+        softmax = by_operation.pop((VectorOperation.SOFTMAX,))
+        connect(m, softmax.o, importance.attention)
+        return [
+            *by_operation.values(),
+            replace(softmax, o=importance.o),
+            _Use((VectorOperation.TOPK,), importance, importance.tokens, None, importance.o),
+            _Use((VectorOperation.GATHER,), gathered, gathered.i, numbers.beats, gathered.o),
+        ]
+
+    def _join(
+        self, m: Module, c: data.View, chosen: Signal, uses: list["_Use"], unpacker_a: Unpacker, unpacker_b: Unpacker, packer: Packer
+    ) -> None:
+        """Send the operands through the operation's block, from and to registers: the blocks are far from each other."""
+        beats = beat_layout(self._p.lanes)
+        m.submodules.beats_a = beats_a = Skid(beats)
+        m.submodules.beats_b = beats_b = Skid(beats)
+        m.submodules.results = results = Skid(beats)
+        connect(m, unpacker_a.beats, beats_a.i)
+        connect(m, unpacker_b.beats, beats_b.i)
+        connect(m, results.o, packer.beats)
         valid, ready_a, ready_b, mine = (Signal(len(uses), name=name) for name in ("valid", "ready_a", "ready_b", "mine"))
-        m.d.sync += mine.eq(Cat(Cat(chosen[operation] for operation in operations).any() for _, operations, *_ in uses))
-        for i, (block, operations, a, b) in enumerate(uses):
-            for sink, source, ready in ((a, beats_a.o, ready_a), (b, beats_b.o, ready_b)):
+        m.d.sync += mine.eq(Cat(Cat(chosen[operation] for operation in use.operations).any() for use in uses))
+        for i, use in enumerate(uses):
+            for sink, source, ready in ((use.a, beats_a.o, ready_a), (use.b, beats_b.o, ready_b)):
                 if sink is not None:
                     m.d.comb += [value.eq(of) for value, of in zip(sink.payload.values, source.payload.values, strict=True)]
                     m.d.comb += [sink.payload.keep.eq(source.payload.keep), sink.payload.last.eq(source.payload.last)]
                     m.d.comb += [sink.valid.eq(source.valid & mine[i]), ready[i].eq(sink.ready & mine[i])]
-            m.d.comb += [valid[i].eq(block.o.valid & mine[i]), block.o.ready.eq(results.i.ready)]
-            for name, value in _parameters(c, chosen, operations):
-                m.d.sync += block.parameters[name].eq(value)
-        payloads = [block.o.payload.as_value() for block, *_ in uses]
+            m.d.comb += [valid[i].eq(use.o.valid & mine[i]), use.o.ready.eq(results.i.ready)]
+            for name, value in _parameters(c, chosen, use.operations):
+                m.d.sync += use.block.parameters[name].eq(value)
+        payloads = [use.o.payload.as_value() for use in uses]
         m.d.comb += [beats_a.o.ready.eq(ready_a.any()), beats_b.o.ready.eq(ready_b.any())]
         m.d.comb += [results.i.valid.eq(valid.any()), results.i.payload.as_value().eq(select_one_hot(mine, payloads))]
+
+
+@dataclass(frozen=True)
+class _Use:
+    """A block and the operations that it is for. a, b, o: its streams of rows."""
+
+    operations: tuple[VectorOperation, ...]
+    block: Any
+    a: Any
+    b: Any
+    o: Any
 
 
 def _parameters(c: data.View, chosen: Value, operations: tuple[VectorOperation, ...]) -> Iterator[tuple[str, Value]]:

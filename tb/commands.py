@@ -15,6 +15,7 @@ from ..rtl.arch.steps import CHANNEL, RESIDUAL_SCALARS, VECTOR, Engine, VectorOp
 from ..rtl.arch.window import Window, matrix_walk
 from .engine_bench import MEMORY_BYTES
 
+GATHERED = 12  # rows of a matrix of which some are gathered
 Case = tuple[list[dict[str, int]], NDArray[np.uint8]]  # commands for one engine, and the scratchpad [words, word_bytes] before them
 
 
@@ -152,15 +153,20 @@ def _windows(rng: random.Random, p: MachineParameters, n: int, k: int, regions: 
 
 def vector(rng: random.Random, p: MachineParameters) -> Case:
     """Any operation with any scalars."""
-    operation = rng.choice(list(VectorOperation))
+    operation = rng.choice([o for o in VectorOperation if p.pruning or o <= VectorOperation.TABLE])
     rows, cols = rng.randint(1, 9), rng.choice((1, rng.randint(1, 40)))
     wide = {name: rng.random() < 0.5 for name in ("a", "b", "out")}
     layernorm, table = operation is VectorOperation.LAYERNORM, operation is VectorOperation.TABLE
-    wide["b"] |= layernorm
+    picks, gathers = operation is VectorOperation.TOPK, operation is VectorOperation.GATHER
+    rows = 1 if picks else rows
+    wide["b"] |= layernorm | gathers
+    wide["out"] |= picks
     wide["a"] &= not table
     regions, command = _Regions(rng), {}
-    b = (2, cols) if layernorm else (1, TABLE_ENTRIES) if table else (rows, cols)
-    for name, (count, elements) in {"a": (rows, cols), "b": b, "out": (rows, cols)}.items():
+    length = rng.choice((cols, rng.randint(1, cols + 2 * (not picks))))
+    b = (2, cols) if layernorm else (1, TABLE_ENTRIES) if table else (1, rows) if gathers else (rows, cols)
+    matrices = {"a": (GATHERED if gathers else rows, cols), "b": b, "out": (rows, length if picks else cols)}
+    for name, (count, elements) in matrices.items():
         address, stride = regions.matrix(count, -(-(elements << wide[name]) // p.word_bytes))
         command |= {name: address, f"{name}_stride": stride, f"{name}_wide": int(wide[name])}
     if operation is VectorOperation.ADD and rng.random() < 0.3:
@@ -170,9 +176,15 @@ def vector(rng: random.Random, p: MachineParameters) -> Case:
     multipliers = (24, 18) if operation is VectorOperation.SOFTMAX else (16, 16)
     command |= {f"multiplier_{i}": rng.getrandbits(bits) | 1 for i, bits in enumerate(multipliers)}  # softmax refuses zero
     command |= {"shift_0": rng.randint(0, 47), "shift_1": rng.randint(0, 31 if layernorm else 47)}
-    command |= {"length": rng.choice((cols, rng.randint(1, cols + 2))), "causal": rng.randint(0, 1)}
+    command |= {"length": length, "causal": rng.randint(0, 1)}
+    command |= {"importance": rng.randint(0, 2 * p.pruning), "protected": rng.choice((0, rng.randint(0, cols)))}
     command |= {"operation": operation, "rows": rows, "cols": cols, **_out_range(rng, wide=wide["out"])}
-    return [command], _noise(rng, p)
+    scratchpad = _noise(rng, p)
+    if gathers:
+        numbers = np.array([rng.randrange(GATHERED) for _ in range(rows)], np.uint16).view(np.uint8)
+        words = scratchpad[command["b"] : command["b"] + -(-len(numbers) // p.word_bytes)].reshape(-1)
+        words[: len(numbers)] = numbers
+    return [command], scratchpad
 
 
 def transfer(rng: random.Random, p: MachineParameters) -> Case:

@@ -119,9 +119,9 @@ async def leaves_what_the_model_leaves(dut: Any) -> None:
     for _ in range(4):
         await RisingEdge(dut.clk)
     dut.rst.value = 0
+    machine = Machine(p, MEMORY_BYTES)
     for case in range(about["cases"]):
         commands, scratchpad = CASES[engine](rng, p)
-        machine = Machine(p, MEMORY_BYTES)
         machine.scratchpad[:] = scratchpad
         machine.memory[:] = np.frombuffer(rng.randbytes(MEMORY_BYTES), np.uint8)
         ram.write(MEMORY_BASE, machine.memory.tobytes())

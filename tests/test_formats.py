@@ -178,6 +178,8 @@ REFUSED = [
     ({"requantizer_columns": 32}, "requantizer_columns must be a power of two that divides cols (16), not 32"),
     ({"factor_bits": 4}, "factor_bits must be 0 or 8, not 4"),
     ({"residual": 2}, "residual must be 0 or 1, not 2"),
+    ({"pruning": 2}, "pruning must be 0 or 1, not 2"),
+    ({"rows": 12, "cols": 12, "lanes": 3, "pruning": 1}, "lanes must be a power of two where the machine has pruning, not 3"),
     ({"units": 3}, "units must be 1, 2 or 4, and at most banks (4), not 3"),
     ({"banks": 2, "units": 4}, "units must be 1, 2 or 4, and at most banks (2), not 4"),
     ({"b_words": 3}, "b_words must be 1, 2 or 4, and at most banks / units (4), not 3"),
@@ -250,6 +252,7 @@ def test_hash_tells_configurations_apart() -> None:
         "requantizer_columns": 2,
         "factor_bits": 8,
         "residual": 1,
+        "pruning": 1,
         "units": 2,
         "b_words": 2,
     }

@@ -16,6 +16,7 @@ ODD = MachineParameters(
     rows=12, cols=12, lanes=3, scratchpad_kib=16, banks=1, bus_bytes=8, accumulator_depth=32, row_elements=64, lut_rows=4
 )
 INT4 = replace(SQUARE, weight_bits=4, factor_bits=8, residual=1, b_words=4)
+PRUNING = replace(SQUARE, pruning=1)
 # A row of r is two words or more.
 SHARED = replace(WIDE, multiplier_bits=27, factor_bits=8, requantizer_columns=2, residual=1, b_words=2)
 # Two rows of r share a word.
@@ -34,6 +35,7 @@ CASES = [
     (Engine.VECTOR, INT4),
     (Engine.VECTOR, SHARED),
     (Engine.VECTOR, ODD),
+    (Engine.VECTOR, PRUNING),
     (Engine.LOAD, TALL),
     (Engine.LOAD, ODD),
     (Engine.STORE, TALL),
@@ -43,10 +45,10 @@ CASES = [
 
 def _id(engine: Engine, m: MachineParameters) -> str:
     array = f"{m.rows}x{m.cols}-int{m.weight_bits}-{m.multiplier_bits}"
-    return f"{engine.name.lower()}-{array}-{m.factor_bits}{'-residual' * m.residual}-{m.b_words}"
+    return f"{engine.name.lower()}-{array}-{m.factor_bits}{'-residual' * m.residual}{'-pruning' * m.pruning}-{m.b_words}"
 
 
 @pytest.mark.parametrize(("engine", "machine"), CASES, ids=[_id(*case) for case in CASES])
 def test_engine(engine: Engine, machine: MachineParameters) -> None:
-    about = {"engine": engine.name, "machine": asdict(machine), "seed": 1, "cases": 24}
+    about = {"engine": engine.name, "machine": asdict(machine), "seed": 1, "cases": 24 + 72 * machine.pruning}
     run_bench(EngineBench(engine, machine), "celosia.tb.test_engine", about, platform=MADE_OF.get(machine))

@@ -50,6 +50,7 @@ class MachineParameters:
     tiles.
     factor_bits: of the factor that a group of rows of b has for each channel; without any, b has one scale for each channel.
     residual: 1 where the compute unit can add a matrix to its results, which else takes the vector engine.
+    pruning: 1 where the vector engine keeps how important each token is, picks tokens by it, and gathers their rows.
     b_words: scratchpad words of b that a compute unit reads at once, 1, 2 or 4: products of fewer rows than cols are as much faster.
     """
 
@@ -69,6 +70,7 @@ class MachineParameters:
     requantizer_columns: int = 1
     factor_bits: int = 0
     residual: int = 0
+    pruning: int = 0
     units: int = 1
     b_words: int = 1
 
@@ -128,6 +130,8 @@ class MachineParameters:
         )
         require(self.factor_bits in (0, FACTOR_BITS), "factor_bits", f"0 or {FACTOR_BITS}", self.factor_bits)
         require(self.residual in (0, 1), "residual", "0 or 1", self.residual)
+        require(self.pruning in (0, 1), "pruning", "0 or 1", self.pruning)
+        require(not self.pruning or _power_of_two(self.lanes), "lanes", "a power of two where the machine has pruning", self.lanes)
         require(self.units in (1, 2, 4) and self.units <= self.banks, "units", f"1, 2 or 4, and at most banks ({self.banks})", self.units)
         most = self.banks // self.units
         allowed = f"1, 2 or 4, and at most banks / units ({most})"

@@ -40,6 +40,8 @@ class VectorOperation(enum.IntEnum):
     GELU = 3
     LAYERNORM = 4
     TABLE = 5
+    TOPK = 6
+    GATHER = 7
 
 
 def _address(name: str) -> tuple[Field, Field]:
@@ -162,6 +164,8 @@ VECTOR = Record(
         Field("a_wide", 1),
         Field("b_wide", 1),
         Field("out_wide", 1),
+        Field("importance", 2),
+        *_counts("protected"),
     ),
 )
 
@@ -169,6 +173,12 @@ VECTOR = Record(
 # row); LAYERNORM takes gamma and beta as the two 16-bit rows of b. In SOFTMAX the first ``length`` elements of a row count, and where
 # ``causal`` one more in each row after the first; ``length`` = cols is no mask. TABLE takes b as one row of 256 entries, the results for
 # -128..127 of an a of 8 bits.
+#
+# Where the machine has `pruning`: SOFTMAX adds its results, less out_zero_point, to the importance of their columns, with ``importance``
+# IMPORTANCE_ADDS, or begins anew with them, with IMPORTANCE_BEGINS. TOPK writes the indices of the ``length`` most important of ``cols``
+# tokens, rising, 16 bits each, the first ``protected`` of them in any case, and leaves the importance of these, side by side; it reads one
+# row of a, but for nothing. GATHER writes those rows of a whose numbers, unsigned, are the elements of b, a row of ``rows`` of them.
+IMPORTANCE_ADDS, IMPORTANCE_BEGINS = 1, 2
 _OUT = {name: name for name in ("out_zero_point", "low", "high")}
 VECTOR_SCALARS: Mapping[VectorOperation, Mapping[str, str]] = {
     VectorOperation.ADD: {
@@ -186,6 +196,8 @@ VECTOR_SCALARS: Mapping[VectorOperation, Mapping[str, str]] = {
     },
     VectorOperation.LAYERNORM: {"shift_0": "shift", "shift_1": "beta_shift", "epsilon": "epsilon", "rms": "rms", **_OUT},
     VectorOperation.TABLE: {},
+    VectorOperation.TOPK: {"length": "k", "protected": "protected"},
+    VectorOperation.GATHER: {},
 }  # fmt: skip
 # The same of a residual, where a is the result and b the element of r.
 RESIDUAL_SCALARS: Mapping[str, str] = {f"sum_{field.name}": field.name for field in ADD.fields}

@@ -12,6 +12,7 @@ from ...rtl.arch.steps import (
     ADDRESS_BITS,
     CHANNEL,
     COMMANDS,
+    IMPORTANCE_BEGINS,
     OUTSIDE,
     RESIDUAL_SCALARS,
     VECTOR_SCALARS,
@@ -22,6 +23,7 @@ from ...rtl.arch.steps import (
 )
 from .activation import ActivationParameters, ActivationTable, activation
 from .add import AddParameters, add, rescale
+from .importance import add_attention, pick
 from .layernorm import LayerNormParameters, layernorm
 from .matmul import MatMulParameters, accumulate, requantize_sums
 from .narrow import from_narrow
@@ -30,12 +32,13 @@ from .softmax import SoftmaxParameters, machine_circuit, softmax
 
 
 class Machine:
-    """scratchpad: uint8 [words, word_bytes]. memory: uint8, the driver's buffer."""
+    """scratchpad: uint8 [words, word_bytes]. memory: uint8, the driver's buffer. importance: of each token, 32 bits."""
 
     def __init__(self, parameters: MachineParameters, memory_bytes: int) -> None:
         self.parameters = parameters
         self.scratchpad = np.zeros((parameters.scratchpad_words, parameters.word_bytes), np.uint8)
         self.memory = np.zeros(memory_bytes, np.uint8)
+        self.importance = np.zeros(parameters.row_elements, np.int64)
 
     def run(self, steps: Iterable[Step]) -> None:
         """In program order, which every legal order of a correctly waiting program agrees with."""
@@ -176,6 +179,9 @@ class Machine:
             case VectorOperation.SOFTMAX:
                 masked = SoftmaxParameters(**scalars, rows=rows if c["causal"] else 1)
                 out = softmax(a, masked, machine_circuit(self.parameters.lanes))
+                if c["importance"]:
+                    self.importance[:cols] *= c["importance"] != IMPORTANCE_BEGINS
+                    self.importance[:cols] = add_attention(self.importance[:cols], out, c["out_zero_point"])
             case VectorOperation.GELU:
                 out = activation(a, ActivationParameters(**scalars), MACHINE_GELU)
             case VectorOperation.LAYERNORM:
@@ -184,4 +190,12 @@ class Machine:
             case VectorOperation.TABLE:
                 (entries,) = b(1, TABLE_ENTRIES)
                 out = activation(a, ActivationTable(tuple(entries.tolist())), MACHINE_TABLE)
+            case VectorOperation.TOPK:
+                picked, kept = pick(self.importance[:cols], **scalars)
+                self.importance[: len(kept)] = kept
+                out = picked[None]
+            case VectorOperation.GATHER:
+                (numbers,) = b(1, rows) & 0xFFFF
+                lines = (c["a"] + numbers * c["a_stride"]) % (1 << ADDRESS_BITS)
+                out = np.concatenate([self.read_matrix(line, 0, 1, cols, wide=bool(c["a_wide"])) for line in lines])
         self.write_matrix(c["out"], c["out_stride"], out, wide=bool(c["out_wide"]), whole_words=True)
