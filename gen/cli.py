@@ -32,6 +32,18 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW = click.Path(path_type=Path)
 
 
+class _Shares(click.ParamType):
+    """SHARE,SHARE,..."""
+
+    name = "share,share,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        try:
+            return tuple(float(share) for share in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not SHARE,SHARE,..., with numbers such as 0.9", param, ctx)
+
+
 class _OneLineErrors(click.Group):
     """Turns the project's errors, which are all ValueError or RuntimeError, and wrong usage into one line and exit code 2."""
 
@@ -106,10 +118,24 @@ _fpga_option = click.option(
 @click.option("--target", type=click.Choice(list(TARGETS)), default=DEFAULT_TARGET, show_default=True, help="Named machine to start from.")
 @click.option("--config", type=FILE, help="TOML file of machine parameters; options override it.")
 @click.option("--program", type=click.Choice(["memory", "rom"]), default="memory", show_default=True, help="Where the steps lie.")
+@click.option(
+    "--prune-tokens",
+    type=_Shares(),
+    help="Shares of the tokens that are left after each layer of attention, as 0.9,0.7: those that received most attention.",
+)
+@click.option("--protect-tokens", type=click.IntRange(0), default=0, help="First tokens that are never left out, as one for the class.")
 @_fpga_option
 @_parameter_options(MachineParameters, BLOCKS["accelerator"].help)
 def compile_command(
-    model: Path, output: Path, target: str, config: Path | None, program: str, fpga: str | None, **options: int | None
+    model: Path,
+    output: Path,
+    target: str,
+    config: Path | None,
+    program: str,
+    prune_tokens: tuple[float, ...] | None,
+    protect_tokens: int,
+    fpga: str | None,
+    **options: int | None,
 ) -> None:
     """Compile MODEL, a QDQ ONNX file, to an accelerator in a folder."""
     values: dict[str, object] = asdict(TARGETS[target])
@@ -119,9 +145,11 @@ def compile_command(
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
             raise ValueError(f"{config}: {e}") from None
     values |= {name: value for name, value in options.items() if value is not None}
+    if prune_tokens:
+        values["pruning"] = 1
     parameters = MachineParameters.from_dict(values)
     with console.status("compiling") as status:
-        compiled = compile_model(model, parameters)
+        compiled = compile_model(model, parameters, token_shares=prune_tokens or (), protected_tokens=protect_tokens)
         status.update("writing Verilog")
         manifest = write_project(compiled, output, rom=program == "rom", fpga=fpga)
     console.print(

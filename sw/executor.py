@@ -7,14 +7,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..rtl.arch.activation import MACHINE_GELU, MACHINE_TABLE
 from ..rtl.arch.formats import Format
+from ..rtl.arch.steps import IMPORTANCE_ADDS
 from . import graph as ir
 from .golden.activation import activation
 from .golden.add import add, rescale
 from .golden.convolution import convolution, max_pool
+from .golden.importance import add_attention, pick
 from .golden.layernorm import layernorm
 from .golden.matmul import matmul
 from .golden.requantize import Int
 from .golden.softmax import machine_circuit, softmax
+
+IMPORTANCE = "importance of the tokens"  # what stays in the vector engine, among the tensors' values
 
 
 class InputError(ValueError):
@@ -93,6 +97,14 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
             result = rescale(read(operator.a), operator.parameters)
         case ir.Softmax():
             result = softmax(read(operator.a), operator.parameters, machine_circuit(lanes))
+            if operator.importance:
+                before = values[IMPORTANCE] if operator.importance == IMPORTANCE_ADDS else 0
+                values[IMPORTANCE] = add_attention(before, result, operator.parameters.out_zero_point)
+        case ir.Pick():
+            picked, values[IMPORTANCE] = pick(values[IMPORTANCE], operator.out.cols, operator.protected)
+            result = picked[None]
+        case ir.Gather():
+            result = read(operator.a)[read(operator.numbers)[0]]
         case ir.Gelu():
             result = activation(read(operator.a), operator.parameters, MACHINE_GELU)
         case ir.Table():

@@ -251,14 +251,65 @@ class Rescale(RowOperator):
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Softmax(RowOperator):
     """Over the elements of each row that count: the first ``parameters.length``, and one more in each row after the first of a
-    matrix of ``parameters.rows`` rows. Matrices lie one below the other."""
+    matrix of ``parameters.rows`` rows. Matrices lie one below the other.
+
+    importance: 0; or IMPORTANCE_ADDS where the results are added to the importance of the tokens of their columns, IMPORTANCE_BEGINS where
+    that begins anew with them."""
 
     parameters: SoftmaxParameters
+    importance: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.parameters.length < 1 or self.parameters.rows < 1 or self.a.rows % self.parameters.rows:
             raise ValueError(f"length and rows must be at least 1, and {self.a} be made of matrices of {self.parameters.rows} rows")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pick(Operator):
+    """Numbers of the most important tokens, rising, as many as ``out`` has columns; what is not picked is forgotten.
+
+    attention: what was last added to the importance, with a column for each token. protected: first tokens that are picked in any case.
+    """
+
+    attention: Block
+    out: Block
+    protected: int = 0
+
+    def __post_init__(self) -> None:
+        if self.out.rows != 1 or self.out.cols > self.attention.cols or self.out.tensor.bits != 16:
+            raise ValueError(f"out must be a row of numbers of 16 bits of some of {self.attention.cols} tokens, not {self.out}")
+
+    @property
+    def inputs(self) -> tuple[Block, ...]:
+        return (self.attention,)
+
+    @property
+    def outputs(self) -> tuple[Block, ...]:
+        return (self.out,)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Gather(Operator):
+    """The rows of ``a`` whose numbers are in ``numbers``."""
+
+    a: Block
+    numbers: Block
+    out: Block
+
+    def __post_init__(self) -> None:
+        if (self.numbers.rows, self.numbers.cols, self.a.cols) != (1, self.out.rows, self.out.cols):
+            raise ValueError(f"out must have a row of a for each number, not {self.a}, {self.numbers} and {self.out}")
+        if self.numbers.tensor.bits != 16 or self.a.tensor.bits != self.out.tensor.bits:
+            raise ValueError(f"numbers must be int16, and out have the format of a, not {self.numbers} and {self.out}")
+
+    @property
+    def inputs(self) -> tuple[Block, ...]:
+        return (self.a, self.numbers)
+
+    @property
+    def outputs(self) -> tuple[Block, ...]:
+        return (self.out,)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 from celosia.rtl.arch.parameters import MachineParameters, ParameterError
@@ -15,6 +16,7 @@ from celosia.tb.graphs import Builder
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+TOKENS = 12  # of a transformer
 OF_INT8 = "linear", "grouped", "convolution", "max_pool", "attention", "table", "residual"
 KINDS = (*OF_INT8, "rescale", "add", "add_row", "gelu", "softmax", "layernorm", "skip")
 
@@ -74,6 +76,37 @@ def graphs(draw: st.DrawFn) -> ir.Graph:
         sides.append(x)
     outputs = [x] if draw(st.booleans()) or sides[0] is x or not builder.operators else [sides[0], x]
     return builder.graph([source], outputs)
+
+
+def transformer(
+    layers: int = 2, *, heads: int = 2, width: int = 5, length: int = 0, first_only: bool = False, mean: bool = True, seed: int = 1
+) -> ir.Graph:
+    """Layers of attention and a product, with residual sums; then a product of the first token, or of the mean of all."""
+    builder = Builder(seed)
+    x = source = builder.tensor(TOKENS, heads * width, 16)
+    for _ in range(layers):
+        x = builder.add(x, builder.attention(builder.layernorm(x, 8), heads, width, length=length), 16)
+        x = builder.add(x, builder.linear(builder.layernorm(x, 8), heads * width, 8), 16)
+    x = builder.layernorm(x, 8)
+    if first_only:
+        out, weights = builder.tensor(1, 3, 16), builder.constant(3, x.cols)
+        token = ir.Block(tensor=x, row=0, col=0, rows=1, cols=x.cols)
+        builder.product([ir.MatMulPart(a=token, b=weights.whole, out=out.whole)], transposed=True)
+    elif mean:
+        ones, out = builder.tensor(1, TOKENS, 8, np.ones((1, TOKENS), np.int8)), builder.tensor(1, x.cols, 8)
+        builder.product([ir.MatMulPart(a=ones.whole, b=x.whole, out=out.whole)], transposed=False)
+    else:
+        out = x
+    graph = builder.graph([source], [out])
+    return replace(graph, operators=tuple(_alike(op) for op in graph.operators))
+
+
+def _alike(op: ir.Operator) -> ir.Operator:
+    """Scores that treat all tokens alike."""
+    if not isinstance(op, ir.MatMul) or op.parts[0].b.tensor.data is not None or not op.b_transposed:
+        return op
+    arrays = {name: getattr(op.parameters, name) for name in ("bias", "multiplier", "shift")}
+    return replace(op, parameters=replace(op.parameters, **{name: np.full_like(array, array[0]) for name, array in arrays.items()}))
 
 
 @st.composite

@@ -23,6 +23,7 @@ from onnx import helper
 from onnx_models import Net, attention, mlp, quantize
 from onnxruntime.quantization import QuantType
 
+DIGITS = Path(__file__).parent.parent / "examples" / "digits" / "digits_qdq.onnx"
 SMALL = ["--target", "small", "--scratchpad-kib", "4"]
 
 
@@ -350,6 +351,26 @@ def test_other_folders_are_left_alone(model: Path, folder: Path, tmp_path: Path)
     assert refused("compile", model, "-o", tmp_path / "file" / "new", *SMALL).startswith(f"{tmp_path / 'file' / 'new'}")
     assert refused("generate", "add", "-o", folder).startswith(f"{folder} holds other files (no add.v)")
     assert content(tmp_path) == before
+
+
+def test_prune_tokens(tmp_path: Path) -> None:
+    result = celosia("compile", DIGITS, "-o", tmp_path / "out", "--prune-tokens", "0.75,0.5")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert Manifest.load(tmp_path / "out").parameters.pruning == 1
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        ("0.9,many", "Invalid value for '--prune-tokens': '0.9,many' is not SHARE,SHARE,..., with numbers such as 0.9"),
+        ("0.5,0.9", "shares of tokens must be above 0 and at most 1, and none larger than the one before, not [0.5, 0.9]"),
+        ("nan", "shares of tokens must be above 0 and at most 1, and none larger than the one before, not [nan]"),
+        ("0.9,0.8,0.7", "there are shares of tokens for 3 layers of attention, but the network has 2"),
+    ],
+)
+def test_prune_tokens_refuses(shares: str, message: str, tmp_path: Path) -> None:
+    assert refused("compile", DIGITS, "-o", tmp_path / "new", "--prune-tokens", shares).startswith(message)
+    assert not (tmp_path / "new").exists()
 
 
 def test_generate_refuses(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from celosia.rtl.arch.steps import STEP_BYTES
 from celosia.sw import graph as ir
 from celosia.sw.compiler.errors import CompileError
 from celosia.sw.compiler.program import Program, compile_graph
+from celosia.sw.compiler.prune import prune_tokens
 from celosia.sw.driver.network import MachineError, Network
 from celosia.sw.driver.verilated import VerilatedDevice
 from celosia.sw.executor import execute
@@ -20,7 +21,7 @@ from celosia.tb.graphs import Builder, random_inputs
 from celosia.tb.runner import build_machine
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
-from random_graphs import graphs
+from random_graphs import graphs, transformer
 
 MACHINES = {
     # Words wider than the bus, more columns than rows, few lanes, shared requantizers, and a scratchpad that many networks do not fit.
@@ -41,9 +42,9 @@ MACHINES = {
         rows=8, cols=4, lanes=2, scratchpad_kib=8, banks=4, accumulator_depth=16, row_elements=64, units=2, queue_depth=2
     ),
     # What takes a square array, or words of a power of two: depthwise, max pooling, few channels, groups of any size. And sums in products,
-    # and rows of b that are loaded two at once.
+    # rows of b that are loaded two at once, and pruning.
     "8x8": MachineParameters(
-        rows=8, cols=8, lanes=4, scratchpad_kib=8, accumulator_depth=32, row_elements=64, factor_bits=8, residual=1, b_words=2
+        rows=8, cols=8, lanes=4, scratchpad_kib=8, accumulator_depth=32, row_elements=64, factor_bits=8, residual=1, b_words=2, pruning=1
     ),
 }
 GUARD = 1 << 12  # bytes on either side of the buffer
@@ -91,6 +92,22 @@ def test_random_networks(
         reject()
     device.set_memory_timing(latency=latency, bandwidth=bandwidth)
     assert_runs(device, program, seed)
+
+
+@settings(quick, max_examples=40)
+@given(st.integers(1, 3), st.integers(1, 9), st.booleans(), st.lists(st.floats(0.01, 1), min_size=1, max_size=2), st.integers(0, 2))
+def test_pruned_networks(
+    device: VerilatedDevice, machine: MachineParameters, heads: int, width: int, causal: bool, shares: list[float], protected: int
+) -> None:
+    if not machine.pruning:
+        pytest.skip("a machine without pruning")
+    graph = prune_tokens(transformer(2, heads=heads, width=width, length=int(causal)), sorted(shares, reverse=True), protected=protected)
+    try:
+        program = compile_graph(graph, machine)
+    except CompileError:
+        reject()
+    device.set_memory_timing(latency=1, bandwidth=Fraction(1))
+    assert_runs(device, program, heads)
 
 
 @settings(quick, max_examples=60)

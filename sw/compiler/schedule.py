@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from ...rtl.arch.parameters import MachineParameters
-from ...rtl.arch.steps import WAIT_BITS, WAITS, Engine, Step, place_bits
+from ...rtl.arch.steps import WAIT_BITS, WAITS, Engine, Step, VectorOperation, place_bits
 from ...rtl.arch.workers import Worker, in_turn, workers
 from .. import graph as ir
 from .layout import Buffer
@@ -147,6 +147,8 @@ class Scheduler:
                     command[f"{field}_stride"] = 0 if operand.repeat else stride
             late = task.engine is Engine.COMPUTE and field == "a"
             accesses.append(Access.of(address, operand.rows, operand.words, stride, writes=writes, late=late))
+        if command.get("importance") or command.get("operation") == VectorOperation.TOPK:  # as a word behind the scratchpad
+            accesses.append(Access.of(self._p.scratchpad_words, 1, 1, 1, writes=True))
         step = PlannedStep(engine=task.engine, command=command, accesses=tuple(accesses), label=task.operator.name)
         return loads, [step, *stores]
 

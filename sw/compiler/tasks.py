@@ -10,7 +10,18 @@ from numpy.typing import ArrayLike
 
 from ...rtl.arch.formats import narrowness
 from ...rtl.arch.parameters import MachineParameters
-from ...rtl.arch.steps import CHANNEL, COMMANDS, COUNT_BITS, RESIDUAL_SCALARS, VECTOR_SCALARS, Engine, VectorOperation, place_bits
+from ...rtl.arch.steps import (
+    CHANNEL,
+    COMMANDS,
+    COUNT_BITS,
+    IMPORTANCE_ADDS,
+    IMPORTANCE_BEGINS,
+    RESIDUAL_SCALARS,
+    VECTOR_SCALARS,
+    Engine,
+    VectorOperation,
+    place_bits,
+)
 from ...rtl.arch.window import matrix_walk
 from .. import graph as ir
 from .cost import compute_cycles
@@ -89,11 +100,17 @@ class TaskMaker:
         self._layouts, self._buffers = layouts, buffers
         self._staged, self._staging_words = staged, staging_words
         self._pieces = pieces
+        self._makers = {
+            ir.MatMul: self._product,
+            ir.Pick: self._pick,
+            ir.Gather: self._gather,
+            **dict.fromkeys(OPERATIONS, self._row_operator),
+        }
 
     def tasks(self, operator: ir.Operator) -> Iterator[Task]:
         """The operator's tasks in order. Raises CompileError where it can't be mapped."""
         try:
-            for task in self._product(operator) if isinstance(operator, ir.MatMul) else self._row_operator(operator):
+            for task in self._makers[type(operator)](operator):
                 COMMANDS[task.engine].pack(task.unplaced)  # raises where a dimension exceeds its field
                 yield task
         except ValueError as e:
@@ -330,6 +347,8 @@ class TaskMaker:
                 if isinstance(op, ir.Softmax):
                     mask = op.parameters
                     fields |= {"length": min(mask.length + row % mask.rows, cols), "causal": int(mask.rows > 1)}
+                    begins = op.importance == IMPORTANCE_BEGINS and row == 0
+                    fields["importance"] = IMPORTANCE_BEGINS if begins else op.importance and IMPORTANCE_ADDS
                 elif isinstance(op, ir.Add):
                     repeat = op.b.rows == 1
                     operands["b"] = self._rectangle(op.b, 0 if repeat else row, 1 if repeat else rows, start, cols, repeat=repeat)
@@ -340,6 +359,33 @@ class TaskMaker:
                 return Task(engine=Engine.VECTOR, operator=op, command=fields, operands=operands)
 
             yield from self._tiled(make, matrix, count, self._piece(make, matrix, count, MAX_ROWS, op.a, op.out), count, count)
+
+    def _pick(self, op: ir.Pick) -> Iterator[Task]:
+        self._require_pruning()
+        tokens, k = op.attention.cols, op.out.cols
+        operands = {"a": self._rectangle(op.attention, 0, 1, 0, tokens), "out": self._rectangle(op.out, 0, 1, 0, k)}
+        command = {"operation": VectorOperation.TOPK, "rows": 1, "cols": tokens, "length": k, "protected": op.protected, "out_wide": 1}
+        yield Task(engine=Engine.VECTOR, operator=op, command=command, operands=operands)
+
+    def _gather(self, op: ir.Gather) -> Iterator[Task]:
+        self._require_pruning()
+        wide = int(op.out.tensor.bits == 16)
+        command = {"operation": VectorOperation.GATHER, "rows": op.out.rows, "a_wide": wide, "b_wide": 1, "out_wide": wide}
+        for first, count in _segments(self._layouts, [op.a, op.out]):
+
+            def make(_row: int, _rows: int, col: int, cols: int, first=first) -> Task:
+                operands = {
+                    "a": self._rectangle(op.a, 0, op.a.rows, first + col, cols),
+                    "b": self._rectangle(op.numbers, 0, 1, 0, op.numbers.cols),
+                    "out": self._rectangle(op.out, 0, op.out.rows, first + col, cols),
+                }
+                return Task(engine=Engine.VECTOR, operator=op, command={**command, "cols": cols}, operands=operands)
+
+            yield from self._tiled(make, 1, count, 1, count, self._p.word_bytes)
+
+    def _require_pruning(self) -> None:
+        if not self._p.pruning:
+            raise CompileError("picking tokens needs a machine with pruning")
 
 
 def _segments(layouts: Mapping[str, Layout], blocks: list[ir.Block], more: Iterable[int] = ()) -> Iterator[tuple[int, int]]:

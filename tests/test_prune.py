@@ -1,0 +1,99 @@
+"""Token pruning: pruned networks on the golden machine against the executor, and what can't be pruned."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from celosia.rtl.arch.parameters import MachineParameters
+from celosia.rtl.arch.steps import Engine, VectorOperation
+from celosia.sw import graph as ir
+from celosia.sw.compiler.errors import CompileError
+from celosia.sw.compiler.program import compile_graph
+from celosia.sw.compiler.prune import prune_tokens
+from celosia.sw.executor import execute
+from celosia.tb.graphs import random_inputs
+from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import strategies as st
+from random_graphs import machines, run_on_golden_machine, transformer
+
+MACHINE = MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=8, row_elements=64, pruning=1)
+
+
+def assert_runs(graph: ir.Graph, machine: MachineParameters) -> None:
+    program, inputs = compile_graph(graph, machine), random_inputs(graph, 1)
+    values = execute(graph, inputs, lanes=machine.lanes)
+    found = run_on_golden_machine(program, inputs)
+    for port in graph.outputs:
+        assert (found[port.name] == values[port.tensor.name]).all(), port.name
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(st.data(), machines())
+def test_pruned_networks_compute_what_the_executor_does(data: st.DataObject, machine: MachineParameters) -> None:
+    if machine.lanes & (machine.lanes - 1):
+        reject()
+    causal, layers = data.draw(st.booleans()), data.draw(st.integers(1, 3))
+    shares = sorted(data.draw(st.lists(st.floats(0.01, 1), min_size=1, max_size=layers)), reverse=True)
+    graph = transformer(layers, heads=data.draw(st.integers(1, 3)), width=data.draw(st.integers(1, 9)), length=int(causal))
+    pruned = prune_tokens(graph, shares, protected=data.draw(st.integers(0, 3)))
+    try:
+        assert_runs(pruned, replace(machine, pruning=1))
+    except CompileError:
+        reject()
+
+
+def test_fewer_tokens_from_layer_to_layer() -> None:
+    graph = prune_tokens(transformer(), [0.75, 0.3])
+    picks = [op for op in graph.operators if isinstance(op, ir.Pick)]
+    assert [(op.attention.cols, op.out.cols) for op in picks] == [(12, 9), (9, 4)]
+    program = compile_graph(graph, MACHINE)
+    steps = [step.command for step in program.body if step.engine is Engine.VECTOR]
+    softmax = [c["importance"] for c in steps if c["operation"] == VectorOperation.SOFTMAX]
+    assert softmax[0] == 2
+    assert set(softmax[1:]) == {1}
+    assert [c["length"] for c in steps if c["operation"] == VectorOperation.TOPK] == [9, 4]
+    assert_runs(graph, MACHINE)
+
+
+def test_a_layer_that_leaves_no_token_out_counts() -> None:
+    graph = prune_tokens(transformer(), [1.0, 0.5])
+    assert [op.importance for op in graph.operators if isinstance(op, ir.Softmax)] == [2, 1]
+    assert sum(isinstance(op, ir.Pick) for op in graph.operators) == 1
+    assert_runs(graph, MACHINE)
+
+
+def test_without_shares_nothing_changes() -> None:
+    graph = transformer()
+    assert prune_tokens(graph, []) is graph
+
+
+def test_a_protected_token_is_the_first_one_that_is_left() -> None:
+    graph = transformer(first_only=True)
+    pruned = prune_tokens(graph, [0.25, 0.25], protected=1)
+    assert_runs(pruned, MACHINE)
+    values = execute(pruned, random_inputs(pruned, 1), lanes=4)
+    picked = next(op.out.tensor.name for op in pruned.operators if isinstance(op, ir.Pick))
+    assert values[picked][0, 0] == 0
+
+
+@pytest.mark.parametrize(
+    ("graph", "shares", "message"),
+    [
+        (transformer(), [0.9, 0.5, 0.5], "there are shares of tokens for 3 layers of attention, but the network has 2"),
+        (transformer(), [0.5, 0.9], "shares of tokens must be above 0 and at most 1, and none larger than the one before, not [0.5, 0.9]"),
+        (transformer(), [0.0], "shares of tokens must be above 0 and at most 1, and none larger than the one before, not [0.0]"),
+        (transformer(mean=False), [0.5], "output {out} has values of each token, which can't be left out"),
+        (transformer(first_only=True), [0.5], "is of single tokens, which are left out unless they are protected: these are 0"),
+        (transformer(length=3), [0.5], "a mask of 3 tokens can't be kept when some are left out"),
+    ],
+    ids=["layers", "order", "zero", "outputs", "single", "mask"],
+)
+def test_refused(graph: ir.Graph, shares: list[float], message: str) -> None:
+    wanted = message.format(out=graph.outputs[0].name)
+    with pytest.raises(CompileError, match=re.escape(wanted)):
+        prune_tokens(graph, shares)
+
+
+def test_needs_a_machine_with_pruning() -> None:
+    with pytest.raises(CompileError, match="picking tokens needs a machine with pruning"):
+        compile_graph(prune_tokens(transformer(), [0.5]), replace(MACHINE, pruning=0))
