@@ -71,6 +71,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_pruning(session: nox.Session) -> None:
+    """Accuracy, cycles and bytes of the digits network with fewer tokens: writes docs/pruning.md."""
+    session.install("-e", ".[demo]", "matplotlib")
+    session.run("python", "examples/digits/prune.py")
+
+
+@nox.session
 def synth(session: nox.Session) -> None:
     """Area and clock of every block: writes the tables of docs/blocks/."""
     session.install("-e", ".[synth]")

@@ -103,6 +103,12 @@ def sorter(lanes: int) -> Exchangers:
     return Exchangers(-(-comparisons // taken), key_bits=circuit.source.bits, index_bits=10)
 
 
+def best(k: int, index_bits: int, lanes: int) -> Configuration:
+    label = f"{k} of int16, indices of {index_bits} bits, {lanes} lane{'s' * (lanes > 1)}"
+    circuit = KBestCircuit(k=k, index_bits=index_bits, lanes=lanes)
+    return Configuration(label=label, make=lambda: KBest(circuit), elements=lanes)
+
+
 def columns(label: str, **parameters: int) -> Configuration:
     """What of the compute unit grows with rows times columns."""
     label = f"array, accumulators and requantizers, {label}, 8 x 8"
@@ -132,12 +138,7 @@ CONFIGURATIONS = {
         *by_lanes("a sorter's comparators alone, as fast as the engine", sorter),
     ],
     "kbest": [
-        Configuration(
-            label=f"{k} of int16, indices of {index_bits} bits, {lanes} lane{'s' * (lanes > 1)}",
-            make=lambda values={"k": k, "index_bits": index_bits, "lanes": lanes}: KBest(KBestCircuit(**values)),
-            elements=lanes,
-        )
-        for k, index_bits, lanes in ((1, 32, 16), (2, 8, 8), (4, 8, 8), (8, 32, 1), (8, 16, 16), (64, 32, 1))
+        best(k, index_bits, lanes) for k, index_bits, lanes in ((1, 32, 16), (2, 8, 8), (4, 8, 8), (8, 32, 1), (8, 16, 16), (64, 32, 1))
     ],
     "compute": [
         *by_size("unit", ComputeUnit, 8, 12, 16),

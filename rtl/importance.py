@@ -19,6 +19,7 @@ from .arch.steps import COUNT_BITS
 from .arch.topk import COUNT_BITS as TOPK_COUNT_BITS
 from .arch.topk import Result, TopKCircuit
 from .column_sums import ColumnSums
+from .delay import delay
 from .elements import ELEMENT, beat_layout
 from .topk import TopK
 
@@ -29,8 +30,8 @@ class Importance(wiring.Component):
     attention: rows of softmax's results, which ``o`` has again. tokens: a row with as many elements, of any value, as there are tokens;
     ``o`` has the indices of the k most important of them, rising.
     start: before the first row of each. adds: the attention is added to the importance; begins: which begins anew with it. zero_point: of
-    the attention. parameters: k, from 1 to the number of tokens; of these the first ``protected`` are picked in any case, and more
-    important than all others from then on.
+    the attention. parameters: there in the cycle after start: k, from 1 to the number of tokens; of these the first ``protected`` are
+    picked in any case, and more important than all others from then on.
     """
 
     def __init__(self, parameters: MachineParameters) -> None:
@@ -99,7 +100,7 @@ class Importance(wiring.Component):
         """The sums into the engine, those of protected tokens as the largest there are."""
         left = Signal(COUNT_BITS)  # protected ones from this beat on
         taken = columns.sums.valid & columns.sums.ready
-        with m.If(self.start):
+        with m.If(delay(m, self.start, 1, reset_less=False)):
             m.d.sync += left.eq(self.parameters.protected)
         with m.Elif(taken):
             m.d.sync += left.eq(Mux(left > self._p.lanes, left - self._p.lanes, 0))

@@ -122,7 +122,7 @@ class Builder:
         parameters = SoftmaxParameters.from_scales(
             machine_circuit(1), in_scale=x.scale, out_scale=2.0**-bits, source=x.format, out=Format(bits), **mask
         )
-        self.operators.append(ir.Softmax(**self.names, a=x.whole, out=out.whole, parameters=parameters))
+        self.operators.append(ir.Softmax(**self.names, a=x.whole, out=out.whole, parameters=parameters, importance=0))
         return out
 
     def layernorm(self, x: ir.Tensor, bits: int) -> ir.Tensor:

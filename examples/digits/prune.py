@@ -1,0 +1,116 @@
+"""Token pruning on the digits: correct answers against cycles and bytes, `nox -s bench_pruning` or `python prune.py`.
+
+Writes docs/pruning.md and draws docs/pruning.svg: accuracy by the integer executor on all test images, cycles of the Verilated machine on
+one image, which takes as many as any other, and bytes that its program moves from and to external memory in a run.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from celosia.gen.pages import write_section
+from celosia.gen.project import TOP, VERILOG, write_project
+from celosia.gen.simulation import build_library
+from celosia.rtl.arch.steps import Engine
+from celosia.rtl.arch.targets import TARGETS
+from celosia.sw import compile_model, open_device
+from celosia.sw.compiler.program import Program
+from celosia.sw.executor import execute
+from celosia.sw.golden.requantize import Int
+from data import load_split
+from matplotlib import pyplot as plt
+from numpy.typing import NDArray
+from quantize import QDQ_MODEL
+from rich.progress import track
+
+ROOT = Path(__file__).parents[2]
+PAGE, PICTURE = ROOT / "docs" / "pruning.md", ROOT / "docs" / "pruning.svg"
+BUILD = ROOT / "build" / "pruning"
+TARGETS_MEASURED = "small", "medium"  # small: weights and tensors don't all stay in the scratchpad
+SHARES: Sequence[tuple[float, ...]] = [(), *((share / 16,) for share in (14, 12, 10, 8, 6, 4)), (0.75, 0.5), (0.5, 0.25)]
+LEGEND = """
+The digits network: 2 layers of attention on 16 tokens, not trained for pruning. Shares of the tokens that are left after each layer;
+multiply-accumulates and correct answers by the integer executor, on all test images. Cycles of an image on the Verilated machine, memory
+latency of 1 cycle, and kilobytes that its program moves from and to external memory meanwhile, for each target with `pruning`.
+"""
+
+
+@dataclass(frozen=True)
+class Point:
+    """cycles, octets: of an image, by target."""
+
+    shares: tuple[float, ...]
+    macs: int
+    correct: float
+    cycles: dict[str, int]
+    octets: dict[str, int]
+
+
+def moved(program: Program) -> int:
+    """Bytes of a run from and to external memory."""
+    transfers = (step.command for step in program.body if step.engine in (Engine.LOAD, Engine.STORE))
+    return sum(c["rows"] * c["words"] for c in transfers) * program.parameters.slot_bytes
+
+
+def run(program: Program, target: str, image: NDArray) -> int:
+    """The cycles of an image; its result must be the executor's. The simulator is that of all programs for the target."""
+    folder = BUILD / target
+    write_project(program, folder)
+    library = build_library(folder / VERILOG, TOP, BUILD / "simulators", optimise="-O1")
+    with open_device(folder, library=library, latency=1) as network:
+        found = network.run_integers(image)[program.graph.outputs[0].name]
+        assert (found == result(program, image)).all(), f"{target}: the hardware's results differ from the executor's"
+        return network.counters()["cycles"]
+
+
+def result(program: Program, image: NDArray) -> Int:
+    """The output's integers by the executor."""
+    graph = program.graph
+    return execute(graph, {graph.inputs[0].name: image}, lanes=program.parameters.lanes)[graph.outputs[0].tensor.name]
+
+
+def points(images: NDArray, labels: NDArray) -> Iterator[Point]:
+    for shares in track(SHARES, "shares"):
+        programs = {t: compile_model(QDQ_MODEL, replace(TARGETS[t], pruning=1), token_shares=shares) for t in TARGETS_MEASURED}
+        cycles = {target: run(program, target, images[:1]) for target, program in programs.items()}
+        octets = {target: moved(program) for target, program in programs.items()}
+        *_, program = programs.values()
+        correct = np.mean([result(program, image[None]).argmax() == label for image, label in zip(images, labels, strict=True)])
+        yield Point(shares, program.graph.macs(), float(correct), cycles, octets)
+
+
+def draw(found: Sequence[Point]) -> None:
+    mpl.rcParams["svg.hashsalt"] = "celosia"
+    figure, axes = plt.subplots(figsize=(7, 4))
+    for target in TARGETS_MEASURED:
+        for layers, marker in (("first layer", "o-"), ("both layers", "s")):
+            shown = [p for p in found if (len(p.shares) == 2) == (layers == "both layers")]
+            cycles = [100 * p.cycles[target] / found[0].cycles[target] for p in shown]
+            axes.plot(cycles, [100 * p.correct for p in shown], marker, label=f"{target}, tokens left out after the {layers}")
+    axes.set(xlabel="cycles of an image, % of those without pruning", ylabel="correct, %", title="Token pruning on the digits")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(PICTURE, metadata={"Date": None})
+
+
+def table(found: Sequence[Point]) -> Iterator[str]:
+    targets = [f"{target}: {what}" for target in TARGETS_MEASURED for what in ("cycles", "kB")]
+    yield f"| shares left | MACs | correct | {' | '.join(targets)} |"
+    yield f"|---|---:|---:|{'---:|' * len(targets)}"
+    for p in found:
+        measured = [cell for target in TARGETS_MEASURED for cell in (f"{p.cycles[target]:,}", f"{p.octets[target] / 1000:.1f}")]
+        shares = ", ".join(f"{share:g}" for share in p.shares) or "all"
+        yield f"| {shares} | {p.macs:,} | {100 * p.correct:.2f} % | {' | '.join(measured)} |"
+
+
+def main() -> None:
+    images, labels = load_split("test")
+    found = list(points(images, labels))
+    draw(found)
+    write_section(PAGE, "bench_pruning", "\n".join([LEGEND, *table(found)]))
+
+
+if __name__ == "__main__":
+    main()
