@@ -85,14 +85,14 @@ def draw(found: Sequence[Point]) -> None:
     mpl.rcParams["svg.hashsalt"] = "celosia"
     figure, axes = plt.subplots(figsize=(7, 4))
     for target in TARGETS_MEASURED:
-        for layers, marker in (("first layer", "o-"), ("both layers", "s")):
+        for layers, marker in (("the first layer", "o-"), ("both layers", "s")):
             shown = [p for p in found if (len(p.shares) == 2) == (layers == "both layers")]
             cycles = [100 * p.cycles[target] / found[0].cycles[target] for p in shown]
-            axes.plot(cycles, [100 * p.correct for p in shown], marker, label=f"{target}, tokens left out after the {layers}")
+            axes.plot(cycles, [100 * p.correct for p in shown], marker, label=f"{target}, fewer after {layers}")
     axes.set(xlabel="cycles of an image, % of those without pruning", ylabel="correct, %", title="Token pruning on the digits")
     axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(PICTURE, metadata={"Date": None})
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
+    figure.savefig(PICTURE, bbox_inches="tight", metadata={"Date": None})
 
 
 def table(found: Sequence[Point]) -> Iterator[str]:
