@@ -54,8 +54,12 @@ class Configuration:
     on_ecp5: bool = True
 
 
+def in_lanes(count: int) -> str:
+    return f"{count} lane{'s' * (count > 1)}"
+
+
 def by_lanes(label: str, make: Callable[[int], Any]) -> list[Configuration]:
-    return [Configuration(label=f"{label}, {n} lane{'s' * (n > 1)}", make=lambda n=n: make(n), elements=n) for n in LANES]
+    return [Configuration(label=f"{label}, {in_lanes(n)}", make=lambda n=n: make(n), elements=n) for n in LANES]
 
 
 def softmax(lanes: int, *, in_scale: float | None = None, **formats: Any) -> Softmax:
@@ -87,7 +91,7 @@ def machine(size: int) -> MachineParameters:
 
 
 def engine(lanes: int) -> Configuration:
-    label = f"words of 8 bytes, {lanes} lane{'s' * (lanes > 1)}"
+    label = f"words of 8 bytes, {in_lanes(lanes)}"
     return Configuration(label=label, make=lambda: VectorEngine(replace(machine(8), lanes=lanes)), elements=lanes)
 
 
@@ -104,7 +108,7 @@ def sorter(lanes: int) -> Exchangers:
 
 
 def best(k: int, index_bits: int, lanes: int) -> Configuration:
-    label = f"{k} of int16, indices of {index_bits} bits, {lanes} lane{'s' * (lanes > 1)}"
+    label = f"{k} of int16, indices of {index_bits} bits, {in_lanes(lanes)}"
     circuit = KBestCircuit(k=k, index_bits=index_bits, lanes=lanes)
     return Configuration(label=label, make=lambda: KBest(circuit), elements=lanes)
 

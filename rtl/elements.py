@@ -22,6 +22,11 @@ def element_shape(number: Format) -> Shape:
     return Shape(number.bits, number.signed)
 
 
+def turned(value: Value, number: Format) -> Value:
+    """A number of this format as an unsigned one of the same order, or the other way round."""
+    return (value.as_unsigned() ^ (1 << number.bits >> 1 if number.signed else 0))[: number.bits]
+
+
 class Unpacker(wiring.Component):
     """Words to beats: rows of ``cols`` elements of 8 bits, or 16 where ``wide``; each row starts with a new word.
 

@@ -17,7 +17,7 @@ from amaranth.utils import exact_log2
 
 from .arch.kbest import KBestCircuit
 from .delay import delay
-from .elements import beat_layout, element_shape
+from .elements import beat_layout, element_shape, turned
 from .places import Places
 from .select import select_one_hot
 from .sorter import Sorter
@@ -105,8 +105,7 @@ class KBest(wiring.Component):
         m.submodules.sorter = self._sorter
         beat, lane_bits = self.i.payload, exact_log2(c.lanes)
         for lane in range(c.lanes):
-            key = beat.values[lane].as_unsigned() ^ (1 << c.source.bits >> 1 if c.source.signed else 0)
-            rank = Cat(Const(c.lanes - 1 - lane, lane_bits), key[: c.source.bits], beat.keep[lane])
+            rank = Cat(Const(c.lanes - 1 - lane, lane_bits), turned(beat.values[lane], c.source), beat.keep[lane])
             m.d.sync += self._sorter.i[lane].eq(rank)
         number = Signal(c.index_bits - lane_bits)  # of the beat in its packet
         with m.If(taken):
@@ -155,7 +154,7 @@ class KBest(wiring.Component):
             queue.i.payload.keep.eq(there),
             queue.i.payload.last.eq(last | ~following[0]),
             result.index.eq(index),
-            result.score.eq(key ^ (1 << c.source.bits >> 1 if c.source.signed else 0)),
+            result.score.eq(turned(key, c.source)),
         ]
 
 

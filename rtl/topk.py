@@ -25,7 +25,7 @@ from .compactor import Compactor
 from .countdown import Countdown
 from .delay import delay
 from .digit_counts import digits
-from .elements import beat_layout, element_shape
+from .elements import beat_layout, element_shape, turned
 from .layouts import record_layout
 from .radix_selector import RadixSelector
 from .row_guard import guard
@@ -148,7 +148,7 @@ class TopK(wiring.Component):
             self.errors.eq(row_faults | Mux(excess, BlockError.PARAMETER.value, 0)),
         ]
 
-        arrived = [_turned(row.beat.values[lane], c) for lane in lanes]
+        arrived = [turned(row.beat.values[lane], c.source) for lane in lanes]
         m.submodules.scores = scores = self._memory(m, "scores", walk, row.valid, arrived, row.beat.last)
         # What is put aside is in its memory when the next pass begins: the compactor takes no more cycles than the selector.
         aside = [compactor.o.values[lane][: c.source.bits] for lane in lanes]
@@ -217,7 +217,7 @@ class TopK(wiring.Component):
             m.d.sync += self.threshold.valid.eq(0)
         m.d.sync += closing.eq((closing | (known & beat.last)) & ~finished)
         m.d.comb += [
-            *(self.threshold.payload.eq(_turned(selector.threshold, c)), finished.eq(closing & ~self.threshold.valid)),
+            *(self.threshold.payload.eq(turned(selector.threshold, c.source)), finished.eq(closing & ~self.threshold.valid)),
             *(results.valid.eq(known), results.payload.keep.eq(beat.keep), results.payload.last.eq(beat.last)),
             *(results.payload.values[lane].eq(self._choice.chosen[lane]) for lane in range(c.lanes)),
         ]
@@ -245,9 +245,4 @@ class TopK(wiring.Component):
         indices = [Cat(Const(lane, exact_log2(c.lanes)), beats)[:INDEX_BITS] for lane in range(c.lanes)]
         if c.result is Result.INDICES:
             return indices
-        return [Cat(index, Const(0, INDEX_BITS - len(index)), _turned(beat.values[lane], c)) for lane, index in enumerate(indices)]
-
-
-def _turned(number: Value, circuit: TopKCircuit) -> Value:
-    """A score as an unsigned number of the same order, or the other way round."""
-    return (number.as_unsigned() ^ (1 << circuit.source.bits >> 1 if circuit.source.signed else 0))[: circuit.source.bits]
+        return [Cat(index, Const(0, INDEX_BITS - len(index)), turned(beat.values[lane], c.source)) for lane, index in enumerate(indices)]

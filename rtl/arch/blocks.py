@@ -42,6 +42,12 @@ class LaneCircuit:
         return {n: str(v) if isinstance(v, Format) else v.value if isinstance(v, enum.Enum) else v for n, v in values.items()}
 
 
+def require_scores(circuit: LaneCircuit, source: Format) -> None:
+    """Raise ParameterError unless a circuit that ranks scores of this format can have these lanes."""
+    require(circuit.lanes & (circuit.lanes - 1) == 0, "lanes", "a power of two in 1..64", circuit.lanes)
+    require(8 <= source.bits <= 32, "source", "of 8 to 32 bits", str(source))
+
+
 def choices(kind: object) -> Mapping[str, object] | None:
     """What a parameter of type ``kind`` can be chosen from, by name; None for a number."""
     if kind is Format:

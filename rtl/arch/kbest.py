@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .blocks import LaneCircuit
+from .blocks import LaneCircuit, require_scores
 from .formats import INT16, Format
 from .parameters import require
 
@@ -20,7 +20,6 @@ class KBestCircuit(LaneCircuit):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.lanes & (self.lanes - 1) == 0, "lanes", "a power of two in 1..64", self.lanes)
-        require(8 <= self.source.bits <= 32, "source", "of 8 to 32 bits", str(self.source))
+        require_scores(self, self.source)
         require(type(self.k) is int and 1 <= self.k <= 64, "k", "an integer in 1..64", self.k)
         require(self.index_bits in (8, 16, 32), "index_bits", "8, 16 or 32", self.index_bits)

@@ -3,7 +3,7 @@
 import enum
 from dataclasses import dataclass
 
-from .blocks import RowCircuit
+from .blocks import RowCircuit, require_scores
 from .formats import INT16, Format
 from .parameters import require
 from .record import Field, Record
@@ -34,9 +34,8 @@ class TopKCircuit(RowCircuit):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.lanes & (self.lanes - 1) == 0, "lanes", "a power of two in 1..64", self.lanes)
+        require_scores(self, self.source)
         require(self.row_elements >= 2 * self.lanes, "row_elements", f"at least two beats of {self.lanes}", self.row_elements)
-        require(8 <= self.source.bits <= 32, "source", "of 8 to 32 bits", str(self.source))
 
     @property
     def record(self) -> Record:

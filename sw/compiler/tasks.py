@@ -15,7 +15,6 @@ from ...rtl.arch.steps import (
     COMMANDS,
     COUNT_BITS,
     IMPORTANCE_ADDS,
-    IMPORTANCE_BEGINS,
     RESIDUAL_SCALARS,
     VECTOR_SCALARS,
     Engine,
@@ -347,8 +346,7 @@ class TaskMaker:
                 if isinstance(op, ir.Softmax):
                     mask = op.parameters
                     fields |= {"length": min(mask.length + row % mask.rows, cols), "causal": int(mask.rows > 1)}
-                    begins = op.importance == IMPORTANCE_BEGINS and row == 0
-                    fields["importance"] = IMPORTANCE_BEGINS if begins else op.importance and IMPORTANCE_ADDS
+                    fields["importance"] = op.importance if row == 0 else min(op.importance, IMPORTANCE_ADDS)
                 elif isinstance(op, ir.Add):
                     repeat = op.b.rows == 1
                     operands["b"] = self._rectangle(op.b, 0 if repeat else row, 1 if repeat else rows, start, cols, repeat=repeat)

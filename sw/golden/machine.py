@@ -180,8 +180,8 @@ class Machine:
                 masked = SoftmaxParameters(**scalars, rows=rows if c["causal"] else 1)
                 out = softmax(a, masked, machine_circuit(self.parameters.lanes))
                 if c["importance"]:
-                    self.importance[:cols] *= c["importance"] != IMPORTANCE_BEGINS
-                    self.importance[:cols] = add_attention(self.importance[:cols], out, c["out_zero_point"])
+                    before = 0 if c["importance"] == IMPORTANCE_BEGINS else self.importance[:cols]
+                    self.importance[:cols] = add_attention(before, out, c["out_zero_point"])
             case VectorOperation.GELU:
                 out = activation(a, ActivationParameters(**scalars), MACHINE_GELU)
             case VectorOperation.LAYERNORM:
