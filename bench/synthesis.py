@@ -46,12 +46,14 @@ LANES = 1, 4, 16
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """elements: per cycle, or MACs of a compute unit. on_ecp5: whether its multiplier blocks are wide enough."""
+    """elements: per cycle, or MACs of a compute unit. on_ecp5: whether its multiplier blocks are wide enough. crowded: as of
+    `measure_ecp5`."""
 
     label: str
     make: Callable[[], Any]
     elements: int
     on_ecp5: bool = True
+    crowded: bool = False
 
 
 def in_lanes(count: int) -> str:
@@ -157,7 +159,7 @@ CONFIGURATIONS = {
         columns("int4, factors, no depthwise taps", weight_bits=4, depthwise_taps=0, factor_bits=8),
     ],
     "vector": [engine(lanes) for lanes in (1, 4)],
-    "accelerator": by_size("1 lane, 64 KiB", Accelerator, 8, 12),
+    "accelerator": [replace(of_size, crowded=True) for of_size in by_size("1 lane, 64 KiB", Accelerator, 8)],
 }
 
 HEADER = (
@@ -167,14 +169,15 @@ HEADER = (
 )
 LEGEND = """
 Lattice ECP5 (LFE5U-85F, speed grade 6): cells after synthesis, without wide LUTs; TRELLIS_COMB (LUTs, carry, distributed memory) and
-clock after place and route, out of context, one seed, by nextpnr's static placer or, where that finds no end, its heap placer. Xilinx
-UltraScale+ (xcup): cells after synthesis; LUTs of logic + LUTs that are memory or shift registers. Each from the Verilog that `--fpga`
-writes for the family; with 27-bit multipliers not on the ECP5. Latency in cycles. Per cycle: elements, or MACs of the compute unit.
+clock after place and route, out of context, one seed, by nextpnr's static placer or, where that finds no end, its heap placer; routed by
+router1, the accelerator by router2, since router1 finds no end. Xilinx UltraScale+ (xcup): cells after synthesis; LUTs of logic + LUTs
+that are memory or shift registers. Each from the Verilog that `--fpga` writes for the family; with 27-bit multipliers not on the ECP5.
+Latency in cycles. Per cycle: elements, or MACs of the compute unit.
 """
 
 
-def on_ecp5(block: Any, name: str) -> list[str]:
-    ecp5 = measure_ecp5(to_verilog(block, name=name, platform=PLATFORMS["ecp5"]), top=name)
+def on_ecp5(block: Any, name: str, *, crowded: bool) -> list[str]:
+    ecp5 = measure_ecp5(to_verilog(block, name=name, platform=PLATFORMS["ecp5"]), top=name, crowded=crowded)
     placed = ecp5.placement
     comb, mhz = (f"{placed.comb:,}", f"{placed.mhz:.0f}") if placed else ("does not fit", "")
     return [f"{ecp5.lut4:,}", comb, f"{ecp5.ff:,}", f"{ecp5.mult18}", f"{ecp5.dp16k}", mhz]
@@ -183,7 +186,7 @@ def on_ecp5(block: Any, name: str) -> list[str]:
 def row(configuration: Configuration, name: str) -> list[str]:
     """Measure, and give the cells of one line of the table. A latency has what has one that is fixed."""
     block = configuration.make()
-    ecp5 = on_ecp5(block, name) if configuration.on_ecp5 else [""] * 6
+    ecp5 = on_ecp5(block, name, crowded=configuration.crowded) if configuration.on_ecp5 else [""] * 6
     xilinx = measure_xilinx(to_verilog(block, name=name, platform=PLATFORMS["ultrascale"]), top=name)
     return [
         *(configuration.label, *ecp5, f"{getattr(block, 'latency', '')}", f"{configuration.elements}"),

@@ -26,10 +26,11 @@ _ECP5 = "synth_ecp5 -nowidelut -json netlist.json -top"
 _XILINX = "synth_xilinx -family xcup -noiopad -flatten -top"
 _DEVICE = ("--85k", "--package", "CABGA756", "--speed", "6")
 # Out of context there are no pins, so the clock is that of the paths from register to register. A target frequency and --tmg-ripup
-# change nothing, since the placement decides; router2 does worse. The static placer finds shorter wires than heap in blocks with many
-# multipliers, in less time.
+# change nothing, since the placement decides; router2 does worse, but ends where router1 goes on for hours. The static placer finds
+# shorter wires than heap in blocks with many multipliers, in less time.
 _NEXTPNR = (*_DEVICE, "--out-of-context", "--seed", "1", "--timing-allow-fail")
 _PLACER, _OTHER_PLACER = ("--placer", "static"), ("--placer", "heap")
+_OTHER_ROUTER = "--router", "router2"
 _HIDE_NAMES = "select -set inside w:* c:* %u x:* %d; rename -hide @inside; rename -enumerate @inside; select -clear"
 # LUTs that a cell takes in which LUTs are memory.
 _MEMORY_LUTS = {
@@ -100,14 +101,15 @@ def measure_component(component: wiring.Component, *, name: str, sources: bool =
     return measure_ecp5(ecp5, top=name), measure_xilinx(to_verilog(component, name=name, platform=PLATFORMS["ultrascale"]), top=name)
 
 
-def measure_ecp5(verilog: str, *, top: str) -> Ecp5:
-    """Synthesise, place and route module ``top``. Raises ToolError when a tool is missing or fails, or when no path leads from
-    register to register."""
+def measure_ecp5(verilog: str, *, top: str, crowded: bool = False) -> Ecp5:
+    """Synthesise, place and route module ``top``, with router2 where the device is ``crowded``. Raises ToolError when a tool is missing or
+    fails, or when no path leads from register to register."""
+    nextpnr = (*_NEXTPNR, *(_OTHER_ROUTER if crowded else ()))
 
     def run(folder: Path) -> dict[str, Any]:
-        return {"cells": _synthesise(verilog, f"{_ECP5} {top}", folder), "report": _place(folder)}
+        return {"cells": _synthesise(verilog, f"{_ECP5} {top}", folder), "report": _place(nextpnr, folder)}
 
-    found = _cached((verilog, _ECP5, top, *_NEXTPNR, *_PLACER), run)
+    found = _cached((verilog, _ECP5, top, *nextpnr, *_PLACER), run)
     cells, report = found["cells"], found["report"]
     return Ecp5(
         lut4=cells.get("LUT4", 0),
@@ -178,12 +180,12 @@ def _synthesise(verilog: str, command: str, folder: Path) -> dict[str, int]:
     return json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
 
 
-def _place(folder: Path) -> dict[str, Any] | None:
+def _place(options: Sequence[str], folder: Path) -> dict[str, Any] | None:
     """nextpnr's report on netlist.json, None when it does not fit: the placer would never end."""
-    command = [_nextpnr(), *_NEXTPNR, "--json", "netlist.json", "--report", "report.json"]
+    command = [_nextpnr(), *options, "--json", "netlist.json", "--report", "report.json"]
 
-    def report(*options: str) -> dict[str, Any]:
-        run_tool([*command, *options], folder=folder, environment={})
+    def report(*more: str) -> dict[str, Any]:
+        run_tool([*command, *more], folder=folder, environment={})
         return json.loads((folder / "report.json").read_text())
 
     if any(kind["used"] > kind["available"] for kind in report("--pack-only")["utilization"].values()):
