@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, fields
 from fractions import Fraction
 from pathlib import Path
@@ -15,16 +15,17 @@ from rich.progress import track
 from rich.table import Table
 
 from ..rtl.arch.blocks import choices
+from ..rtl.arch.formats import FACTOR_BITS
 from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.targets import DEFAULT_TARGET, TARGETS
-from ..sw import compile_model, open_device
+from ..sw import Pruning, compile_model, open_device
 from ..sw.executor import InputError, check_input
 from ..sw.graph import Port
 from ..sw.manifest import Manifest
 from .blocks import BLOCKS, Block, parameter_text
 from .package import write_block
 from .platforms import PLATFORMS
-from .project import build_simulator, write_project
+from .project import WHOLE, build_simulator, write_project
 
 console = Console()
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -124,6 +125,23 @@ _fpga_option = click.option(
     help="Shares of the tokens that are left after each layer of attention, as 0.9,0.7: those that received most attention.",
 )
 @click.option("--protect-tokens", type=click.IntRange(0), default=0, help="First tokens that are never left out, as one for the class.")
+@click.option(
+    "--prune-heads",
+    type=_Shares(),
+    help="Shares of the heads that are left after each layer of attention, where keys and values are inputs: with the largest results.",
+)
+@click.option(
+    "--prune-values",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    help="Share of a head's values that are fetched, where values are inputs: those with the largest weights.",
+)
+@click.option(
+    "--progressive",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="Fetch the low bits of a head's keys only where its largest weight is below this, as 0.1; where keys are inputs.",
+)
 @_fpga_option
 @_parameter_options(MachineParameters, BLOCKS["accelerator"].help)
 def compile_command(
@@ -134,6 +152,9 @@ def compile_command(
     program: str,
     prune_tokens: tuple[float, ...] | None,
     protect_tokens: int,
+    prune_heads: tuple[float, ...] | None,
+    prune_values: float,
+    progressive: float,
     fpga: str | None,
     **options: int | None,
 ) -> None:
@@ -145,13 +166,18 @@ def compile_command(
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
             raise ValueError(f"{config}: {e}") from None
     values |= {name: value for name, value in options.items() if value is not None}
-    if prune_tokens:
+    left_out = {"tokens": prune_tokens or (), "heads": prune_heads or (), "values": prune_values, "progressive": progressive}
+    pruning = Pruning(**left_out, protected=protect_tokens)
+    if pruning:
         values["pruning"] = 1
+    if progressive:
+        values["factor_bits"] = FACTOR_BITS
     parameters = MachineParameters.from_dict(values)
     with console.status("compiling") as status:
-        compiled = compile_model(model, parameters, token_shares=prune_tokens or (), protected_tokens=protect_tokens)
+        compiled = compile_model(model, parameters, pruning)
+        whole = compile_model(model, parameters) if pruning and program == "memory" else None
         status.update("writing Verilog")
-        manifest = write_project(compiled, output, rom=program == "rom", fpga=fpga)
+        manifest = write_project(compiled, output, rom=program == "rom", fpga=fpga, whole=whole)
     console.print(
         f"{output}: {parameters.arrays} MACs, {len(manifest.labels)} steps a run, "
         f"{len(manifest.constants)} bytes of constants, {compiled.graph.macs()} multiply-accumulates",
@@ -262,13 +288,15 @@ def _stack(path: Path, port: Port) -> np.ndarray:
 @click.argument("folder", type=FOLDER)
 @click.option("-o", "--output", type=NEW, help="Where to write it. Default FOLDER/report.html.")
 def report_command(folder: Path, output: Path | None) -> None:
-    """Run FOLDER's network once and write a page: timeline, layers, roofline."""
+    """Run FOLDER's network once and write a page: timeline, layers, roofline; and where something is left out, what that saves."""
     from ..sw.report import write_report
 
     Manifest.load(folder)
     library = _simulator(folder, waveform=False)
-    with open_device(folder, library=library) as network:
-        path = write_report(network, output or folder / "report.html")
+    with ExitStack() as devices:
+        network = devices.enter_context(open_device(folder, library=library))
+        whole = devices.enter_context(open_device(folder / WHOLE, library=library)) if (folder / WHOLE).exists() else None
+        path = write_report(network, output or folder / "report.html", whole=whole)
     console.print(str(path), highlight=False)
 
 

@@ -15,12 +15,16 @@ from .verilog import verilog_files
 
 TOP = "accelerator"
 VERILOG = f"{TOP}.v"
+WHOLE = "whole"  # folder of the program from which nothing is left out
 WAVEFORM = "waveform"  # folder of the simulator that can write waveforms
 
 
-def write_project(program: Program, folder: Path | str, *, rom: bool = False, fpga: str | None = None) -> Manifest:
+def write_project(
+    program: Program, folder: Path | str, *, rom: bool = False, fpga: str | None = None, whole: Program | None = None
+) -> Manifest:
     """Write all but the simulator into ``folder``, which is replaced whole or not at all. rom: the program goes into the circuit.
-    fpga: one of PLATFORMS, for which the Verilog is written once more, made of its blocks: for synthesis.
+    fpga: one of PLATFORMS, for which the Verilog is written once more, made of its blocks: for synthesis. whole: the program from which
+    nothing is left out, for the same circuit, for `celosia report`.
 
     Raises OutputError if ``folder`` holds something else or can't be written, ParameterError for a machine that the family can't be.
     """
@@ -28,6 +32,9 @@ def write_project(program: Program, folder: Path | str, *, rom: bool = False, fp
     manifest = Manifest.of(program, rom=rom)
     with fresh_folder(Path(folder), marker=MANIFEST) as new:
         manifest.save(new)
+        if whole is not None:
+            (new / WHOLE).mkdir()
+            Manifest.of(whole, rom=False).save(new / WHOLE)
         circuit = Accelerator(program.parameters, program=manifest.code if rom else None)
         for file, text in verilog_files(circuit, name=TOP, fpga=fpga).items():
             (new / file).write_text(text)

@@ -54,6 +54,9 @@ class Accelerator(wiring.Component):
         connect(m, source.steps, sequencer.steps)
         self._scratchpad(m, resettable, sequencer, control, components)
         load, store = (next(c for worker, c in components.items() if worker.engine is engine) for engine in (Engine.LOAD, Engine.STORE))
+        if p.pruning:
+            (vector,) = (c for worker, c in components.items() if worker.engine is Engine.VECTOR)
+            m.d.comb += sequencer.flags.eq(vector.flags)
         units = [component for worker, component in components.items() if worker.engine is Engine.COMPUTE]
         self._count(m, control, "mac_cycles", sequencer, reduce(add, (unit.mac_cycle for unit in units)))
         self._count(m, control, "cycles", sequencer, sequencer.running)

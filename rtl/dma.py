@@ -6,19 +6,21 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .access import Reader, Writer
 from .arch.parameters import EXTERNAL_ADDRESS_BITS, MachineParameters
+from .arch.record import Record
 from .arch.registers import ErrorCode
-from .arch.steps import TRANSFER
+from .arch.steps import TRANSFER, Engine, taken_commands
 from .axi import ReadBus, WriteBus
 from .bursts import BurstGenerator
 from .engine import EnginePort
+from .gather import ListedTransfers
 from .layouts import record_layout
 from .places import stays_positive
 from .scratchpad import ReadPort, WritePort
 from .streams import Queue
 
 
-def _ports(parameters: MachineParameters) -> dict[str, wiring.Member]:
-    return {"engine": In(EnginePort(TRANSFER)), "memory_base": In(EXTERNAL_ADDRESS_BITS), "memory_size": In(EXTERNAL_ADDRESS_BITS)}
+def _ports(command: Record) -> dict[str, wiring.Member]:
+    return {"engine": In(EnginePort(command)), "memory_base": In(EXTERNAL_ADDRESS_BITS), "memory_size": In(EXTERNAL_ADDRESS_BITS)}
 
 
 def _control(
@@ -30,18 +32,24 @@ def _control(
     pending: Value,
     bus_error: Value,
     code: ErrorCode,
+    listed: ListedTransfers | None = None,
 ) -> BurstGenerator:
     """Run commands: start the bursts and the walk through the scratchpad, wait for the last word and then for the bus.
 
-    moved: the last word is in its place. pending: what the bus still owes. bus_error: reported as ``code``.
+    moved: the last word is in its place. pending: what the bus still owes. bus_error: reported as ``code``. listed: makes transfers of
+    the commands.
     """
-    c = Signal(record_layout(TRANSFER))
-    m.submodules.bursts = bursts = BurstGenerator(engine.parameters, record_layout(TRANSFER))
     port = engine.engine
+    c = Signal(port.command.payload.shape())
+    m.submodules.bursts = bursts = BurstGenerator(engine.parameters, record_layout(TRANSFER))
+    begin, illegal = bursts.command, (c.rows == 0) | (c.words == 0)
+    if listed is not None:
+        connect(m, listed.transfers, bursts.command)
+        begin, illegal = listed.command, illegal | (c.gathers & c.rows[-1])  # in bytes, a list must fit the loops' counters
     m.d.comb += [
         bursts.memory_base.eq(engine.memory_base),
         bursts.memory_size.eq(engine.memory_size),
-        bursts.command.payload.eq(c),
+        begin.payload.eq(c),
         loops.payload.base.address.eq(c.scratchpad),
         loops.payload.count[0].eq(c.words),
         loops.payload.stride[0].address.eq(1),
@@ -55,8 +63,7 @@ def _control(
             with m.If(port.command.valid):
                 m.next = "START"
         with m.State("START"):
-            illegal = (c.rows == 0) | (c.words == 0)
-            m.d.comb += [bursts.command.valid.eq(~illegal), loops.valid.eq(~illegal)]
+            m.d.comb += [begin.valid.eq(~illegal), loops.valid.eq(~illegal)]
             m.next = "MOVE"
             with m.If(illegal):
                 m.d.comb += [port.error.eq(ErrorCode.ILLEGAL_STEP), port.done.eq(1)]
@@ -78,13 +85,16 @@ class LoadEngine(wiring.Component):
 
     Members
     -------
-    engine: the sequencer's port. bus: to memory. write: scratchpad port. memory_base, memory_size: the driver's buffer.
+    engine: the sequencer's port. bus: to memory. write: scratchpad port; read: too, for lists of rows, where the machine has pruning.
+    memory_base, memory_size: the driver's buffer.
     """
 
     def __init__(self, parameters: MachineParameters) -> None:
         self.parameters = parameters
         members = {"bus": Out(ReadBus(parameters.bus_bytes)), "write": Out(WritePort(parameters.word_bytes))}
-        super().__init__(_ports(parameters) | members)
+        if parameters.pruning:
+            members["read"] = Out(ReadPort(parameters.word_bytes))
+        super().__init__(_ports(taken_commands(parameters)[Engine.LOAD]) | members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -111,7 +121,13 @@ class LoadEngine(wiring.Component):
         outstanding = Signal(16)  # beats asked for: of bursts, of which the gate limits the number
         m.d.sync += outstanding.eq(outstanding + Mux(burst.valid & burst.ready, burst.payload.len + 1, 0) - taken)
         moved, bus_error = Signal(), taken & (beat.payload.resp != 0)
-        bursts = _control(m, self, writer.loops, moved=moved, pending=outstanding, bus_error=bus_error, code=ErrorCode.BUS_READ)
+        listed = ListedTransfers(p.word_bytes) if p.pruning else None
+        what_moves = {"moved": moved, "pending": outstanding, "bus_error": bus_error, "listed": listed}
+        bursts = _control(m, self, writer.loops, **what_moves, code=ErrorCode.BUS_READ)
+        if listed is not None:
+            m.submodules.listed = listed
+            connect(m, listed.read, flipped(self.read))
+            m.d.sync += listed.stop.eq(listed.stop | bursts.outside)
         m.d.comb += moved.eq(writer.done | bursts.outside)  # after an address outside of the buffer no more words come
         connect(m, bursts.bursts, flipped(burst))
         return m
@@ -128,7 +144,7 @@ class StoreEngine(wiring.Component):
     def __init__(self, parameters: MachineParameters) -> None:
         self.parameters = parameters
         members = {"bus": Out(WriteBus(parameters.bus_bytes)), "read": Out(ReadPort(parameters.word_bytes))}
-        super().__init__(_ports(parameters) | members)
+        super().__init__(_ports(TRANSFER) | members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -4,13 +4,13 @@ Workers run their steps in program order and side by side; several units of an e
 the workers that have taken steps complete them, then everything but the error is reset.
 """
 
-from amaranth.hdl import Array, Cat, Module, Mux, ResetInserter, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arch.parameters import MachineParameters
 from .arch.registers import ERROR_ENGINE_SEQUENCER, ErrorCode
-from .arch.steps import COMMANDS, HEADER, STEP_BITS, WAIT_BITS, WAITS, Engine
+from .arch.steps import FLAG_BITS, FLAGS, HEADER, STEP_BITS, WAIT_BITS, WAITS, Engine, taken_commands
 from .arch.workers import workers
 from .delay import delay
 from .engine import CHECK_CYCLES, ERROR_SHAPE, IN_FLIGHT, EnginePort, satisfied
@@ -23,8 +23,8 @@ class Sequencer(wiring.Component):
     """Members
     -------
     start, count: begin a run of ``count`` steps. steps: the program. fetch_error: a step could not be read.
-    <name>: of each of the `workers`. scratchpad_error: one bit for each, an address out of range in the cycle before; scratchpad_older: not
-        of the newest step but of the one before it.
+    <name>: of each of the `workers`. flags: where the machine has pruning. scratchpad_error: one bit for each worker, an address out of
+        range in the cycle before; scratchpad_older: not of the newest step but of the one before it.
     reset: the driver's. core_reset: high for one cycle to reset engines, queues and program source; from
         a register, since it goes everywhere.
     activity: for each worker whether work on a step begins in this cycle, then for each whether a step ends. at_work: on a step of which
@@ -35,6 +35,7 @@ class Sequencer(wiring.Component):
 
     def __init__(self, parameters: MachineParameters) -> None:
         self._p = parameters
+        self._commands = taken_commands(parameters)
         everyone = workers(parameters)
         super().__init__(
             {
@@ -45,7 +46,8 @@ class Sequencer(wiring.Component):
                 "reset": In(1),
                 "steps": In(stream.Signature(STEP_BITS)),
                 "fetch_error": In(1),
-                **{worker.name: Out(EnginePort(COMMANDS[worker.engine])) for worker in everyone},
+                **{worker.name: Out(EnginePort(self._commands[worker.engine])) for worker in everyone},
+                **({"flags": In(FLAGS)} if parameters.pruning else {}),
                 "scratchpad_error": In(len(everyone)),
                 "scratchpad_older": In(len(everyone)),
                 "core_reset": Out(1),
@@ -87,19 +89,21 @@ class Sequencer(wiring.Component):
             self.at_work.eq(Cat(Cat(at_work[i] for i in own[e]).any() for e in Engine)),
         ]
         m.d.sync += [begun.eq(step_begun), ended.eq(step_ended)]
-        known = (header.engine < len(Engine)) & (header.reserved == 0)
+        unknown = header.reserved if self._p.pruning else Cat(header.when, header.reserved)
+        known = (header.engine < len(Engine)) & (unknown == 0)
         turn = Signal(range(self._p.units))  # the unit that takes the next compute step
         # Whose queue takes the step at hand: known a cycle after the step, since it writes to many places.
         offered, chosen, handed = Signal(), Signal(len(everyone)), Signal()
         for i, (e, unit, name) in enumerate(everyone):
             port = getattr(self, name)
             waits = [header[wait] for wait in WAITS]
+            record, flag = self._commands[e], {"when": FLAG_BITS} if self._p.pruning else {}
             layout = data.StructLayout(
-                {"command": record_layout(COMMANDS[e]), "waits": data.ArrayLayout(WAIT_BITS, len(Engine)), "index": STEP_INDEX_BITS}
+                {"command": record_layout(record), "waits": data.ArrayLayout(WAIT_BITS, len(Engine)), "index": STEP_INDEX_BITS, **flag}
             )
             m.submodules[f"{name}_queue"] = queue = ResetInserter(self.core_reset)(Queue(layout, depth=self._p.queue_depth))
             m.d.comb += [
-                queue.i.payload.command.eq(self.steps.payload[HEADER.bits : HEADER.bits + COMMANDS[e].bits]),
+                queue.i.payload.command.eq(self.steps.payload[HEADER.bits : HEADER.bits + record.bits]),
                 queue.i.payload.index.eq(index),
                 queue.i.valid.eq(chosen[i]),
                 queue_ready[i].eq(queue.i.ready),
@@ -110,24 +114,33 @@ class Sequencer(wiring.Component):
             leaves = Signal(name=f"{name}_leaves")  # the queue, which has many registers: a cycle after it was taken
             waited = Signal(CHECK_CYCLES.get(e, 0), name=f"{name}_waited")  # for how long the command has been there
             mine = (header.engine == e) & (turn == unit if e is Engine.COMPUTE else 1)
+            may, goes, begins, ends = queue.o.valid & ~leaves & waited.all() & ready & self.running & ~failing, taken, port.begun, port.done
+            starts = may
+            if self._p.pruning:
+                # What a flag rules out ends without having begun, after all that its worker has taken before.
+                skipped, when = Signal(name=f"{name}_skipped"), queue.o.payload.when
+                ruled_out = (when != 0) & ~Cat(Const(0, 1), self.flags).bit_select(when, 1)
+                m.d.comb += skipped.eq(may & ruled_out & (in_flight[i] == 0))
+                starts, goes, begins, ends = may & ~ruled_out, taken | skipped, port.begun | skipped, port.done | skipped
+                m.d.comb += queue.i.payload.when.eq(header.when)
             m.d.sync += [
                 waited.eq(Mux(taken | leaves, 0, Cat(queue.o.valid, waited))),
-                leaves.eq(taken),
+                leaves.eq(goes),
                 chosen[i].eq(offered & known & mine & ~handed),
             ]
             newest, older = Signal(STEP_INDEX_BITS, name=f"{name}_step"), Signal(STEP_INDEX_BITS, name=f"{name}_older_step")
             m.d.comb += [
                 ready.eq(satisfied(complete, queue.o.payload.waits).all()),
-                go.eq(queue.o.valid & ~leaves & waited.all() & ready & self.running & ~failing),
+                go.eq(starts),
                 taken.eq(go & port.command.ready),
                 Cat(port.command.payload.as_value()).eq(queue.o.payload.command.as_value()),
                 port.command.valid.eq(go),
                 port.complete.eq(complete),
                 queue.o.ready.eq(leaves),
-                step_begun[i].eq(port.begun),
-                step_ended[i].eq(port.done),
+                step_begun[i].eq(begins),
+                step_ended[i].eq(ends),
             ]
-            m.d.sync += [in_flight[i].eq(in_flight[i] + taken - ended[i]), at_work[i].eq(at_work[i] + begun[i] - ended[i])]
+            m.d.sync += [in_flight[i].eq(in_flight[i] + goes - ended[i]), at_work[i].eq(at_work[i] + begun[i] - ended[i])]
             with m.If(taken):
                 m.d.sync += [newest.eq(queue.o.payload.index), older.eq(newest)]
             outside = Mux(self.scratchpad_error[i], ErrorCode.SCRATCHPAD_ADDRESS, ErrorCode.NONE)

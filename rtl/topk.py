@@ -76,8 +76,9 @@ class TopK(wiring.Component):
 
     Members
     -------
-    i: rows of the circuit's format. o: for each row the indices of its k largest, rising (with their scores, where pairs are asked for),
-    or for each score 1 if it is one of them, else 0. Of equal scores the first ones are chosen. With k = 0 a row's only beat is empty.
+    i: rows of the circuit's format; where ``labelled``, each score with a label. o: for each row the indices of its k largest, rising (with
+    their scores, where pairs are asked for; in place of the indices their labels, where ``labelled``), or for each score 1 if it is one of
+    them, else 0. Of equal scores the first ones are chosen. With k = 0 a row's only beat is empty.
     threshold: where a mask is asked for, the k-th largest score of each row; the largest number with k = 0, the lowest one where k is
     larger than the row.
     parameters: k; constant while rows are under way.
@@ -87,8 +88,10 @@ class TopK(wiring.Component):
 
     throughput = "scores a cycle in each pass over a row: as it comes, once more and for its results, and over what is left of it"
 
-    def __init__(self, circuit: TopKCircuit) -> None:
-        self._circuit = c = circuit
+    def __init__(self, circuit: TopKCircuit, *, labelled: bool = False) -> None:
+        self._circuit, self._labelled = circuit, labelled
+        c, score = circuit, element_shape(circuit.source)
+        element = data.StructLayout({"score": score, "label": INDEX_BITS}) if labelled else score
         sizes = {"key_bits": c.source.bits, "lanes": c.lanes, "row_elements": c.row_elements}
         self._selector, self._choice = RadixSelector(**sizes), Choice(**sizes)
         # It packs keys, then results.
@@ -96,9 +99,9 @@ class TopK(wiring.Component):
         self._compactor = Compactor(packed, c.lanes)
         super().__init__(
             {
-                "i": In(stream.Signature(beat_layout(c.lanes, element_shape(c.source)))),
+                "i": In(stream.Signature(beat_layout(c.lanes, element))),
                 "o": Out(stream.Signature(beat_layout(c.lanes, _result_element(c)))),
-                **({"threshold": Out(stream.Signature(element_shape(c.source)))} if c.result is Result.MASK else {}),
+                **({"threshold": Out(stream.Signature(score))} if c.result is Result.MASK else {}),
                 "parameters": In(record_layout(c.record)),
                 "errors": Out(len(BlockError)),
                 "clear": In(1),
@@ -148,7 +151,8 @@ class TopK(wiring.Component):
             self.errors.eq(row_faults | Mux(excess, BlockError.PARAMETER.value, 0)),
         ]
 
-        arrived = [turned(row.beat.values[lane], c.source) for lane in lanes]
+        elements = [row.beat.values[lane] for lane in lanes]
+        arrived = [turned(element.score if self._labelled else element, c.source) for element in elements]
         m.submodules.scores = scores = self._memory(m, "scores", walk, row.valid, arrived, row.beat.last)
         # What is put aside is in its memory when the next pass begins: the compactor takes no more cycles than the selector.
         aside = [compactor.o.values[lane][: c.source.bits] for lane in lanes]
@@ -184,7 +188,12 @@ class TopK(wiring.Component):
             self._give_mask(m, results.i, beat, known, finished)
             m.d.comb += [compactor.i.eq(looked), compactor.i_valid.eq(put_aside)]
         else:
-            packed = self._give_packed(m, results.i, beat, known, giving, finished)
+            labels = list[Value]()
+            if self._labelled:
+                names = [element.label for element in elements]
+                m.submodules.labels = kept = self._memory(m, "labels", walk, row.valid, names, row.beat.last)
+                labels = [delay(m, kept.read_data[lane], choice.latency + 1) for lane in lanes]  # as ``beat``
+            packed = self._give_packed(m, results.i, beat, labels, known, giving, finished)
             m.d.comb += [
                 *(Value.cast(compactor.i.values[lane]).eq(Mux(giving, packed[lane], looked.values[lane])) for lane in lanes),
                 compactor.i.keep.eq(choice.chosen | aside_keep),  # without a choice by a signal that all lanes need
@@ -196,7 +205,7 @@ class TopK(wiring.Component):
     def _memory(self, m: Module, name: str, walk: _Walk, write: Value, keys: Sequence[Value], last: Value) -> RowMemory:
         """Of the beats of a row, from its start on."""
         c = self._circuit
-        memory = RowMemory(data.ArrayLayout(c.source.bits, c.lanes), depth=c.row_elements // c.lanes)
+        memory = RowMemory(data.ArrayLayout(len(keys[0]), c.lanes), depth=c.row_elements // c.lanes)
         address = Signal.like(memory.write_address, name=f"{name}_address")
         with m.If(write):
             m.d.sync += address.eq(Mux(last, 0, address + 1))
@@ -223,9 +232,16 @@ class TopK(wiring.Component):
         ]
 
     def _give_packed(
-        self, m: Module, results: stream.Interface, beat: data.View, known: Value, giving: Value, finished: Signal
+        self,
+        m: Module,
+        results: stream.Interface,
+        beat: data.View,
+        labels: list[Value],
+        known: Value,
+        giving: Value,
+        finished: Signal,
     ) -> list[Value]:
-        """The chosen ones side by side, as the compactor has them; gives what goes into it."""
+        """The chosen ones side by side, as the compactor has them; gives what goes into it. labels: if there are any."""
         c, selector, packed = self._circuit, self._selector, self._compactor
         beats, complete = Signal(range(c.row_elements // c.lanes), name="beats"), Signal()
         left = Countdown(c.row_elements.bit_length(), name="results", step=c.lanes)
@@ -242,7 +258,7 @@ class TopK(wiring.Component):
             *(results.valid.eq(sends), results.payload.keep.eq(packed.o.keep), results.payload.last.eq(left.ends)),
             *(Value.cast(results.payload.values[lane]).eq(packed.o.values[lane][:width]) for lane in range(c.lanes)),
         ]
-        indices = [Cat(Const(lane, exact_log2(c.lanes)), beats)[:INDEX_BITS] for lane in range(c.lanes)]
+        indices = labels or [Cat(Const(lane, exact_log2(c.lanes)), beats)[:INDEX_BITS] for lane in range(c.lanes)]
         if c.result is Result.INDICES:
             return indices
         return [Cat(index, Const(0, INDEX_BITS - len(index)), turned(beat.values[lane], c.source)) for lane, index in enumerate(indices)]

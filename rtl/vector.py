@@ -17,7 +17,7 @@ from .arch.layernorm import LayerNormCircuit
 from .arch.parameters import MachineParameters
 from .arch.registers import ErrorCode
 from .arch.softmax import Mask, SoftmaxCircuit
-from .arch.steps import IMPORTANCE_BEGINS, VECTOR, VECTOR_SCALARS, VectorOperation
+from .arch.steps import ADDRESS_BITS, FLAGS, IMPORTANCE_BEGINS, STRIDE_BITS, VECTOR, VECTOR_SCALARS, VectorOperation
 from .elements import Elements, Packer, Unpacker, beat_layout
 from .engine import EnginePort
 from .gather import RowAddresses
@@ -33,7 +33,7 @@ from .softmax import Softmax
 class VectorEngine(wiring.Component):
     """Members
     -------
-    engine: the sequencer's port. read_a, read_b, write: scratchpad ports.
+    engine: the sequencer's port. read_a, read_b, write: scratchpad ports. flags: where the machine has pruning.
     """
 
     def __init__(self, parameters: MachineParameters) -> None:
@@ -45,6 +45,7 @@ class VectorEngine(wiring.Component):
                 "read_a": Out(ReadPort(word)),
                 "read_b": Out(ReadPort(word)),
                 "write": Out(WritePort(word)),
+                **({"flags": Out(FLAGS)} if parameters.pruning else {}),
             }
         )
 
@@ -75,9 +76,10 @@ class VectorEngine(wiring.Component):
         adds, normalises, looks_up = (new.operation == o for o in (VectorOperation.ADD, VectorOperation.LAYERNORM, VectorOperation.TABLE))
         b_rows, b_cols = Mux(looks_up, 1, Mux(normalises, 2, new.rows)), Mux(looks_up, TABLE_ENTRIES, new.cols)
         picks, gathers = (new.operation == o for o in (VectorOperation.TOPK, VectorOperation.GATHER))
+        ranks = picks & (new.importance == 0)
         needs_b = adds | normalises | looks_up
         if p.pruning:
-            b_rows, b_cols, needs_b = Mux(gathers, 1, b_rows), Mux(gathers, new.rows, b_cols), needs_b | gathers
+            b_rows, b_cols, needs_b = Mux(gathers, 1, b_rows), Mux(gathers, new.rows, b_cols), needs_b | gathers | ranks
         refusable, illegal, reads_b, cols_b = Signal(), Signal(), Signal(), Signal.like(c.cols)
         m.d.sync += refusable.eq(self._illegal(new))
         # What follows from a command is found as it comes, so that the ways from the registers start there.
@@ -176,25 +178,41 @@ class VectorEngine(wiring.Component):
         m.submodules.importance = importance = Importance(p)
         m.submodules.gathered = gathered = Skid(beat_layout(p.lanes))
         m.submodules.numbers = numbers = Elements(p.lanes)
-        m.submodules.addresses = addresses = RowAddresses()
+        m.submodules.addresses = addresses = RowAddresses(address_bits=ADDRESS_BITS, stride_bits=STRIDE_BITS)
         connect(m, numbers.o, addresses.numbers)
         gathers = chosen[VectorOperation.GATHER]
         m.d.comb += [
             *(addresses.matrix.address.eq(c.a), addresses.matrix.stride.eq(c.a_stride), addresses.addresses.ready.eq(rows.ready)),
             *(importance.start.eq(start), importance.zero_point.eq(c.out_zero_point)),
             *(importance.adds.eq(c.importance != 0), importance.begins.eq(c.importance == IMPORTANCE_BEGINS)),
+            importance.ranks.eq(chosen[VectorOperation.TOPK] & (c.importance == 0)),
         ]
         with m.If(gathers):
             m.d.comb += [rows.valid.eq(addresses.addresses.valid), rows.payload.base.address.eq(addresses.addresses.payload)]
         by_operation = {use.operations: use for use in uses}
         softmax = by_operation.pop((VectorOperation.SOFTMAX,))
         connect(m, softmax.o, importance.attention)
+        self._watch(m, c, softmax.o, start)
         return [
             *by_operation.values(),
             replace(softmax, o=importance.o),
-            _Use((VectorOperation.TOPK,), importance, importance.tokens, None, importance.o),
+            _Use((VectorOperation.TOPK,), importance, importance.row, importance.labels, importance.o),
             _Use((VectorOperation.GATHER,), gathered, gathered.i, numbers.beats, gathered.o),
         ]
+
+    def _watch(self, m: Module, c: data.View, results: stream.Interface, start: Value) -> None:
+        """Set the command's flag where a row of softmax's results has none as large as the threshold, else clear it."""
+        reached, flat, beat = Signal(), Signal(), results.payload
+        large = Signal()  # in a beat of this row before this one
+        m.d.comb += reached.eq(large | Cat(k & (v >= c.a_zero_point) for k, v in zip(beat.keep, beat.values, strict=True)).any())
+        with m.If(start):
+            m.d.sync += [large.eq(0), flat.eq(0)]
+        with m.Elif(results.valid & results.ready):
+            m.d.sync += [large.eq(reached & ~beat.last), flat.eq(flat | (beat.last & ~reached))]
+        watches = self.engine.done & (c.operation == VectorOperation.SOFTMAX)
+        for flag in range(FLAGS):
+            with m.If(watches & (c.a_left == flag + 1)):
+                m.d.sync += self.flags[flag].eq(flat)
 
     def _join(
         self, m: Module, c: data.View, chosen: Signal, uses: list["_Use"], unpacker_a: Unpacker, unpacker_b: Unpacker, packer: Packer

@@ -1,33 +1,27 @@
 """The two functions that most users need."""
 
-from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.targets import DEFAULT_TARGET, TARGETS
 from .compiler.program import Program, compile_graph
-from .compiler.prune import prune_tokens
+from .compiler.prune import prune
+from .compiler.pruning import Pruning
 from .driver.device import DeviceError
 from .driver.network import Network
 from .driver.verilated import VerilatedDevice
 from .frontend import import_model
 from .manifest import Manifest
 
+NOTHING_LESS = Pruning()
 SIMULATION = "simulation"  # folder of the simulator's library in a compiled network's folder
 
 
-def compile_model(
-    model: Path | str,
-    parameters: MachineParameters = TARGETS[DEFAULT_TARGET],
-    *,
-    token_shares: Sequence[float] = (),
-    protected_tokens: int = 0,
-) -> Program:
+def compile_model(model: Path | str, parameters: MachineParameters = TARGETS[DEFAULT_TARGET], pruning: Pruning = NOTHING_LESS) -> Program:
     """Compile a QDQ ONNX file for a machine.
 
-    token_shares, protected_tokens: which share of the tokens is left after each layer of attention, and how many of the first ones in any
-    case (compiler/prune.py); for a machine with pruning.
+    pruning: what is left out of its attention; for a machine with pruning.
 
     Raises
     ------
@@ -37,8 +31,7 @@ def compile_model(
         If an operator does not fit the machine.
     """
     path = Path(model)
-    graph = prune_tokens(import_model(path), token_shares, protected=protected_tokens)
-    return compile_graph(graph, parameters, name=path.stem)
+    return compile_graph(prune(import_model(path), pruning), parameters, name=path.stem)
 
 
 def open_device(folder: Path | str, *, library: Path | None = None, latency: int = 20, bandwidth: Fraction = Fraction(1)) -> Network:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..rtl.arch.activation import MACHINE_GELU, MACHINE_TABLE
-from ..rtl.arch.formats import Format
+from ..rtl.arch.formats import INT8, Format
 from ..rtl.arch.steps import IMPORTANCE_ADDS
 from . import graph as ir
 from .golden.activation import activation
@@ -15,10 +15,17 @@ from .golden.convolution import convolution, max_pool
 from .golden.importance import add_attention, pick
 from .golden.layernorm import layernorm
 from .golden.matmul import matmul
+from .golden.planes import to_planes
 from .golden.requantize import Int
 from .golden.softmax import machine_circuit, softmax
+from .golden.topk import topk
 
 IMPORTANCE = "importance of the tokens"  # what stays in the vector engine, among the tensors' values
+
+
+def flag_of(softmax: str) -> str:
+    """What is kept for operators with ``when``, likewise."""
+    return f"flag of {softmax}"
 
 
 class InputError(ValueError):
@@ -51,9 +58,13 @@ def quantize_input(port: ir.Port, array: NDArray) -> Int:
     """The 2-D tensor [rows, cols] of a user's array. Raises InputError on a wrong shape or type, or NaN."""
     check_input(port, array)
     flat = array.reshape(-1)[port.permutation]
+    planes = isinstance(port, ir.GraphInput) and port.planes
     if port.dtype.kind == "f":
-        return quantize(flat, port.scale, port.zero_point, port.tensor.format.min, port.tensor.format.max)
-    return flat.astype(np.int64) + signed_offset(port.dtype)
+        limits = INT8 if planes else port.tensor.format
+        values = quantize(flat, port.scale, port.zero_point, limits.min, limits.max)
+    else:
+        values = flat.astype(np.int64) + signed_offset(port.dtype)
+    return np.concatenate(to_planes(values)) if planes else values
 
 
 def dequantize_output(port: ir.Port, tensor: ArrayLike) -> NDArray:
@@ -74,10 +85,13 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
     def read(block: ir.Block) -> Int:
         return values[block.tensor.name][block.slices]
 
+    if operator.when and not values[flag_of(operator.when)].any():
+        return
     match operator:
         case ir.MatMul():
             for part in operator.parts:
                 a, b = read(part.a), read(part.b)
+                a = np.tile(a, operator.groups) if operator.planes else a
                 if operator.maximum:
                     assert operator.window
                     product = max_pool(a, operator.window, operator.parameters)
@@ -100,9 +114,19 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
             if operator.importance:
                 before = values[IMPORTANCE] if operator.importance == IMPORTANCE_ADDS else 0
                 values[IMPORTANCE] = add_attention(before, result, operator.parameters.out_zero_point)
+            if operator.threshold is not None:
+                values[flag_of(operator.name)] = result.max(axis=1) < operator.threshold
         case ir.Pick():
-            picked, values[IMPORTANCE] = pick(values[IMPORTANCE], operator.out.cols, operator.protected)
-            result = picked[None]
+            if operator.importance:
+                places, values[IMPORTANCE] = pick(values[IMPORTANCE], operator.out.cols, operator.protected)
+            else:
+                places = topk(read(operator.by)[0], operator.out.cols)
+            result = read(operator.labels)[:, places]
+        case ir.Fetch():
+            source, shift = operator.source, int(read(operator.shift)[0, 0]) if operator.shift else 0
+            rows = np.arange(source.rows) if operator.numbers is None else read(operator.numbers)[0]
+            row, col = (source.row, source.col + shift * source.cols) if operator.beside else (source.row + shift * source.rows, source.col)
+            result = values[source.tensor.name][row + rows, col : col + source.cols]
         case ir.Gather():
             result = read(operator.a)[read(operator.numbers)[0]]
         case ir.Gelu():

@@ -20,8 +20,8 @@ from .golden.softmax import SoftmaxParameters
 class Tensor:
     """A matrix of signed integers; an element q stands for the real number ``(q - zero_point) * scale``.
 
-    bits: 8 or 16, or 2 or 4 of a constant. data: [rows, cols] of a constant, int16 or for fewer bits int8, else None. scale of a constant
-    with one scale per channel or group: 1.0, since the scales are in its consumer's multipliers.
+    bits: 8 or 16, or 4 of planes, or 2 or 4 of a constant. data: [rows, cols] of a constant, int16 or for fewer bits int8, else None. scale
+    of a constant with one scale per channel or group: 1.0, since the scales are in its consumer's multipliers.
     """
 
     name: str
@@ -35,8 +35,8 @@ class Tensor:
     def __post_init__(self) -> None:
         if self.rows < 1 or self.cols < 1:
             raise ValueError(f"rows and cols must be at least 1, not {self.rows!r} and {self.cols!r}")
-        if self.bits not in ((8, 16) if self.data is None else (2, 4, 8, 16)):
-            raise ValueError(f"bits must be 8 or 16, or 2 or 4 of a constant, not {self.bits!r}")
+        if self.bits not in ((4, 8, 16) if self.data is None else (2, 4, 8, 16)):
+            raise ValueError(f"bits must be 4, 8 or 16, or 2 of a constant, not {self.bits!r}")
         if not 0 < self.scale < float("inf"):
             raise ValueError(f"scale must be positive and finite, not {self.scale!r}")
         if not self.format.min <= self.zero_point <= self.format.max:
@@ -96,10 +96,12 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Operator:
-    """One task for one engine. name: unique in the graph. node: the ONNX node that it came from."""
+    """One task for one engine. name: unique in the graph. node: the ONNX node that it came from. when: the name of a Softmax, whose flag
+    must be set for this to be done at all."""
 
     name: str
     node: str
+    when: str = ""
 
     @property
     def inputs(self) -> tuple[Block, ...]:
@@ -113,7 +115,8 @@ class Operator:
         out = self.outputs[0] if len(self.outputs) == 1 else self.outputs[0].tensor
         sources = self.inputs if len(self.outputs) == 1 else dict.fromkeys(b.tensor for b in self.inputs)
         count = f" in {len(self.outputs)} parts" if len(self.outputs) > 1 else ""
-        return f"{out} = {type(self).__name__}({', '.join(map(str, sources))}){count}  # {self.node}"
+        when = f" when {self.when}" if self.when else ""
+        return f"{out} = {type(self).__name__}({', '.join(map(str, sources))}){count}{when}  # {self.node}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -142,6 +145,7 @@ class MatMul(Operator):
     maximum: max pooling, the largest of a window in each channel; b is [C, kh * kw] ones.
     parameters: with factors of groups along K where b is [N, K], all columns of a tensor, and not of a convolution.
     table: what each result, -128..127, is replaced by. residual: what is then added to the results of the one part.
+    planes: b's columns are planes of its bits, side by side, each with factors of its own; a is multiplied with each of them.
     """
 
     parts: tuple[MatMulPart, ...]
@@ -149,6 +153,7 @@ class MatMul(Operator):
     parameters: MatMulParameters
     window: Window | None = None
     maximum: bool = False
+    planes: bool = False
     table: ActivationTable | None = None
     residual: Residual | None = None
 
@@ -169,6 +174,8 @@ class MatMul(Operator):
         for part in self.parts:
             k, n = (part.b.cols, part.b.rows) if self.b_transposed else (part.b.rows, part.b.cols)
             rows, depth = part.a.rows, part.a.cols
+            if self.planes:
+                depth *= self.groups
             if window:
                 rows, depth = window.lines * window.columns, window.taps * part.a.cols // window.groups
             if (rows, depth, n) != (part.out.rows, k, part.out.cols):
@@ -254,10 +261,11 @@ class Softmax(RowOperator):
     matrix of ``parameters.rows`` rows. Matrices lie one below the other.
 
     importance: 0; or IMPORTANCE_ADDS where the results are added to the importance of the tokens of their columns, IMPORTANCE_BEGINS where
-    that begins anew with them."""
+    that begins anew with them. threshold: where there is one, the flag is set if in some row no result is as large, else cleared."""
 
     parameters: SoftmaxParameters
     importance: int = 0
+    threshold: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -267,22 +275,58 @@ class Softmax(RowOperator):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pick(Operator):
-    """Numbers of the most important tokens, rising, as many as ``out`` has columns; what is not picked is forgotten.
+    """The elements of the row ``labels`` in the columns of the largest scores, in their order, as many as ``out`` has columns.
 
-    attention: what was last added to the importance, with a column for each token. protected: first tokens that are picked in any case.
+    by: a row of scores. Or, where ``importance``, what was last added to the importance of the tokens, with a column for each: that is
+    then the score, those of the first ``protected`` tokens are larger than all, and what is not picked is forgotten.
     """
 
-    attention: Block
+    by: Block
+    labels: Block
     out: Block
+    importance: bool = False
     protected: int = 0
 
     def __post_init__(self) -> None:
-        if self.out.rows != 1 or self.out.cols > self.attention.cols or self.out.tensor.bits != 16:
-            raise ValueError(f"out must be a row of numbers of 16 bits of some of {self.attention.cols} tokens, not {self.out}")
+        if (self.labels.rows, self.labels.cols) != (1, self.by.cols) or (self.by.rows > 1 and not self.importance):
+            raise ValueError(f"labels must be a row of one for each of {self.by.cols} scores, not {self.labels} for {self.by}")
+        if self.out.rows != 1 or self.out.cols > self.by.cols or self.out.tensor.bits != self.labels.tensor.bits:
+            raise ValueError(f"out must be a row of some of {self.labels}, not {self.out}")
 
     @property
     def inputs(self) -> tuple[Block, ...]:
-        return (self.attention,)
+        return (self.by, self.labels)
+
+    @property
+    def outputs(self) -> tuple[Block, ...]:
+        return (self.out,)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fetch(Operator):
+    """Rows of what stays in external memory: the first ones of ``source``, or those whose ``numbers`` are in a row.
+
+    shift: a block of one number, or None: of so many blocks like ``source`` that lie before the one to fetch, side by side where
+    ``beside``, else one below the other.
+    """
+
+    source: Block
+    out: Block
+    numbers: Block | None = None
+    shift: Block | None = None
+    beside: bool = False
+
+    def __post_init__(self) -> None:
+        rows = self.source.rows if self.numbers is None else self.numbers.cols
+        if (self.out.rows, self.out.cols, self.out.tensor.bits) != (rows, self.source.cols, self.source.tensor.bits):
+            raise ValueError(f"out must have {rows} rows like those of {self.source}, not {self.out}")
+        for block in (self.numbers, self.shift):
+            if block is not None and (block.rows, block.tensor.bits) != (1, 16):
+                raise ValueError(f"numbers must be a row of 16 bits each, not {block}")
+
+    @property
+    def inputs(self) -> tuple[Block, ...]:
+        return (self.source, *(block for block in (self.numbers, self.shift) if block is not None))
 
     @property
     def outputs(self) -> tuple[Block, ...]:
@@ -364,8 +408,11 @@ class Port:
         return f"{self.name}{list(self.shape)} {self.dtype}: {self.tensor}"
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
 class GraphInput(Port):
-    """An array that the user gives."""
+    """An array that the user gives. planes: the tensor holds the high bits of all its rows, then the low ones (golden/planes.py)."""
+
+    planes: bool = False
 
 
 class GraphOutput(Port):

@@ -54,6 +54,7 @@ class PortLayout:
         return {
             **{"name": port.name, "shape": list(port.shape), "dtype": str(port.dtype), "scale": port.scale, "zero_point": port.zero_point},
             "permutation": None if (flat == np.arange(flat.size)).all() else flat.tolist(),
+            "planes": isinstance(port, ir.GraphInput) and port.planes,
             "tensor": {
                 **{"rows": tensor.rows, "cols": tensor.cols, "bits": tensor.bits},
                 **{"group": self.layout.group, "line": self.layout.line, "spare": self.layout.spare, "offset": self.offset},
@@ -71,7 +72,10 @@ class PortLayout:
             raise ValueError(f"line must divide the {rows} rows of {value['name']}, which must be one group, not {line}")
         spare = _count(t["spare"], "spare", low=0)
         tensor = ir.Tensor(name=str(value["name"]), rows=rows, cols=cols, bits=bits, scale=scale, zero_point=zero_point)
-        listed, size = value["permutation"], rows * cols
+        planes = value["planes"] is True and kind is ir.GraphInput
+        if (bits == 4) != planes or (planes and rows % 2):
+            raise ValueError(f"{tensor.name} must have 4 bits, and as many rows for each, where it is in planes: not {bits} and {rows}")
+        listed, size = value["permutation"], rows * cols // (1 + planes)
         permutation = np.arange(size) if listed is None else np.array(listed, np.int64)
         shape = tuple(_count(n, "a dimension") for n in value["shape"])
         if not np.array_equal(np.sort(permutation), np.arange(size)) or math.prod(shape) != size:
@@ -84,7 +88,8 @@ class PortLayout:
             tensor=tensor,
             scale=scale,
             zero_point=zero_point,
-            permutation=permutation.reshape(tensor.rows, tensor.cols),
+            permutation=permutation.reshape(-1, tensor.cols),
+            **({"planes": True} if planes else {}),
         )
         return cls(port=port, layout=layout, offset=_count(value["tensor"]["offset"], "offset", low=0))
 

@@ -160,8 +160,8 @@ def vector(rng: random.Random, p: MachineParameters) -> Case:
     picks, gathers = operation is VectorOperation.TOPK, operation is VectorOperation.GATHER
     rows = 1 if picks else rows
     wide["b"] |= layernorm | gathers
-    wide["out"] |= picks
     wide["a"] &= not table
+    wide["out"] |= picks
     regions, command = _Regions(rng), {}
     length = rng.choice((cols, rng.randint(1, cols + 2 * (not picks))))
     b = (2, cols) if layernorm else (1, TABLE_ENTRIES) if table else (1, rows) if gathers else (rows, cols)
@@ -177,14 +177,36 @@ def vector(rng: random.Random, p: MachineParameters) -> Case:
     command |= {f"multiplier_{i}": rng.getrandbits(bits) | 1 for i, bits in enumerate(multipliers)}  # softmax refuses zero
     command |= {"shift_0": rng.randint(0, 47), "shift_1": rng.randint(0, 31 if layernorm else 47)}
     command |= {"length": length, "causal": rng.randint(0, 1)}
-    command |= {"importance": rng.randint(0, 2 * p.pruning), "protected": rng.choice((0, rng.randint(0, cols)))}
+    command |= {"importance": rng.randint(0, p.pruning * (1 if picks else 2)), "protected": rng.choice((0, rng.randint(0, cols)))}
     command |= {"operation": operation, "rows": rows, "cols": cols, **_out_range(rng, wide=wide["out"])}
+    if operation is VectorOperation.SOFTMAX and p.pruning:
+        command |= {"a_left": rng.randint(0, 3), "a_zero_point": rng.randint(command["low"], command["high"])}
     scratchpad = _noise(rng, p)
     if gathers:
-        numbers = np.array([rng.randrange(GATHERED) for _ in range(rows)], np.uint16).view(np.uint8)
-        words = scratchpad[command["b"] : command["b"] + -(-len(numbers) // p.word_bytes)].reshape(-1)
-        words[: len(numbers)] = numbers
+        _put_numbers(scratchpad, command["b"], [rng.randrange(GATHERED) for _ in range(rows)])
     return [command], scratchpad
+
+
+def _put_numbers(scratchpad: NDArray[np.uint8], address: int, numbers: list[int]) -> None:
+    octets = np.array(numbers, np.uint16).view(np.uint8)
+    words = scratchpad[address : address + -(-len(octets) // scratchpad.shape[1])].reshape(-1)
+    words[: len(octets)] = octets
+
+
+def load(rng: random.Random, p: MachineParameters) -> Case:
+    """A transfer, perhaps of rows in a list, perhaps shifted."""
+    (command,), scratchpad = transfer(rng, p)
+    if not p.pruning:
+        return [command], scratchpad
+    end = command["scratchpad"] + command["scratchpad_stride"] * command["rows"]
+    room = command["external"] // p.bus_bytes  # in front of it
+    most, element = rng.randint(0, min(9, room)), rng.randrange(p.word_bytes // 2)
+    shift_stride = rng.randint(0, room // most) * p.bus_bytes if most else 0
+    _put_numbers(scratchpad, end, [0] * element + [most])
+    _put_numbers(scratchpad, end + 1, [rng.randrange(command["rows"]) for _ in range(command["rows"])])
+    shifted = rng.randint(0, 1)
+    command |= {"gathers": rng.randint(0, 1), "numbers": end + 1, "shifted": shifted, "shift": end, "shift_element": element}
+    return [command | {"shift_stride": shift_stride, "external": command["external"] - shifted * most * shift_stride}], scratchpad
 
 
 def transfer(rng: random.Random, p: MachineParameters) -> Case:
@@ -199,7 +221,7 @@ def transfer(rng: random.Random, p: MachineParameters) -> Case:
 
 
 CASES: dict[Engine, Callable[[random.Random, MachineParameters], Case]] = {
-    Engine.LOAD: transfer,
+    Engine.LOAD: load,
     Engine.STORE: transfer,
     Engine.COMPUTE: compute,
     Engine.VECTOR: vector,

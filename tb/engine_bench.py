@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..rtl.arch.parameters import MachineParameters
-from ..rtl.arch.steps import COMMANDS, Engine
+from ..rtl.arch.steps import FLAGS, Engine, taken_commands
 from ..rtl.axi import ReadGate, WriteGate, axi4_ports
 from ..rtl.compute import ComputeUnit
 from ..rtl.dma import LoadEngine, StoreEngine
@@ -21,7 +21,7 @@ MEMORY_BYTES = 0x4000
 class EngineBench(wiring.Component):
     """Members
     -------
-    command, done, error: the engine's port. out_of_range: it asked for an address beyond the scratchpad.
+    command, done, error: the engine's port. flags: of the vector engine. out_of_range: it asked for an address beyond the scratchpad.
     host_read, host_write: scratchpad ports of the bench, which also disturb the engine. m_axi_*: to memory.
     """
 
@@ -30,9 +30,10 @@ class EngineBench(wiring.Component):
         word = parameters.word_bytes
         super().__init__(
             {
-                "command": In(stream.Signature(record_layout(COMMANDS[engine]))),
+                "command": In(stream.Signature(record_layout(taken_commands(parameters)[engine]))),
                 "done": Out(1),
                 "error": Out(8),
+                "flags": Out(FLAGS),
                 "out_of_range": Out(1),
                 "host_read": In(ReadPort(word)),
                 "host_write": In(WritePort(word)),
@@ -51,6 +52,8 @@ class EngineBench(wiring.Component):
             self.done.eq(engine.engine.done),
             self.error.eq(engine.engine.error),
         ]
+        if self._engine is Engine.VECTOR and p.pruning:
+            m.d.comb += self.flags.eq(engine.flags)
         reads, writes = ([getattr(engine, name) for name in port_names(engine, kind)] for kind in (ReadPort, WritePort))
         m.submodules.scratchpad = scratchpad = Scratchpad(p, readers=len(reads) + 1, writers=len(writes) + 1)
         for i, port in enumerate(reads):

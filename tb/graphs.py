@@ -24,8 +24,8 @@ class Builder:
         self.tensors: dict[str, ir.Tensor] = {}
         self.operators: list[ir.Operator] = []
 
-    def tensor(self, rows: int, cols: int, bits: int, data: NDArray | None = None) -> ir.Tensor:
-        zero_point = 0 if data is not None else int(self.random.integers(-20, 20))
+    def tensor(self, rows: int, cols: int, bits: int, data: NDArray | None = None, *, symmetric: bool = False) -> ir.Tensor:
+        zero_point = 0 if data is not None or symmetric else int(self.random.integers(-20, 20))
         scale = 6.0 / 2 ** (bits - 1)
         t = ir.Tensor(name=f"t{len(self.tensors)}", rows=rows, cols=cols, bits=bits, scale=scale, zero_point=zero_point, data=data)
         self.tensors[t.name] = t
@@ -122,7 +122,7 @@ class Builder:
         parameters = SoftmaxParameters.from_scales(
             machine_circuit(1), in_scale=x.scale, out_scale=2.0**-bits, source=x.format, out=Format(bits), **mask
         )
-        self.operators.append(ir.Softmax(**self.names, a=x.whole, out=out.whole, parameters=parameters, importance=0))
+        self.operators.append(ir.Softmax(**self.names, a=x.whole, out=out.whole, parameters=parameters, importance=0, threshold=None))
         return out
 
     def layernorm(self, x: ir.Tensor, bits: int) -> ir.Tensor:
@@ -147,14 +147,14 @@ class Builder:
     def scores(self, q: ir.Tensor, k: ir.Tensor, heads: int, bits: int) -> ir.Tensor:
         """Queries by keys, head by head."""
         out = self.tensor(heads * q.rows, k.rows, bits)
-        parts = zip(_beside(q, heads), _beside(k, heads), _below(out, heads), strict=True)
+        parts = zip(beside(q, heads), beside(k, heads), below(out, heads), strict=True)
         self.product((ir.MatMulPart(a=a, b=b, out=o) for a, b, o in parts), transposed=True)
         return out
 
     def mixed(self, shares: ir.Tensor, v: ir.Tensor, heads: int) -> ir.Tensor:
         """Shares by values, head by head."""
         out = self.tensor(shares.rows // heads, v.cols, 8)
-        parts = zip(_below(shares, heads), _beside(v, heads), _beside(out, heads), strict=True)
+        parts = zip(below(shares, heads), beside(v, heads), beside(out, heads), strict=True)
         self.product((ir.MatMulPart(a=a, b=b, out=o) for a, b, o in parts), transposed=False)
         return out
 
@@ -169,13 +169,13 @@ class Builder:
         return ir.Graph(inputs=sources, outputs=results, operators=tuple(self.operators), tensors=self.tensors)  # pyright: ignore[reportArgumentType]
 
 
-def _beside(t: ir.Tensor, heads: int) -> list[ir.Block]:
+def beside(t: ir.Tensor, heads: int) -> list[ir.Block]:
     """The heads' blocks, side by side in the columns."""
     width = t.cols // heads
     return [ir.Block(tensor=t, row=0, col=head * width, rows=t.rows, cols=width) for head in range(heads)]
 
 
-def _below(t: ir.Tensor, heads: int) -> list[ir.Block]:
+def below(t: ir.Tensor, heads: int) -> list[ir.Block]:
     """The heads' blocks, one below the other."""
     rows = t.rows // heads
     return [ir.Block(tensor=t, row=head * rows, col=0, rows=rows, cols=t.cols) for head in range(heads)]
@@ -185,6 +185,6 @@ def random_inputs(graph: ir.Graph, seed: int) -> dict[str, NDArray]:
     """Over the whole range of the tensors' type."""
     random = np.random.default_rng(seed)
     return {
-        port.name: random.integers(port.tensor.format.min, port.tensor.format.max + 1, port.shape).astype(port.dtype)
+        port.name: random.integers(np.iinfo(port.dtype).min, np.iinfo(port.dtype).max + 1, port.shape).astype(port.dtype)
         for port in graph.inputs
     }

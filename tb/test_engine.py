@@ -136,4 +136,6 @@ async def leaves_what_the_model_leaves(dut: Any) -> None:
         found = await host.dump()
         wrong = np.flatnonzero((found != machine.scratchpad).any(axis=1))
         assert not wrong.size, f"case {case}: scratchpad words {wrong[:8]} differ after {commands}"
+        if engine is Engine.VECTOR and p.pruning:
+            assert int(dut.flags.value) == sum(1 << flag - 1 for flag in machine.flags), f"case {case}: flags differ after {commands}"
         assert ram.read(MEMORY_BASE, MEMORY_BYTES) == machine.memory.tobytes(), f"case {case}: memory differs after {commands}"

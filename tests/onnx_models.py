@@ -89,6 +89,19 @@ def mlp() -> onnx.ModelProto:
     return net.model(net.linear(hidden, 20, 7))
 
 
+def decoder(layers: int = 2, *, heads: int = 3, width: int = 8, tokens: int = 12) -> onnx.ModelProto:
+    """Steps of attention on queries [heads, 1, width], keys and values [heads, tokens, width], each with a product of its results."""
+    net, outputs = Net(), []
+    for _ in range(layers):
+        q, k, v = (net.quantized(net.input(heads, rows, width)) for rows in (1, tokens, tokens))
+        scores = net.quantized(net.op("MatMul", q, net.op("Transpose", k, perm=[0, 2, 1])), 0.001, np.int16(0))
+        shares = net.quantized(net.op("Softmax", scores, axis=-1), 1 / 255, np.uint8(0))
+        mixed = net.quantized(net.op("MatMul", shares, v))
+        beside = net.shape(net.op("Transpose", mixed, perm=[1, 0, 2]), 1, heads * width)
+        outputs.append(net.quantized(net.op("MatMul", beside, net.weights(heads * width, 5)), 0.1))
+    return net.model(*outputs)
+
+
 def attention(*, fused: bool = False) -> onnx.ModelProto:
     """An encoder block on [1, 6, 16] with 2 heads of 8, then the mean and a classifier.
 

@@ -10,9 +10,11 @@ from celosia.rtl.arch.steps import Step
 from celosia.rtl.arch.window import Window
 from celosia.sw import graph as ir
 from celosia.sw.compiler.program import Program
+from celosia.sw.compiler.pruning import Pruning
+from celosia.sw.executor import quantize_input
 from celosia.sw.golden.machine import Machine
 from celosia.sw.manifest import Manifest
-from celosia.tb.graphs import Builder
+from celosia.tb.graphs import Builder, below, beside
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -101,12 +103,40 @@ def transformer(
     return replace(graph, operators=tuple(_alike(op) for op in graph.operators))
 
 
-def _alike(op: ir.Operator) -> ir.Operator:
+def cached(
+    layers: int = 2, *, heads: int = 3, width: int = 8, tokens: int = TOKENS, queries: int = 1, symmetric: bool = True, seed: int = 1
+) -> ir.Graph:
+    """Layers of attention on queries, keys and values that are inputs, each with a product of the heads' results."""
+    builder, inputs, outputs = Builder(seed), [], []
+    for _ in range(layers):
+        q, v = builder.tensor(queries, heads * width, 8), builder.tensor(heads * tokens, width, 8)
+        k = builder.tensor(heads * tokens, width, 8, symmetric=symmetric)
+        scores, out = builder.tensor(heads * queries, tokens, 16), builder.tensor(queries, heads * width, 8)
+        parts = zip(beside(q, heads), below(k, heads), below(scores, heads), strict=True)
+        builder.product([ir.MatMulPart(a=a, b=b, out=o) for a, b, o in parts], transposed=True)
+        parts = zip(below(builder.softmax(scores, 8), heads), below(v, heads), beside(out, heads), strict=True)
+        builder.product([ir.MatMulPart(a=a, b=b, out=o) for a, b, o in parts], transposed=False)
+        inputs += [q, k, v]
+        outputs.append(builder.linear(out, 5, 16))
+    graph = builder.graph(inputs, outputs)
+    return replace(graph, operators=tuple(_alike(op, bias=not symmetric) for op in graph.operators))
+
+
+@st.composite
+def prunings(draw: st.DrawFn, layers: int) -> Pruning:
+    """Of what is fetched."""
+    shares = st.lists(st.floats(0.01, 1), max_size=layers).map(lambda found: tuple(sorted(found, reverse=True)))
+    values, progressive = draw(st.floats(0.01, 1)), draw(st.sampled_from((0.0, 0.05, 0.1, 0.3, 1.0)))
+    return Pruning(tokens=draw(shares), protected=draw(st.integers(0, 3)), heads=draw(shares), values=values, progressive=progressive)
+
+
+def _alike(op: ir.Operator, *, bias: bool = True) -> ir.Operator:
     """Scores that treat all tokens alike."""
     if not isinstance(op, ir.MatMul) or op.parts[0].b.tensor.data is not None or not op.b_transposed:
         return op
-    arrays = {name: getattr(op.parameters, name) for name in ("bias", "multiplier", "shift")}
-    return replace(op, parameters=replace(op.parameters, **{name: np.full_like(array, array[0]) for name, array in arrays.items()}))
+    arrays = {name: np.full_like(array := getattr(op.parameters, name), array[0]) for name in ("bias", "multiplier", "shift")}
+    arrays["bias"] *= bias
+    return replace(op, parameters=replace(op.parameters, **arrays))
 
 
 @st.composite
@@ -141,7 +171,7 @@ def run_on_golden_machine(program: Program, inputs: Mapping[str, NDArray], body:
     machine.memory[: len(program.image)] = np.frombuffer(program.image, np.uint8)
     machine.run(program.prologue)
     for layout in manifest.inputs:
-        data = layout.to_memory(inputs[layout.port.name], program.parameters)
+        data = layout.to_memory(quantize_input(layout.port, inputs[layout.port.name]), program.parameters)
         machine.memory[layout.offset : layout.offset + len(data)] = np.frombuffer(data, np.uint8)
     machine.run(program.body if body is None else body)
     results = {}

@@ -17,10 +17,11 @@ from celosia.gen.cli import main
 from celosia.gen.synthesis import Ecp5, Placement, Xilinx
 from celosia.gen.verilator import ToolError
 from celosia.rtl.arch.parameters import MachineParameters
+from celosia.sw.graph import GraphInput
 from celosia.sw.manifest import Manifest
 from click.testing import CliRunner, Result
 from onnx import helper
-from onnx_models import Net, attention, mlp, quantize
+from onnx_models import Net, attention, decoder, mlp, quantize
 from onnxruntime.quantization import QuantType
 
 DIGITS = Path(__file__).parent.parent / "examples" / "digits" / "digits_qdq.onnx"
@@ -359,6 +360,22 @@ def test_prune_tokens(tmp_path: Path) -> None:
     assert Manifest.load(tmp_path / "out").parameters.pruning == 1
 
 
+def test_what_is_not_fetched(tmp_path: Path) -> None:
+    onnx.save(decoder(), tmp_path / "net.onnx")
+    options = "--prune-tokens", "0.5", "--prune-heads", "0.6", "--prune-values", "0.5", "--progressive", "0.1"
+    result = celosia("compile", tmp_path / "net.onnx", "-o", tmp_path / "out", *options)
+    assert (result.exit_code, result.stderr) == (0, "")
+    manifest, whole = (Manifest.load(folder) for folder in (tmp_path / "out", tmp_path / "out" / "whole"))
+    assert (manifest.parameters.pruning, manifest.parameters.factor_bits) == (1, 8)
+    assert manifest.configuration == whole.configuration
+    assert [isinstance(port.port, GraphInput) and port.port.planes for port in manifest.inputs] == [False, True, False] * 2
+
+
+def test_what_is_made_here_is_not_fetched(tmp_path: Path) -> None:
+    message = "heads, values and low bits can be left out where all keys and values are inputs, in external memory"
+    assert message in refused("compile", DIGITS, "-o", tmp_path / "new", "--progressive", "0.1")
+
+
 @pytest.mark.parametrize(
     ("shares", "message"),
     [
@@ -447,6 +464,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "offset beyond": (
         lambda f: edited(f, lambda m: m["outputs"][0]["tensor"].update(offset=1 << 25)),
         "manifest.json: a tensor, the constants",
+    ),
+    "half bytes": (
+        lambda f: edited(f, lambda m: m["outputs"][0]["tensor"].update(bits=4)),
+        "must have 4 bits, and as many rows for each, where it is in planes: not 4 and",
     ),
     "steps": (lambda f: edited(f, lambda m: m["steps"].pop()), "manifest.json: the program has "),
 }

@@ -143,7 +143,7 @@ def test_refused_step() -> None:
         Step.decode(bytes(127))
     with pytest.raises(ValueError, match=r"^4 is not a valid Engine$"):
         Step.decode(bytes([4]).ljust(128, b"\0"))
-    with pytest.raises(ValueError, match=r"^transfer.rows must be in 0..65535, not 65536$"):
+    with pytest.raises(ValueError, match=r"^load.rows must be in 0..65535, not 65536$"):
         Step(Engine.LOAD, {"rows": 1 << 16}).encode()
 
 

@@ -26,7 +26,7 @@ PRODUCT = MatMulParameters.from_scales(
     ("change", "message"),
     [
         ({"rows": 0}, "rows and cols must be at least 1, not 0 and 6"),
-        ({"bits": 4}, "bits must be 8 or 16, or 2 or 4 of a constant, not 4"),
+        ({"bits": 2}, "bits must be 4, 8 or 16, or 2 of a constant, not 2"),
         ({"scale": 0.0}, "scale must be positive and finite, not 0.0"),
         ({"scale": float("nan")}, "scale must be positive and finite, not nan"),
         ({"zero_point": 128}, "zero_point must fit 8 bits, not 128"),

@@ -4,24 +4,31 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
-from celosia.gen.project import VERILOG, write_project
+from celosia.gen.project import VERILOG, WHOLE, write_project
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.steps import STEP_BYTES
+from celosia.sw import compile_model, open_device
 from celosia.sw import graph as ir
 from celosia.sw.compiler.errors import CompileError
 from celosia.sw.compiler.program import Program, compile_graph
-from celosia.sw.compiler.prune import prune_tokens
+from celosia.sw.compiler.prune import prune
+from celosia.sw.compiler.pruning import Pruning
 from celosia.sw.driver.network import MachineError, Network
 from celosia.sw.driver.verilated import VerilatedDevice
 from celosia.sw.executor import execute
 from celosia.sw.manifest import Manifest
+from celosia.sw.report import write_report
 from celosia.tb.graphs import Builder, random_inputs
 from celosia.tb.runner import build_machine
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
-from random_graphs import graphs, transformer
+from onnx_models import decoder
+from random_graphs import cached, graphs, prunings, transformer
 
 MACHINES = {
     # Words wider than the bus, more columns than rows, few lanes, shared requantizers, and a scratchpad that many networks do not fit.
@@ -101,13 +108,47 @@ def test_pruned_networks(
 ) -> None:
     if not machine.pruning:
         pytest.skip("a machine without pruning")
-    graph = prune_tokens(transformer(2, heads=heads, width=width, length=int(causal)), sorted(shares, reverse=True), protected=protected)
+    pruning = Pruning(tokens=tuple(sorted(shares, reverse=True)), protected=protected)
+    graph = prune(transformer(2, heads=heads, width=width, length=int(causal)), pruning)
     try:
         program = compile_graph(graph, machine)
     except CompileError:
         reject()
     device.set_memory_timing(latency=1, bandwidth=Fraction(1))
     assert_runs(device, program, heads)
+
+
+@settings(quick, max_examples=60)
+@given(st.data(), st.integers(1, 4), st.integers(1, 20), st.fractions(Fraction(1, 5), 1, max_denominator=8))
+def test_what_is_not_fetched(
+    device: VerilatedDevice, machine: MachineParameters, data: st.DataObject, heads: int, width: int, bandwidth: Fraction
+) -> None:
+    if not machine.pruning:
+        pytest.skip("a machine without pruning")
+    try:
+        program = compile_graph(prune(cached(2, heads=heads, width=width), data.draw(prunings(2))), machine)
+    except CompileError:
+        reject()
+    device.set_memory_timing(latency=data.draw(st.integers(1, 30)), bandwidth=bandwidth)
+    assert_runs(device, program, heads)
+
+
+def test_a_report_of_what_is_left_out(machine: MachineParameters, tmp_path: Path) -> None:
+    if not machine.pruning:
+        pytest.skip("a machine without pruning")
+    onnx.save(decoder(), tmp_path / "net.onnx")
+    program = compile_model(tmp_path / "net.onnx", machine, Pruning(tokens=(0.5,), heads=(0.6,), values=0.5, progressive=0.2))
+    whole = compile_model(tmp_path / "net.onnx", machine)
+    write_project(program, tmp_path / "project", whole=whole)
+    library = build_machine(tmp_path / "project" / VERILOG)
+    with open_device(tmp_path / "project", library=library) as device, open_device(tmp_path / "project" / WHOLE, library=library) as other:
+        random = np.random.default_rng(1)
+        inputs = {port.name: random.normal(size=port.shape).astype(np.float32) for port in program.graph.inputs}
+        for network, compiled in ((device, program), (other, whole)):
+            values, found = execute(compiled.graph, inputs, lanes=machine.lanes), network.run_integers(inputs)
+            assert all((found[port.name] == values[port.tensor.name]).all() for port in compiled.graph.outputs)
+        page = write_report(device, tmp_path / "report.html", whole=other).read_text()
+    assert "<td>bytes to and from memory</td>" in page
 
 
 @settings(quick, max_examples=60)

@@ -2,21 +2,28 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.steps import Engine, VectorOperation
 from celosia.sw import graph as ir
 from celosia.sw.compiler.errors import CompileError
 from celosia.sw.compiler.program import compile_graph
-from celosia.sw.compiler.prune import prune_tokens
-from celosia.sw.executor import execute
+from celosia.sw.compiler.prune import prune
+from celosia.sw.compiler.pruning import Pruning
+from celosia.sw.executor import execute, flag_of
+from celosia.sw.golden.planes import to_planes
 from celosia.tb.graphs import random_inputs
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
-from random_graphs import machines, run_on_golden_machine, transformer
+from random_graphs import cached, machines, prunings, run_on_golden_machine, transformer
 
 MACHINE = MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=8, row_elements=64, pruning=1)
+
+
+MACHINE_WITH_FACTORS = replace(MACHINE, factor_bits=8)
 
 
 def assert_runs(graph: ir.Graph, machine: MachineParameters) -> None:
@@ -35,17 +42,31 @@ def test_pruned_networks_compute_what_the_executor_does(data: st.DataObject, mac
     causal, layers = data.draw(st.booleans()), data.draw(st.integers(1, 3))
     shares = sorted(data.draw(st.lists(st.floats(0.01, 1), min_size=1, max_size=layers)), reverse=True)
     graph = transformer(layers, heads=data.draw(st.integers(1, 3)), width=data.draw(st.integers(1, 9)), length=int(causal))
-    pruned = prune_tokens(graph, shares, protected=data.draw(st.integers(0, 3)))
+    pruned = prune(graph, Pruning(tokens=tuple(shares), protected=data.draw(st.integers(0, 3))))
     try:
         assert_runs(pruned, replace(machine, pruning=1))
     except CompileError:
         reject()
 
 
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(st.data(), machines())
+def test_what_is_not_fetched(data: st.DataObject, machine: MachineParameters) -> None:
+    if machine.lanes & (machine.lanes - 1):
+        reject()
+    layers = data.draw(st.integers(1, 3))
+    graph = cached(layers, heads=data.draw(st.integers(1, 4)), width=data.draw(st.integers(1, 20)), seed=data.draw(st.integers(0, 99)))
+    pruned = prune(graph, data.draw(prunings(layers)))
+    try:
+        assert_runs(pruned, replace(machine, pruning=1, factor_bits=8))
+    except CompileError:
+        reject()
+
+
 def test_fewer_tokens_from_layer_to_layer() -> None:
-    graph = prune_tokens(transformer(), [0.75, 0.3])
+    graph = prune(transformer(), Pruning(tokens=(0.75, 0.3)))
     picks = [op for op in graph.operators if isinstance(op, ir.Pick)]
-    assert [(op.attention.cols, op.out.cols) for op in picks] == [(12, 9), (9, 4)]
+    assert [(op.by.cols, op.out.cols) for op in picks] == [(12, 9), (9, 4)]
     program = compile_graph(graph, MACHINE)
     steps = [step.command for step in program.body if step.engine is Engine.VECTOR]
     softmax = [c["importance"] for c in steps if c["operation"] == VectorOperation.SOFTMAX]
@@ -56,7 +77,7 @@ def test_fewer_tokens_from_layer_to_layer() -> None:
 
 
 def test_a_layer_that_leaves_no_token_out_counts() -> None:
-    graph = prune_tokens(transformer(), [1.0, 0.5])
+    graph = prune(transformer(), Pruning(tokens=(1.0, 0.5)))
     assert [op.importance for op in graph.operators if isinstance(op, ir.Softmax)] == [2, 1]
     assert sum(isinstance(op, ir.Pick) for op in graph.operators) == 1
     assert_runs(graph, MACHINE)
@@ -64,12 +85,12 @@ def test_a_layer_that_leaves_no_token_out_counts() -> None:
 
 def test_without_shares_nothing_changes() -> None:
     graph = transformer()
-    assert prune_tokens(graph, []) is graph
+    assert prune(graph, Pruning()) is graph
 
 
 def test_a_protected_token_is_the_first_one_that_is_left() -> None:
     graph = transformer(first_only=True)
-    pruned = prune_tokens(graph, [0.25, 0.25], protected=1)
+    pruned = prune(graph, Pruning(tokens=(0.25, 0.25), protected=1))
     assert_runs(pruned, MACHINE)
     values = execute(pruned, random_inputs(pruned, 1), lanes=4)
     picked = next(op.out.tensor.name for op in pruned.operators if isinstance(op, ir.Pick))
@@ -91,9 +112,52 @@ def test_a_protected_token_is_the_first_one_that_is_left() -> None:
 def test_refused(graph: ir.Graph, shares: list[float], message: str) -> None:
     wanted = message.format(out=graph.outputs[0].name)
     with pytest.raises(CompileError, match=re.escape(wanted)):
-        prune_tokens(graph, shares)
+        prune(graph, Pruning(tokens=tuple(shares)))
+
+
+def test_the_low_bits_are_fetched_where_no_share_is_large() -> None:
+    """Flat scores want them, a peaked one does not."""
+    graph = prune(cached(1, heads=2), Pruning(progressive=0.5))
+    inputs = random_inputs(graph, 1)
+    q, k = (next(port for port in graph.inputs if port.name == name) for name in ("t0", "t2"))
+    zero_point = q.tensor.zero_point
+    inputs["t0"] = np.full(q.shape, zero_point + 40, np.int8)
+    keys = np.zeros(k.shape, np.int8)
+    keys[3] = 100  # of the first head
+    inputs["t2"] = keys
+    values = execute(graph, inputs, lanes=4)
+    softmaxes = [op.name for op in graph.operators if isinstance(op, ir.Softmax) and op.threshold is not None]
+    assert [bool(values[flag_of(name)].any()) for name in softmaxes] == [False, True]
+    steps = [step for step in compile_graph(graph, MACHINE_WITH_FACTORS).body if step.when]
+    assert {step.engine for step in steps} == {Engine.LOAD, Engine.COMPUTE, Engine.VECTOR}
+    assert {step.when for step in steps} == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("graph", "pruning", "message"),
+    [
+        (transformer(), {"values": 0.5}, "heads, values and low bits can be left out where all keys and values are inputs"),
+        (cached(queries=2), {"values": 0.5}, "values and heads can be left out for one query, not for 2"),
+        (cached(symmetric=False), {"progressive": 0.1}, "keys in two parts must have the zero point 0, and their products no bias"),
+        (cached(), {"heads": (0.5, 0.6)}, "shares of heads must be above 0 and at most 1, and none larger than the one before"),
+        (cached(), {"values": 1.5}, "shares of values must be above 0 and at most 1, and none larger than the one before, not [1.5]"),
+        (cached(), {"progressive": 2.0}, "progressive must be a share in 0..1, not 2.0"),
+    ],
+    ids=["made here", "queries", "zero point", "heads", "values", "progressive"],
+)
+def test_fetching_refused(graph: ir.Graph, pruning: dict[str, Any], message: str) -> None:
+    with pytest.raises(CompileError, match=re.escape(message)):
+        prune(graph, Pruning(**pruning))
+
+
+def test_planes() -> None:
+    values = np.arange(-128, 128)
+    high, low = to_planes(values)
+    assert (16 * high + low == np.minimum(values, 119)).all()
+    assert (np.abs(values - 16 * high) <= 8)[:-8].all()
+    assert {high.min(), high.max(), low.min(), low.max()} == {-8, 7}
 
 
 def test_needs_a_machine_with_pruning() -> None:
-    with pytest.raises(CompileError, match="picking tokens needs a machine with pruning"):
-        compile_graph(prune_tokens(transformer(), [0.5]), replace(MACHINE, pruning=0))
+    with pytest.raises(CompileError, match="what prunes needs a machine with pruning"):
+        compile_graph(prune(transformer(), Pruning(tokens=(0.5,))), replace(MACHINE, pruning=0))

@@ -17,6 +17,7 @@ ODD = MachineParameters(
 )
 INT4 = replace(SQUARE, weight_bits=4, factor_bits=8, residual=1, b_words=4)
 PRUNING = replace(SQUARE, pruning=1)
+LISTS = replace(TALL, pruning=1)  # words wider than the bus
 # A row of r is two words or more.
 SHARED = replace(WIDE, multiplier_bits=27, factor_bits=8, requantizer_columns=2, residual=1, b_words=2)
 # Two rows of r share a word.
@@ -38,6 +39,8 @@ CASES = [
     (Engine.VECTOR, PRUNING),
     (Engine.LOAD, TALL),
     (Engine.LOAD, ODD),
+    (Engine.LOAD, LISTS),
+    (Engine.LOAD, PRUNING),
     (Engine.STORE, TALL),
     (Engine.STORE, ODD),
 ]
@@ -50,5 +53,10 @@ def _id(engine: Engine, m: MachineParameters) -> str:
 
 @pytest.mark.parametrize(("engine", "machine"), CASES, ids=[_id(*case) for case in CASES])
 def test_engine(engine: Engine, machine: MachineParameters) -> None:
-    about = {"engine": engine.name, "machine": asdict(machine), "seed": 1, "cases": 24 + 72 * machine.pruning}
+    about = {
+        "engine": engine.name,
+        "machine": asdict(machine),
+        "seed": 1,
+        "cases": 96 if machine.pruning and engine is Engine.VECTOR else 24,
+    }
     run_bench(EngineBench(engine, machine), "celosia.tb.test_engine", about, platform=MADE_OF.get(machine))

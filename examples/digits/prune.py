@@ -15,7 +15,7 @@ from celosia.gen.project import TOP, VERILOG, write_project
 from celosia.gen.simulation import build_library
 from celosia.rtl.arch.steps import Engine
 from celosia.rtl.arch.targets import TARGETS
-from celosia.sw import compile_model, open_device
+from celosia.sw import Pruning, compile_model, open_device
 from celosia.sw.compiler.program import Program
 from celosia.sw.executor import execute
 from celosia.sw.golden.requantize import Int
@@ -73,7 +73,7 @@ def result(program: Program, image: NDArray) -> Int:
 
 def points(images: NDArray, labels: NDArray) -> Iterator[Point]:
     for shares in track(SHARES, "shares"):
-        programs = {t: compile_model(QDQ_MODEL, replace(TARGETS[t], pruning=1), token_shares=shares) for t in TARGETS_MEASURED}
+        programs = {t: compile_model(QDQ_MODEL, replace(TARGETS[t], pruning=1), Pruning(tokens=shares)) for t in TARGETS_MEASURED}
         cycles = {target: run(program, target, images[:1]) for target, program in programs.items()}
         octets = {target: moved(program) for target, program in programs.items()}
         *_, program = programs.values()

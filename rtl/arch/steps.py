@@ -1,7 +1,8 @@
 """The program: a list of steps, each a command for one engine and the steps that it waits for.
 
 A step is 128 bytes, little-endian: the header, then the command of its engine. An engine runs its steps in program order; a
-step starts when every engine has completed as many steps of this run as the step's ``wait_*`` fields say.
+step starts when every engine has completed as many steps of this run as the step's ``wait_*`` fields say. Where the machine has `pruning`
+a step with ``when`` starts only if that flag is set, and is complete without having started if it isn't.
 
 Scratchpad addresses and strides are in words, external ones in bytes relative to the driver's buffer. A matrix is stored
 row by row; a row starts at a word; elements of 8 or 16 bits are little-endian. ``*_wide`` marks 16-bit elements.
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .blocks import ADD, ADD_LEFT_BITS
+from .parameters import MachineParameters
 from .record import Field, Record
 
 STEP_BITS = 1024
@@ -20,6 +22,8 @@ ADDRESS_BITS = 24
 STRIDE_BITS = 16
 COUNT_BITS = 16
 WAIT_BITS = 16
+FLAG_BITS = 4  # of the number of a flag: 0 is none
+FLAGS = (1 << FLAG_BITS) - 1
 TAP_BITS = 8  # of a kernel's size, its steps and dilations
 LINE_BITS = 17  # of a line's number, which may lie outside of the feature map
 PLACE_BITS = 21  # of a place in a line, which may lie outside
@@ -53,12 +57,29 @@ def _counts(*names: str) -> tuple[Field, ...]:
 
 
 WAITS = tuple(f"wait_{e.name.lower()}" for e in Engine)
-HEADER = Record("header", (Field("engine", 8), Field("reserved", 24), *(Field(wait, WAIT_BITS) for wait in WAITS)))
+HEADER = Record(
+    "header",
+    (Field("engine", 8), Field("when", FLAG_BITS), Field("reserved", 24 - FLAG_BITS), *(Field(wait, WAIT_BITS) for wait in WAITS)),
+)
 
 # rows x words scratchpad words; row r lies at external + r * external_stride and scratchpad + r * scratchpad_stride.
 TRANSFER = Record(
     "transfer",
     (Field("external", 32), Field("external_stride", 32), *_address("scratchpad"), *_counts("rows", "words")),
+)
+
+# As TRANSFER, but where ``gathers`` row r lies at external + numbers[r] * external_stride: numbers of 16 bits, unsigned, side by side from
+# the word ``numbers`` on. And where ``shifted`` all of it lies shift[shift_element] * shift_stride bytes further on: the number at that
+# place of the word ``shift``. So index lists that the machine made say what is fetched.
+LOAD = Record(
+    "load",
+    (
+        *TRANSFER.fields,
+        *(Field(name, ADDRESS_BITS) for name in ("numbers", "shift")),
+        Field("shift_stride", 32),
+        Field("shift_element", 5),
+        *(Field(name, 1) for name in ("gathers", "shifted")),
+    ),
 )
 
 # out[m, n] = requantize(sum over k of (a[m, k] - a_zero_point) * (b[k, n] - b_zero_point)); b is stored [n, k] when
@@ -175,9 +196,11 @@ VECTOR = Record(
 # -128..127 of an a of 8 bits.
 #
 # Where the machine has `pruning`: SOFTMAX adds its results, less out_zero_point, to the importance of their columns, with ``importance``
-# IMPORTANCE_ADDS, or begins anew with them, with IMPORTANCE_BEGINS. TOPK writes the indices of the ``length`` most important of ``cols``
-# tokens, rising, 16 bits each, the first ``protected`` of them in any case, and leaves the importance of these, side by side; it reads one
-# row of a, but for nothing. GATHER writes those rows of a whose numbers, unsigned, are the elements of b, a row of ``rows`` of them.
+# IMPORTANCE_ADDS, or begins anew with them, with IMPORTANCE_BEGINS. It sets the flag ``a_left``, if that is not 0, where in some row no
+# result is as large as ``a_zero_point``, and else clears it. TOPK with IMPORTANCE_ADDS writes those elements of the row a that stand in the
+# columns of the ``length`` most important of ``cols`` tokens, in their order, the first ``protected`` of them in any case, and leaves the
+# importance of these, side by side. TOPK without importance writes those elements of the row b that stand in the columns of the ``length``
+# largest elements of the row a. GATHER writes those rows of a whose numbers, unsigned, are the elements of b, a row of ``rows`` of them.
 IMPORTANCE_ADDS, IMPORTANCE_BEGINS = 1, 2
 _OUT = {name: name for name in ("out_zero_point", "low", "high")}
 VECTOR_SCALARS: Mapping[VectorOperation, Mapping[str, str]] = {
@@ -203,24 +226,32 @@ VECTOR_SCALARS: Mapping[VectorOperation, Mapping[str, str]] = {
 RESIDUAL_SCALARS: Mapping[str, str] = {f"sum_{field.name}": field.name for field in ADD.fields}
 
 COMMANDS: Mapping[Engine, Record] = {
-    Engine.LOAD: TRANSFER,
+    Engine.LOAD: LOAD,
     Engine.STORE: TRANSFER,
     Engine.COMPUTE: COMPUTE,
     Engine.VECTOR: VECTOR,
 }
 
 
+def taken_commands(parameters: MachineParameters) -> Mapping[Engine, Record]:
+    """What the engines of a machine take of the commands: their first fields."""
+    return COMMANDS if parameters.pruning else {**COMMANDS, Engine.LOAD: TRANSFER}
+
+
 @dataclass(frozen=True)
 class Step:
-    """One command. ``waits``: for each engine the number of its steps that must be complete (modulo 2**16)."""
+    """One command. ``waits``: for each engine the number of its steps that must be complete (modulo 2**16). when: the flag that must be
+    set, or 0."""
 
     engine: Engine
     command: Mapping[str, int]
     waits: Mapping[Engine, int] = field(default_factory=dict)
+    when: int = 0
 
     def encode(self) -> bytes:
         """128 bytes. Raises ValueError where a field does not fit."""
-        header = HEADER.pack({"engine": self.engine, **{WAITS[e]: n % (1 << WAIT_BITS) for e, n in self.waits.items()}})
+        waits = {WAITS[e]: n % (1 << WAIT_BITS) for e, n in self.waits.items()}
+        header = HEADER.pack({"engine": self.engine, "when": self.when, **waits})
         return (header | COMMANDS[self.engine].pack(self.command) << HEADER.bits).to_bytes(STEP_BYTES, "little")
 
     @classmethod
@@ -232,4 +263,4 @@ class Step:
         header = HEADER.unpack(packed & ((1 << HEADER.bits) - 1))
         engine = Engine(header["engine"])
         waits = {e: header[WAITS[e]] for e in Engine}
-        return cls(engine, COMMANDS[engine].unpack(packed >> HEADER.bits), waits)
+        return cls(engine, COMMANDS[engine].unpack(packed >> HEADER.bits), waits, header["when"])

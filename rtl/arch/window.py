@@ -96,11 +96,13 @@ class Window:
         return {**taps, "depthwise": 1, "x_step": pixel, "skip_first": k - 1, "skip": self.strides[1] - 1}
 
 
-def matrix_walk(address: int, stride: int, rows: int, k: int, word_bytes: int, *, taps: int = 1) -> dict[str, int]:
-    """The fields of a compute command for a matrix of ``rows`` rows of ``taps`` times k bytes, each ``stride`` words behind the one before.
+def matrix_walk(address: int, stride: int, rows: int, k: int, word_bytes: int, *, taps: int = 1, again: bool = False) -> dict[str, int]:
+    """The fields of a compute command for a matrix of ``rows`` rows of ``taps`` times k bytes, each ``stride`` words behind the one before;
+    or of k bytes, which each tap takes ``again``.
 
     Several taps must fill words where ``word_bytes`` is no power of two.
     """
-    bits = place_bits(word_bytes)
-    fields = {"a": address, "a_line": stride, "m": 1, "lines": rows, "k": k, "height": 1, "width": -(-taps * k // word_bytes) << bits}
-    return {**fields, "taps_x": taps, "taps_y": 1, "x_tap": (k // word_bytes << bits) + k % word_bytes if taps > 1 else 0}
+    bits, moves = place_bits(word_bytes), taps > 1 and not again
+    octets = taps * k if moves else k
+    fields = {"a": address, "a_line": stride, "m": 1, "lines": rows, "k": k, "height": 1, "width": -(-octets // word_bytes) << bits}
+    return {**fields, "taps_x": taps, "taps_y": 1, "x_tap": (k // word_bytes << bits) + k % word_bytes if moves else 0}

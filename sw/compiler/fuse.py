@@ -37,7 +37,7 @@ def _fused(graph: ir.Graph, combine: Combine) -> ir.Graph:
             return None
         (product,) = writers[source]
         changed = any(position[w.name] > position[product.name] for b in product.inputs for w in writers[b.tensor.name])
-        return product if isinstance(product, ir.MatMul) and not changed else None
+        return product if isinstance(product, ir.MatMul) and not changed and product.when == op.when else None
 
     operators, between = {op.name: op for op in graph.operators}, set[str]()
     for op in graph.operators:

@@ -116,8 +116,11 @@ def choose_layouts(graph: ir.Graph, parameters: MachineParameters) -> dict[str, 
     lines = _lines(graph, word_bytes) if parameters.reads_any_byte else {}
     groups, in_taps = {t.name: t.cols for t in graph.tensors.values()}, set[str]()
     for operator in graph.operators:
+        single = operator.shift if isinstance(operator, ir.Fetch) else None  # a number that starts no word
         for block in (*operator.inputs, *operator.outputs):
             t = block.tensor
+            if block is single:
+                continue
             group = reduce(gcd, (groups[t.name], block.col, block.cols))
             starts, stops = (n * t.bits % (8 * word_bytes) == 0 for n in (block.col, block.cols))
             if not starts or (block.col + block.cols < t.cols and not stops):

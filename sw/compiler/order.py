@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ...rtl.arch.parameters import MachineParameters
+from ...rtl.arch.steps import Engine
 from .. import graph as ir
+from ..executor import IMPORTANCE, flag_of
 
 LATENCY = 40  # cycles from a command's last operand to its last result, about
 
@@ -18,29 +20,35 @@ def orders(graph: ir.Graph, parameters: MachineParameters) -> Iterator[ir.Graph]
 
 
 def _by_start(graph: ir.Graph, p: MachineParameters) -> Iterator[ir.Operator]:
-    """List scheduling on two engines: next comes the operator that can start first, and of these the one with the longest way to go."""
+    """List scheduling on the engines: next comes the operator that can start first, and of these the one with the longest way to go."""
     operators, needs = graph.operators, _needs(graph)
     cycles = [_cycles(op, p) for op in operators]
     way = list(cycles)  # from an operator's start to the end of the run
     for i in reversed(range(len(way))):
         for j in needs[i]:
             way[j] = max(way[j], cycles[j] + _delay(operators[j], operators[i], p) + way[i])
-    free, end = {True: 0, False: 0}, {}
+    free, end = dict.fromkeys(Engine, 0), {}
     while len(end) < len(way):
         ready = [i for i in range(len(way)) if i not in end and needs[i] <= end.keys()]
         starts = {
-            i: max(free[_multiplies(operators[i])], *(end[j] + _delay(operators[j], operators[i], p) for j in needs[i]), 0) for i in ready
+            i: max(free[_engine(operators[i])], *(end[j] + _delay(operators[j], operators[i], p) for j in needs[i]), 0) for i in ready
         }
         i = min(ready, key=lambda i: (starts[i], -way[i], i))
-        end[i] = free[_multiplies(operators[i])] = starts[i] + cycles[i]
+        end[i] = free[_engine(operators[i])] = starts[i] + cycles[i]
         yield operators[i]
 
 
 def _needs(graph: ir.Graph) -> list[set[int]]:
-    """For each operator those before it that write what it reads or writes, or read what it writes."""
-    reads = [{block.tensor.name for block in op.inputs} for op in graph.operators]
-    writes = [{block.tensor.name for block in op.outputs} for op in graph.operators]
+    """For each operator those before it that write what it reads or writes, or read what it writes; of flags and the importance too."""
+    reads = [{block.tensor.name for block in op.inputs} | ({flag_of(op.when)} if op.when else set()) for op in graph.operators]
+    writes = [{block.tensor.name for block in op.outputs} | _left_behind(op) for op in graph.operators]
     return [{j for j in range(i) if writes[j] & (reads[i] | writes[i]) or reads[j] & writes[i]} for i in range(len(reads))]
+
+
+def _left_behind(op: ir.Operator) -> set[str]:
+    """What it changes that is no tensor."""
+    flag = {flag_of(op.name)} if isinstance(op, ir.Softmax) and op.threshold is not None else set[str]()
+    return flag | ({IMPORTANCE} if isinstance(op, ir.Softmax | ir.Pick) and op.importance else set())
 
 
 def _delay(before: ir.Operator, op: ir.Operator, p: MachineParameters) -> int:
@@ -53,12 +61,14 @@ def _delay(before: ir.Operator, op: ir.Operator, p: MachineParameters) -> int:
     return LATENCY + p.cols if written & {block.tensor for block in whole} else 0
 
 
-def _multiplies(op: ir.Operator) -> bool:
-    return isinstance(op, ir.MatMul)
+def _engine(op: ir.Operator) -> Engine:
+    return Engine.COMPUTE if isinstance(op, ir.MatMul) else Engine.LOAD if isinstance(op, ir.Fetch) else Engine.VECTOR
 
 
 def _cycles(op: ir.Operator, p: MachineParameters) -> int:
     """At the least."""
     if isinstance(op, ir.MatMul):
         return -(-op.macs // p.peak_macs)
+    if isinstance(op, ir.Fetch):
+        return op.out.rows * -(-op.out.cols * op.out.tensor.bits // (8 * p.bus_bytes))
     return sum(block.rows * -(-block.cols // p.lanes) for block in op.outputs)

@@ -24,7 +24,8 @@ SPREAD = 2  # operators: one for each engine beside that of the tensor's last re
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
     """resident: scratchpad address (in words) by buffer name. staging: the addresses of its parts, and the size of each. tasks: in order,
-    which is that of the graph's operators."""
+    which is that of the graph's operators. words_moved: to and from external memory in a run, but for what is fetched; words_staged: of
+    these, through the staging area."""
 
     graph: ir.Graph
     resident: Mapping[str, int]
@@ -32,6 +33,7 @@ class Plan:
     staging_words: int
     tasks: tuple[Task, ...]
     words_moved: int
+    words_staged: int
 
     def __str__(self) -> str:
         lines = [f"{address:8} {name}" for name, address in sorted(self.resident.items(), key=lambda item: item[1])]
@@ -51,6 +53,8 @@ def make_plan(graph: ir.Graph, layouts: Mapping[str, Layout], buffers: Mapping[s
             continue
         if best is None or plan.words_moved < best.words_moved:
             best = plan
+        if not plan.words_staged:  # none moves less
+            break
     if best is None:
         raise problem or CompileError("the network has no operator")
     return best
@@ -69,12 +73,14 @@ def _with_staging(
     limit = parameters.scratchpad_words - parts * staging_words
     resident = _place(graph, buffers, limit, parameters.region_words, spread=spread)
     where = {"staged": lambda b: b.name not in resident, "staging_words": staging_words}
-    maker = TaskMaker(parameters, layouts, buffers, **where, pieces=Pieces.of(graph, parameters))
+    fetched = {op.out.tensor.name for op in graph.operators if isinstance(op, ir.Fetch)}
+    maker = TaskMaker(parameters, layouts, buffers, **where, pieces=Pieces.of(graph, parameters), fetched=fetched)
     tasks = tuple(task for op in graph.operators for task in maker.tasks(op))
     staged = sum(o.size for task in tasks for o in task.operands.values() if o.buffer.name not in resident)
     ports = sum(buffers[port.tensor.name].words for port in (*graph.inputs, *graph.outputs) if port.tensor.name in resident)
     staging = tuple(limit + i * staging_words for i in range(parts))
-    return Plan(graph=graph, resident=resident, staging=staging, staging_words=staging_words, tasks=tasks, words_moved=staged + ports)
+    moved = {"words_moved": staged + ports, "words_staged": staged}
+    return Plan(graph=graph, resident=resident, staging=staging, staging_words=staging_words, tasks=tasks, **moved)
 
 
 def _staging_parts(parameters: MachineParameters) -> int:
@@ -113,14 +119,22 @@ def _place(graph: ir.Graph, buffers: Mapping[str, Buffer], limit: int, region_wo
         if address is not None:
             placed[name] = address
 
-    spans = list(lifetimes(graph))
+    fetched = _only_fetched(graph)
+    spans = [span for span in lifetimes(graph) if span[0] not in fetched]
     ends = {name: end for name, _, end in spans}
     for name, start, _ in spans:
         place(name, [range_of(other) for other in placed if ends[other] + spread * SPREAD >= start])
-    constants = [buffer.name for buffer in buffers.values() if buffer.data is not None]
+    constants = [buffer.name for buffer in buffers.values() if buffer.data is not None and buffer.name not in fetched]
     for name in sorted(constants, key=lambda name: -buffers[name].words):
         place(name, [range_of(other) for other in placed])
     return placed
+
+
+def _only_fetched(graph: ir.Graph) -> set[str]:
+    """Tensors that stay in external memory."""
+    fetched = {op.source.tensor.name for op in graph.operators if isinstance(op, ir.Fetch)}
+    read = {b.tensor.name for op in graph.operators for b in (op.inputs[1:] if isinstance(op, ir.Fetch) else op.inputs)}
+    return fetched - read - {port.tensor.name for port in graph.outputs}
 
 
 def _of_one_operator(graph: ir.Graph, buffers: Mapping[str, Buffer]) -> dict[str, set[str]]:

@@ -1,4 +1,5 @@
-"""Fewer tokens from layer to layer: cascade token pruning (SpAtten, arXiv 2012.09852).
+"""Attention with less to do (SpAtten, arXiv 2012.09852): on keys and values that are fetched see cached.py; here with fewer tokens from
+layer to layer, cascade token pruning, where they are made on the chip.
 
 After an attention layer the most important tokens are picked, and the rows of the one tensor that all later operators start from are
 gathered. All that follows is the same with fewer rows, and where tokens are columns, fewer columns.
@@ -14,37 +15,44 @@ from ...rtl.arch.steps import IMPORTANCE_ADDS, IMPORTANCE_BEGINS
 from .. import graph as ir
 from ..golden.matmul import MatMulParameters
 from ..golden.softmax import SoftmaxParameters
+from .cached import cached_layers, prune_cached
 from .errors import CompileError
+from .pruning import Pruning, left_over, numbers_of
 
 
-def prune_tokens(graph: ir.Graph, shares: Sequence[float], *, protected: int = 0) -> ir.Graph:
-    """The graph with a share of the tokens, at least one, left after each of its attention layers, the first, the second and so on.
-
-    shares: of all tokens, above 0 and at most 1, none larger than the one before; layers beyond them leave no more out. protected: first
-    tokens that always stay, as one for the class.
+def prune(graph: ir.Graph, pruning: Pruning) -> ir.Graph:
+    """The graph without what is to be left out.
 
     Raises
     ------
     CompileError
-        If shares are out of order or more than there are layers, or if what follows a layer can't do with fewer tokens: names the node.
+        If there are shares for more layers than the network has, or if a layer, or what follows it, can't do with less: names the node.
     """
-    if not shares:
+    if not pruning:
         return graph
-    layers = [op for op in graph.operators if isinstance(op, ir.Softmax)]
-    if len(shares) > len(layers):
-        raise CompileError(f"there are shares of tokens for {len(shares)} layers of attention, but the network has {len(layers)}")
-    if not all(0 < share <= before for share, before in zip(shares, [1.0, *shares], strict=False)):
-        raise CompileError(f"shares of tokens must be above 0 and at most 1, and none larger than the one before, not {[*shares]}")
-    of_layers = {op.out.cols for op in layers}
-    if len(of_layers) != 1:
-        raise CompileError(f"all layers of attention must have the same number of tokens, not {sorted(of_layers)}")
-    left = tokens = of_layers.pop()
-    for number, (share, layer) in enumerate(zip(shares, layers, strict=False)):
+    softmaxes, cached = [op for op in graph.operators if isinstance(op, ir.Softmax)], cached_layers(graph)
+    for what, shares in {"tokens": pruning.tokens, "heads": pruning.heads}.items():
+        if len(shares) > len(softmaxes):
+            raise CompileError(f"there are shares of {what} for {len(shares)} layers of attention, but the network has {len(softmaxes)}")
+    if len({op.out.cols for op in softmaxes}) > 1:
+        raise CompileError(f"all layers of attention must have the same number of tokens, not {sorted({op.out.cols for op in softmaxes})}")
+    if cached and len(cached) == len(softmaxes):
+        return prune_cached(graph, cached, pruning)
+    if pruning.fetches:
+        node = next((op.node for op in softmaxes if op.name not in {layer.softmax.name for layer in cached}), "the network")
+        raise CompileError(f"{node}: heads, values and low bits can be left out where all keys and values are inputs, in external memory")
+    return _prune_tokens(graph, softmaxes, pruning)
+
+
+def _prune_tokens(graph: ir.Graph, layers: Sequence[ir.Softmax], pruning: Pruning) -> ir.Graph:
+    """With fewer rows after each layer that there is a share for."""
+    left = tokens = layers[0].out.cols
+    for number, (share, layer) in enumerate(zip(pruning.tokens, layers, strict=False)):
         index = next(i for i, op in enumerate(graph.operators) if op.name == layer.name)
         graph = _with_importance(graph, index, IMPORTANCE_ADDS if number else IMPORTANCE_BEGINS)
-        k = max(1, protected, round(share * tokens))
+        k = left_over(share, tokens, pruning.protected)
         if k < left:
-            graph, left = _pruned(graph, index, left, k, protected), k
+            graph, left = _pruned(graph, index, left, k, pruning.protected), k
     return graph
 
 
@@ -63,7 +71,8 @@ def _pruned(graph: ir.Graph, index: int, tokens: int, k: int, protected: int) ->
     numbers = ir.Tensor(name=f"{softmax.name}.picked", rows=1, cols=k, bits=16, scale=1.0, zero_point=0)
     left = replace(rows, name=f"{rows.name}.picked", rows=k)
     node = softmax.node
-    pick = ir.Pick(name=f"{softmax.name}.pick", node=node, attention=softmax.out, out=numbers.whole, protected=protected)
+    by = {"by": softmax.out, "labels": numbers_of(tokens), "importance": True, "protected": protected}
+    pick = ir.Pick(name=f"{softmax.name}.pick", node=node, out=numbers.whole, **by)
     gather = ir.Gather(name=f"{rows.name}.gather", node=node, a=rows.whole, numbers=numbers.whole, out=left.whole)
     shrink = _Shrink(tokens, k, protected, {rows.name: _Shrunk(left, rows=True, cols=False)})
     later = [shrink.operator(op) for op in graph.operators[place:]]

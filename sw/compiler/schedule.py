@@ -1,11 +1,11 @@
 """The first schedule: tasks in graph order, loads one task ahead, and the waits that keep memory consistent."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from ...rtl.arch.parameters import MachineParameters
-from ...rtl.arch.steps import WAIT_BITS, WAITS, Engine, Step, VectorOperation, place_bits
+from ...rtl.arch.steps import FLAGS, WAIT_BITS, WAITS, Engine, Step, place_bits
 from ...rtl.arch.workers import Worker, in_turn, workers
 from .. import graph as ir
 from .layout import Buffer
@@ -51,12 +51,13 @@ class Access:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PlannedStep:
-    """A step without its waits. label: the operator or buffer that it works for."""
+    """A step without its waits. label: the operator or buffer that it works for. when: the flag that must be set, or 0."""
 
     engine: Engine
     command: Mapping[str, int]
     accesses: tuple[Access, ...]
     label: str
+    when: int = 0
 
     def conflicts(self, other: "PlannedStep") -> bool:
         """Whether their order matters."""
@@ -81,6 +82,8 @@ class Scheduler:
 
     def __init__(self, parameters: MachineParameters, plan: Plan, buffers: Mapping[str, Buffer], external: Mapping[str, int]) -> None:
         self._p, self._plan, self._buffers, self._external = parameters, plan, buffers, external
+        watched = [op.name for op in plan.graph.operators if isinstance(op, ir.Softmax) and op.threshold is not None]
+        self._flags = {name: 1 + i % FLAGS for i, name in enumerate(watched)}
 
     def prologue(self) -> list[PlannedStep]:
         """Loads of the constants that stay."""
@@ -129,7 +132,7 @@ class Scheduler:
         loads, stores, accesses = [], [], []
         command = dict(task.command)
         for field, operand in task.operands.items():
-            writes = field == "out"
+            writes = field in ("out", "scratchpad")
             base = self._plan.resident.get(operand.buffer.name)
             if base is None:
                 address, stride = staging, operand.stride
@@ -143,14 +146,36 @@ class Scheduler:
                 command |= task.walk(address, stride)
             else:
                 command[field] = address
-                if field not in ("table", "factors"):  # they are one run of words
+                if field not in ("table", "factors", "numbers", "shift"):  # they are one run of words
                     command[f"{field}_stride"] = 0 if operand.repeat else stride
             late = task.engine is Engine.COMPUTE and field == "a"
             accesses.append(Access.of(address, operand.rows, operand.words, stride, writes=writes, late=late))
-        if command.get("importance") or command.get("operation") == VectorOperation.TOPK:  # as a word behind the scratchpad
-            accesses.append(Access.of(self._p.scratchpad_words, 1, 1, 1, writes=True))
-        step = PlannedStep(engine=task.engine, command=command, accesses=tuple(accesses), label=task.operator.name)
-        return loads, [step, *stores]
+        if task.source:
+            command |= self._fetched(task.source, command)
+            source = task.source.buffer
+            size = source.words * self._p.slot_bytes
+            accesses.append(Access.of(self._external[source.name], 1, size, 1, writes=False, external=True))
+        # The importance and the flags as words behind the scratchpad.
+        op, behind = task.operator, self._p.scratchpad_words
+        if command.get("importance"):
+            accesses.append(Access.of(behind, 1, 1, 1, writes=True))
+        if op.name in self._flags:
+            command |= {"a_left": self._flags[op.name], "a_zero_point": op.threshold}  # pyright: ignore[reportAttributeAccessIssue] - a Softmax
+            accesses.append(Access.of(behind + self._flags[op.name], 1, 1, 1, writes=True))
+        when = self._flags[op.when] if op.when else 0
+        if when:
+            accesses.append(Access.of(behind + when, 1, 1, 1, writes=False))
+        step = PlannedStep(engine=task.engine, command=command, accesses=tuple(accesses), label=op.name)
+        return loads, [replace(step, when=when) for step in (step, *stores)]
+
+    def _fetched(self, source: Operand, command: Mapping[str, int]) -> dict[str, int]:
+        """Where a load finds what it fetches. Rows that follow each other, there and in the scratchpad, are one long row."""
+        slot, row_words = self._p.slot_bytes, source.buffer.row_words
+        external = self._external[source.buffer.name] + (source.row * row_words + source.word) * slot
+        words = source.words * source.rows
+        if not command.get("gathers") and source.words == row_words == command["scratchpad_stride"] and words <= MAX_TRANSFER_WORDS:
+            return {"external": external, "rows": 1, "words": words}
+        return {"external": external, "external_stride": row_words * slot}
 
     def _staged(self, engine: Engine, operand: Operand, address: int, label: str) -> PlannedStep:
         slot, row_words = self._p.slot_bytes, operand.buffer.row_words
@@ -214,29 +239,31 @@ def with_waits(planned: list[PlannedStep], parameters: MachineParameters) -> lis
         # Steps of a worker start in order: what the last one waited for is complete.
         starts = wait(step, worker, at_start[worker], late=False)
         reads = wait(step, worker, starts, late=True)
+        if step.when:  # if it is skipped, all that it waits for is complete all the same
+            starts = reads
         command = dict(step.command)
         if step.engine is Engine.COMPUTE:
             command |= {f"a_{name}": reads[engine] % (1 << WAIT_BITS) for name, engine in zip(WAITS, Engine, strict=True)}
             unfinished = needed(step, worker, Engine.COMPUTE, starts[Engine.COMPUTE], late=True)
             before = len(history[Engine.COMPUTE]) - parameters.units  # the unit's step before this one
             if next(unfinished, None) == before + 1 and all(history[Engine.COMPUTE][n - 1][1] == worker for n in unfinished):
-                command |= _follows(command, history[Engine.COMPUTE][before][0].command, parameters)
+                command |= _follows(command, history[Engine.COMPUTE][before][0], parameters)
         at_start[worker] = starts
         at_end[step.engine].append(reads)
         history[step.engine].append((step, worker))
-        steps.append(Step(step.engine, command, starts))
+        steps.append(Step(step.engine, command, starts, step.when))
     return steps
 
 
-def _follows(command: Mapping[str, int], before: Mapping[str, int], p: MachineParameters) -> dict[str, int]:
-    """How the matrix a of a compute command follows the command before it, which writes words of its rows or of some of them."""
-    c, b = command, before
+def _follows(command: Mapping[str, int], before: PlannedStep, p: MachineParameters) -> dict[str, int]:
+    """How the matrix a of a compute command follows the step before it, which writes words of its rows or of some of them."""
+    c, b = command, before.command
     words, rest = divmod(c["k"], p.word_bytes)  # of a tap
     in_order = c["taps_x"] == 1 or (rest == 0 and c["x_tap"] == words << place_bits(p.word_bytes))  # one tile along K after the other
     is_matrix = c["m"] == c["taps_y"] == 1 and in_order and not c.get("depthwise", 0)
     # Words of a row before those that are written. A tile of channels must not be smaller than a word.
     ahead = (b["out"] - c["a"]) % c["a_line"]
     in_rows = c["a_line"] == b["out_stride"] and ahead + -(-b["n"] // p.word_bytes) <= c["a_line"]
-    if is_matrix and in_rows and not b["out_wide"] and p.cols >= p.word_bytes:
+    if is_matrix and in_rows and not b["out_wide"] and p.cols >= p.word_bytes and not before.when:
         return {"a_follows": 1, "a_ahead": ahead}
     return {}

@@ -1,6 +1,6 @@
 """Operators to tasks: what one engine does on rectangles of memory, tiled so that what isn't resident fits the staging area."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise, product
@@ -61,6 +61,7 @@ class Task:
     """A step but for its addresses. command: the other fields. operands: by the name of their address field; ``out`` is written.
 
     walk: makes the fields of operand a from its address and the words from a row of it to the next, where they are more than these.
+    source: what a load fetches from external memory, of which the command says the rest.
     """
 
     engine: Engine
@@ -68,6 +69,7 @@ class Task:
     command: Mapping[str, int]
     operands: Mapping[str, Operand]
     walk: Callable[[int, int], Mapping[str, int]] | None = None
+    source: Operand | None = None
 
     @property
     def unplaced(self) -> Mapping[str, int]:
@@ -82,7 +84,8 @@ MakeTask = Callable[[int, int, int, int], Task]  # of the first row, rows, first
 class TaskMaker:
     """Makes tasks for operators of a graph.
 
-    staged: tells the buffers that pass through the staging area, of ``staging_words`` a task. pieces: that a task is limited to.
+    staged: tells the buffers that pass through the staging area, of ``staging_words`` a task. pieces: that a task is limited to. fetched:
+    names of tensors that come as they lie in external memory, padding included.
     """
 
     def __init__(
@@ -94,8 +97,9 @@ class TaskMaker:
         staged: Staged,
         staging_words: int,
         pieces: Pieces,
+        fetched: Container[str],
     ) -> None:
-        self._p = parameters
+        self._p, self._fetched = parameters, fetched
         self._layouts, self._buffers = layouts, buffers
         self._staged, self._staging_words = staged, staging_words
         self._pieces = pieces
@@ -103,6 +107,7 @@ class TaskMaker:
             ir.MatMul: self._product,
             ir.Pick: self._pick,
             ir.Gather: self._gather,
+            ir.Fetch: self._fetch,
             **dict.fromkeys(OPERATIONS, self._row_operator),
         }
 
@@ -207,7 +212,7 @@ class TaskMaker:
                 else:
                     b = self._rectangle(part.b, 0, part.b.rows, n, cols)
             operands = {"a": a, "b": b, **self._results(op, part, row, rows, n, cols)}
-            walk = partial(matrix_walk, rows=rows, k=k, word_bytes=self._p.word_bytes, taps=op.groups or 1)
+            walk = partial(matrix_walk, rows=rows, k=k, word_bytes=self._p.word_bytes, taps=op.groups or 1, again=op.planes)
             return self._compute(op, part, {"n": cols}, operands, (first, count), col, walk)
 
         most_cols = self._pieces.most_cols(count, part.b, part.out)
@@ -291,7 +296,9 @@ class TaskMaker:
         for field, name in {"channels": channels_name, "factors": factors_name}.items():
             buffer = self._buffers.get(name(op, *segment))
             if buffer:
-                more[field] = Operand(buffer=buffer, row=col // p.cols, rows=-(-cols // p.cols), word=0, words=buffer.row_words)
+                one = buffer.rows == 1  # for all tiles
+                tiles = {"row": 0 if one else col // p.cols, "rows": 1 if one else -(-cols // p.cols)}
+                more[field] = Operand(buffer=buffer, **tiles, word=0, words=buffer.row_words, repeat=one)
         if op.table:
             more["table"] = self._table_operand(op)
         more["b"] = replace(operands["b"], spare=spare_words(operands["b"].words, p))
@@ -311,12 +318,13 @@ class TaskMaker:
         a, b = self._layouts[part.a.tensor.name], self._layouts[part.b.tensor.name]
         split = a.group < part.a.cols or (op.b_transposed and not op.groups and b.group < part.b.cols)
         if not split:
-            k = part.a.cols // (op.groups or 1)
-            if op.groups > 1 and k % self._p.word_bytes and not self._p.reads_any_byte:
+            k = part.a.cols // (1 if op.planes else op.groups or 1)
+            if op.groups > 1 and not op.planes and k % self._p.word_bytes and not self._p.reads_any_byte:
                 raise CompileError(f"its groups of {k} along K must fill words of {self._p.word_bytes} bytes where rows is no power of two")
             return k, False
         whole = not op.groups and part.a.cols == part.a.tensor.cols == part.b.tensor.cols and a.group == b.group
-        if not (op.b_transposed and whole and part.b.tensor.data is not None):
+        padded = part.b.tensor.data is not None or part.b.tensor.name in self._fetched
+        if not (op.b_transposed and whole and padded):
             raise CompileError(f"the columns of {part.a} are kept in groups of {a.group} and {part.b} can't follow them")
         return a.used_words * self._p.word_bytes, True
 
@@ -347,6 +355,8 @@ class TaskMaker:
                     mask = op.parameters
                     fields |= {"length": min(mask.length + row % mask.rows, cols), "causal": int(mask.rows > 1)}
                     fields["importance"] = op.importance if row == 0 else min(op.importance, IMPORTANCE_ADDS)
+                    if op.threshold is not None and rows < op.a.rows:
+                        raise CompileError("its rows, of which one may set its flag, must fit one step")
                 elif isinstance(op, ir.Add):
                     repeat = op.b.rows == 1
                     operands["b"] = self._rectangle(op.b, 0 if repeat else row, 1 if repeat else rows, start, cols, repeat=repeat)
@@ -360,10 +370,32 @@ class TaskMaker:
 
     def _pick(self, op: ir.Pick) -> Iterator[Task]:
         self._require_pruning()
-        tokens, k = op.attention.cols, op.out.cols
-        operands = {"a": self._rectangle(op.attention, 0, 1, 0, tokens), "out": self._rectangle(op.out, 0, 1, 0, k)}
-        command = {"operation": VectorOperation.TOPK, "rows": 1, "cols": tokens, "length": k, "protected": op.protected, "out_wide": 1}
+        cols, k = op.by.cols, op.out.cols
+        labels, wide = self._rectangle(op.labels, 0, 1, 0, cols), int(op.labels.tensor.bits == 16)
+        operands = {"a": labels} if op.importance else {"a": self._rectangle(op.by, 0, 1, 0, cols), "b": labels}
+        command = {
+            **{"operation": VectorOperation.TOPK, "rows": 1, "cols": cols, "length": k, "out_wide": wide},
+            **({"a_wide": wide} if op.importance else {"a_wide": int(op.by.tensor.bits == 16), "b_wide": wide}),
+            **{"importance": IMPORTANCE_ADDS * op.importance, "protected": op.protected},
+        }
+        operands["out"] = self._rectangle(op.out, 0, 1, 0, k)
         yield Task(engine=Engine.VECTOR, operator=op, command=command, operands=operands)
+
+    def _fetch(self, op: ir.Fetch) -> Iterator[Task]:
+        self._require_pruning()
+        source = self._rectangle(op.source, 0, op.source.rows, 0, op.source.cols)
+        operands, row_words = {"scratchpad": self._rectangle(op.out, 0, op.out.rows, 0, op.out.cols)}, source.buffer.row_words
+        command = {"rows": op.out.rows, "words": source.words}
+        if op.numbers:
+            operands["numbers"] = self._rectangle(op.numbers, 0, 1, 0, op.numbers.cols)
+            command["gathers"] = 1
+        if op.shift:
+            word, element = divmod(op.shift.col, self._p.word_bytes // 2)
+            operands["shift"] = Operand(buffer=self._buffers[op.shift.tensor.name], row=op.shift.row, rows=1, word=word, words=1)
+            layout = self._layouts[op.source.tensor.name]
+            words = layout.word(op.source.cols) if op.beside else op.source.rows * row_words
+            command |= {"shifted": 1, "shift_element": element, "shift_stride": words * self._p.slot_bytes}
+        yield Task(engine=Engine.LOAD, operator=op, command=command, operands=operands, source=source)
 
     def _gather(self, op: ir.Gather) -> Iterator[Task]:
         self._require_pruning()
@@ -383,7 +415,7 @@ class TaskMaker:
 
     def _require_pruning(self) -> None:
         if not self._p.pruning:
-            raise CompileError("picking tokens needs a machine with pruning")
+            raise CompileError("what prunes needs a machine with pruning")
 
 
 def _segments(layouts: Mapping[str, Layout], blocks: list[ir.Block], more: Iterable[int] = ()) -> Iterator[tuple[int, int]]:
@@ -479,15 +511,17 @@ def _table(
 
 
 def _channels(op: ir.MatMul, first: int, count: int, parameters: MachineParameters) -> Buffer:
-    """The requantization records of channels first to first + count - 1, tile by tile of cols channels."""
+    """The requantization records of channels first to first + count - 1, tile by tile of cols channels; of channels that are all alike one
+    tile."""
     p, q = parameters, op.parameters
-    tiles = []
-    for start in range(first, first + count, p.cols):
-        records = b"".join(
-            CHANNEL.pack({"bias": int(q.bias[n]), "multiplier": int(q.multiplier[n]), "shift": int(q.shift[n])}).to_bytes(8, "little")
-            for n in range(start, min(start + p.cols, first + count))
-        )
-        tiles.append(records.ljust(p.channel_words * p.word_bytes, b"\0"))
+    of_channels = np.stack([q.bias, q.multiplier, q.shift], axis=1)[first : first + count].tolist()
+    if all(channel == of_channels[0] for channel in of_channels):
+        of_channels = of_channels[:1] * p.cols
+    records = [
+        CHANNEL.pack({"bias": bias, "multiplier": multiplier, "shift": shift}).to_bytes(8, "little")
+        for bias, multiplier, shift in of_channels
+    ]
+    tiles = [b"".join(records[i : i + p.cols]).ljust(p.channel_words * p.word_bytes, b"\0") for i in range(0, len(records), p.cols)]
     return Buffer(name=channels_name(op, first, count), rows=len(tiles), row_words=p.channel_words, data=b"".join(tiles))
 
 

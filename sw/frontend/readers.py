@@ -156,8 +156,10 @@ class Readers:
         return next(filter(suits, layouts), layouts[0])
 
     def input_layouts(self, name: str, index: Index) -> list[Index]:
-        """Layouts of a graph input: as each of its readers wants it, then in its own order."""
+        """Layouts of a graph input: in its own order, then as each of its readers wants it."""
         wanted = [reading.index.reshape(-1, reading.index.shape[-1]) for reading in self.readings(name, index)]
         natural = index.reshape(-1, index.shape[-1] if index.ndim else 1)
         size = index.size
-        return [x for x in [*wanted, natural] if x.size == size and len(np.unique(x)) == size]
+        return [
+            x for x in [natural, *wanted] if x.size == size and np.array_equal(np.bincount(x.reshape(-1), minlength=size), np.ones(size))
+        ]

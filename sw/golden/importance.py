@@ -15,7 +15,7 @@ def add_attention(importance: ArrayLike, attention: ArrayLike, zero_point: int) 
 
 
 def pick(importance: ArrayLike, k: int, protected: int) -> tuple[Int, Int]:
-    """Indices of the k most important tokens, rising, and their importance. The first ``protected`` are more important than all others;
+    """Places of the k most important tokens, rising, and their importance. The first ``protected`` are more important than all others;
     of equally important ones the first ones are picked."""
     scores = np.array(importance, np.int64)
     scores[:protected] = MODULUS - 1

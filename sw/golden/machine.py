@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ...rtl.arch.activation import MACHINE_GELU, MACHINE_TABLE, TABLE_ENTRIES
 from ...rtl.arch.formats import Format
-from ...rtl.arch.parameters import MachineParameters
+from ...rtl.arch.parameters import EXTERNAL_ADDRESS_BITS, MachineParameters
 from ...rtl.arch.steps import (
     ADDRESS_BITS,
     CHANNEL,
@@ -29,21 +29,25 @@ from .matmul import MatMulParameters, accumulate, requantize_sums
 from .narrow import from_narrow
 from .requantize import Int
 from .softmax import SoftmaxParameters, machine_circuit, softmax
+from .topk import topk
 
 
 class Machine:
-    """scratchpad: uint8 [words, word_bytes]. memory: uint8, the driver's buffer. importance: of each token, 32 bits."""
+    """scratchpad: uint8 [words, word_bytes]. memory: uint8, the driver's buffer. importance: of each token, 32 bits. flags: those set."""
 
     def __init__(self, parameters: MachineParameters, memory_bytes: int) -> None:
         self.parameters = parameters
         self.scratchpad = np.zeros((parameters.scratchpad_words, parameters.word_bytes), np.uint8)
         self.memory = np.zeros(memory_bytes, np.uint8)
         self.importance = np.zeros(parameters.row_elements, np.int64)
+        self.flags = set[int]()
 
     def run(self, steps: Iterable[Step]) -> None:
         """In program order, which every legal order of a correctly waiting program agrees with."""
         engines = {Engine.LOAD: self._load, Engine.STORE: self._store, Engine.COMPUTE: self._compute, Engine.VECTOR: self._vector}
         for step in steps:
+            if step.when and step.when not in self.flags:
+                continue
             fields = dict.fromkeys((field.name for field in COMMANDS[step.engine].fields), 0)
             engines[step.engine]({**fields, **step.command})
 
@@ -66,16 +70,24 @@ class Machine:
             octets[:, row_bytes:] = 0
         self.scratchpad[lines] = octets.reshape(*lines.shape, -1)
 
-    def _transfer(self, c: Mapping[str, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Scratchpad lines [rows, words] and memory bytes [rows, words, slot_bytes] of a transfer."""
+    def _transfer(self, c: Mapping[str, int], numbers: Int | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Scratchpad lines [rows, words] and memory bytes [rows, words, slot_bytes] of a transfer. numbers: of the rows in memory."""
         p = self.parameters
         rows, words = np.arange(c["rows"]), np.arange(c["words"])
         lines = c["scratchpad"] + c["scratchpad_stride"] * rows[:, None] + words
-        slots = c["external"] + c["external_stride"] * rows[:, None] + p.slot_bytes * words
-        return lines, slots[:, :, None] + np.arange(p.slot_bytes)
+        starts = (c["external"] + c["external_stride"] * (rows if numbers is None else numbers)) % (1 << EXTERNAL_ADDRESS_BITS)
+        return lines, (starts[:, None] + p.slot_bytes * words)[:, :, None] + np.arange(p.slot_bytes)
+
+    def _numbers(self, address: int, count: int) -> Int:
+        """Unsigned, side by side."""
+        (numbers,) = self.read_matrix(address, 0, 1, count, wide=True)
+        return numbers & 0xFFFF
 
     def _load(self, c: Mapping[str, int]) -> None:
-        lines, octets = self._transfer(c)
+        if c["shifted"]:
+            shift = int(self._numbers(c["shift"], c["shift_element"] + 1)[-1])
+            c = {**c, "external": (c["external"] + shift * c["shift_stride"]) % (1 << EXTERNAL_ADDRESS_BITS)}
+        lines, octets = self._transfer(c, self._numbers(c["numbers"], c["rows"]) if c["gathers"] else None)
         self.scratchpad[lines] = self.memory[octets][:, :, : self.parameters.word_bytes]
 
     def _store(self, c: Mapping[str, int]) -> None:
@@ -179,6 +191,9 @@ class Machine:
             case VectorOperation.SOFTMAX:
                 masked = SoftmaxParameters(**scalars, rows=rows if c["causal"] else 1)
                 out = softmax(a, masked, machine_circuit(self.parameters.lanes))
+                if c["a_left"]:
+                    is_flat = (out.max(axis=1) < c["a_zero_point"]).any()
+                    self.flags = self.flags | {c["a_left"]} if is_flat else self.flags - {c["a_left"]}
                 if c["importance"]:
                     before = 0 if c["importance"] == IMPORTANCE_BEGINS else self.importance[:cols]
                     self.importance[:cols] = add_attention(before, out, c["out_zero_point"])
@@ -191,11 +206,13 @@ class Machine:
                 (entries,) = b(1, TABLE_ENTRIES)
                 out = activation(a, ActivationTable(tuple(entries.tolist())), MACHINE_TABLE)
             case VectorOperation.TOPK:
-                picked, kept = pick(self.importance[:cols], **scalars)
-                self.importance[: len(kept)] = kept
-                out = picked[None]
+                if c["importance"]:
+                    places, kept = pick(self.importance[:cols], **scalars)
+                    self.importance[: len(kept)] = kept
+                    out = a[:, places]
+                else:
+                    out = b(1)[:, topk(a[0], c["length"])]
             case VectorOperation.GATHER:
-                (numbers,) = b(1, rows) & 0xFFFF
-                lines = (c["a"] + numbers * c["a_stride"]) % (1 << ADDRESS_BITS)
+                lines = (c["a"] + self._numbers(c["b"], rows) * c["a_stride"]) % (1 << ADDRESS_BITS)
                 out = np.concatenate([self.read_matrix(line, 0, 1, cols, wide=bool(c["a_wide"])) for line in lines])
         self.write_matrix(c["out"], c["out_stride"], out, wide=bool(c["out_wide"]), whole_words=True)

@@ -33,8 +33,8 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class OperatorUse:
-    """An operator's share of a run. cycles: of its compute or vector steps, those of several units added up. macs: multiply-accumulates of
-    the network. unit_macs: what a unit can do in a cycle."""
+    """An operator's share of a run. cycles: of its compute or vector steps, those of several units added up, or of the loads that are all
+    of it. macs: multiply-accumulates of the network, none where a flag ruled it out. unit_macs: what a unit can do in a cycle."""
 
     name: str
     node: str
@@ -79,7 +79,8 @@ def spans(activity: Sequence[tuple[int, int]], manifest: Manifest) -> list[Span]
     for step, worker, (operator, _) in zip(steps, of_step, manifest.labels, strict=True):
         start, end = (times[worker][taken[worker]] for times in (starts, ends))
         taken[worker] += 1
-        external, scratchpad = _bytes_moved(step, manifest.parameters)
+        skipped = step.when and start == end
+        external, scratchpad = (0, 0) if skipped else _bytes_moved(step, manifest.parameters)
         result.append(
             Span(
                 worker=worker,
@@ -116,7 +117,8 @@ def operator_use(run: Sequence[Span], manifest: Manifest) -> list[OperatorUse]:
     result = []
     for name, about in manifest.operators.items():
         mine = [span for span in run if span.operator == name]
-        work = [span for span in mine if span.engine in (Engine.COMPUTE, Engine.VECTOR)]
+        work = [span for span in mine if span.engine in (Engine.COMPUTE, Engine.VECTOR)] or mine
+        cycles = sum(span.cycles for span in work)
         if work:
             result.append(
                 OperatorUse(
@@ -125,8 +127,8 @@ def operator_use(run: Sequence[Span], manifest: Manifest) -> list[OperatorUse]:
                     kind=str(about["kind"]),
                     engine=work[0].engine.name.lower(),
                     start=work[0].start,
-                    cycles=sum(span.cycles for span in work),
-                    macs=int(about["macs"]),
+                    cycles=cycles,
+                    macs=int(about["macs"]) if cycles else 0,
                     external_bytes=sum(span.external_bytes for span in mine),
                     scratchpad_bytes=sum(span.scratchpad_bytes for span in work),
                     unit_macs=manifest.parameters.unit_macs,

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import jinja2
 import numpy as np
+from numpy.typing import NDArray
 
 from ...rtl.arch.steps import Engine
 from ...rtl.arch.workers import workers
 from ..driver.device import DeviceError
 from ..driver.network import Network
 from ..driver.verilated import VerilatedDevice
+from ..graph import Port
 from .measure import OperatorUse, Span, operator_use, spans
 
 if TYPE_CHECKING:
@@ -28,25 +30,31 @@ COLOURS = {
     "Gelu": "#d9a441",
     "Table": "#e0b96b",
     "LayerNorm": "#8a5a9e",
+    "Pick": "#4f9d9d",
+    "Gather": "#7cb8b8",
+    "Fetch": "#555555",
     "transfer": "#888888",
 }
 
 
-def write_report(network: Network, path: Path) -> Path:
-    """Run the network once, on inputs of zeros (the cycles do not depend on the data), and write the page to ``path``.
+def write_report(network: Network, path: Path, *, whole: Network | None = None) -> Path:
+    """Run the network once, on random inputs (the cycles depend on them only where low bits are fetched as needed), and write the page to
+    ``path``. whole: the network from which nothing is left out, to stand beside it.
 
     Raises DeviceError if the device can't record its activity.
     """
-    device, manifest = network.device, network.manifest
-    if not isinstance(device, VerilatedDevice):
-        raise DeviceError("a report needs a simulated device")
-    inputs = {port.port.name: np.zeros(port.port.shape, port.port.dtype) for port in manifest.inputs}
-    network.upload()
-    device.record_activity()
-    network.run(inputs)
-    run = spans(device.activity(), manifest)
+    manifest = network.manifest
+    run = _run(network)
     uses = operator_use(run, manifest)
     counters = network.counters()
+    beside = []
+    if whole is not None:
+        whole_run = _run(whole)
+        beside = [
+            ("cycles", counters["cycles"], whole.counters()["cycles"]),
+            ("multiply-accumulates", *(sum(use.macs for use in of) for of in (uses, operator_use(whole_run, whole.manifest)))),
+            ("bytes to and from memory", *(sum(span.external_bytes for span in of) for of in (run, whole_run))),
+        ]
     template = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     ).get_template("page.html")
@@ -60,12 +68,32 @@ def write_report(network: Network, path: Path) -> Path:
             external_bytes=sum(span.external_bytes for span in run),
             engines=[(e, counters[f"{e.name.lower()}_busy"], counters[f"{e.name.lower()}_conflicts"]) for e in Engine],
             uses=uses,
+            beside=beside,
             timeline=_timeline(run, kinds, counters["cycles"], manifest.parameters),
             colours=COLOURS,
             roofline=_roofline(uses, manifest.parameters),
         )
     )
     return path
+
+
+def _run(network: Network) -> list[Span]:
+    """The spans of one run on random inputs."""
+    device, manifest, random = network.device, network.manifest, np.random.default_rng(1)
+    if not isinstance(device, VerilatedDevice):
+        raise DeviceError("a report needs a simulated device")
+    network.upload()
+    device.record_activity()
+    network.run({port.port.name: _random(port.port, random) for port in manifest.inputs})
+    return spans(device.activity(), manifest)
+
+
+def _random(port: Port, random: np.random.Generator) -> NDArray:
+    """Over the range of its numbers."""
+    limits = port.tensor.format
+    if port.dtype.kind == "f":
+        return ((random.integers(limits.min, limits.max + 1, port.shape) - port.zero_point) * port.scale).astype(port.dtype)
+    return random.integers(np.iinfo(port.dtype).min, np.iinfo(port.dtype).max + 1, port.shape).astype(port.dtype)
 
 
 def _timeline(run: Sequence[Span], kinds: dict[str, str], cycles: int, p: "MachineParameters") -> dict:
