@@ -72,9 +72,10 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def bench_pruning(session: nox.Session) -> None:
-    """Accuracy, cycles and bytes of the digits network with fewer tokens: writes docs/pruning.md."""
+    """Accuracy, cycles and bytes of the digits network with fewer tokens, bytes and cycles of GPT-2's attention: writes docs/pruning.md."""
     session.install("-e", ".[demo]", "matplotlib")
     session.run("python", "examples/digits/prune.py")
+    session.run("python", "bench/cached_attention.py")
 
 
 @nox.session
