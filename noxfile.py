@@ -72,10 +72,23 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def bench_pruning(session: nox.Session) -> None:
-    """Accuracy, cycles and bytes of the digits network with fewer tokens, bytes and cycles of GPT-2's attention: writes docs/pruning.md."""
+    """Accuracy, cycles and bytes of the digits network with fewer tokens: writes docs/pruning.md."""
     session.install("-e", ".[demo]", "matplotlib")
     session.run("python", "examples/digits/prune.py")
-    session.run("python", "bench/cached_attention.py")
+
+
+@nox.session
+def bench_gpt2_small(session: nox.Session) -> None:
+    """Bytes and cycles of GPT-2 small's attention with less and less of it: writes its table of docs/pruning.md."""
+    session.install("-e", ".[hdl]")
+    session.run("python", "bench/cached_attention.py", "small")
+
+
+@nox.session
+def bench_gpt2_medium(session: nox.Session) -> None:
+    """The same of GPT-2 medium, with fewer heads too."""
+    session.install("-e", ".[hdl]")
+    session.run("python", "bench/cached_attention.py", "medium")
 
 
 @nox.session

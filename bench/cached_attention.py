@@ -1,10 +1,11 @@
-"""External memory traffic of a generation step's attention, with what SpAtten leaves out and without: `nox -s bench_pruning`.
+"""External memory traffic of a generation step's attention, with and without what SpAtten leaves out: `nox -s bench_gpt2_small`, `_medium`.
 
 The shapes and keep ratios are those that SpAtten (arXiv 2012.09852) published for GPT-2: a query for each head, the keys and values of
 about 1,000 earlier tokens in external memory. Queries and keys are made up, so that most heads attend to a few tokens and some to none in
 particular. Writes a table of docs/pruning.md: bytes and cycles as the Verilated machine took them, its results equal to the executor's.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,7 +154,7 @@ def arrays(network: Network) -> dict[str, NDArray]:
 def steps_of(network: Network) -> Iterator[tuple[str, Pruning]]:
     """One thing more left out each time."""
     p = network.pruning
-    yield "all", Pruning()
+    yield "nothing", Pruning()
     yield "tokens", Pruning(tokens=p.tokens)
     if p.heads:
         yield "tokens, heads", Pruning(tokens=p.tokens, heads=p.heads)
@@ -161,23 +162,25 @@ def steps_of(network: Network) -> Iterator[tuple[str, Pruning]]:
     yield "and low bits", p
 
 
-def table() -> Iterator[str]:
-    yield "| network | left out | kB of keys and values | times less | cycles | times less | heads with low bits |"
-    yield "|---|---|---:|---:|---:|---:|---:|"
-    for network in (small(), medium()):
-        whole = None
-        for name, pruning in track(list(steps_of(network)), network.name):
-            found = run(network, pruning)
-            whole = whole or found
-            less = f"{whole.octets / found.octets:.1f}", f"{whole.cycles / found.cycles:.1f}"
-            cells = f"{found.octets / 1000:,.0f}", less[0], f"{found.cycles:,}", less[1], f"{found.low}" if pruning.progressive else ""
-            yield f"| {network.name} | {'nothing' if name == 'all' else name} | {' | '.join(cells)} |"
+def table(network: Network) -> Iterator[str]:
+    yield f"| {network.name}, left out | kB of keys and values | times less | cycles | times less | heads with low bits |"
+    yield "|---|---:|---:|---:|---:|---:|"
+    whole = None
+    for name, pruning in track(list(steps_of(network)), network.name):
+        found = run(network, pruning)
+        whole = whole or found
+        less = f"{whole.octets / found.octets:.1f}", f"{whole.cycles / found.cycles:.1f}"
+        cells = f"{found.octets / 1000:,.0f}", less[0], f"{found.cycles:,}", less[1], f"{found.low}" if pruning.progressive else ""
+        yield f"| {name} | {' | '.join(cells)} |"
 
 
-def main() -> None:
+NETWORKS = {"small": small, "medium": medium}
+
+
+def main(name: str) -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
-    write_section(PAGE, "bench_cached_attention", "\n".join([LEGEND, *table()]))
+    write_section(PAGE, f"bench_gpt2_{name}", "\n".join([LEGEND, *table(NETWORKS[name]())]))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])
