@@ -18,7 +18,8 @@ from celosia.gen.project import TOP, VERILOG, write_project
 from celosia.gen.simulation import build_library
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.sw import Pruning, compile_model, open_device
-from celosia.sw.executor import execute
+from celosia.sw.executor import execute, flag_of
+from celosia.sw.graph import Softmax
 from celosia.sw.report.measure import spans
 from numpy.typing import ArrayLike, NDArray
 from onnx import helper, numpy_helper
@@ -111,11 +112,9 @@ class Run:
     low: int
 
 
-def run(network: Network, pruning: Pruning) -> Run:
-    """On the Verilated machine; its results must be the executor's."""
-    path = BUILD / "model.onnx"
-    model(network, path)
-    program, inputs = compile_model(path, MACHINE, pruning), arrays(network)
+def run(network: Network, path: Path, inputs: dict[str, NDArray], pruning: Pruning) -> Run:
+    """On the Verilated machine; its results must be the executor's. path: of the network's model."""
+    program = compile_model(path, MACHINE, pruning)
     write_project(program, BUILD / "project")
     library = build_library(BUILD / "project" / VERILOG, TOP, BUILD / "simulators", optimise="-O1")
     with open_device(BUILD / "project", library=library) as device:
@@ -130,7 +129,8 @@ def run(network: Network, pruning: Pruning) -> Run:
     cached = {f"{name}{layer}" for name in "kv" for layer in range(network.layers)}
     attention = {op.name for op in program.graph.operators if any(b.tensor.name in cached for b in op.inputs)}
     octets = sum(span.external_bytes for span in took if span.operator in attention)
-    return Run(cycles, octets, sum(bool(flag.any()) for name, flag in values.items() if name.startswith("flag of ")))
+    watched = [op.name for op in program.graph.operators if isinstance(op, Softmax) and op.threshold is not None]
+    return Run(cycles, octets, sum(bool(values[flag_of(name)].any()) for name in watched))
 
 
 def arrays(network: Network) -> dict[str, NDArray]:
@@ -165,9 +165,10 @@ def steps_of(network: Network) -> Iterator[tuple[str, Pruning]]:
 def table(network: Network) -> Iterator[str]:
     yield f"| {network.name}, left out | kB of keys and values | times less | cycles | times less | heads with low bits |"
     yield "|---|---:|---:|---:|---:|---:|"
-    whole = None
+    path, inputs, whole = BUILD / "model.onnx", arrays(network), None
+    model(network, path)
     for name, pruning in track(list(steps_of(network)), network.name):
-        found = run(network, pruning)
+        found = run(network, path, inputs, pruning)
         whole = whole or found
         less = f"{whole.octets / found.octets:.1f}", f"{whole.cycles / found.cycles:.1f}"
         cells = f"{found.octets / 1000:,.0f}", less[0], f"{found.cycles:,}", less[1], f"{found.low}" if pruning.progressive else ""

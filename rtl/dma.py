@@ -122,8 +122,16 @@ class LoadEngine(wiring.Component):
         m.d.sync += outstanding.eq(outstanding + Mux(burst.valid & burst.ready, burst.payload.len + 1, 0) - taken)
         moved, bus_error = Signal(), taken & (beat.payload.resp != 0)
         listed = ListedTransfers(p.word_bytes) if p.pruning else None
-        what_moves = {"moved": moved, "pending": outstanding, "bus_error": bus_error, "listed": listed}
-        bursts = _control(m, self, writer.loops, **what_moves, code=ErrorCode.BUS_READ)
+        bursts = _control(
+            m,
+            self,
+            writer.loops,
+            moved=moved,
+            pending=outstanding,
+            bus_error=bus_error,
+            code=ErrorCode.BUS_READ,
+            listed=listed,
+        )
         if listed is not None:
             m.submodules.listed = listed
             connect(m, listed.read, flipped(self.read))

@@ -212,11 +212,21 @@ class MatMul(Operator):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RowOperator(Operator):
+class OneResult(Operator):
+    """An operator that writes one block."""
+
+    out: Block
+
+    @property
+    def outputs(self) -> tuple[Block, ...]:
+        return (self.out,)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RowOperator(OneResult):
     """An operator that turns each row of ``a`` into a row of ``out``."""
 
     a: Block
-    out: Block
 
     def __post_init__(self) -> None:
         if (self.a.rows, self.a.cols) != (self.out.rows, self.out.cols):
@@ -225,10 +235,6 @@ class RowOperator(Operator):
     @property
     def inputs(self) -> tuple[Block, ...]:
         return (self.a,)
-
-    @property
-    def outputs(self) -> tuple[Block, ...]:
-        return (self.out,)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -274,7 +280,7 @@ class Softmax(RowOperator):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Pick(Operator):
+class Pick(OneResult):
     """The elements of the row ``labels`` in the columns of the largest scores, in their order, as many as ``out`` has columns.
 
     by: a row of scores. Or, where ``importance``, what was last added to the importance of the tokens, with a column for each: that is
@@ -283,7 +289,6 @@ class Pick(Operator):
 
     by: Block
     labels: Block
-    out: Block
     importance: bool = False
     protected: int = 0
 
@@ -297,13 +302,9 @@ class Pick(Operator):
     def inputs(self) -> tuple[Block, ...]:
         return (self.by, self.labels)
 
-    @property
-    def outputs(self) -> tuple[Block, ...]:
-        return (self.out,)
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Fetch(Operator):
+class Fetch(OneResult):
     """Rows of what stays in external memory: the first ones of ``source``, or those whose ``numbers`` are in a row.
 
     shift: a block of one number, or None: of so many blocks like ``source`` that lie before the one to fetch, side by side where
@@ -311,7 +312,6 @@ class Fetch(Operator):
     """
 
     source: Block
-    out: Block
     numbers: Block | None = None
     shift: Block | None = None
     beside: bool = False
@@ -328,18 +328,13 @@ class Fetch(Operator):
     def inputs(self) -> tuple[Block, ...]:
         return (self.source, *(block for block in (self.numbers, self.shift) if block is not None))
 
-    @property
-    def outputs(self) -> tuple[Block, ...]:
-        return (self.out,)
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Gather(Operator):
+class Gather(OneResult):
     """The rows of ``a`` whose numbers are in ``numbers``."""
 
     a: Block
     numbers: Block
-    out: Block
 
     def __post_init__(self) -> None:
         if (self.numbers.rows, self.numbers.cols, self.a.cols) != (1, self.out.rows, self.out.cols):
@@ -350,10 +345,6 @@ class Gather(Operator):
     @property
     def inputs(self) -> tuple[Block, ...]:
         return (self.a, self.numbers)
-
-    @property
-    def outputs(self) -> tuple[Block, ...]:
-        return (self.out,)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

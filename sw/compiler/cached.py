@@ -18,12 +18,12 @@ from ..golden.add import AddParameters
 from ..golden.matmul import MatMulParameters
 from ..golden.planes import HIGH_BITS
 from .errors import CompileError
-from .pruning import Pruning, left_over, numbers_of
+from .pruning import Pruning, left_over, numbers_of, of_columns, with_operators
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Layer:
-    """Attention of heads on inputs: a part of each product for each head, or for all queries of some of them."""
+    """Attention on keys and values that are inputs: a part of each product for each head."""
 
     scores: ir.MatMul
     softmax: ir.Softmax
@@ -38,7 +38,7 @@ def cached_layers(graph: ir.Graph) -> list[_Layer]:
     """The layers of attention whose keys and values are inputs."""
     inputs = {port.tensor.name for port in graph.inputs}
 
-    def of_inputs(op: ir.Operator | None) -> bool:
+    def of_inputs(op: ir.Operator) -> bool:
         return isinstance(op, ir.MatMul) and all(part.b.tensor.name in inputs for part in op.parts)
 
     layers = []
@@ -91,21 +91,15 @@ class _Rewriter:
         self._tokens: ir.Block | None = None
         self._heads: ir.Block | None = None
         self._head_scores: ir.Block | None = None
-        self._fewer: dict[
-            str, tuple[ir.Tensor, ir.Block]
-        ] = {}  # of tensors with a block for each head: what they have become, and the heads
+        # Of tensors with a block for each head: what they have become, and which heads.
+        self._fewer: dict[str, tuple[ir.Tensor, ir.Block]] = {}
         self._done = 0  # layers
 
     def graph(self) -> ir.Graph:
-        operators = tuple(self._operators)
         for port in self._graph.outputs:
             if port.tensor.name in self._fewer:
                 raise CompileError(f"output {port.name} has values of each head, which can't be left out")
-        used = [port.tensor for port in (*self._inputs.values(), *self._graph.outputs)]
-        used += [block.tensor for op in operators for block in (*op.inputs, *op.outputs)]
-        tensors = {tensor.name: tensor for tensor in used}
-        layers = {name: port for name, port in self._graph.layers.items() if name in tensors}
-        return replace(self._graph, inputs=tuple(self._inputs.values()), operators=operators, tensors=tensors, layers=layers)
+        return with_operators(replace(self._graph, inputs=tuple(self._inputs.values())), self._operators)
 
     def copy(self, op: ir.Operator) -> None:
         """An operator that is no attention."""
@@ -156,8 +150,8 @@ class _Rewriter:
             fetches.append(self._fetch(queries, scores.node, [part.a for part in parts], j))
         rows = {"rows": layer.queries, "cols": tokens}
         s, p = (_new(f"{name}.{what}", block, **rows) for what, block in (("scores", softmax.a), ("shares", softmax.out)))
-        parameters = _of_columns(scores, tokens)
-        takes_in_turn = {
+        parameters = of_columns(scores, tokens)
+        softmaxed = {
             "name": name,
             "node": softmax.node,
             "a": s,
@@ -167,38 +161,28 @@ class _Rewriter:
         begins = self._done == 0 and j == 0
         importance = (IMPORTANCE_BEGINS if begins else IMPORTANCE_ADDS) if self._done < len(pruning.tokens) else 0
         product = {"node": scores.node, "b_transposed": True}
+        blocks, threshold = [part.b for part in parts], None
+        keys = first = _new(f"{name}.keys", blocks[0], rows=tokens)
+        again, at_first = list[ir.Operator](), parameters
         if pruning.progressive:
-            high, low = self._planes([part.b for part in parts])
-            keys = _new(f"{name}.keys", high[0], rows=tokens, cols=2 * width)
+            blocks, low = self._planes(blocks)
+            keys = _new(f"{name}.keys", blocks[0], rows=tokens, cols=2 * width)
             first, second = (replace(keys, col=col, cols=width) for col in (0, width))
-            fetches.append(self._fetch(first, scores.node, high, j, self._tokens))
-            stage = [
-                ir.MatMul(
-                    name=f"{scores.name}.{j}",
-                    parts=(ir.MatMulPart(a=queries, b=first, out=s),),
-                    parameters=replace(parameters, shift=parameters.shift - HIGH_BITS),
-                    **product,
-                ),
-                ir.Softmax(**takes_in_turn, importance=importance, threshold=_threshold(p.tensor, pruning.progressive)),
+            at_first = replace(parameters, shift=parameters.shift - HIGH_BITS)
+            both = replace(parameters, factors=np.repeat([[1 << HIGH_BITS], [1]], tokens, axis=1))
+            threshold, part = _threshold(p.tensor, pruning.progressive), ir.MatMulPart(a=queries, b=keys, out=s)
+            again = [
                 replace(self._fetch(second, scores.node, low, j, self._tokens), when=name),
-                ir.MatMul(
-                    name=f"{scores.name}.{j}.again",
-                    parts=(ir.MatMulPart(a=queries, b=keys, out=s),),
-                    parameters=replace(parameters, factors=np.repeat([[1 << HIGH_BITS], [1]], tokens, axis=1)),
-                    planes=True,
-                    when=name,
-                    **product,
-                ),
-                ir.Softmax(**{**takes_in_turn, "name": f"{name}.again"}, when=name),
+                ir.MatMul(name=f"{scores.name}.{j}.again", parts=(part,), parameters=both, planes=True, when=name, **product),
+                ir.Softmax(**{**softmaxed, "name": f"{name}.again"}, when=name),
             ]
-        else:
-            keys = _new(f"{name}.keys", parts[0].b, rows=tokens)
-            fetches.append(self._fetch(keys, scores.node, [part.b for part in parts], j, self._tokens))
-            part = ir.MatMulPart(a=queries, b=keys, out=s)
-            stage = [
-                ir.MatMul(name=f"{scores.name}.{j}", parts=(part,), parameters=parameters, **product),
-                ir.Softmax(**takes_in_turn, importance=importance),
-            ]
+        fetches.append(self._fetch(first, scores.node, blocks, j, self._tokens))
+        part = ir.MatMulPart(a=queries, b=first, out=s)
+        stage = [
+            ir.MatMul(name=f"{scores.name}.{j}", parts=(part,), parameters=at_first, **product),
+            ir.Softmax(**softmaxed, importance=importance, threshold=threshold),
+            *again,
+        ]
         values, shares, weights = self._values(layer, j, p)
         part = ir.MatMulPart(a=shares, b=weights, out=replace(layer.mix.parts[j].out, tensor=out))
         last = replace(layer.mix, name=f"{layer.mix.name}.{j}", parts=(part,))
@@ -209,7 +193,7 @@ class _Rewriter:
         node, name, blocks = layer.mix.node, f"{layer.softmax.name}.{j}", [part.b for part in layer.mix.parts]
         k, labels, picks = left_over(self._pruning.values, shares.cols), self._tokens, list[ir.Operator]()
         if k < shares.cols:
-            of_all = numbers_of(shares.cols) if labels is None else labels
+            of_all = labels or numbers_of(shares.cols)
             labels, kept = _new(f"{name}.places", of_all, cols=k), _new(f"{name}.kept", shares, cols=k)
             picks = [
                 ir.Pick(name=f"{name}.{what}", node=node, by=shares, labels=row, out=out)
@@ -245,7 +229,7 @@ class _Rewriter:
     def _pick_tokens(self, layer: _Layer, shares: ir.Block, share: float) -> None:
         k = left_over(share, layer.softmax.a.cols, self._pruning.protected)
         if k < shares.cols:
-            labels = numbers_of(shares.cols) if self._tokens is None else self._tokens
+            labels = self._tokens or numbers_of(shares.cols)
             name, node = f"{layer.softmax.name}.picked", layer.softmax.node
             self._tokens = _new(name, labels, cols=k)
             about = {"by": shares, "labels": labels, "out": self._tokens, "protected": self._pruning.protected}
@@ -255,7 +239,7 @@ class _Rewriter:
         """By the sums of the magnitudes of their results, over all layers up to here."""
         name, node = f"{layer.softmax.name}.heads", layer.softmax.node
         zero_point, width = out.zero_point, out.cols // heads
-        magnitudes = replace(out, name=f"{name}.magnitudes", zero_point=INT8.min, scale=out.scale)
+        magnitudes = replace(out, name=f"{name}.magnitudes", zero_point=INT8.min)
         entries = tuple(min(abs(q - zero_point), 255) + INT8.min for q in range(INT8.min, INT8.max + 1))
         of_head = np.repeat(np.eye(heads, dtype=np.int8), width, axis=1)
         ones = ir.Tensor(name=f"{name}.ones", rows=heads, cols=out.cols, bits=4, scale=1.0, zero_point=0, data=of_head)
@@ -286,7 +270,7 @@ class _Rewriter:
             total = AddParameters.from_scales(**units)
             self._operators.append(ir.Add(name=f"{name}.add", node=node, a=sums.whole, b=self._head_scores, out=scores, parameters=total))
         if k < heads:
-            labels = numbers_of(heads) if self._heads is None else self._heads
+            labels = self._heads or numbers_of(heads)
             self._heads, kept = _new(f"{name}.picked", labels, cols=k), _new(f"{name}.kept", scores, cols=k)
             for what, row, result in (("labels", labels, self._heads), ("scores", scores, kept)):
                 self._operators.append(ir.Pick(name=f"{name}.pick.{what}", node=node, by=scores, labels=row, out=result))
@@ -325,14 +309,6 @@ def _beside(blocks: Sequence[ir.Block]) -> bool:
 def _below(blocks: Sequence[ir.Block]) -> bool:
     first = blocks[0]
     return all((block.row, block.col) == (first.row + i * first.rows, first.col) for i, block in enumerate(blocks))
-
-
-def _of_columns(op: ir.MatMul, count: int) -> MatMulParameters:
-    """Of ``count`` tokens' columns, which are treated alike."""
-    arrays = {name: getattr(op.parameters, name) for name in ("bias", "multiplier", "shift")}
-    if any((array != array[0]).any() for array in arrays.values()):
-        raise CompileError(f"{op.node}: it has scales or biases for each token, which can't be left out")
-    return replace(op.parameters, **{name: np.repeat(array[:1], count) for name, array in arrays.items()})
 
 
 def _threshold(shares: ir.Tensor, share: float) -> int:

@@ -17,7 +17,7 @@ from ..golden.matmul import MatMulParameters
 from ..golden.softmax import SoftmaxParameters
 from .cached import cached_layers, prune_cached
 from .errors import CompileError
-from .pruning import Pruning, left_over, numbers_of
+from .pruning import Pruning, left_over, numbers_of, of_columns, with_operators
 
 
 def prune(graph: ir.Graph, pruning: Pruning) -> ir.Graph:
@@ -79,12 +79,7 @@ def _pruned(graph: ir.Graph, index: int, tokens: int, k: int, protected: int) ->
     for port in graph.outputs:
         if port.tensor.name in shrink.tensors:
             raise CompileError(f"{node}: output {port.name} has values of each token, which can't be left out")
-    operators = (*graph.operators[:place], pick, gather, *later)
-    used = [port.tensor for port in (*graph.inputs, *graph.outputs)]
-    used += [block.tensor for op in operators for block in (*op.inputs, *op.outputs)]
-    tensors = {tensor.name: tensor for tensor in used}
-    layers = {name: port for name, port in graph.layers.items() if name in tensors}
-    return replace(graph, operators=operators, tensors=tensors, layers=layers)
+    return with_operators(graph, (*graph.operators[:place], pick, gather, *later))
 
 
 def _narrow_place(graph: ir.Graph, index: int, tokens: int) -> tuple[int, ir.Tensor]:
@@ -184,18 +179,11 @@ class _Shrink:
             elif a_cols and not b_k:
                 raise CompileError(f"{op.node}: {part.b} has weights for each token, which can't be left out")
             if b_n:
-                parameters = self._channels(op)
+                parameters = of_columns(op, self._k)
             self._change(op, part.out.tensor, a_rows, b_n)
             parts.append(ir.MatMulPart(a=a, b=self.block(part.b), out=self.block(part.out)))
         residual = op.residual and replace(op.residual, r=self.block(op.residual.r))
         return replace(op, parts=tuple(parts), parameters=parameters, residual=residual)
-
-    def _channels(self, op: ir.MatMul) -> MatMulParameters:
-        """Of products whose results' columns are tokens: they are treated alike."""
-        arrays = {name: getattr(op.parameters, name) for name in ("bias", "multiplier", "shift")}
-        if any((array != array[0]).any() for array in arrays.values()):
-            raise CompileError(f"{op.node}: it has scales or biases for each token, which can't be left out")
-        return replace(op.parameters, **{name: array[: self._k] for name, array in arrays.items()})
 
     def _mean(self, op: ir.MatMul, a: ir.Block) -> tuple[ir.Block, MatMulParameters]:
         """Of constants that are all equal: as many as there are tokens left, with a factor that makes up for the others."""
