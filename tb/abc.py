@@ -3,6 +3,7 @@
 The built-in one prints nothing, so the outcome is taken from a file and said again in ABC's words.
 """
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,19 @@ from pathlib import Path
 from ..gen.verilator import ToolError, find_program
 
 _ANY_LOGIC = "read_verilog <<EOF\nmodule any(input a, b, output c); assign c = a & b; endmodule\nEOF\nsimplemap\n"
-_OUTCOMES = {"snl_UNSAT": "Property proved.", "snl_SAT": 'Output 0 of miter "design" was asserted in frame 0.'}
+
+
+def _said(outcome: str, commands: str) -> str:
+    """An outcome and the last of all frames that were looked at, in ABC's words."""
+    status, frame, *_ = outcome.split()
+    if status == "snl_UNSAT":
+        return "Property proved."
+    if status == "snl_SAT":
+        return 'Output 0 of miter "design" was asserted in frame 0.'
+    frames = re.search(r"bmc3 -F (\d+)", commands)
+    if frames and int(frame) + 1 >= int(frames[1]):
+        return f"No output asserted in {frames[1]} frames."
+    return "Undecided."
 
 
 def main() -> None:
@@ -25,7 +38,7 @@ def main() -> None:
     done = subprocess.run([yosys, "-q", "abc.ys"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if not status.exists():
         raise ToolError(f"ABC failed:\n{done.stdout[-2000:]}")
-    print(_OUTCOMES.get(status.read_text().split()[0], "Undecided."))
+    print(_said(status.read_text(), commands))
 
 
 if __name__ == "__main__":

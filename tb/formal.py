@@ -1,6 +1,6 @@
 """Proofs that a block keeps its rules for ever, whatever its inputs: by ABC's property-directed reachability, run by SymbiYosys.
 
-What has too much state for that is checked for its first cycles, by z3.
+What has too much state for that is checked for its first cycles, by ABC's bounded model checking.
 
     block = Pipelined(Delay(2, latency=3))
     proof = Proof(block)
@@ -38,6 +38,7 @@ prove
 cover
 [options]
 timeout 1200
+prove: aigsmt z3
 {prove}
 cover: mode cover
 cover: depth {depth}
@@ -52,7 +53,7 @@ setundef -undriven -anyseq
 [files]
 design.il
 """
-_FOR_EVER = {"prove": "prove: mode prove\nprove: aigsmt z3", "engine": "abc pdr"}
+_FOR_EVER = {"prove": "prove: mode prove", "engine": "abc pdr"}
 _FAULT = r"summary: +(failed assertion )?top\b.*\b(property\d+)\b"
 
 
@@ -79,7 +80,7 @@ class Proof:
         Raises ProofError, or ToolError when a tool is missing, fails, or finds no answer in 20 minutes.
         """
         text, names = _name_properties(self._rtlil(monitors))
-        bounded = {"prove": f"prove: mode bmc\nprove: depth {first}", "engine": "smtbmc z3"}
+        bounded = {"prove": f"prove: mode bmc\nprove: depth {first}", "engine": "abc bmc3"}
         claim = _FOR_EVER if first is None else bounded
         (folder / "design.il").write_text(text)
         (folder / "proof.sby").write_text(_SBY.format(depth=depth, **claim))

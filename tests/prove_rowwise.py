@@ -18,7 +18,7 @@ from celosia.rtl.rowwise import Rowwise, back_ports, front_ports
 from celosia.tb.formal import Proof, ProofError
 from celosia.tb.properties import Holds
 
-CYCLES = 17
+CYCLES = 18
 BIT = data.ArrayLayout(unsigned(1), 1)
 
 
