@@ -6,13 +6,12 @@ from pathlib import Path
 from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.targets import DEFAULT_TARGET, TARGETS
 from .compiler.program import Program, compile_graph
-from .compiler.prune import prune
-from .compiler.pruning import Pruning
 from .driver.device import DeviceError
 from .driver.network import Network
 from .driver.verilated import VerilatedDevice
 from .frontend import import_model
 from .manifest import Manifest
+from .pruning import Pruning, prune
 
 NOTHING_LESS = Pruning()
 SIMULATION = "simulation"  # folder of the simulator's library in a compiled network's folder

@@ -10,10 +10,10 @@ from celosia.rtl.arch.steps import Step
 from celosia.rtl.arch.window import Window
 from celosia.sw import graph as ir
 from celosia.sw.compiler.program import Program
-from celosia.sw.compiler.pruning import Pruning
 from celosia.sw.executor import quantize_input
 from celosia.sw.golden.machine import Machine
 from celosia.sw.manifest import Manifest
+from celosia.sw.pruning import Pruning
 from celosia.tb.graphs import Builder, below, beside
 from hypothesis import strategies as st
 from numpy.typing import NDArray

@@ -16,12 +16,11 @@ from celosia.sw import compile_model, open_device
 from celosia.sw import graph as ir
 from celosia.sw.compiler.errors import CompileError
 from celosia.sw.compiler.program import Program, compile_graph
-from celosia.sw.compiler.prune import prune
-from celosia.sw.compiler.pruning import Pruning
 from celosia.sw.driver.network import MachineError, Network
 from celosia.sw.driver.verilated import VerilatedDevice
 from celosia.sw.executor import execute
 from celosia.sw.manifest import Manifest
+from celosia.sw.pruning import Pruning, prune
 from celosia.sw.report import write_report
 from celosia.tb.graphs import Builder, random_inputs
 from celosia.tb.runner import build_machine

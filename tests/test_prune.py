@@ -11,10 +11,9 @@ from celosia.rtl.arch.steps import Engine, VectorOperation
 from celosia.sw import graph as ir
 from celosia.sw.compiler.errors import CompileError
 from celosia.sw.compiler.program import compile_graph
-from celosia.sw.compiler.prune import prune
-from celosia.sw.compiler.pruning import Pruning
 from celosia.sw.executor import execute, flag_of
 from celosia.sw.golden.planes import to_planes
+from celosia.sw.pruning import Pruning, prune
 from celosia.tb.graphs import random_inputs
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st

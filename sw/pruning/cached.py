@@ -13,12 +13,13 @@ import numpy as np
 from ...rtl.arch.formats import INT8, INT16
 from ...rtl.arch.steps import IMPORTANCE_ADDS, IMPORTANCE_BEGINS
 from .. import graph as ir
+from ..compiler.errors import CompileError
 from ..golden.activation import ActivationTable
 from ..golden.add import AddParameters
 from ..golden.matmul import MatMulParameters
 from ..golden.planes import HIGH_BITS
-from .errors import CompileError
-from .pruning import Pruning, left_over, numbers_of, of_columns, with_operators
+from .rewrite import are_below, are_beside, new_block, numbers_of, of_columns, with_operators
+from .shares import Pruning, left_over
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +138,7 @@ class _Rewriter:
             raise CompileError(f"{softmax.node}: keys and values that are fetched must have a row for each token")
         if pruning.progressive and (q.b_zero_point or q.bias.any() or (q.shift < HIGH_BITS).any()):
             raise CompileError(f"{scores.node}: keys in two parts must have the zero point 0, and their products no bias")
-        if pruning.heads and not _beside([part.out for part in layer.mix.parts]):
+        if pruning.heads and not are_beside([part.out for part in layer.mix.parts]):
             raise CompileError(f"{layer.mix.node}: heads can be left out where their results lie side by side")
 
     def _head(self, layer: _Layer, j: int, tokens: int, out: ir.Tensor) -> _Head:
@@ -146,10 +147,10 @@ class _Rewriter:
         name, parts = f"{softmax.name}.{j}", layer.scores.parts
         fetches, queries, width = list[ir.Operator](), parts[j].a, parts[0].b.cols
         if self._heads is not None:
-            queries = _new(f"{name}.queries", queries)
+            queries = new_block(f"{name}.queries", queries)
             fetches.append(self._fetch(queries, scores.node, [part.a for part in parts], j))
         rows = {"rows": layer.queries, "cols": tokens}
-        s, p = (_new(f"{name}.{what}", block, **rows) for what, block in (("scores", softmax.a), ("shares", softmax.out)))
+        s, p = (new_block(f"{name}.{what}", block, **rows) for what, block in (("scores", softmax.a), ("shares", softmax.out)))
         parameters = of_columns(scores, tokens)
         softmaxed = {
             "name": name,
@@ -162,11 +163,11 @@ class _Rewriter:
         importance = (IMPORTANCE_BEGINS if begins else IMPORTANCE_ADDS) if self._done < len(pruning.tokens) else 0
         product = {"node": scores.node, "b_transposed": True}
         blocks, threshold = [part.b for part in parts], None
-        keys = first = _new(f"{name}.keys", blocks[0], rows=tokens)
+        keys = first = new_block(f"{name}.keys", blocks[0], rows=tokens)
         again, at_first = list[ir.Operator](), parameters
         if pruning.progressive:
             blocks, low = self._planes(blocks)
-            keys = _new(f"{name}.keys", blocks[0], rows=tokens, cols=2 * width)
+            keys = new_block(f"{name}.keys", blocks[0], rows=tokens, cols=2 * width)
             first, second = (replace(keys, col=col, cols=width) for col in (0, width))
             at_first = replace(parameters, shift=parameters.shift - HIGH_BITS)
             both = replace(parameters, factors=np.repeat([[1 << HIGH_BITS], [1]], tokens, axis=1))
@@ -194,13 +195,13 @@ class _Rewriter:
         k, labels, picks = left_over(self._pruning.values, shares.cols), self._tokens, list[ir.Operator]()
         if k < shares.cols:
             of_all = labels or numbers_of(shares.cols)
-            labels, kept = _new(f"{name}.places", of_all, cols=k), _new(f"{name}.kept", shares, cols=k)
+            labels, kept = new_block(f"{name}.places", of_all, cols=k), new_block(f"{name}.kept", shares, cols=k)
             picks = [
                 ir.Pick(name=f"{name}.{what}", node=node, by=shares, labels=row, out=out)
                 for what, row, out in (("places", of_all, labels), ("kept", shares, kept))
             ]
             shares = kept
-        values = _new(f"{name}.values", blocks[0], rows=k)
+        values = new_block(f"{name}.values", blocks[0], rows=k)
         return [*picks, self._fetch(values, node, blocks, j, labels)], shares, values
 
     def _planes(self, keys: Sequence[ir.Block]) -> tuple[list[ir.Block], list[ir.Block]]:
@@ -218,9 +219,9 @@ class _Rewriter:
         about = {"name": f"{out}.fetch", "node": node, "out": out, "numbers": numbers}
         if self._heads is None:
             return ir.Fetch(**about, source=blocks[j])
-        beside = _beside(blocks)
+        beside = are_beside(blocks)
         is_outside = blocks[0].tensor.name in self._inputs or blocks[0].tensor.data is not None
-        if not (is_outside and (beside or _below(blocks))):
+        if not (is_outside and (beside or are_below(blocks))):
             raise CompileError(
                 f"{node}: {blocks[0].tensor} must be an input, or a constant, with a block for each head, to leave heads out"
             )
@@ -231,7 +232,7 @@ class _Rewriter:
         if k < shares.cols:
             labels = self._tokens or numbers_of(shares.cols)
             name, node = f"{layer.softmax.name}.picked", layer.softmax.node
-            self._tokens = _new(name, labels, cols=k)
+            self._tokens = new_block(name, labels, cols=k)
             about = {"by": shares, "labels": labels, "out": self._tokens, "protected": self._pruning.protected}
             self._operators.append(ir.Pick(name=f"{name}.pick", node=node, **about, importance=True))
 
@@ -257,7 +258,7 @@ class _Rewriter:
         self._operators.append(ir.MatMul(name=f"{name}.sum", node=node, parts=(part,), b_transposed=True, parameters=parameters))
         scores = sums.whole
         if self._head_scores is not None:
-            scores = _new(f"{name}.total", scores)
+            scores = new_block(f"{name}.total", scores)
             units = {
                 "a_scale": 1.0,
                 "a_zero_point": 0,
@@ -271,7 +272,7 @@ class _Rewriter:
             self._operators.append(ir.Add(name=f"{name}.add", node=node, a=sums.whole, b=self._head_scores, out=scores, parameters=total))
         if k < heads:
             labels = self._heads or numbers_of(heads)
-            self._heads, kept = _new(f"{name}.picked", labels, cols=k), _new(f"{name}.kept", scores, cols=k)
+            self._heads, kept = new_block(f"{name}.picked", labels, cols=k), new_block(f"{name}.kept", scores, cols=k)
             for what, row, result in (("labels", labels, self._heads), ("scores", scores, kept)):
                 self._operators.append(ir.Pick(name=f"{name}.pick.{what}", node=node, by=scores, labels=row, out=result))
             scores = kept
@@ -289,26 +290,11 @@ class _Rewriter:
             raise CompileError(f"{op.node}: only a product of them all with constants can do with fewer heads")
         (part,) = op.parts
         width = fewer.cols // heads.cols
-        weights, source = _new(f"{op.name}.weights", part.b, cols=fewer.cols), replace(part.b, cols=width)
+        weights, source = new_block(f"{op.name}.weights", part.b, cols=fewer.cols), replace(part.b, cols=width)
         for j in range(heads.cols):
             out, shift = replace(weights, col=j * width, cols=width), replace(heads, col=j, cols=1)
             yield ir.Fetch(name=f"{op.name}.weights.{j}", node=op.node, source=source, shift=shift, beside=True, out=out)
         yield replace(op, parts=(replace(part, a=fewer.whole, b=weights),))
-
-
-def _new(name: str, like: ir.Block, **sizes: int) -> ir.Block:
-    """Of a new tensor with elements as those of another."""
-    return replace(like.tensor, name=name, data=None, **{"rows": like.rows, "cols": like.cols, **sizes}).whole
-
-
-def _beside(blocks: Sequence[ir.Block]) -> bool:
-    first = blocks[0]
-    return all((block.row, block.col) == (first.row, first.col + i * first.cols) for i, block in enumerate(blocks))
-
-
-def _below(blocks: Sequence[ir.Block]) -> bool:
-    first = blocks[0]
-    return all((block.row, block.col) == (first.row + i * first.rows, first.col) for i, block in enumerate(blocks))
 
 
 def _threshold(shares: ir.Tensor, share: float) -> int:

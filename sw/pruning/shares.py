@@ -1,13 +1,8 @@
 """What of a network's attention is left out, as the user says it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
-
-from .. import graph as ir
-from ..golden.matmul import MatMulParameters
-from .errors import CompileError
+from ..compiler.errors import CompileError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,29 +43,6 @@ class Pruning:
         return bool(self.tokens) or self.fetches
 
 
-def numbers_of(count: int) -> ir.Block:
-    """0, 1, 2 and so on, as labels."""
-    data = np.arange(count, dtype=np.int16)[None]
-    return ir.Tensor(name=f"numbers.{count}", rows=1, cols=count, bits=16, scale=1.0, zero_point=0, data=data).whole
-
-
 def left_over(share: float, count: int, least: int = 0) -> int:
     """Of ``count``, at least ``least`` and one."""
     return min(count, max(1, least, round(share * count)))
-
-
-def of_columns(op: ir.MatMul, count: int) -> MatMulParameters:
-    """Of products whose results' columns are ``count`` tokens, which are treated alike. Raises CompileError where they are not."""
-    arrays = {name: getattr(op.parameters, name) for name in ("bias", "multiplier", "shift")}
-    if any((array != array[0]).any() for array in arrays.values()):
-        raise CompileError(f"{op.node}: it has scales or biases for each token, which can't be left out")
-    return replace(op.parameters, **{name: np.repeat(array[:1], count) for name, array in arrays.items()})
-
-
-def with_operators(graph: ir.Graph, operators: Sequence[ir.Operator]) -> ir.Graph:
-    """The graph with other operators, and the tensors that these use."""
-    used = [port.tensor for port in (*graph.inputs, *graph.outputs)]
-    used += [block.tensor for op in operators for block in (*op.inputs, *op.outputs)]
-    tensors = {tensor.name: tensor for tensor in used}
-    layers = {name: port for name, port in graph.layers.items() if name in tensors}
-    return replace(graph, operators=tuple(operators), tensors=tensors, layers=layers)

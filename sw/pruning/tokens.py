@@ -1,5 +1,4 @@
-"""Attention with less to do (SpAtten, arXiv 2012.09852): on keys and values that are fetched see cached.py; here with fewer tokens from
-layer to layer, cascade token pruning, where they are made on the chip.
+"""Fewer tokens from layer to layer, cascade token pruning (SpAtten, arXiv 2012.09852), where keys and values are made on the chip.
 
 After an attention layer the most important tokens are picked, and the rows of the one tensor that all later operators start from are
 gathered. All that follows is the same with fewer rows, and where tokens are columns, fewer columns.
@@ -13,38 +12,14 @@ import numpy as np
 from ...rtl.arch.formats import Multiplier
 from ...rtl.arch.steps import IMPORTANCE_ADDS, IMPORTANCE_BEGINS
 from .. import graph as ir
+from ..compiler.errors import CompileError
 from ..golden.matmul import MatMulParameters
 from ..golden.softmax import SoftmaxParameters
-from .cached import cached_layers, prune_cached
-from .errors import CompileError
-from .pruning import Pruning, left_over, numbers_of, of_columns, with_operators
+from .rewrite import numbers_of, of_columns, with_operators
+from .shares import Pruning, left_over
 
 
-def prune(graph: ir.Graph, pruning: Pruning) -> ir.Graph:
-    """The graph without what is to be left out.
-
-    Raises
-    ------
-    CompileError
-        If there are shares for more layers than the network has, or if a layer, or what follows it, can't do with less: names the node.
-    """
-    if not pruning:
-        return graph
-    softmaxes, cached = [op for op in graph.operators if isinstance(op, ir.Softmax)], cached_layers(graph)
-    for what, shares in {"tokens": pruning.tokens, "heads": pruning.heads}.items():
-        if len(shares) > len(softmaxes):
-            raise CompileError(f"there are shares of {what} for {len(shares)} layers of attention, but the network has {len(softmaxes)}")
-    if len({op.out.cols for op in softmaxes}) > 1:
-        raise CompileError(f"all layers of attention must have the same number of tokens, not {sorted({op.out.cols for op in softmaxes})}")
-    if cached and len(cached) == len(softmaxes):
-        return prune_cached(graph, cached, pruning)
-    if pruning.fetches:
-        node = next((op.node for op in softmaxes if op.name not in {layer.softmax.name for layer in cached}), "the network")
-        raise CompileError(f"{node}: heads, values and low bits can be left out where all keys and values are inputs, in external memory")
-    return _prune_tokens(graph, softmaxes, pruning)
-
-
-def _prune_tokens(graph: ir.Graph, layers: Sequence[ir.Softmax], pruning: Pruning) -> ir.Graph:
+def prune_tokens(graph: ir.Graph, layers: Sequence[ir.Softmax], pruning: Pruning) -> ir.Graph:
     """With fewer rows after each layer that there is a share for."""
     left = tokens = layers[0].out.cols
     for number, (share, layer) in enumerate(zip(pruning.tokens, layers, strict=False)):
