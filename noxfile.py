@@ -72,7 +72,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def bench_pruning(session: nox.Session) -> None:
-    """Accuracy, cycles and bytes of the digits network with fewer tokens: writes docs/pruning.md."""
+    """Accuracy, cycles and bytes of the digits network with fewer tokens and heads: writes docs/pruning.md."""
     session.install("-e", ".[demo]", "matplotlib")
     session.run("python", "examples/digits/prune.py")
 

@@ -128,7 +128,7 @@ _fpga_option = click.option(
 @click.option(
     "--prune-heads",
     type=_Shares(),
-    help="Shares of the heads that are left after each layer of attention, where keys and values are inputs: with the largest results.",
+    help="Shares of the heads that are left after each layer of attention, as 1,0.8: those with the largest results.",
 )
 @click.option(
     "--prune-values",

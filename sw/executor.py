@@ -1,6 +1,7 @@
 """Run an integer graph with the golden models: the golden model of a whole network."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -89,16 +90,19 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
         return
     match operator:
         case ir.MatMul():
-            for part in operator.parts:
-                a, b = read(part.a), read(part.b)
+            shifts = read(operator.shift)[0] if operator.shift else np.zeros(len(operator.parts), np.int64)
+            for part, shift in zip(operator.parts, shifts.tolist(), strict=True):
+                a, b, parameters = read(part.a), read(_shifted(part.b, shift)), operator.parameters
                 a = np.tile(a, operator.groups) if operator.planes else a
+                if operator.shift:
+                    parameters = parameters.of_channels(shift * part.b.rows, part.b.rows)
                 if operator.maximum:
                     assert operator.window
-                    product = max_pool(a, operator.window, operator.parameters)
+                    product = max_pool(a, operator.window, parameters)
                 elif operator.window:
-                    product = convolution(a, b, operator.window, operator.parameters)
+                    product = convolution(a, b, operator.window, parameters)
                 else:
-                    product = matmul(a, b.T if operator.b_transposed else b, operator.parameters)
+                    product = matmul(a, b.T if operator.b_transposed else b, parameters)
                 if operator.table:
                     product = activation(product, operator.table, MACHINE_TABLE)
                 if operator.residual:
@@ -123,10 +127,10 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
                 places = topk(read(operator.by)[0], operator.out.cols)
             result = read(operator.labels)[:, places]
         case ir.Fetch():
-            source, shift = operator.source, int(read(operator.shift)[0, 0]) if operator.shift else 0
+            shift = int(read(operator.shift)[0, 0]) if operator.shift else 0
+            source = _shifted(operator.source, shift, beside=operator.beside)
             rows = np.arange(source.rows) if operator.numbers is None else read(operator.numbers)[0]
-            row, col = (source.row, source.col + shift * source.cols) if operator.beside else (source.row + shift * source.rows, source.col)
-            result = values[source.tensor.name][row + rows, col : col + source.cols]
+            result = values[source.tensor.name][source.row + rows, source.col : source.col + source.cols]
         case ir.Gather():
             result = read(operator.a)[read(operator.numbers)[0]]
         case ir.Gelu():
@@ -138,6 +142,11 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
         case _:
             raise TypeError(f"operator must be one of sw/graph.py's, not {operator!r}")
     values[operator.out.tensor.name][operator.out.slices] = result
+
+
+def _shifted(block: ir.Block, count: int, *, beside: bool = False) -> ir.Block:
+    """So many blocks further to the right, or down."""
+    return replace(block, col=block.col + count * block.cols) if beside else replace(block, row=block.row + count * block.rows)
 
 
 def initial_values(graph: ir.Graph) -> dict[str, Int]:

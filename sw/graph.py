@@ -146,6 +146,8 @@ class MatMul(Operator):
     parameters: with factors of groups along K where b is [N, K], all columns of a tensor, and not of a convolution.
     table: what each result, -128..127, is replaced by. residual: what is then added to the results of the one part.
     planes: b's columns are planes of its bits, side by side, each with factors of its own; a is multiplied with each of them.
+    shift: a row with a number for each part, or None: of so many blocks like its b that lie above the one to multiply with, in constant
+    weights. The parameters are those of the channels of all these blocks.
     """
 
     parts: tuple[MatMulPart, ...]
@@ -154,6 +156,7 @@ class MatMul(Operator):
     window: Window | None = None
     maximum: bool = False
     planes: bool = False
+    shift: Block | None = None
     table: ActivationTable | None = None
     residual: Residual | None = None
 
@@ -169,6 +172,10 @@ class MatMul(Operator):
             raise ValueError("a maximum must have a window, and as many groups as channels")
         if window and not self.b_transposed:
             raise ValueError("b must be b_transposed in a convolution")
+        if self.shift and (self.shift.rows, self.shift.cols, self.shift.tensor.bits) != (1, len(self.parts), 16):
+            raise ValueError(f"shift must be a row of 16 bits for each of {len(self.parts)} parts, not {self.shift}")
+        if self.shift and (window or not self.b_transposed or any(part.b.tensor.data is None for part in self.parts)):
+            raise ValueError("with shift b must be constant weights [N, K], not of a convolution")
         if self.groups and (window or not self.b_transposed):
             raise ValueError("factors must be those of b [N, K], not of a convolution")
         for part in self.parts:
@@ -204,7 +211,7 @@ class MatMul(Operator):
     @property
     def inputs(self) -> tuple[Block, ...]:
         operands = tuple(block for part in self.parts for block in (part.a, part.b))
-        return (*operands, self.residual.r) if self.residual else operands
+        return operands + ((self.residual.r,) if self.residual else ()) + ((self.shift,) if self.shift else ())
 
     @property
     def outputs(self) -> tuple[Block, ...]:

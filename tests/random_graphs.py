@@ -81,13 +81,21 @@ def graphs(draw: st.DrawFn) -> ir.Graph:
 
 
 def transformer(
-    layers: int = 2, *, heads: int = 2, width: int = 5, length: int = 0, first_only: bool = False, mean: bool = True, seed: int = 1
+    layers: int = 2,
+    *,
+    heads: int = 2,
+    width: int = 5,
+    length: int = 0,
+    groups: int = 0,
+    first_only: bool = False,
+    mean: bool = True,
+    seed: int = 1,
 ) -> ir.Graph:
     """Layers of attention and a product, with residual sums; then a product of the first token, or of the mean of all."""
     builder = Builder(seed)
     x = source = builder.tensor(TOKENS, heads * width, 16)
     for _ in range(layers):
-        x = builder.add(x, builder.attention(builder.layernorm(x, 8), heads, width, length=length), 16)
+        x = builder.add(x, builder.attention(builder.layernorm(x, 8), heads, width, length=length, groups=groups), 16)
         x = builder.add(x, builder.linear(builder.layernorm(x, 8), heads * width, 8), 16)
     x = builder.layernorm(x, 8)
     if first_only:
@@ -123,11 +131,13 @@ def cached(
 
 
 @st.composite
-def prunings(draw: st.DrawFn, layers: int) -> Pruning:
-    """Of what is fetched."""
+def prunings(draw: st.DrawFn, layers: int, *, fetched: bool) -> Pruning:
+    """Of so many layers, after some of them. fetched: values and low bits too."""
     shares = st.lists(st.floats(0.01, 1), max_size=layers).map(lambda found: tuple(sorted(found, reverse=True)))
-    values, progressive = draw(st.floats(0.01, 1)), draw(st.sampled_from((0.0, 0.05, 0.1, 0.3, 1.0)))
-    return Pruning(tokens=draw(shares), protected=draw(st.integers(0, 3)), heads=draw(shares), values=values, progressive=progressive)
+    left = {"tokens": draw(shares), "protected": draw(st.integers(0, 3)), "heads": draw(shares)}
+    if fetched:
+        left |= {"values": draw(st.floats(0.01, 1)), "progressive": draw(st.sampled_from((0.0, 0.05, 0.1, 0.3, 1.0)))}
+    return Pruning(**left)
 
 
 def _alike(op: ir.Operator, *, bias: bool = True) -> ir.Operator:

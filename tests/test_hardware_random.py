@@ -100,15 +100,14 @@ def test_random_networks(
     assert_runs(device, program, seed)
 
 
-@settings(quick, max_examples=40)
-@given(st.integers(1, 3), st.integers(1, 9), st.booleans(), st.lists(st.floats(0.01, 1), min_size=1, max_size=2), st.integers(0, 2))
+@settings(quick, max_examples=60)
+@given(st.data(), st.integers(1, 4), st.integers(1, 9), st.booleans())
 def test_pruned_networks(
-    device: VerilatedDevice, machine: MachineParameters, heads: int, width: int, causal: bool, shares: list[float], protected: int
+    device: VerilatedDevice, machine: MachineParameters, data: st.DataObject, heads: int, width: int, causal: bool
 ) -> None:
     if not machine.pruning:
         pytest.skip("a machine without pruning")
-    pruning = Pruning(tokens=tuple(sorted(shares, reverse=True)), protected=protected)
-    graph = prune(transformer(2, heads=heads, width=width, length=int(causal)), pruning)
+    graph = prune(transformer(2, heads=heads, width=width, length=int(causal)), data.draw(prunings(2, fetched=False)))
     try:
         program = compile_graph(graph, machine)
     except CompileError:
@@ -125,7 +124,7 @@ def test_what_is_not_fetched(
     if not machine.pruning:
         pytest.skip("a machine without pruning")
     try:
-        program = compile_graph(prune(cached(2, heads=heads, width=width), data.draw(prunings(2))), machine)
+        program = compile_graph(prune(cached(2, heads=heads, width=width), data.draw(prunings(2, fetched=True))), machine)
     except CompileError:
         reject()
     device.set_memory_timing(latency=data.draw(st.integers(1, 30)), bandwidth=bandwidth)

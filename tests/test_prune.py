@@ -14,7 +14,7 @@ from celosia.sw.compiler.program import compile_graph
 from celosia.sw.executor import execute, flag_of
 from celosia.sw.golden.planes import to_planes
 from celosia.sw.pruning import Pruning, prune
-from celosia.tb.graphs import random_inputs
+from celosia.tb.graphs import Builder, random_inputs
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from random_graphs import cached, machines, prunings, run_on_golden_machine, transformer
@@ -39,9 +39,8 @@ def test_pruned_networks_compute_what_the_executor_does(data: st.DataObject, mac
     if machine.lanes & (machine.lanes - 1):
         reject()
     causal, layers = data.draw(st.booleans()), data.draw(st.integers(1, 3))
-    shares = sorted(data.draw(st.lists(st.floats(0.01, 1), min_size=1, max_size=layers)), reverse=True)
-    graph = transformer(layers, heads=data.draw(st.integers(1, 3)), width=data.draw(st.integers(1, 9)), length=int(causal))
-    pruned = prune(graph, Pruning(tokens=tuple(shares), protected=data.draw(st.integers(0, 3))))
+    graph = transformer(layers, heads=data.draw(st.integers(1, 4)), width=data.draw(st.integers(1, 9)), length=int(causal))
+    pruned = prune(graph, data.draw(prunings(layers, fetched=False)))
     try:
         assert_runs(pruned, replace(machine, pruning=1))
     except CompileError:
@@ -55,7 +54,7 @@ def test_what_is_not_fetched(data: st.DataObject, machine: MachineParameters) ->
         reject()
     layers = data.draw(st.integers(1, 3))
     graph = cached(layers, heads=data.draw(st.integers(1, 4)), width=data.draw(st.integers(1, 20)), seed=data.draw(st.integers(0, 99)))
-    pruned = prune(graph, data.draw(prunings(layers)))
+    pruned = prune(graph, data.draw(prunings(layers, fetched=True)))
     try:
         assert_runs(pruned, replace(machine, pruning=1, factor_bits=8))
     except CompileError:
@@ -73,6 +72,63 @@ def test_fewer_tokens_from_layer_to_layer() -> None:
     assert set(softmax[1:]) == {1}
     assert [c["length"] for c in steps if c["operation"] == VectorOperation.TOPK] == [9, 4]
     assert_runs(graph, MACHINE)
+
+
+@pytest.mark.parametrize(("width", "groups"), [(5, 0), (8, 0), (12, 2)])
+def test_fewer_heads_from_layer_to_layer(width: int, groups: int) -> None:
+    graph = prune(transformer(3, heads=4, width=width, groups=groups), Pruning(heads=(0.75, 0.5)))
+    products = [op for op in graph.operators if isinstance(op, ir.MatMul) and len(op.parts) > 1]
+    assert [len(op.parts) for op in products if op.b_transposed and not op.shift] == [4, 3, 2]
+    assert [len(op.parts) for op in products if op.shift] == [3, 3, 3, 2, 2, 2]
+    machine = replace(MACHINE_WITH_FACTORS if groups else MACHINE, scratchpad_kib=32)
+    assert_runs(graph, machine)
+    # Of the weights of queries, keys and values, of their channels and factors, and of the weights of the product of the results.
+    steps = [step.command for step in compile_graph(graph, machine).body if step.engine is Engine.LOAD]
+    assert sum(c.get("shifted", 0) for c in steps) == (3 * (3 if groups else 2) + 1) * (3 + 2)
+
+
+def test_heads_that_are_left_are_those_with_the_largest_results() -> None:
+    graph = transformer(2, heads=4, width=8)
+    pruned, inputs = prune(graph, Pruning(heads=(0.5,))), random_inputs(graph, 1)
+    values = execute(pruned, inputs, lanes=4)
+    mix = [op for op in graph.operators if isinstance(op, ir.MatMul) and len(op.parts) > 1][1]
+    out = mix.parts[0].out.tensor
+    magnitudes = np.minimum(abs(values[out.name] - out.zero_point), 255).reshape(-1, 4, 8).mean(axis=0).sum(axis=1)
+    picked = next(op.out.tensor.name for op in pruned.operators if isinstance(op, ir.Pick))
+    assert set(values[picked][0].tolist()) == set(np.argsort(-magnitudes)[:2].tolist())
+
+
+def of_rescaled_queries() -> ir.Graph:
+    """Two layers, of which the queries are no product with constants."""
+    builder = Builder(1)
+    x = source = builder.tensor(12, 16, 8)
+    for _ in range(2):
+        q, k, v = (builder.linear(x, 16, 8) for _ in range(3))
+        x = builder.linear(builder.mixed(builder.softmax(builder.scores(builder.rescale(q, 8), k, 2, 16), 8), v, 2), 16, 8)
+    return builder.graph([source], [x])
+
+
+def of_heads_results() -> ir.Graph:
+    """A layer, and another one behind it whose results are outputs."""
+    graph = transformer(2, heads=2, width=8, mean=False)
+    last = [op for op in graph.operators if isinstance(op, ir.MatMul) and len(op.parts) == 2][-1]
+    results = Builder(1).port(ir.GraphOutput, last.parts[0].out.tensor)
+    operators = graph.operators[: graph.operators.index(last) + 1]
+    return replace(graph, operators=operators, outputs=(results,))
+
+
+@pytest.mark.parametrize(
+    ("graph", "message"),
+    [
+        (of_rescaled_queries(), "node11: heads can be left out where queries, keys and values are one product with constants"),
+        (of_heads_results(), "output t27 has values of each head, which can't be left out"),
+        (transformer(1), "there are shares of heads for 2 layers of attention, but the network has 1"),
+    ],
+    ids=["queries", "output", "layers"],
+)
+def test_fewer_heads_refused(graph: ir.Graph, message: str) -> None:
+    with pytest.raises(CompileError, match=re.escape(message)):
+        prune(graph, Pruning(heads=(0.5, 0.5)))
 
 
 def test_a_layer_that_leaves_no_token_out_counts() -> None:
@@ -135,8 +191,8 @@ def test_the_low_bits_are_fetched_where_no_share_is_large() -> None:
 @pytest.mark.parametrize(
     ("graph", "pruning", "message"),
     [
-        (transformer(), {"values": 0.5}, "heads, values and low bits can be left out where all keys and values are inputs"),
-        (cached(queries=2), {"values": 0.5}, "values and heads can be left out for one query, not for 2"),
+        (transformer(), {"values": 0.5}, "values and low bits can be left out where all keys and values are inputs"),
+        (cached(queries=2), {"values": 0.5}, "values can be left out for one query, not for 2"),
         (cached(symmetric=False), {"progressive": 0.1}, "keys in two parts must have the zero point 0, and their products no bias"),
         (cached(), {"heads": (0.5, 0.6)}, "shares of heads must be above 0 and at most 1, and none larger than the one before"),
         (cached(), {"values": 1.5}, "shares of values must be above 0 and at most 1, and none larger than the one before, not [1.5]"),

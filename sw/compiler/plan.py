@@ -76,7 +76,7 @@ def _with_staging(
     fetched = {op.out.tensor.name for op in graph.operators if isinstance(op, ir.Fetch)}
     maker = TaskMaker(parameters, layouts, buffers, **where, pieces=Pieces.of(graph, parameters), fetched=fetched)
     tasks = tuple(task for op in graph.operators for task in maker.tasks(op))
-    staged = sum(o.size for task in tasks for o in task.operands.values() if o.buffer.name not in resident)
+    staged = sum(o.size for task in tasks for o in task.operands.values() if o.shift or o.buffer.name not in resident)
     ports = sum(buffers[port.tensor.name].words for port in (*graph.inputs, *graph.outputs) if port.tensor.name in resident)
     staging = tuple(limit + i * staging_words for i in range(parts))
     moved = {"words_moved": staged + ports, "words_staged": staged}
@@ -124,7 +124,12 @@ def _place(graph: ir.Graph, buffers: Mapping[str, Buffer], limit: int, region_wo
     ends = {name: end for name, _, end in spans}
     for name, start, _ in spans:
         place(name, [range_of(other) for other in placed if ends[other] + spread * SPREAD >= start])
-    constants = [buffer.name for buffer in buffers.values() if buffer.data is not None and buffer.name not in fetched]
+    shifted = {op.name for op in graph.operators if isinstance(op, ir.MatMul) and op.shift}  # their tables come with their weights
+    constants = [
+        buffer.name
+        for buffer in buffers.values()
+        if buffer.data is not None and buffer.name not in fetched and operator_name(buffer.name) not in shifted
+    ]
     for name in sorted(constants, key=lambda name: -buffers[name].words):
         place(name, [range_of(other) for other in placed])
     return placed
@@ -132,9 +137,16 @@ def _place(graph: ir.Graph, buffers: Mapping[str, Buffer], limit: int, region_wo
 
 def _only_fetched(graph: ir.Graph) -> set[str]:
     """Tensors that stay in external memory."""
-    fetched = {op.source.tensor.name for op in graph.operators if isinstance(op, ir.Fetch)}
-    read = {b.tensor.name for op in graph.operators for b in (op.inputs[1:] if isinstance(op, ir.Fetch) else op.inputs)}
-    return fetched - read - {port.tensor.name for port in graph.outputs}
+    fetched, read = set[str](), {port.tensor.name for port in graph.outputs}
+    for op in graph.operators:
+        of_it = set[ir.Block]()
+        if isinstance(op, ir.Fetch):
+            of_it = {op.source}
+        elif isinstance(op, ir.MatMul) and op.shift:
+            of_it = {part.b for part in op.parts}
+        fetched |= {block.tensor.name for block in of_it}
+        read |= {block.tensor.name for block in op.inputs if block not in of_it}
+    return fetched - read
 
 
 def _of_one_operator(graph: ir.Graph, buffers: Mapping[str, Buffer]) -> dict[str, set[str]]:

@@ -133,7 +133,7 @@ class Scheduler:
         command = dict(task.command)
         for field, operand in task.operands.items():
             writes = field in ("out", "scratchpad")
-            base = self._plan.resident.get(operand.buffer.name)
+            base = None if operand.shift else self._plan.resident.get(operand.buffer.name)
             if base is None:
                 address, stride = staging, operand.stride
                 staging += operand.size
@@ -146,7 +146,7 @@ class Scheduler:
                 command |= task.walk(address, stride)
             else:
                 command[field] = address
-                if field not in ("table", "factors", "numbers", "shift"):  # they are one run of words
+                if field not in ("table", "factors", "numbers"):  # they are one run of words
                     command[f"{field}_stride"] = 0 if operand.repeat else stride
             late = task.engine is Engine.COMPUTE and field == "a"
             accesses.append(Access.of(address, operand.rows, operand.words, stride, writes=writes, late=late))
@@ -166,7 +166,18 @@ class Scheduler:
         if when:
             accesses.append(Access.of(behind + when, 1, 1, 1, writes=False))
         step = PlannedStep(engine=task.engine, command=command, accesses=tuple(accesses), label=op.name)
+        step = self._shifted(step, task.source) if task.source else step
         return loads, [replace(step, when=when) for step in (step, *stores)]
+
+    def _shifted(self, step: PlannedStep, source: Operand) -> PlannedStep:
+        """A load of what lies further on by a number, if it does."""
+        shift = source.shift
+        if shift is None:
+            return step
+        address = self._plan.resident[shift.buffer.name] + shift.word
+        fields = {"shifted": 1, "shift": address, "shift_element": shift.element, "shift_stride": shift.words * self._p.slot_bytes}
+        read = Access.of(address, 1, 1, 1, writes=False)
+        return replace(step, command={**step.command, **fields}, accesses=(*step.accesses, read))
 
     def _fetched(self, source: Operand, command: Mapping[str, int]) -> dict[str, int]:
         """Where a load finds what it fetches. Rows that follow each other, there and in the scratchpad, are one long row."""
@@ -181,8 +192,10 @@ class Scheduler:
         slot, row_words = self._p.slot_bytes, operand.buffer.row_words
         external = self._external[operand.buffer.name] + (operand.row * row_words + operand.word) * slot
         if operand.word == 0 and operand.stride == row_words and operand.size <= MAX_TRANSFER_WORDS:  # rows follow each other: one long row
-            return self._transfer(engine, external, 0, address, operand.size, 1, operand.size, label)
-        return self._transfer(engine, external, row_words * slot, address, operand.stride, operand.rows, operand.words, label)
+            step = self._transfer(engine, external, 0, address, operand.size, 1, operand.size, label)
+        else:
+            step = self._transfer(engine, external, row_words * slot, address, operand.stride, operand.rows, operand.words, label)
+        return self._shifted(step, operand)
 
 
 def _awaited_first(parts: Sequence[Part]) -> list[Part]:

@@ -33,9 +33,20 @@ MAX_ROWS = (1 << COUNT_BITS) - 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Shift:
+    """Where a number lies in the scratchpad, of blocks of ``words`` words in external memory: an element of a word of a buffer's first
+    row."""
+
+    buffer: Buffer
+    word: int
+    element: int
+    words: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Operand:
     """A rectangle of a buffer: ``rows`` rows of ``words`` words. repeat: the one row is read again for each row of the task. spare: words
-    behind each row in the staging area."""
+    behind each row in the staging area. shift: so many blocks before it are passed over; it always goes through the staging area."""
 
     buffer: Buffer
     row: int
@@ -44,6 +55,7 @@ class Operand:
     words: int
     repeat: bool = False
     spare: int = 0
+    shift: Shift | None = None
 
     @property
     def stride(self) -> int:
@@ -121,7 +133,7 @@ class TaskMaker:
             raise CompileError(f"{operator.node}: {e} ({operator})") from None
 
     def _staging(self, task: Task) -> int:
-        return sum(operand.size for operand in task.operands.values() if self._staged(operand.buffer))
+        return sum(operand.size for operand in task.operands.values() if operand.shift or self._staged(operand.buffer))
 
     def _tiled(
         self, make: MakeTask, rows: int, cols: int, most_rows: int, most_cols: int, col_step: int, *, cols_inside: bool = False
@@ -164,6 +176,8 @@ class TaskMaker:
 
     def _product(self, op: ir.MatMul) -> Iterator[Task]:
         p, makers = self._p, list[tuple[MakeTask, int, int, int, int]]()
+        if op.shift:
+            self._require_pruning()
         if op.maximum and not by_channel(op, p):
             raise CompileError("max pooling needs an array of as many rows as columns, with depthwise_taps")
         for part in op.parts:
@@ -298,11 +312,27 @@ class TaskMaker:
             if buffer:
                 one = buffer.rows == 1  # for all tiles
                 tiles = {"row": 0 if one else col // p.cols, "rows": 1 if one else -(-cols // p.cols)}
-                more[field] = Operand(buffer=buffer, **tiles, word=0, words=buffer.row_words, repeat=one)
+                shift = None if one else self._shift_of(op, part, -(-segment[1] // p.cols) * buffer.row_words)
+                more[field] = Operand(buffer=buffer, **tiles, word=0, words=buffer.row_words, repeat=one, shift=shift)
         if op.table:
             more["table"] = self._table_operand(op)
-        more["b"] = replace(operands["b"], spare=spare_words(operands["b"].words, p))
+        b = operands["b"]
+        more["b"] = replace(b, spare=spare_words(b.words, p), shift=self._shift_of(op, part, part.b.rows * b.buffer.row_words))
         return Task(engine=Engine.COMPUTE, operator=op, command=command, operands={**operands, **more}, walk=walk)
+
+    def _shift_of(self, op: ir.MatMul, part: ir.MatMulPart, words: int) -> Shift | None:
+        """By the part's number of blocks of so many words; if it has one."""
+        if op.shift is None:
+            return None
+        return self._shift(replace(op.shift, col=op.shift.col + op.parts.index(part), cols=1), words)
+
+    def _shift(self, number: ir.Block, words: int) -> Shift:
+        """By a number of blocks of so many words."""
+        buffer = self._buffers[number.tensor.name]
+        if self._staged(buffer):
+            raise CompileError(f"{number.tensor} must stay in the scratchpad, where there is no room for it")
+        word, element = divmod(number.col, self._p.word_bytes // 2)
+        return Shift(buffer=buffer, word=number.row * buffer.row_words + word, element=element, words=words)
 
     def _table_operand(self, op: ir.MatMul | ir.LayerNorm | ir.Table) -> Operand:
         buffer = self._buffers[table_name(op)]
@@ -390,11 +420,8 @@ class TaskMaker:
             operands["numbers"] = self._rectangle(op.numbers, 0, 1, 0, op.numbers.cols)
             command["gathers"] = 1
         if op.shift:
-            word, element = divmod(op.shift.col, self._p.word_bytes // 2)
-            operands["shift"] = Operand(buffer=self._buffers[op.shift.tensor.name], row=op.shift.row, rows=1, word=word, words=1)
-            layout = self._layouts[op.source.tensor.name]
-            words = layout.word(op.source.cols) if op.beside else op.source.rows * row_words
-            command |= {"shifted": 1, "shift_element": element, "shift_stride": words * self._p.slot_bytes}
+            words = self._layouts[op.source.tensor.name].word(op.source.cols) if op.beside else op.source.rows * row_words
+            source = replace(source, shift=self._shift(op.shift, words))
         yield Task(engine=Engine.LOAD, operator=op, command=command, operands=operands, source=source)
 
     def _gather(self, op: ir.Gather) -> Iterator[Task]:
@@ -512,24 +539,27 @@ def _table(
 
 def _channels(op: ir.MatMul, first: int, count: int, parameters: MachineParameters) -> Buffer:
     """The requantization records of channels first to first + count - 1, tile by tile of cols channels; of channels that are all alike one
-    tile."""
-    p, q = parameters, op.parameters
-    of_channels = np.stack([q.bias, q.multiplier, q.shift], axis=1)[first : first + count].tolist()
-    if all(channel == of_channels[0] for channel in of_channels):
-        of_channels = of_channels[:1] * p.cols
-    records = [
-        CHANNEL.pack({"bias": bias, "multiplier": multiplier, "shift": shift}).to_bytes(8, "little")
-        for bias, multiplier, shift in of_channels
-    ]
-    tiles = [b"".join(records[i : i + p.cols]).ljust(p.channel_words * p.word_bytes, b"\0") for i in range(0, len(records), p.cols)]
+    tile. With shift, of those channels of each block, one after the other."""
+    p, q, channels = parameters, op.parameters, op.parts[0].out.cols
+    of_blocks = np.stack([q.bias, q.multiplier, q.shift], axis=1).reshape(-1, channels, 3)[:, first : first + count]
+    if (of_blocks == of_blocks[0, 0]).all():
+        of_blocks = np.tile(of_blocks[:1, :1], (1, p.cols, 1))
+    tiles = list[bytes]()
+    for block in of_blocks.tolist():
+        records = [
+            CHANNEL.pack(dict(zip(("bias", "multiplier", "shift"), channel, strict=True))).to_bytes(8, "little") for channel in block
+        ]
+        tiles += (b"".join(records[i : i + p.cols]).ljust(p.channel_words * p.word_bytes, b"\0") for i in range(0, len(records), p.cols))
     return Buffer(name=channels_name(op, first, count), rows=len(tiles), row_words=p.channel_words, data=b"".join(tiles))
 
 
 def _factors(op: ir.MatMul, first: int, count: int, parameters: MachineParameters) -> Iterator[Buffer]:
-    """The factors of channels first to first + count - 1, tile by tile of cols channels, group by group; if there are any."""
+    """The factors of channels first to first + count - 1, tile by tile of cols channels, group by group; if there are any. With shift, of
+    those channels of each block, one after the other."""
     if op.parameters.factors is not None:
-        p, tiles = parameters, -(-count // parameters.cols)
-        octets = np.zeros((tiles, op.groups, p.factor_words * p.word_bytes), np.uint8)
-        factors = np.pad(op.parameters.factors[:, first : first + count], ((0, 0), (0, tiles * p.cols - count)))
-        octets[:, :, : p.cols] = factors.reshape(op.groups, tiles, p.cols).swapaxes(0, 1)
-        yield Buffer(name=factors_name(op, first, count), rows=tiles, row_words=op.groups * p.factor_words, data=octets.tobytes())
+        p, channels = parameters, op.parts[0].out.cols
+        factors = op.parameters.factors.reshape(op.groups, -1, channels)[:, :, first : first + count]
+        factors = np.pad(factors, ((0, 0), (0, 0), (0, -count % p.cols))).reshape(op.groups, -1, p.cols)
+        octets = np.zeros((factors.shape[1], op.groups, p.factor_words * p.word_bytes), np.uint8)
+        octets[:, :, : p.cols] = factors.swapaxes(0, 1)
+        yield Buffer(name=factors_name(op, first, count), rows=len(octets), row_words=op.groups * p.factor_words, data=octets.tobytes())

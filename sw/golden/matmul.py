@@ -1,6 +1,6 @@
 """The compute unit's matrix product: int8 operands, int32 accumulators, requantized per output channel."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -69,6 +69,12 @@ class MatMulParameters:
             high=out.max,
             factors=factors,
         )
+
+    def of_channels(self, first: int, count: int) -> Self:
+        """Of so many channels from the first on."""
+        some, factors = slice(first, first + count), self.factors
+        arrays = {"bias": self.bias[some], "multiplier": self.multiplier[some], "shift": self.shift[some]}
+        return replace(self, **arrays, factors=None if factors is None else factors[:, some])
 
 
 def split_scales(scales: ArrayLike) -> tuple[NDArray[np.float64], Int]:

@@ -100,8 +100,8 @@ class _Rewriter:
         softmax, pruning, scores, q = layer.softmax, self._pruning, layer.scores, layer.scores.parameters
         if softmax.parameters.length < softmax.a.cols:
             raise CompileError(f"{softmax.node}: keys that are fetched can't be masked")
-        if (pruning.values < 1 or pruning.heads) and layer.queries > 1:
-            raise CompileError(f"{softmax.node}: values and heads can be left out for one query, not for {layer.queries}")
+        if pruning.values < 1 and layer.queries > 1:
+            raise CompileError(f"{softmax.node}: values can be left out for one query, not for {layer.queries}")
         if not scores.b_transposed or layer.mix.b_transposed:
             raise CompileError(f"{softmax.node}: keys and values that are fetched must have a row for each token")
         if pruning.progressive and (q.b_zero_point or q.bias.any() or (q.shift < HIGH_BITS).any()):

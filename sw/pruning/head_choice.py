@@ -1,6 +1,6 @@
 """Which heads go on, by the sums of the magnitudes of their results over all layers so far (SpAtten, arXiv 2012.09852)."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -26,10 +26,10 @@ class HeadChoice:
         self._importance: ir.Block | None = None  # of the heads that are left
         self._fewer: dict[str, tuple[ir.Tensor, ir.Block]] = {}  # the results of heads: what they have become, and of which heads
 
-    def check(self, graph: ir.Graph) -> None:
-        """Raises CompileError where results of heads are outputs of the network."""
+    def check(self, graph: ir.Graph, others: Container[str] = ()) -> None:
+        """Raises CompileError where outputs of the network are results of heads, or other tensors of which parts are left out."""
         for port in graph.outputs:
-            if port.tensor.name in self._fewer:
+            if port.tensor.name in self._fewer or port.tensor.name in others:
                 raise CompileError(f"output {port.name} has values of each head, which can't be left out")
 
     def results(self, layer: Layer) -> ir.Tensor:
@@ -127,5 +127,5 @@ def _product(b_scale: float, zero_points: tuple[int, int], out: tuple[float, int
 
 
 def _plain_sum() -> AddParameters:
-    units = {f"{name}_{what}": value for name in ("a", "b", "out") for what, value in (("scale", 1.0), ("zero_point", 0))}
-    return AddParameters.from_scales(**units, out=INT16)
+    a, b = {"a_scale": 1.0, "a_zero_point": 0}, {"b_scale": 1.0, "b_zero_point": 0}
+    return AddParameters.from_scales(**a, **b, out_scale=1.0, out_zero_point=0, out=INT16)

@@ -36,7 +36,8 @@ def layers_of(graph: ir.Graph) -> list[Layer]:
         if isinstance(softmax, ir.Softmax):
             makers = [op for op in graph.operators if any(block.tensor is softmax.a.tensor for block in op.outputs)]
             readers = [op for op in graph.operators if any(block.tensor is softmax.out.tensor for block in op.inputs)]
-            products = [op for op in (*makers, *readers) if isinstance(op, ir.MatMul)]
-            if len(makers) == len(readers) == 1 and len(products) == 2 and len(products[0].parts) == len(products[1].parts):
-                layers.append(Layer(scores=products[0], softmax=softmax, mix=products[1]))
+            products = [op for op in (*makers, *readers) if not isinstance(op, ir.Pick)]  # which counts tokens' importance
+            match products:
+                case [ir.MatMul() as scores, ir.MatMul() as mix] if len(scores.parts) == len(mix.parts):
+                    layers.append(Layer(scores=scores, softmax=softmax, mix=mix))
     return layers

@@ -3,6 +3,7 @@
 from .. import graph as ir
 from ..compiler.errors import CompileError
 from .cached import cached_layers, prune_cached
+from .heads import prune_heads
 from .shares import Pruning
 from .tokens import prune_tokens
 
@@ -27,5 +28,5 @@ def prune(graph: ir.Graph, pruning: Pruning) -> ir.Graph:
         return prune_cached(graph, cached, pruning)
     if pruning.fetches:
         node = next((op.node for op in softmaxes if op.name not in {layer.softmax.name for layer in cached}), "the network")
-        raise CompileError(f"{node}: heads, values and low bits can be left out where all keys and values are inputs, in external memory")
-    return prune_tokens(graph, softmaxes, pruning)
+        raise CompileError(f"{node}: values and low bits can be left out where all keys and values are inputs, in external memory")
+    return prune_heads(prune_tokens(graph, softmaxes, pruning), pruning.heads)

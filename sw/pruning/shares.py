@@ -10,10 +10,9 @@ class Pruning:
     """Shares are above 0 and at most 1, none larger than the one before.
 
     tokens: for each layer of attention the share of all tokens that is left after it, by the attention that they received. protected: first
-    tokens that always stay, as one for the class.
-    heads: likewise the share of all heads, by the magnitudes of their results. values: of the tokens that are left, the share of those
-    whose values a head takes. progressive: the share of a head's largest token below which its keys are taken with all their bits, else
-    with the high half of them; 0 for always all. These three are about what is fetched from external memory.
+    tokens that always stay, as one for the class. heads: likewise the share of all heads, by the magnitudes of their results.
+    values: of the tokens that are left, the share of those whose values a head fetches from external memory. progressive: the share of a
+    head's largest token below which its keys are fetched with all their bits, else with the high half of them; 0 for always all.
 
     Raises
     ------
@@ -36,11 +35,11 @@ class Pruning:
 
     @property
     def fetches(self) -> bool:
-        """Whether it says what is fetched."""
-        return bool(self.heads) or self.values < 1 or self.progressive > 0
+        """Whether it says what is fetched of keys and values in external memory."""
+        return self.values < 1 or self.progressive > 0
 
     def __bool__(self) -> bool:
-        return bool(self.tokens) or self.fetches
+        return bool(self.tokens or self.heads) or self.fetches
 
 
 def left_over(share: float, count: int, least: int = 0) -> int:
