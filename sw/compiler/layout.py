@@ -188,5 +188,11 @@ def _aligned_columns(operator: ir.Operator) -> list[tuple[ir.Tensor, ir.Tensor]]
     match operator:
         case ir.MatMul() if operator.b_transposed and not operator.window and not operator.groups:
             return [(part.a.tensor, part.b.tensor) for part in operator.parts if part.a.tensor.cols == part.a.cols == part.b.tensor.cols]
+        case ir.MatMul() if not operator.b_transposed:
+            return [
+                (part.b.tensor, part.out.tensor) for part in operator.parts if part.b.tensor.cols == part.b.cols == part.out.tensor.cols
+            ]
+        case ir.Table() | ir.Rescale() | ir.Gelu() if operator.a.tensor.cols == operator.a.cols == operator.out.tensor.cols:
+            return [(operator.a.tensor, operator.out.tensor)]
         case _:
             return []

@@ -119,34 +119,30 @@ def _place(graph: ir.Graph, buffers: Mapping[str, Buffer], limit: int, region_wo
         if address is not None:
             placed[name] = address
 
-    fetched = _only_fetched(graph)
-    spans = [span for span in lifetimes(graph) if span[0] not in fetched]
+    stays = _only_fetched(graph, buffers)
+    spans = [span for span in lifetimes(graph) if span[0] not in stays]
     ends = {name: end for name, _, end in spans}
     for name, start, _ in spans:
         place(name, [range_of(other) for other in placed if ends[other] + spread * SPREAD >= start])
-    shifted = {op.name for op in graph.operators if isinstance(op, ir.MatMul) and op.shift}  # their tables come with their weights
-    constants = [
-        buffer.name
-        for buffer in buffers.values()
-        if buffer.data is not None and buffer.name not in fetched and operator_name(buffer.name) not in shifted
-    ]
+    constants = [buffer.name for buffer in buffers.values() if buffer.data is not None and buffer.name not in stays]
     for name in sorted(constants, key=lambda name: -buffers[name].words):
         place(name, [range_of(other) for other in placed])
     return placed
 
 
-def _only_fetched(graph: ir.Graph) -> set[str]:
-    """Tensors that stay in external memory."""
-    fetched, read = set[str](), {port.tensor.name for port in graph.outputs}
+def _only_fetched(graph: ir.Graph, buffers: Mapping[str, Buffer]) -> set[str]:
+    """Buffers that stay in external memory: what is fetched, and constants that a number chooses from, the operator's tables among them."""
+    fetched, read, shifted = set[str](), {port.tensor.name for port in graph.outputs}, set[str]()
     for op in graph.operators:
         of_it = set[ir.Block]()
         if isinstance(op, ir.Fetch):
             of_it = {op.source}
         elif isinstance(op, ir.MatMul) and op.shift:
             of_it = {part.b for part in op.parts}
+            shifted.add(op.name)
         fetched |= {block.tensor.name for block in of_it}
         read |= {block.tensor.name for block in op.inputs if block not in of_it}
-    return fetched - read
+    return fetched - read | {name for name in buffers if operator_name(name) in shifted}
 
 
 def _of_one_operator(graph: ir.Graph, buffers: Mapping[str, Buffer]) -> dict[str, set[str]]:

@@ -75,20 +75,15 @@ class HeadChoice:
         means = replace(magnitudes, name=f"{name}.means", rows=1)
         entries = tuple(min(abs(q - zero_point), _LARGEST) + INT8.min for q in range(INT8.min, INT8.max + 1))
 
-        def of_head(tensor: ir.Tensor, j: int) -> ir.Block:
-            return replace(tensor.whole, col=j * width, cols=width)
-
-        for j in range(heads):  # one by one, since each may start with a new word
-            a, b = of_head(out, j), of_head(magnitudes, j)
-            yield ir.Table(name=f"{name}.magnitude.{j}", node=node, a=a, out=b, parameters=ActivationTable(entries))
+        yield ir.Table(name=f"{name}.magnitude", node=node, a=out.whole, out=magnitudes.whole, parameters=ActivationTable(entries))
         if out.rows > 1:
             data = np.ones((1, out.rows), np.int8)
             ones = replace(means, name=f"ones.{out.rows}", cols=out.rows, scale=1.0, zero_point=0, data=data)
-            parts = tuple(ir.MatMulPart(a=ones.whole, b=of_head(magnitudes, j), out=of_head(means, j)) for j in range(heads))
-            mean = _product(1 / out.rows, (0, INT8.min), (1.0, INT8.min, INT8), width)
-            yield ir.MatMul(name=f"{name}.mean", node=node, parts=parts, b_transposed=False, parameters=mean)
+            part = ir.MatMulPart(a=ones.whole, b=magnitudes.whole, out=means.whole)
+            mean = _product(1 / out.rows, (0, INT8.min), (1.0, INT8.min, INT8), out.cols)
+            yield ir.MatMul(name=f"{name}.mean", node=node, parts=(part,), b_transposed=False, parameters=mean)
         weights = np.repeat(np.eye(heads, dtype=np.int8), width, axis=1)
-        of_heads = ir.Tensor(name=f"{name}.ones", rows=heads, cols=out.cols, bits=4, scale=1.0, zero_point=0, data=weights)
+        of_heads = ir.Tensor(name=f"ones.{heads}.{width}", rows=heads, cols=out.cols, bits=4, scale=1.0, zero_point=0, data=weights)
         unit = -(-_LARGEST * width * self._layers // INT16.max)  # so that those of all layers fit
         part = ir.MatMulPart(a=(means if out.rows > 1 else magnitudes).whole, b=of_heads.whole, out=sums.whole)
         total = _product(1.0, (INT8.min, 0), (float(unit), 0, INT16), heads)
