@@ -20,6 +20,7 @@ from celosia.rtl.arch.parameters import MachineParameters
 from celosia.sw import Pruning, compile_model, open_device
 from celosia.sw.executor import execute, flag_of
 from celosia.sw.graph import Softmax
+from celosia.sw.manifest import Manifest
 from celosia.sw.report.measure import spans
 from numpy.typing import ArrayLike, NDArray
 from onnx import helper, numpy_helper
@@ -112,11 +113,16 @@ class Run:
     low: int
 
 
-def run(network: Network, path: Path, inputs: dict[str, NDArray], pruning: Pruning) -> Run:
+def simulator(path: Path) -> Path:
+    """Of the machine for all programs. path: of a model."""
+    write_project(compile_model(path, MACHINE), BUILD / "project")
+    return build_library(BUILD / "project" / VERILOG, TOP, BUILD / "simulators", optimise="-O1")
+
+
+def run(network: Network, path: Path, library: Path, inputs: dict[str, NDArray], pruning: Pruning) -> Run:
     """On the Verilated machine; its results must be the executor's. path: of the network's model."""
     program = compile_model(path, MACHINE, pruning)
-    write_project(program, BUILD / "project")
-    library = build_library(BUILD / "project" / VERILOG, TOP, BUILD / "simulators", optimise="-O1")
+    Manifest.of(program, rom=False).save(BUILD / "project")
     with open_device(BUILD / "project", library=library) as device:
         device.upload()
         device.device.record_activity()  # pyright: ignore[reportAttributeAccessIssue] - a Verilated one
@@ -167,8 +173,9 @@ def table(network: Network) -> Iterator[str]:
     yield "|---|---:|---:|---:|---:|---:|"
     path, inputs, whole = BUILD / "model.onnx", arrays(network), None
     model(network, path)
+    library = simulator(path)
     for name, pruning in track(list(steps_of(network)), network.name):
-        found = run(network, path, inputs, pruning)
+        found = run(network, path, library, inputs, pruning)
         whole = whole or found
         less = f"{whole.octets / found.octets:.1f}", f"{whole.cycles / found.cycles:.1f}"
         cells = f"{found.octets / 1000:,.0f}", less[0], f"{found.cycles:,}", less[1], f"{found.low}" if pruning.progressive else ""

@@ -19,6 +19,7 @@ from celosia.sw import Pruning, compile_model, open_device
 from celosia.sw.compiler.program import Program
 from celosia.sw.executor import execute
 from celosia.sw.golden.requantize import Int
+from celosia.sw.manifest import Manifest
 from data import load_split
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
@@ -60,11 +61,21 @@ def moved(program: Program) -> int:
     return sum(c["rows"] * c["words"] for c in transfers) * program.parameters.slot_bytes
 
 
-def run(program: Program, target: str, image: NDArray) -> int:
-    """The cycles of an image; its result must be the executor's. The simulator is that of all programs for the target."""
+def simulator(target: str) -> Path:
+    """Of all programs for the target."""
     folder = BUILD / target
-    write_project(program, folder)
-    library = build_library(folder / VERILOG, TOP, BUILD / "simulators", optimise="-O1")
+    write_project(compiled(target, Pruning()), folder)
+    return build_library(folder / VERILOG, TOP, BUILD / "simulators", optimise="-O1")
+
+
+def compiled(target: str, pruning: Pruning) -> Program:
+    return compile_model(QDQ_MODEL, replace(TARGETS[target], pruning=1), pruning)
+
+
+def run(program: Program, target: str, library: Path, image: NDArray) -> int:
+    """The cycles of an image; its result must be the executor's."""
+    folder = BUILD / target
+    Manifest.of(program, rom=False).save(folder)
     with open_device(folder, library=library, latency=1) as network:
         found = network.run_integers(image)[program.graph.outputs[0].name]
         assert (found == result(program, image)).all(), f"{target}: the hardware's results differ from the executor's"
@@ -77,9 +88,9 @@ def result(program: Program, image: NDArray) -> Int:
     return execute(graph, {graph.inputs[0].name: image}, lanes=program.parameters.lanes)[graph.outputs[0].tensor.name]
 
 
-def point(pruning: Pruning, images: NDArray, labels: NDArray) -> Point:
-    programs = {t: compile_model(QDQ_MODEL, replace(TARGETS[t], pruning=1), pruning) for t in TARGETS_MEASURED}
-    cycles = {target: run(program, target, images[:1]) for target, program in programs.items()}
+def point(pruning: Pruning, simulators: Mapping[str, Path], images: NDArray, labels: NDArray) -> Point:
+    programs = {target: compiled(target, pruning) for target in simulators}
+    cycles = {target: run(program, target, simulators[target], images[:1]) for target, program in programs.items()}
     octets = {target: moved(program) for target, program in programs.items()}
     *_, program = programs.values()
     correct = np.mean([result(program, image[None]).argmax() == label for image, label in zip(images, labels, strict=True)])
@@ -114,7 +125,8 @@ def table(found: Iterable[Point]) -> Iterator[str]:
 def main() -> None:
     images, labels = load_split("test")
     cases = [Pruning(), *(pruning for series in SERIES.values() for pruning in series)]
-    whole, *others = [point(pruning, images, labels) for pruning in track(cases, "what is left")]
+    simulators = {target: simulator(target) for target in TARGETS_MEASURED}
+    whole, *others = [point(pruning, simulators, images, labels) for pruning in track(cases, "what is left")]
     of_pruning = {p.pruning: p for p in others}
     draw(whole, {label: [of_pruning[pruning] for pruning in series] for label, series in SERIES.items()})
     write_section(PAGE, "bench_pruning", "\n".join([LEGEND, *table([whole, *others])]))

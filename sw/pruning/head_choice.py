@@ -33,11 +33,11 @@ class HeadChoice:
                 raise CompileError(f"output {port.name} has values of each head, which can't be left out")
 
     def results(self, layer: Layer) -> ir.Tensor:
-        """Of the heads that are left, side by side. Raises CompileError where they lie otherwise."""
+        """Of the heads that are left, side by side. Raises CompileError where they lie otherwise, or are not int8."""
         out = layer.results
         if self.labels is None or out.name in self._fewer:
             return self._fewer.get(out.name, (out,))[0]
-        _require_beside(layer)
+        _check(layer)
         left = self.labels.cols
         fewer = replace(out, name=f"{out.name}.{left}", cols=out.cols // layer.heads * left)
         self._fewer[out.name] = fewer, self.labels
@@ -49,8 +49,8 @@ class HeadChoice:
         return self._projected(op, *fewer[0]) if fewer else iter([op])
 
     def choose(self, layer: Layer, k: int) -> Iterator[ir.Operator]:
-        """Leaves ``k`` heads after the layer. Raises CompileError where their results don't lie side by side."""
-        _require_beside(layer)
+        """Leaves ``k`` heads after the layer. Raises CompileError where their results don't lie side by side, or are not int8."""
+        _check(layer)
         name, node, out = f"{layer.softmax.name}.heads", layer.softmax.node, self.results(layer)
         heads = layer.heads if self.labels is None else self.labels.cols
         sums = ir.Tensor(name=f"{name}.sums", rows=1, cols=heads, bits=16, scale=1.0, zero_point=0)
@@ -74,7 +74,6 @@ class HeadChoice:
         magnitudes = replace(out, name=f"{name}.magnitudes", zero_point=INT8.min)
         means = replace(magnitudes, name=f"{name}.means", rows=1)
         entries = tuple(min(abs(q - zero_point), _LARGEST) + INT8.min for q in range(INT8.min, INT8.max + 1))
-
         yield ir.Table(name=f"{name}.magnitude", node=node, a=out.whole, out=magnitudes.whole, parameters=ActivationTable(entries))
         if out.rows > 1:
             data = np.ones((1, out.rows), np.int8)
@@ -108,9 +107,9 @@ class HeadChoice:
         yield replace(op, parts=(replace(part, a=fewer.whole, b=weights),))
 
 
-def _require_beside(layer: Layer) -> None:
-    if not are_beside([part.out for part in layer.mix.parts]):
-        raise CompileError(f"{layer.mix.node}: heads can be left out where their results lie side by side")
+def _check(layer: Layer) -> None:
+    if not are_beside([part.out for part in layer.mix.parts]) or layer.results.bits != 8:
+        raise CompileError(f"{layer.mix.node}: heads can be left out where their results lie side by side, in 8 bits")
 
 
 def _product(b_scale: float, zero_points: tuple[int, int], out: tuple[float, int, Format], channels: int) -> MatMulParameters:
