@@ -7,6 +7,16 @@ from amaranth.hdl import Assert, Assume, Cover, Elaboratable, Module, Signal, Va
 from amaranth.lib import stream
 
 
+def drained(m: Module, i: stream.Interface, o: stream.Interface, cycles: int) -> Value:
+    """Whether for so many cycles nothing was offered to a block, and its output was ready."""
+    quiet = Signal(range(cycles + 1))
+    with m.If(i.valid | ~o.ready):
+        m.d.sync += quiet.eq(0)
+    with m.Elif(quiet != cycles):
+        m.d.sync += quiet.eq(quiet + 1)
+    return quiet == cycles
+
+
 class Never(Elaboratable):
     """``fault`` never happens. text: what it is."""
 
@@ -61,20 +71,15 @@ class Passes(Elaboratable):
         i, o = self._i, self._o
         enters, leaves = i.valid & i.ready, o.valid & o.ready
         held = Signal(range(self._capacity + 1))
-        quiet = Signal(range(self._drains + 1))
-        drained = quiet == self._drains
+        empty = drained(m, i, o, self._drains)
         m.d.sync += held.eq(held + enters - leaves)
         m.d.comb += [
             Assert(~leaves | (held != 0), "an output comes without an input"),
             Assert(~enters | leaves | (held != self._capacity), "more enter than the capacity"),
-            Assert(~drained | (held == 0), "something is lost or stuck"),
-            Assert(~drained | i.ready, "nothing enters any more"),
+            Assert(~empty | (held == 0), "something is lost or stuck"),
+            Assert(~empty | i.ready, "nothing enters any more"),
             Cover(held == self._capacity, "the capacity is used"),
         ]
-        with m.If(i.valid | ~o.ready):
-            m.d.sync += quiet.eq(0)
-        with m.Elif(~drained):
-            m.d.sync += quiet.eq(quiet + 1)
 
         follows, ahead, wanted = Signal(), Signal.like(held), Signal(len(Value.cast(o.payload)))
         arrives = follows & leaves & (ahead == 0)

@@ -16,7 +16,7 @@ from celosia.rtl.delay import delay
 from celosia.rtl.elements import beat_layout
 from celosia.rtl.rowwise import Rowwise, back_ports, front_ports
 from celosia.tb.formal import Proof, ProofError
-from celosia.tb.properties import Holds
+from celosia.tb.properties import Holds, drained
 
 CYCLES = 18
 BIT = data.ArrayLayout(unsigned(1), 1)
@@ -79,21 +79,16 @@ class RowsPass(Elaboratable):
             m.d.sync += [bad.eq(spoilt), length.eq(Mux(beat.last, 0, length + (length <= most)))]
         good = enters & beat.last & ~spoilt
 
-        held, quiet = Signal(5), Signal(range(self._drains + 1))
-        drained = quiet == self._drains
+        held, empty = Signal(5), drained(m, i, o, self._drains)
         m.d.sync += held.eq(held + Mux(good, length + 1, 0) - leaves)
-        with m.If(i.valid | ~o.ready):
-            m.d.sync += quiet.eq(0)
-        with m.Elif(~drained):
-            m.d.sync += quiet.eq(quiet + 1)
         dropped = enters & beat.last & spoilt
         said = Signal()
         m.d.sync += said.eq(dropped)
         m.d.comb += [
             Assume(~self._block.hold),
             Assert(~leaves | (held != 0), "a beat leaves that is of no complete, well-formed row"),
-            Assert(~drained | (held == 0), "a row is lost or stuck"),
-            Assert(~drained | i.ready, "nothing enters any more"),
+            Assert(~empty | (held == 0), "a row is lost or stuck"),
+            Assert(~empty | i.ready, "nothing enters any more"),
             Assert(~said | (self._block.errors != 0), "a row is dropped without an error"),
             Cover(dropped & (held > most), "a row is dropped while others wait"),
         ]

@@ -19,7 +19,7 @@ from celosia.rtl.count_ones import count_ones, counts_before
 from celosia.rtl.delay import delay
 from celosia.rtl.topk import TopK
 from celosia.tb.formal import Proof
-from celosia.tb.properties import Holds
+from celosia.tb.properties import Holds, drained
 
 
 class Packs(Elaboratable):
@@ -153,20 +153,16 @@ class GivesAll(Elaboratable):
             m.d.sync += [bad.eq(spoilt), length.eq(Mux(beat.last, 0, length + (length <= most)))]
         good, size = enters & beat.last & ~spoilt, length + 1
 
-        rows, results, quiet = Signal(4), Signal(5), Signal(range(self._drains + 1))
-        drained, gives = quiet == self._drains, leaves & o.payload.keep[0]
+        rows, results = Signal(4), Signal(5)
+        empty, gives = drained(m, i, o, self._drains), leaves & o.payload.keep[0]
         m.d.sync += [rows.eq(rows + good - (leaves & o.payload.last)), results.eq(results + Mux(good, Mux(k < size, k, size), 0) - gives)]
-        with m.If(i.valid | ~o.ready):
-            m.d.sync += quiet.eq(0)
-        with m.Elif(~drained):
-            m.d.sync += quiet.eq(quiet + 1)
         m.d.comb += [
             Assume(k == AnyConst(len(k))),
             Assert(~leaves | (rows != 0), "a packet comes without a row"),
             Assert(~gives | (results != 0), "too many results"),
             Assert(~(leaves & o.payload.last & (rows == 1)) | (results == gives), "too few results"),
-            Assert(~drained | (rows == 0), "a row is lost or stuck"),
-            Assert(~drained | i.ready, "nothing enters any more"),
+            Assert(~empty | (rows == 0), "a row is lost or stuck"),
+            Assert(~empty | i.ready, "nothing enters any more"),
             Cover(leaves & o.payload.last & (rows == 1) & (k > 1), "a row gives its results"),
         ]
         return m

@@ -81,9 +81,8 @@ class _Rewriter:
 
     def layer(self, layer: Layer) -> None:
         self._check(layer)
-        labels, out = self._choice.labels, self._choice.results(layer)
+        left, out = self._choice.left(layer), self._choice.results(layer)
         tokens = layer.softmax.a.cols if self._tokens is None else self._tokens.cols
-        left = layer.heads if labels is None else labels.cols
         all_heads = [self._head(layer, j, tokens, out) for j in range(left)]
         # The keys of the head after the next one are fetched before what waits for the shares of this one.
         for j in range(-2, left + 1):

@@ -32,13 +32,17 @@ class HeadChoice:
             if port.tensor.name in self._fewer or port.tensor.name in others:
                 raise CompileError(f"output {port.name} has values of each head, which can't be left out")
 
+    def left(self, layer: Layer) -> int:
+        """How many of the layer's heads are left."""
+        return layer.heads if self.labels is None else self.labels.cols
+
     def results(self, layer: Layer) -> ir.Tensor:
         """Of the heads that are left, side by side. Raises CompileError where they lie otherwise, or are not int8."""
         out = layer.results
         if self.labels is None or out.name in self._fewer:
             return self._fewer.get(out.name, (out,))[0]
         _check(layer)
-        left = self.labels.cols
+        left = self.left(layer)
         fewer = replace(out, name=f"{out.name}.{left}", cols=out.cols // layer.heads * left)
         self._fewer[out.name] = fewer, self.labels
         return fewer
@@ -52,7 +56,7 @@ class HeadChoice:
         """Leaves ``k`` heads after the layer. Raises CompileError where their results don't lie side by side, or are not int8."""
         _check(layer)
         name, node, out = f"{layer.softmax.name}.heads", layer.softmax.node, self.results(layer)
-        heads = layer.heads if self.labels is None else self.labels.cols
+        heads = self.left(layer)
         sums = ir.Tensor(name=f"{name}.sums", rows=1, cols=heads, bits=16, scale=1.0, zero_point=0)
         yield from self._sums(name, node, out, sums)
         importance = sums.whole
