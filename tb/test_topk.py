@@ -26,18 +26,18 @@ STALLS = [Stalls(), Stalls(inputs=0.3, outputs=0.3), Stalls(outputs=0.7, lazy=Tr
 
 def _scores(rng: random.Random, n: int) -> NDArray[np.int64]:
     """Of the whole range, of a few values, of those that differ in low or in high digits only, all equal, zero, rising, falling."""
-    low, high, step = SOURCE.min, SOURCE.max, (SOURCE.max - SOURCE.min + 1) // 4
+    low, high, values = SOURCE.min, SOURCE.max, SOURCE.max - SOURCE.min + 1
     base = rng.randint(low, high - 3)
     kinds = [
         lambda i: rng.randint(low, high),
         lambda i: rng.choice((low, high, base)),
         lambda i: base + rng.randint(0, 3),
-        lambda i: low + step * rng.randint(0, 3),
+        lambda i: low + values // 4 * rng.randint(0, 3),
         lambda i: base,
         lambda i: 0,
-        lambda i: low + i,
-        lambda i: high - i,
-        lambda i: low + min(i, n - 1 - i),
+        lambda i: low + i % values,
+        lambda i: high - i % values,
+        lambda i: low + min(i, n - 1 - i) % values,
     ]
     kind = rng.choice(kinds)
     return np.array([kind(i) for i in range(n)], np.int64)
