@@ -1,8 +1,9 @@
 """A whole machine: sequencer, engines, scratchpad, bus gates and registers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import reduce
 from operator import add
+from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import wiring
@@ -43,7 +44,13 @@ class Accelerator(wiring.Component):
         p = self.parameters
         m.submodules.control = control = ControlRegisters(REGISTERS)
         m.submodules.sequencer = sequencer = Sequencer(p)
-        resettable = ResetInserter(sequencer.core_reset)
+        resets = [sequencer.core_reset]
+
+        def resettable(component: wiring.Component) -> Any:
+            """With a register of its own for the core's reset, which passes it on to the next one's: it goes far."""
+            resets.append(delay(m, resets[-1], 1, reset_less=False))
+            return ResetInserter(resets[-1])(component)
+
         source = MemorySource(p) if self.program is None else RomSource(self.program)
         engines = {Engine.LOAD: LoadEngine, Engine.STORE: StoreEngine, Engine.COMPUTE: ComputeUnit, Engine.VECTOR: VectorEngine}
         components = {worker: engines[worker.engine](p) for worker in workers(p)}
@@ -53,6 +60,9 @@ class Accelerator(wiring.Component):
             connect(m, getattr(sequencer, worker.name), component.engine)
         connect(m, source.steps, sequencer.steps)
         self._scratchpad(m, resettable, sequencer, control, components)
+        resetting, waiting = sequencer.core_reset | resets[-1], Signal()  # a start waits
+        starts = control.control[0] | waiting
+        m.d.sync += waiting.eq(starts & resetting & ~control.control[1])
         load, store = (next(c for worker, c in components.items() if worker.engine is engine) for engine in (Engine.LOAD, Engine.STORE))
         if p.pruning:
             (vector,) = (c for worker, c in components.items() if worker.engine is Engine.VECTOR)
@@ -82,7 +92,7 @@ class Accelerator(wiring.Component):
             control.error.eq(sequencer.error_code | sequencer.error_engine << 8),
             control.error_step.eq(sequencer.error_step),
             control.steps_completed.eq(sequencer.completed),
-            sequencer.start.eq(control.control[0] & ~sequencer.running & ~sequencer.core_reset),
+            sequencer.start.eq(starts & ~sequencer.running & ~resetting),
             sequencer.reset.eq(control.control[1]),
             sequencer.first.eq(control.program_first),
             sequencer.count.eq(control.program_count),
@@ -107,7 +117,7 @@ class Accelerator(wiring.Component):
     def _scratchpad(
         self,
         m: Module,
-        resettable: ResetInserter,
+        resettable: Callable[[wiring.Component], Any],
         sequencer: Sequencer,
         control: ControlRegisters,
         components: Mapping[Worker, wiring.Component],

@@ -11,6 +11,7 @@ from .arch.registers import ErrorCode
 from .arch.steps import TRANSFER, Engine, taken_commands
 from .axi import ReadBus, WriteBus
 from .bursts import BurstGenerator
+from .delay import delay
 from .engine import EnginePort
 from .gather import ListedTransfers
 from .layouts import record_layout
@@ -118,8 +119,10 @@ class LoadEngine(wiring.Component):
         with m.If(taken):
             m.d.sync += [index.eq(Mux(last_beat, 0, index + 1)), collected.eq(Cat(collected, beat.payload.data)[8 * p.bus_bytes :])]
 
-        outstanding = Signal(16)  # beats asked for: of bursts, of which the gate limits the number
-        m.d.sync += outstanding.eq(outstanding + Mux(burst.valid & burst.ready, burst.payload.len + 1, 0) - taken)
+        # Beats asked for: of bursts, of which the gate limits the number. It may be a cycle late, since the words are later.
+        outstanding, asked = Signal(16), Signal(len(burst.payload.len) + 1)
+        m.d.sync += asked.eq(Mux(burst.valid & burst.ready, burst.payload.len + 1, 0))
+        m.d.sync += outstanding.eq(outstanding + asked - delay(m, taken, 1, reset_less=False))
         moved, bus_error = Signal(), taken & (beat.payload.resp != 0)
         listed = ListedTransfers(p.word_bytes) if p.pruning else None
         bursts = _control(

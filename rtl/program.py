@@ -7,7 +7,6 @@ from amaranth.lib.wiring import In, Out
 from .arch.parameters import EXTERNAL_ADDRESS_BITS, MachineParameters
 from .arch.steps import STEP_BITS, STEP_BYTES
 from .axi import ReadBus
-from .streams import Queue
 
 STEP_INDEX_BITS = 32
 
@@ -51,7 +50,7 @@ class RomSource(wiring.Component):
 
 
 class MemorySource(wiring.Component):
-    """Steps from external memory, from ``program_base + first * STEP_BYTES`` on, fetched ahead one burst for each step."""
+    """Steps from external memory, from ``program_base + first * STEP_BYTES`` on: a burst each, when the step before has left."""
 
     def __init__(self, parameters: MachineParameters) -> None:
         self._p = parameters
@@ -61,31 +60,27 @@ class MemorySource(wiring.Component):
         m = Module()
         bus_bytes = self._p.bus_bytes
         beats = STEP_BYTES // bus_bytes
-        m.submodules.queue = queue = Queue(STEP_BITS, depth=2)
         address, left = Signal(EXTERNAL_ADDRESS_BITS), Signal(STEP_INDEX_BITS)
-        asked = Signal()  # a burst is under way
-        index = Signal(range(beats))
-        collected = Signal(STEP_BITS - 8 * bus_bytes)
-        beat, burst = self.bus.beat, self.bus.burst
+        any_left, asked = Signal(), Signal()  # whether there are steps left; whether a burst is under way
+        index, collected = Signal(range(beats)), Signal(STEP_BITS, reset_less=True)
+        beat, burst, step = self.bus.beat, self.bus.burst, self.steps
         m.d.comb += [
-            burst.valid.eq((left != 0) & ~asked & (queue.level == 0)),
+            step.payload.eq(collected),
+            burst.valid.eq(any_left & ~asked & ~step.valid),
             burst.payload.address.eq(address),
             burst.payload.len.eq(beats - 1),
-            queue.i.payload.eq(Cat(collected, beat.payload.data)),
-            queue.i.valid.eq(beat.valid & (index == beats - 1)),
             beat.ready.eq(1),
             self.bus_error.eq(beat.valid & (beat.payload.resp != 0)),
-            self.steps.payload.eq(queue.o.payload),
-            self.steps.valid.eq(queue.o.valid),
-            queue.o.ready.eq(self.steps.ready),
         ]
+        with m.If(step.ready):
+            m.d.sync += step.valid.eq(0)
         with m.If(beat.valid):
-            m.d.sync += collected.eq(Cat(collected, beat.payload.data)[8 * bus_bytes :])
-            m.d.sync += index.eq(Mux(index == beats - 1, 0, index + 1))
+            m.d.sync += [collected.eq(Cat(collected, beat.payload.data)[8 * bus_bytes :]), index.eq(index + 1)]
             with m.If(index == beats - 1):
-                m.d.sync += asked.eq(0)
+                m.d.sync += [step.valid.eq(1), index.eq(0), asked.eq(0)]
         with m.If(self.start):
             m.d.sync += [address.eq(self.program_base + self.first * STEP_BYTES), left.eq(self.count)]
+            m.d.sync += any_left.eq(self.count != 0)
         with m.Elif(burst.valid & burst.ready):
-            m.d.sync += [asked.eq(1), address.eq(address + STEP_BYTES), left.eq(left - 1)]
+            m.d.sync += [asked.eq(1), address.eq(address + STEP_BYTES), left.eq(left - 1), any_left.eq(left != 1)]
         return m

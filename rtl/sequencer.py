@@ -25,8 +25,7 @@ class Sequencer(wiring.Component):
     start, count: begin a run of ``count`` steps. steps: the program. fetch_error: a step could not be read.
     <name>: of each of the `workers`. flags: where the machine has pruning. scratchpad_error: one bit for each worker, an address out of
         range in the cycle before; scratchpad_older: not of the newest step but of the one before it.
-    reset: the driver's. core_reset: high for one cycle to reset engines, queues and program source; from
-        a register, since it goes everywhere.
+    reset: the driver's. core_reset: high for `reset_cycles` to reset queues at once, and all else as it is passed on.
     activity: for each worker whether work on a step begins in this cycle, then for each whether a step ends. at_work: on a step of which
         engines work is under way; busy: which have taken one.
     running, done, failed, busy: for the status register. error_code, error_engine, error_step: the first error of the run.
@@ -64,6 +63,11 @@ class Sequencer(wiring.Component):
                 "error_step": Out(STEP_INDEX_BITS),
             }
         )
+
+    @property
+    def reset_cycles(self) -> int:
+        """As many as pass a reset on, and some more in which it has reached them all: workers, program source and scratchpad."""
+        return len(workers(self._p)) + 4
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -106,7 +110,6 @@ class Sequencer(wiring.Component):
                 queue.i.payload.command.eq(self.steps.payload[HEADER.bits : HEADER.bits + record.bits]),
                 queue.i.payload.index.eq(index),
                 queue.i.valid.eq(chosen[i]),
-                queue_ready[i].eq(queue.i.ready),
                 queued[i].eq(queue.o.valid | (queue.level != 0)),
                 *(queue.i.payload.waits[other].eq(wait) for other, wait in zip(Engine, waits, strict=True)),
             ]
@@ -127,6 +130,7 @@ class Sequencer(wiring.Component):
                 waited.eq(Mux(taken | leaves, 0, Cat(queue.o.valid, waited))),
                 leaves.eq(goes),
                 chosen[i].eq(offered & known & mine & ~handed),
+                queue_ready[i].eq(queue.i.ready),  # a cycle ago, when nothing was handed over
             ]
             newest, older = Signal(STEP_INDEX_BITS, name=f"{name}_step"), Signal(STEP_INDEX_BITS, name=f"{name}_older_step")
             m.d.comb += [
@@ -175,12 +179,14 @@ class Sequencer(wiring.Component):
         with m.If(ended.any()):
             m.d.sync += self.completed.eq(self.completed + sum(ended))
         idle = (self.busy == 0) & (queued == 0)
+        reset_left = Signal(range(self.reset_cycles))
+        resets = self.core_reset.eq(1), reset_left.eq(self.reset_cycles - 1)
         outcome = self.done, self.failed, failing, self.error_code, self.error_engine, self.error_step
         with m.If(self.running):
             stopped = (self.error_code != ErrorCode.NONE) & ((self.busy == 0) | hung)
             finished = (left == 0) & idle & ~failing
             with m.If(stopped):
-                m.d.sync += [self.running.eq(0), self.failed.eq(1), self.core_reset.eq(1)]
+                m.d.sync += [self.running.eq(0), self.failed.eq(1), *resets]
             with m.Elif(finished):
                 m.d.sync += [self.running.eq(0), self.done.eq(1)]
             m.d.comb += self.ended.eq(stopped | finished)
@@ -195,9 +201,15 @@ class Sequencer(wiring.Component):
                 self.running.eq(1),
             ]
         with m.If(self.core_reset):
-            m.d.sync += [self.core_reset.eq(0), begun.eq(0), ended.eq(0), *(count.eq(0) for count in (*in_flight, *at_work))]
+            m.d.sync += [
+                self.core_reset.eq(reset_left != 0),
+                reset_left.eq(reset_left - 1),
+                begun.eq(0),
+                ended.eq(0),
+                *(count.eq(0) for count in (*in_flight, *at_work)),
+            ]
         with m.If(self.reset):
-            m.d.sync += [self.core_reset.eq(1), self.running.eq(0), *(value.eq(0) for value in outcome)]
+            m.d.sync += [*resets, self.running.eq(0), *(value.eq(0) for value in outcome)]
         return m
 
     def _oldest_ends(self, m: Module, ended: list[Value]) -> Value:

@@ -119,18 +119,20 @@ class TileLoader(wiring.Component):
             *(port.payload.note.eq(words) for port in ports),
             runs.ready.eq(~running | (go_on & words.last)),
             words.others.eq(Cat((run.note.use == Use.TILE) & (words.line + i <= run.last_line) for i in range(1, len(ports)))),
-            words.last.eq((next_line > run.last_line) & last_part),
             words.note.eq(run.note),
         ]
         with m.If(runs.ready):
             new = runs.payload
             m.d.sync += [running.eq(runs.valid), run.eq(new), words.line.eq(0), words.part.eq(0), further.eq(new.stride * at_once(new))]
+            m.d.sync += words.last.eq((new.last_line < at_once(new)) & (new.last_part == 0))
             for i, (address, line_address) in enumerate(zip(addresses, line_addresses, strict=True)):
                 m.d.sync += [at.eq(new.address + i * new.stride) for at in (address, line_address)]
         with m.Elif(go_on & ~last_part):
+            m.d.sync += words.last.eq((run.last_line < next_line) & (words.part + 1 == run.last_part))
             m.d.sync += [words.part.eq(words.part + 1), *(address.eq(address + 1) for address in addresses)]
         with m.Elif(go_on):
             m.d.sync += [words.line.eq(next_line), words.part.eq(0)]
+            m.d.sync += words.last.eq((run.last_line < next_line + at_once(run)) & (run.last_part == 0))
             for address, line_address in zip(addresses, line_addresses, strict=True):
                 m.d.sync += [at.eq(line_address + further) for at in (address, line_address)]
         return words
@@ -232,7 +234,7 @@ class TileLoader(wiring.Component):
             m.d.sync += words.word_select(word.line, len(octets)).eq(octets)
             with m.If(word.last):
                 m.d.sync += [full.eq(1), command.eq(word.note.command)]
-        return ~full | self.channels_taken
+        return ~full
 
     def _store_table(self, m: Module, arrives: Value, word: data.View, octets: Value) -> Value:
         """Hand on a word's entries, some at once. Gives whether there is room for a word, since no more than the last ones are left."""

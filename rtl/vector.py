@@ -82,6 +82,8 @@ class VectorEngine(wiring.Component):
             b_rows, b_cols, needs_b = Mux(gathers, 1, b_rows), Mux(gathers, new.rows, b_cols), needs_b | gathers | ranks
         refusable, illegal, reads_b, cols_b = Signal(), Signal(), Signal(), Signal.like(c.cols)
         m.d.sync += refusable.eq(self._illegal(new))
+        idle = Signal(init=1)  # many registers take a command
+        m.d.comb += [command.ready.eq(idle), self.engine.begun.eq(idle & command.valid)]
         # What follows from a command is found as it comes, so that the ways from the registers start there.
         with m.If(command.ready):
             m.d.sync += [c.eq(new), *(chosen[operation].eq(new.operation == operation) for operation in VectorOperation)]
@@ -110,20 +112,21 @@ class VectorEngine(wiring.Component):
         self._join(m, c, chosen, uses, unpacker_a, unpacker_b, packer)
 
         with m.FSM():
-            with m.State("IDLE"):
-                m.d.comb += [command.ready.eq(1), self.engine.begun.eq(command.valid)]
-                with m.If(command.valid):
-                    m.next = "START"
+            with m.State("IDLE"), m.If(command.valid):
+                m.d.sync += idle.eq(0)
+                m.next = "START"
             with m.State("START"):
                 m.d.comb += start.eq(~illegal)
                 m.next = "RUN"
                 with m.If(illegal):
                     m.d.comb += [self.engine.error.eq(ErrorCode.ILLEGAL_STEP), self.engine.done.eq(1)]
+                    m.d.sync += idle.eq(1)
                     m.next = "IDLE"
             with m.State("RUN"), m.If(writer.done):
                 m.next = "DONE"
             with m.State("DONE"):
                 m.d.comb += self.engine.done.eq(1)
+                m.d.sync += idle.eq(1)
                 m.next = "IDLE"
         return m
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from celosia.gen.project import VERILOG, write_project
 from celosia.rtl.arch.parameters import MachineParameters
-from celosia.rtl.arch.registers import ErrorCode
+from celosia.rtl.arch.registers import OFFSETS, ErrorCode
 from celosia.rtl.arch.steps import STEP_BYTES, Engine, Step
 from celosia.sw import compile_model
 from celosia.sw.compiler.program import Program
 from celosia.sw.driver.device import DeviceError
-from celosia.sw.driver.network import MachineError, Network
+from celosia.sw.driver.network import ACKNOWLEDGE, RESET, START, MachineError, Network
 from celosia.sw.driver.verilated import VerilatedDevice
 from celosia.sw.executor import execute
 from celosia.sw.manifest import Manifest
@@ -161,6 +161,17 @@ def test_a_program_that_cannot_be_read_is_reported(device: VerilatedDevice, mani
     network._write("program_base", 1 << 31)
     with pytest.raises(MachineError, match="bus read in the sequencer"):
         network.run(IMAGE)
+    assert_runs(device, manifest, expected)
+
+
+def test_a_start_waits_for_the_reset_before_it(device: VerilatedDevice, manifest: Manifest, expected: np.ndarray) -> None:
+    network = Network(device, manifest)
+    network.run_integers(IMAGE)  # leaves its registers as they are
+    for action in (RESET | ACKNOWLEDGE, START):
+        device.write_register(OFFSETS["control"], action)
+    assert device.wait_interrupt(1_000_000)
+    assert device.read_register(OFFSETS["status"]) == 2  # done
+    assert network.counters()["steps_completed"] == len(manifest.labels)
     assert_runs(device, manifest, expected)
 
 
