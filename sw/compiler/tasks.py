@@ -3,7 +3,7 @@
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise, product
+from itertools import pairwise, product, starmap
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -136,24 +136,33 @@ class TaskMaker:
         return sum(operand.size for operand in task.operands.values() if operand.shift or self._staged(operand.buffer))
 
     def _tiled(
-        self, make: MakeTask, rows: int, cols: int, most_rows: int, most_cols: int, col_step: int, *, cols_inside: bool = False
+        self,
+        make: MakeTask,
+        rows: int,
+        cols: int,
+        most_rows: int,
+        most_cols: int,
+        col_step: int,
+        *,
+        row_tiles: int = 1,
+        cols_inside: bool = False,
     ) -> Iterator[Task]:
-        """The largest tiles that fit, columns outermost or innermost."""
-        row_sizes = list(_halves(min(rows, most_rows)))
+        """The largest tiles that fit, columns outermost or innermost; of ``row_tiles`` rows of them, or a multiple of that."""
+        cuts = [[*_even(rows, row_tiles * -(-rows // (row_tiles * most)))] for most in _halves(min(rows, most_rows))]
         col_sizes = [min(cols, steps * col_step) for steps in _halves(-(-min(cols, most_cols) // col_step))]
-        sizes = sorted({(r, c) for r in row_sizes for c in col_sizes}, key=lambda s: -s[0] * s[1])
+        sizes = sorted(product(cuts, col_sizes), key=lambda s: -len(s[0][0]) * s[1])
 
-        def staging(tile_rows: int, tile_cols: int) -> int:
+        def staging(tiles: Sequence[range], tile_cols: int) -> int:
             """Of the largest tile: windows at the edge of a feature map read less of it than others."""
-            return max(self._staging(make(row, min(tile_rows, rows - row), 0, tile_cols)) for row in range(0, rows, tile_rows))
+            return max(self._staging(make(tile.start, len(tile), 0, tile_cols)) for tile in tiles)
 
-        for tile_rows, tile_cols in sizes:
-            if staging(tile_rows, tile_cols) <= self._staging_words:
-                starts = range(0, rows, tile_rows), range(0, cols, tile_cols)
-                places = product(*starts) if cols_inside else ((row, col) for col, row in product(*reversed(starts)))
-                yield from (make(row, min(tile_rows, rows - row), col, min(tile_cols, cols - col)) for row, col in places)
+        for tiles, tile_cols in sizes:
+            if staging(tiles, tile_cols) <= self._staging_words:
+                first_cols = range(0, cols, tile_cols)
+                places = product(tiles, first_cols) if cols_inside else ((tile, col) for col in first_cols for tile in tiles)
+                yield from (make(tile.start, len(tile), col, min(tile_cols, cols - col)) for tile, col in places)
                 return
-        smallest = staging(row_sizes[-1], col_sizes[-1])
+        smallest = staging(cuts[-1], col_sizes[-1])
         raise CompileError(
             f"its smallest tile needs {smallest} words of {self._p.word_bytes} bytes beside the resident tensors, "
             f"but {self._staging_words} are free: a larger scratchpad is needed"
@@ -189,9 +198,10 @@ class TaskMaker:
             for first, count in _channel_segments(self._layouts, op, part, p):
                 ways = self._convolution if op.window else self._matmul
                 makers += ((make, rows, count, most_rows, most_cols) for make, rows, most_rows, most_cols in ways(op, part, first, count))
-        for make, rows, cols, *most in makers:
-            most_rows, most_cols, by_cols = (*most, False) if len(makers) % p.units == 0 else self._shared(make, rows, cols, *most)
-            yield from self._tiled(make, rows, cols, most_rows, most_cols, self._col_step, cols_inside=by_cols)
+        for make, rows, cols, most_rows, most_cols in makers:
+            shared = len(makers) % p.units != 0
+            row_tiles, width, by_cols = self._shared(make, rows, cols, most_rows, most_cols) if shared else (1, most_cols, False)
+            yield from self._tiled(make, rows, cols, most_rows, width, self._col_step, row_tiles=row_tiles, cols_inside=by_cols)
 
     @property
     def _col_step(self) -> int:
@@ -199,15 +209,15 @@ class TaskMaker:
         return max(self._p.cols, self._p.word_bytes)
 
     def _shared(self, make: MakeTask, rows: int, cols: int, most_rows: int, most_cols: int) -> tuple[int, int, bool]:
-        """The most rows and columns of a task, such that all units have as much to do; and whether each has columns of its own, where that
-        is faster than rows."""
+        """Of how many rows of tiles there is a multiple, and the most columns of a tile, such that all units have as much to do; and
+        whether each has columns of its own, where that is faster than rows."""
         p = self._p
         share_of_rows = _share(rows, most_rows, p.units)
         share_of_cols = -(-_share(cols, most_cols, p.units) // self._col_step) * self._col_step
         of_rows, of_cols = (make(0, r, 0, c).unplaced for r, c in ((share_of_rows, cols), (rows, min(cols, share_of_cols))))
         if compute_cycles(of_rows, p) <= compute_cycles(of_cols, p):
-            return share_of_rows, most_cols, False
-        return most_rows, share_of_cols, True
+            return p.units, most_cols, False
+        return 1, share_of_cols, True
 
     def _matmul(self, op: ir.MatMul, part: ir.MatMulPart, first: int, count: int) -> Iterator[tuple[MakeTask, int, int, int]]:
         """How tasks are made, of how many rows in all, and how many rows and columns at most at once."""
@@ -469,6 +479,14 @@ def _share(count: int, most: int, units: int) -> int:
     """The size, ``most`` at the most, of as many equal pieces of ``count`` as give each unit the same number."""
     pieces = units * -(-count // (units * most))
     return -(-count // pieces)
+
+
+def _even(count: int, parts: int) -> Iterator[range]:
+    """0 to count - 1 in so many parts, none of them empty, the first ones longer by one where they can't be alike: units that take them in
+    turn have as much to do."""
+    parts = min(parts, count)
+    size, longer = divmod(count, parts)
+    return starmap(range, pairwise(size * i + min(i, longer) for i in range(parts + 1)))
 
 
 def _halves(count: int) -> Iterator[int]:
