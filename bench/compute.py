@@ -139,7 +139,7 @@ def compute_cycles(steps: Sequence[Span]) -> int:
 def opened(program: Program, name: str, memory_bytes: int) -> VerilatedDevice:
     folder = BUILD / name
     write_project(program, folder)
-    library = build_library(folder / VERILOG, TOP, BUILD / "simulators")
+    library = build_library(folder / VERILOG, TOP, BUILD / "simulators", optimise="-O1")  # the compiler takes longest
     return VerilatedDevice(library, memory_bytes=memory_bytes)
 
 
