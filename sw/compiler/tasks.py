@@ -148,7 +148,7 @@ class TaskMaker:
         cols_inside: bool = False,
     ) -> Iterator[Task]:
         """The largest tiles that fit, columns outermost or innermost; of ``row_tiles`` rows of them, or a multiple of that."""
-        cuts = [[*_even(rows, row_tiles * -(-rows // (row_tiles * most)))] for most in _halves(min(rows, most_rows))]
+        cuts = [[*_even(rows, _parts(rows, most, row_tiles))] for most in _halves(min(rows, most_rows))]
         col_sizes = [min(cols, steps * col_step) for steps in _halves(-(-min(cols, most_cols) // col_step))]
         sizes = sorted(product(cuts, col_sizes), key=lambda s: -len(s[0][0]) * s[1])
 
@@ -475,10 +475,14 @@ def _channel_segments(
     return _segments(layouts, results if op.b_transposed else [*results, part.b], cuts)
 
 
+def _parts(count: int, most: int, units: int) -> int:
+    """Into how many parts of ``most`` at the most ``count`` is cut, such that each unit gets the same number."""
+    return units * -(-count // (units * most))
+
+
 def _share(count: int, most: int, units: int) -> int:
-    """The size, ``most`` at the most, of as many equal pieces of ``count`` as give each unit the same number."""
-    pieces = units * -(-count // (units * most))
-    return -(-count // pieces)
+    """The size of the largest of these parts."""
+    return -(-count // _parts(count, most, units))
 
 
 def _even(count: int, parts: int) -> Iterator[range]:
