@@ -1,7 +1,7 @@
 """The sequencer: hands each step to its worker's queue, and starts it when the steps that it waits for are complete.
 
-Workers run their steps in program order and side by side; several units of an engine take them in turn. After an error nothing new starts;
-the workers that have taken steps complete them, then everything but the error is reset.
+Workers run their steps in program order and side by side; of several units of an engine a step names the one that does it. After an error
+nothing new starts; the workers that have taken steps complete them, then everything but the error is reset.
 """
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, ResetInserter, Signal, Value
@@ -94,8 +94,12 @@ class Sequencer(wiring.Component):
         ]
         m.d.sync += [begun.eq(step_begun), ended.eq(step_ended)]
         unknown = header.reserved if self._p.pruning else Cat(header.when, header.reserved)
-        known = (header.engine < len(Engine)) & (unknown == 0)
-        turn = Signal(range(self._p.units))  # the unit that takes the next compute step
+        units = Mux(header.engine == Engine.COMPUTE, self._p.units, 1)
+        known = (header.engine < len(Engine)) & (header.unit < units) & (unknown == 0)
+        order = None  # of the compute steps that were handed over and are not complete: their units
+        if self._p.units > 1:
+            order = Queue(range(self._p.units), depth=self._p.units * (self._p.queue_depth + IN_FLIGHT + 1), latency=1)
+            m.submodules.order = ResetInserter(self.core_reset)(order)
         # Whose queue takes the step at hand: known a cycle after the step, since it writes to many places.
         offered, chosen, handed = Signal(), Signal(len(everyone)), Signal()
         for i, (e, unit, name) in enumerate(everyone):
@@ -116,7 +120,8 @@ class Sequencer(wiring.Component):
             ready, go, taken = (Signal(name=f"{name}_{what}") for what in ("ready", "go", "taken"))
             leaves = Signal(name=f"{name}_leaves")  # the queue, which has many registers: a cycle after it was taken
             waited = Signal(CHECK_CYCLES.get(e, 0), name=f"{name}_waited")  # for how long the command has been there
-            mine = (header.engine == e) & (turn == unit if e is Engine.COMPUTE else 1)
+            mine = (header.engine == e) & (header.unit == unit)
+            its_order = order if e is Engine.COMPUTE else None
             may, goes, begins, ends = queue.o.valid & ~leaves & waited.all() & ready & self.running & ~failing, taken, port.begun, port.done
             starts = may
             if self._p.pruning:
@@ -130,7 +135,8 @@ class Sequencer(wiring.Component):
                 waited.eq(Mux(taken | leaves, 0, Cat(queue.o.valid, waited))),
                 leaves.eq(goes),
                 chosen[i].eq(offered & known & mine & ~handed),
-                queue_ready[i].eq(queue.i.ready),  # a cycle ago, when nothing was handed over
+                # A cycle ago, when nothing was handed over.
+                queue_ready[i].eq(queue.i.ready & (its_order.i.ready if its_order else 1)),
             ]
             newest, older = Signal(STEP_INDEX_BITS, name=f"{name}_step"), Signal(STEP_INDEX_BITS, name=f"{name}_older_step")
             m.d.comb += [
@@ -153,7 +159,8 @@ class Sequencer(wiring.Component):
             errors.append((outside, e, Mux(is_older, delay(m, older, 2), delay(m, its_newest, 1))))
         following = Signal(complete.shape())  # one more of each, since a step's end comes a long way
         for e in Engine:
-            with m.If(self._oldest_ends(m, [step_ended[i] for i in own[e]])):
+            every = [step_ended[i] for i in own[e]]
+            with m.If(self._oldest_ends(m, every, order) if order and len(every) > 1 else every[0]):
                 m.d.sync += [complete[e].eq(following[e]), following[e].eq(following[e] + 1)]
 
         # Hand over the step at hand.
@@ -162,8 +169,10 @@ class Sequencer(wiring.Component):
             handed.eq((chosen & queue_ready).any()),
             self.steps.ready.eq(handed),
         ]
+        if order:
+            m.d.comb += [order.i.payload.eq(header.unit), order.i.valid.eq(handed & (header.engine == Engine.COMPUTE))]
         with m.If(handed):
-            m.d.sync += [index.eq(index + 1), left.eq(left - 1), turn.eq(turn + (header.engine == Engine.COMPUTE))]
+            m.d.sync += [index.eq(index + 1), left.eq(left - 1)]
         at_hand = delay(m, index, 1)
         errors.append((Mux(offered & ~known, ErrorCode.ILLEGAL_STEP, ErrorCode.NONE), ERROR_ENGINE_SEQUENCER, at_hand))
         errors.append((Mux(self.fetch_error, ErrorCode.BUS_READ, ErrorCode.NONE), ERROR_ENGINE_SEQUENCER, at_hand))
@@ -194,7 +203,6 @@ class Sequencer(wiring.Component):
             m.d.sync += [
                 complete.eq(0),
                 *(number.eq(1) for number in following),
-                turn.eq(0),
                 index.eq(self.first),
                 left.eq(self.count),
                 *(value.eq(0) for value in (*outcome, self.completed)),
@@ -212,18 +220,17 @@ class Sequencer(wiring.Component):
             m.d.sync += [*resets, self.running.eq(0), *(value.eq(0) for value in outcome)]
         return m
 
-    def _oldest_ends(self, m: Module, ended: list[Value]) -> Value:
-        """Whether the oldest step that is not complete has ended, of units that take steps in turn. ended: for each whether it ends one."""
-        if len(ended) == 1:
-            return ended[0]
-        most = self._p.queue_depth + IN_FLIGHT + 1  # that a unit can be ahead of one that still has a step
-        owed = [Signal(range(most + 1), name=f"owed{unit}") for unit in range(len(ended))]  # ended, but not complete
-        oldest, ends = Signal(range(len(ended))), Signal()
-        m.d.comb += ends.eq(Array(unit | count.any() for unit, count in zip(ended, owed, strict=True))[oldest])
-        m.d.sync += oldest.eq(oldest + ends)
+    def _oldest_ends(self, m: Module, ended: list[Value], order: Queue) -> Value:
+        """Whether the oldest step of the ``order`` has ended. ended: for each unit whether it ends one."""
+        owed = [Signal(range(order.depth + 1), name=f"owed{unit}") for unit in range(len(ended))]  # ended, but not complete
+        oldest, ends = order.o.payload, Signal()
+        m.d.comb += [
+            ends.eq(order.o.valid & Array(unit | count.any() for unit, count in zip(ended, owed, strict=True))[oldest]),
+            order.o.ready.eq(ends),
+        ]
         m.d.sync += [count.eq(count + ended[unit] - (ends & (oldest == unit))) for unit, count in enumerate(owed)]
         with m.If(self.start):
-            m.d.sync += [oldest.eq(0), *(count.eq(0) for count in owed)]
+            m.d.sync += [count.eq(0) for count in owed]
         return ends
 
     def _report(self, m: Module, errors: list[tuple[Value, int, Value]], failing: Signal) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..rtl.arch.parameters import VERSION, MachineParameters, configuration_hash
 from ..rtl.arch.registers import REGISTERS
 from ..rtl.arch.steps import STEP_BYTES, Step
+from ..rtl.arch.workers import require_worker
 from . import graph as ir
 from .compiler.layout import Layout
 from .compiler.program import Program, from_slots, to_slots
@@ -211,7 +212,7 @@ class Manifest:
             raise ValueError(f"the program has {len(code)} bytes, not {STEP_BYTES} for each of {prologue + len(labels)} steps")
         for index in range(prologue + len(labels)):
             try:
-                Step.decode(code[index * STEP_BYTES : (index + 1) * STEP_BYTES])
+                require_worker(Step.decode(code[index * STEP_BYTES : (index + 1) * STEP_BYTES]), parameters)
             except ValueError as e:
                 raise ValueError(f"step {index} of {PROGRAM}: {e}") from None
         ports = {

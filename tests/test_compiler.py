@@ -10,7 +10,7 @@ from celosia.rtl.arch.activation import TABLE_ENTRIES
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.steps import ADDRESS_BITS, STEP_BYTES, WAITS, Engine, Step, VectorOperation, place_bits
 from celosia.rtl.arch.window import Window
-from celosia.rtl.arch.workers import Worker, in_turn, workers
+from celosia.rtl.arch.workers import Worker, workers, workers_of
 from celosia.sw import graph as ir
 from celosia.sw.compiler.cost import ideal_cycles
 from celosia.sw.compiler.errors import CompileError
@@ -220,7 +220,7 @@ def test_conflicting_steps_are_ordered(graph: ir.Graph, machine: MachineParamete
     program = compiled(graph, machine)
     decoded = [Step.decode(program.code[i : i + STEP_BYTES]) for i in range(0, len(program.code), STEP_BYTES)]
     for steps in (decoded[: len(program.prologue)], decoded[len(program.prologue) :]):
-        of_step = list(in_turn((step.engine for step in steps), machine))
+        of_step = list(workers_of(steps, machine))
         at_start, at_a = complete_before(steps, of_step)
         places = [touched(step, machine) for step in steps]
         number = [sum(s.engine is step.engine for s in steps[:i]) for i, step in enumerate(steps)]
@@ -256,7 +256,8 @@ def written_words(c: Mapping[str, int], p: MachineParameters, tiles: int) -> set
 @given(graphs(), machines((2, 16)))
 def test_a_step_that_follows_reads_what_is_written(graph: ir.Graph, machine: MachineParameters) -> None:
     steps = [step for step in compiled(graph, machine).body if step.engine is Engine.COMPUTE]
-    followers = [(a.command, b.command) for a, b in zip(steps, steps[machine.units :], strict=False) if b.command.get("a_follows")]
+    of_units = [[step for step in steps if step.unit == unit] for unit in range(machine.units)]
+    followers = [(a.command, b.command) for own in of_units for a, b in pairwise(own) if b.command.get("a_follows")]
     if not followers:
         reject()
     for before, c in followers:
@@ -272,7 +273,7 @@ def any_legal_order(steps: Sequence[Step], machine: MachineParameters, seed: int
     random = np.random.default_rng(seed)
     number = [sum(s.engine is step.engine for s in steps[:i]) for i, step in enumerate(steps)]
     queues: dict[Worker, list[int]] = {}
-    for i, worker in enumerate(in_turn((step.engine for step in steps), machine)):
+    for i, worker in enumerate(workers_of(steps, machine)):
         queues.setdefault(worker, []).append(i)
     done: dict[Engine, set[int]] = {engine: set() for engine in Engine}
     order = []
@@ -566,7 +567,7 @@ def test_units_have_as_much_to_do(m: int, n: int) -> None:
     machine = MachineParameters(rows=16, cols=16, scratchpad_kib=256, banks=8, units=4)
     cycles: dict[Worker, int] = {}
     body = compile_graph(graph, machine).body
-    for step, worker in zip(body, in_turn((step.engine for step in body), machine), strict=True):
+    for step, worker in zip(body, workers_of(body, machine), strict=True):
         cycles[worker] = cycles.get(worker, 0) + ideal_cycles(step, machine)
     found = [cycles.get(worker, 0) for worker in workers(machine) if worker.engine is Engine.COMPUTE]
     alone = [step for step in compile_graph(graph, replace(machine, units=1)).body if step.engine is Engine.COMPUTE]

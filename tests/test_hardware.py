@@ -135,10 +135,13 @@ def test_a_bad_command_stops_the_machine_and_nothing_else(
 
 
 @in_memory
-def test_an_unknown_engine_is_an_illegal_step(device: VerilatedDevice, manifest: Manifest, expected: np.ndarray) -> None:
+@pytest.mark.parametrize(("octet", "value"), [(0, 9), (1, 1 << 4)], ids=["engine", "unit"])
+def test_an_unknown_worker_makes_an_illegal_step(
+    device: VerilatedDevice, manifest: Manifest, expected: np.ndarray, octet: int, value: int
+) -> None:
     code = bytearray(manifest.code)
     step = manifest.prologue + 3
-    code[step * STEP_BYTES] = 9
+    code[step * STEP_BYTES + octet] = value
     assert_stops(device, replace(manifest, code=bytes(code)), ErrorCode.ILLEGAL_STEP, None, step)
     assert_runs(device, manifest, expected)
 

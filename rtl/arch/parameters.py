@@ -7,7 +7,7 @@ from typing import Self
 
 from .formats import FACTOR_BITS, narrowness
 
-VERSION = (0, 1)  # of the step and register formats: major, minor
+VERSION = (0, 2)  # of the step and register formats: major, minor
 EXTERNAL_ADDRESS_BITS = 32
 DEPTHWISE_TAPS = 4  # pixels that the array's columns take at once, each for its own channel
 

@@ -1,8 +1,9 @@
 """The program: a list of steps, each a command for one engine and the steps that it waits for.
 
-A step is 128 bytes, little-endian: the header, then the command of its engine. An engine runs its steps in program order; a
-step starts when every engine has completed as many steps of this run as the step's ``wait_*`` fields say. Where the machine has `pruning`
-a step with ``when`` starts only if that flag is set, and is complete without having started if it isn't.
+A step is 128 bytes, little-endian: the header, then the command of its engine. An engine runs its steps in program order, or
+each of its units those that name it; a step starts when every engine has completed as many steps of this run as the step's ``wait_*``
+fields say, in their order. Where the machine has `pruning` a step with ``when`` starts only if that flag is set, and is complete without
+having started if it isn't.
 
 Scratchpad addresses and strides are in words, external ones in bytes relative to the driver's buffer. A matrix is stored
 row by row; a row starts at a word; elements of 8 or 16 bits are little-endian. ``*_wide`` marks 16-bit elements.
@@ -24,6 +25,7 @@ COUNT_BITS = 16
 WAIT_BITS = 16
 FLAG_BITS = 4  # of the number of a flag: 0 is none
 FLAGS = (1 << FLAG_BITS) - 1
+UNIT_BITS = 4  # of the number of an engine's unit
 TAP_BITS = 8  # of a kernel's size, its steps and dilations
 LINE_BITS = 17  # of a line's number, which may lie outside of the feature map
 PLACE_BITS = 21  # of a place in a line, which may lie outside
@@ -59,7 +61,10 @@ def _counts(*names: str) -> tuple[Field, ...]:
 WAITS = tuple(f"wait_{e.name.lower()}" for e in Engine)
 HEADER = Record(
     "header",
-    (Field("engine", 8), Field("when", FLAG_BITS), Field("reserved", 24 - FLAG_BITS), *(Field(wait, WAIT_BITS) for wait in WAITS)),
+    (
+        *(Field("engine", 8), Field("when", FLAG_BITS), Field("unit", UNIT_BITS), Field("reserved", 24 - FLAG_BITS - UNIT_BITS)),
+        *(Field(wait, WAIT_BITS) for wait in WAITS),
+    ),
 )
 
 # rows x words scratchpad words; row r lies at external + r * external_stride and scratchpad + r * scratchpad_stride.
@@ -241,17 +246,18 @@ def taken_commands(parameters: MachineParameters) -> Mapping[Engine, Record]:
 @dataclass(frozen=True)
 class Step:
     """One command. ``waits``: for each engine the number of its steps that must be complete (modulo 2**16). when: the flag that must be
-    set, or 0."""
+    set, or 0. unit: which of the engine's does it."""
 
     engine: Engine
     command: Mapping[str, int]
     waits: Mapping[Engine, int] = field(default_factory=dict)
     when: int = 0
+    unit: int = 0
 
     def encode(self) -> bytes:
         """128 bytes. Raises ValueError where a field does not fit."""
         waits = {WAITS[e]: n % (1 << WAIT_BITS) for e, n in self.waits.items()}
-        header = HEADER.pack({"engine": self.engine, "when": self.when, **waits})
+        header = HEADER.pack({"engine": self.engine, "when": self.when, "unit": self.unit, **waits})
         return (header | COMMANDS[self.engine].pack(self.command) << HEADER.bits).to_bytes(STEP_BYTES, "little")
 
     @classmethod
@@ -263,4 +269,4 @@ class Step:
         header = HEADER.unpack(packed & ((1 << HEADER.bits) - 1))
         engine = Engine(header["engine"])
         waits = {e: header[WAITS[e]] for e in Engine}
-        return cls(engine, COMMANDS[engine].unpack(packed >> HEADER.bits), waits, header["when"])
+        return cls(engine, COMMANDS[engine].unpack(packed >> HEADER.bits), waits, header["when"], header["unit"])

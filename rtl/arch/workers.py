@@ -1,11 +1,10 @@
 """The workers of a machine: what takes steps from the sequencer. An engine is one worker, or several alike."""
 
 from collections.abc import Iterable, Iterator
-from itertools import cycle
 from typing import NamedTuple
 
-from .parameters import MachineParameters
-from .steps import Engine
+from .parameters import MachineParameters, require
+from .steps import Engine, Step
 
 
 class Worker(NamedTuple):
@@ -17,7 +16,7 @@ class Worker(NamedTuple):
 
 
 def workers(parameters: MachineParameters) -> tuple[Worker, ...]:
-    """In the order of their engines. The steps of the compute engine are dealt to its units in turn."""
+    """In the order of their engines."""
     found = []
     for engine in Engine:
         units = parameters.units if engine is Engine.COMPUTE else 1
@@ -25,8 +24,13 @@ def workers(parameters: MachineParameters) -> tuple[Worker, ...]:
     return tuple(found)
 
 
-def in_turn(engines: Iterable[Engine], parameters: MachineParameters) -> Iterator[Worker]:
-    """Who does each step of a run, of which these are the ``engines``, in program order."""
-    own = {engine: [worker for worker in workers(parameters) if worker.engine is engine] for engine in Engine}
-    turns = {engine: cycle(every) for engine, every in own.items()}
-    return (next(turns[engine]) for engine in engines)
+def require_worker(step: Step, parameters: MachineParameters) -> None:
+    """Raise ParameterError if the machine has none that could do the step."""
+    units = [worker.unit for worker in workers(parameters) if worker.engine is step.engine]
+    require(step.unit in units, "unit", f"one of the {len(units)} of {step.engine.name.lower()}", step.unit)
+
+
+def workers_of(steps: Iterable[Step], parameters: MachineParameters) -> Iterator[Worker]:
+    """Who does each step."""
+    by_place = {(worker.engine, worker.unit): worker for worker in workers(parameters)}
+    return (by_place[step.engine, step.unit] for step in steps)

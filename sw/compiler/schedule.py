@@ -6,7 +6,7 @@ from typing import Self
 
 from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import FLAGS, WAIT_BITS, WAITS, Engine, Step, place_bits
-from ...rtl.arch.workers import Worker, in_turn, workers
+from ...rtl.arch.workers import Worker, workers
 from .. import graph as ir
 from .layout import Buffer
 from .plan import Plan
@@ -51,13 +51,15 @@ class Access:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PlannedStep:
-    """A step without its waits. label: the operator or buffer that it works for. when: the flag that must be set, or 0."""
+    """A step without its waits. label: the operator or buffer that it works for. when: the flag that must be set, or 0. unit: which of
+    the engine's does it, or None for any."""
 
     engine: Engine
     command: Mapping[str, int]
     accesses: tuple[Access, ...]
     label: str
     when: int = 0
+    unit: int | None = None
 
     def conflicts(self, other: "PlannedStep") -> bool:
         """Whether their order matters."""
@@ -165,7 +167,7 @@ class Scheduler:
         when = self._flags[op.when] if op.when else 0
         if when:
             accesses.append(Access.of(behind + when, 1, 1, 1, writes=False))
-        step = PlannedStep(engine=task.engine, command=command, accesses=tuple(accesses), label=op.name)
+        step = PlannedStep(engine=task.engine, command=command, accesses=tuple(accesses), label=op.name, unit=task.unit)
         step = self._shifted(step, task.source) if task.source else step
         return loads, [replace(step, when=when) for step in (step, *stores)]
 
@@ -229,6 +231,7 @@ def with_waits(planned: list[PlannedStep], parameters: MachineParameters) -> lis
     steps: list[Step] = []
     history: dict[Engine, list[tuple[PlannedStep, Worker]]] = {engine: [] for engine in Engine}
     at_start = {worker: dict.fromkeys(Engine, 0) for worker in workers(parameters)}  # of each worker's last step
+    last = dict.fromkeys(at_start, 0)  # of each worker, its number among those of its engine, from 1 on
     at_end: dict[Engine, list[dict[Engine, int]]] = {engine: [] for engine in Engine}  # what is complete when a step is
 
     def needed(step: PlannedStep, worker: Worker, engine: Engine, complete: int, *, late: bool) -> Iterator[int]:
@@ -248,7 +251,7 @@ def with_waits(planned: list[PlannedStep], parameters: MachineParameters) -> lis
                 waits = {other: max(n, at_end[engine][count - 1][other]) for other, n in waits.items()}
         return waits
 
-    for step, worker in zip(planned, in_turn((step.engine for step in planned), parameters), strict=True):
+    for step, worker in zip(planned, _dealt(planned, parameters), strict=True):
         # Steps of a worker start in order: what the last one waited for is complete.
         starts = wait(step, worker, at_start[worker], late=False)
         reads = wait(step, worker, starts, late=True)
@@ -258,14 +261,26 @@ def with_waits(planned: list[PlannedStep], parameters: MachineParameters) -> lis
         if step.engine is Engine.COMPUTE:
             command |= {f"a_{name}": reads[engine] % (1 << WAIT_BITS) for name, engine in zip(WAITS, Engine, strict=True)}
             unfinished = needed(step, worker, Engine.COMPUTE, starts[Engine.COMPUTE], late=True)
-            before = len(history[Engine.COMPUTE]) - parameters.units  # the unit's step before this one
-            if next(unfinished, None) == before + 1 and all(history[Engine.COMPUTE][n - 1][1] == worker for n in unfinished):
-                command |= _follows(command, history[Engine.COMPUTE][before][0], parameters)
+            before = last[worker]
+            if next(unfinished, None) == before and all(history[Engine.COMPUTE][n - 1][1] == worker for n in unfinished):
+                command |= _follows(command, history[Engine.COMPUTE][before - 1][0], parameters)
         at_start[worker] = starts
         at_end[step.engine].append(reads)
         history[step.engine].append((step, worker))
-        steps.append(Step(step.engine, command, starts, step.when))
+        last[worker] = len(history[step.engine])
+        steps.append(Step(step.engine, command, starts, step.when, worker.unit))
     return steps
+
+
+def _dealt(planned: list[PlannedStep], parameters: MachineParameters) -> Iterator[Worker]:
+    """Who does each step: units take those that are for any in turn."""
+    by_place = {(worker.engine, worker.unit): worker for worker in workers(parameters)}
+    turn = 0
+    for step in planned:
+        unit = step.unit
+        if unit is None and step.engine is Engine.COMPUTE:
+            unit, turn = turn, (turn + 1) % parameters.units
+        yield by_place[step.engine, unit or 0]
 
 
 def _follows(command: Mapping[str, int], before: PlannedStep, p: MachineParameters) -> dict[str, int]:

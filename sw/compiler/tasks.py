@@ -73,7 +73,8 @@ class Task:
     """A step but for its addresses. command: the other fields. operands: by the name of their address field; ``out`` is written.
 
     walk: makes the fields of operand a from its address and the words from a row of it to the next, where they are more than these.
-    source: what a load fetches from external memory, of which the command says the rest.
+    source: what a load fetches from external memory, of which the command says the rest. unit: which of the engine's does it, or None for
+    any.
     """
 
     engine: Engine
@@ -82,6 +83,7 @@ class Task:
     operands: Mapping[str, Operand]
     walk: Callable[[int, int], Mapping[str, int]] | None = None
     source: Operand | None = None
+    unit: int | None = None
 
     @property
     def unplaced(self) -> Mapping[str, int]:

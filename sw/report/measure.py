@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import Engine, Step
-from ...rtl.arch.workers import Worker, in_turn, workers
+from ...rtl.arch.workers import Worker, workers, workers_of
 from ..compiler.cost import rows_read, tiles_of_b
 from ..driver.device import DeviceError
 from ..manifest import Manifest
@@ -70,7 +70,7 @@ def spans(activity: Sequence[tuple[int, int]], manifest: Manifest) -> list[Span]
                     times[worker].append(cycle)
     first = min((cycle for cycle, _ in activity), default=0)
     steps = manifest.steps[manifest.prologue :]
-    of_step = list(in_turn((step.engine for step in steps), manifest.parameters))
+    of_step = list(workers_of(steps, manifest.parameters))
     expected = {worker: of_step.count(worker) for worker in everyone}
     if any((len(starts[worker]), len(ends[worker])) != (count, count) for worker, count in expected.items()):
         raise DeviceError(f"the recorded activity is not that of one run of {len(steps)} steps")
