@@ -12,11 +12,14 @@ from itertools import product
 
 from ...rtl.arch.parameters import MachineParameters
 from .. import graph as ir
+from .buffers import operator_name
 from .errors import CompileError
 from .layout import Buffer, Layout
+from .operands import Operands
 from .order import orders
 from .pieces import Pieces
-from .tasks import Task, TaskMaker, operator_name
+from .task import Task
+from .tasks import TaskMaker
 
 SPREAD = 2  # operators: one for each engine beside that of the tensor's last reader
 
@@ -72,9 +75,15 @@ def _with_staging(
     parts = _staging_parts(parameters)
     limit = parameters.scratchpad_words - parts * staging_words
     resident = _place(graph, buffers, limit, parameters.region_words, spread=spread)
-    where = {"staged": lambda b: b.name not in resident, "staging_words": staging_words}
-    fetched = {op.out.tensor.name for op in graph.operators if isinstance(op, ir.Fetch)}
-    maker = TaskMaker(parameters, layouts, buffers, **where, pieces=Pieces.of(graph, parameters), fetched=fetched)
+    operands = Operands(
+        parameters=parameters,
+        layouts=layouts,
+        buffers=buffers,
+        staged=lambda buffer: buffer.name not in resident,
+        pieces=Pieces.of(graph, parameters),
+        fetched={op.out.tensor.name for op in graph.operators if isinstance(op, ir.Fetch)},
+    )
+    maker = TaskMaker(operands, staging_words=staging_words)
     tasks = tuple(task for op in graph.operators for task in maker.tasks(op))
     staged = sum(o.size for task in tasks for o in task.operands.values() if o.shift or o.buffer.name not in resident)
     ports = sum(buffers[port.tensor.name].words for port in (*graph.inputs, *graph.outputs) if port.tensor.name in resident)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import STEP_BYTES, Step
 from .. import graph as ir
+from .buffers import make_buffers
 from .fuse import fuse
 from .layout import Buffer, Layout, choose_layouts
 from .plan import Plan, make_plan
 from .schedule import Scheduler, with_waits
-from .tasks import make_buffers
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -10,7 +10,7 @@ from ...rtl.arch.workers import Worker, workers
 from .. import graph as ir
 from .layout import Buffer
 from .plan import Plan
-from .tasks import Operand, Task
+from .task import Operand, Task
 
 MAX_TRANSFER_WORDS = 1 << 14  # of one row of a transfer
 NEARBY = 16  # tasks that may change places
