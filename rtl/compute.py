@@ -12,12 +12,12 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from .arch.parameters import DEPTHWISE_TAPS, MachineParameters
+from .arch.parameters import DEPTHWISE_TAPS, TILE_CYCLES, MachineParameters
 from .arch.registers import ErrorCode
 from .arch.steps import COMPUTE, OUTSIDE
 from .delay import delay
 from .engine import EnginePort, of_last_two
-from .mac_columns import TILE_CYCLES, MacColumns
+from .mac_columns import MacColumns
 from .places import Places
 from .residual import ResidualAdd
 from .result_table import ResultTable
@@ -141,6 +141,8 @@ class ComputeUnit(wiring.Component):
         # Cycles, as many ones, before the next tile may begin: its i-th row TILE_CYCLES after this one's at the earliest.
         gap = Signal(TILE_CYCLES - 1)
         places = Places(results.depth)
+        # A single row waits for none.
+        single = first_row & last_row & ~constants.maximum if p.single_cycles == 1 else Const(0)
         fire, finishes, claims, given = Signal(), Signal(), Signal(), Signal()
         room = places.any
         if columns.waiting:
@@ -170,6 +172,7 @@ class ComputeUnit(wiring.Component):
             columns.row.first_tile.eq(first_tile),
             columns.row.last_tile.eq(last_tile),
             columns.row.first_row.eq(first_row),
+            columns.row.joins.eq(single & ~first_tile),
             columns.row.maximum.eq(constants.maximum),
             columns.row.tabulated.eq(constants.tabulated),
             columns.channels.eq(loader.channels),
@@ -189,7 +192,7 @@ class ComputeUnit(wiring.Component):
         m.d.sync += [
             *places.change(taken=claims, given=given),
             swapped.eq(array.swap),
-            gap.eq(Mux(fire, ~Const(0, len(gap)) >> row, gap >> 1)),
+            gap.eq(Mux(fire, Mux(single, 0, ~Const(0, len(gap)) >> row), gap >> 1)),
         ]
         with m.If(loader.channels_taken):
             m.d.sync += claimed.eq(0)

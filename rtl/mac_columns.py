@@ -12,7 +12,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .adder_tree import add
-from .arch.parameters import MachineParameters
+from .arch.parameters import TILE_CYCLES, MachineParameters
 from .mac_array import MacArray, Operands
 from .requantizers import ACCUMULATOR, FINISHED_ROW, Requantizers, sums_layout
 from .result_writer import results_layout
@@ -20,13 +20,11 @@ from .streams import Queue
 from .tile_factor import factor_latency, factors_layout, times_factor
 from .tile_loader import channels_layout
 
-TILE_CYCLES = 4  # at least, between two rows of the same index: the accumulator's read, add and write
-
 
 def row_layout(accumulator_depth: int) -> data.StructLayout:
-    """What a row of a is: its index in the tile, which tiles along K, whether a tile's first row, whether the largest sum is kept, whether
-    its results are looked up, and the bit that names its command."""
-    flags = "first_tile", "last_tile", "first_row", "maximum", "tabulated", "command"
+    """What a row of a is: its index in the tile, which tiles along K, whether a tile's first row, whether its sum joins that of the row
+    before it, whether the largest sum is kept, whether its results are looked up, and the bit that names its command."""
+    flags = "first_tile", "last_tile", "first_row", "joins", "maximum", "tabulated", "command"
     return data.StructLayout({"valid": 1, "row": range(accumulator_depth), **dict.fromkeys(flags, 1)})
 
 
@@ -110,7 +108,8 @@ class MacColumns(wiring.Component):
         for col in range(p.cols):
             summed, carry = sums[col]
             added = Signal(ACCUMULATOR, name=f"added{col}", reset_less=True)
-            m.d.sync += added.eq(add(summed, earlier[col], carry))
+            with m.If(row.valid):
+                m.d.sync += added.eq(add(summed, Mux(row.joins, added, earlier[col]), carry))
             total = Mux(total_row.maximum, _largest(m, summed, earlier[col]), added) if p.depthwise else added
             m.d.comb += totals[col].eq(total)
         return m

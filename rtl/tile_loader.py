@@ -184,7 +184,8 @@ class TileLoader(wiring.Component):
         """What no word fills stays zero. there: words are. Gives whether there is room for them."""
         p, words, ports = self._p, arrived.words, list(arrived.elements)
         tile, full = Signal.like(self.tile, reset_less=True), Signal()
-        m.d.comb += [self.tile.eq(tile), self.tile_ready.eq(full | (there & words.last))]
+        room = ~full | self.tile_taken
+        m.d.comb += [self.tile.eq(tile), self.tile_ready.eq(Mux(room, there & words.last, full))]
 
         def is_there(line: int) -> Value:
             port = line % len(ports)
@@ -193,7 +194,6 @@ class TileLoader(wiring.Component):
 
         with m.If(self.tile_taken):
             m.d.sync += full.eq(0)
-        room = ~full | self.tile_taken
         with m.If(there & room):
             with m.If(words.last):
                 m.d.sync += full.eq(1)

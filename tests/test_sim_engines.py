@@ -22,6 +22,8 @@ LISTS = replace(TALL, pruning=1)  # words wider than the bus
 SHARED = replace(WIDE, multiplier_bits=27, factor_bits=8, requantizer_columns=2, residual=1, b_words=2)
 # Two rows of r share a word.
 FACTORED = replace(TALL, factor_bits=8, requantizer_columns=4, residual=1, b_words=2)
+# Words of one result; a single row, which the commands often have, is read at a tile a cycle.
+COLUMN = replace(TALL, cols=1, residual=1)
 MADE_OF = {INT4: PLATFORMS["ecp5"], SHARED: PLATFORMS["ultrascale"]}
 
 
@@ -29,6 +31,7 @@ CASES = [
     (Engine.COMPUTE, SQUARE),
     (Engine.COMPUTE, WIDE),
     (Engine.COMPUTE, FACTORED),
+    (Engine.COMPUTE, COLUMN),
     (Engine.COMPUTE, ODD),
     (Engine.COMPUTE, INT4),
     (Engine.COMPUTE, SHARED),

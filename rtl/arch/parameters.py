@@ -9,6 +9,7 @@ from .formats import FACTOR_BITS, narrowness
 
 VERSION = (0, 2)  # of the step and register formats: major, minor
 EXTERNAL_ADDRESS_BITS = 32
+TILE_CYCLES = 4  # at least, between two rows of the same index in the array: the accumulator's read, add and write
 DEPTHWISE_TAPS = 4  # pixels that the array's columns take at once, each for its own channel
 
 
@@ -78,7 +79,7 @@ class MachineParameters:
         for name, value in asdict(self).items():
             require(type(value) is int, name, "an integer", value)
         require(4 <= self.rows <= 64 and self.rows % 2 == 0, "rows", "even and in 4..64", self.rows)
-        require(4 <= self.cols <= 64, "cols", "in 4..64", self.cols)
+        require(1 <= self.cols <= 64, "cols", "in 1..64", self.cols)
         require(
             self.cols % self.rows == 0 or self.rows % self.cols == 0,
             "cols",
@@ -194,6 +195,11 @@ class MachineParameters:
     def reads_any_byte(self) -> bool:
         """Whether the compute unit's rows of a may start at any byte; else at words."""
         return _power_of_two(self.rows)
+
+    @property
+    def single_cycles(self) -> int:
+        """As TILE_CYCLES, of a command with a single row: its sum need not go through the accumulator's memory."""
+        return TILE_CYCLES if self.factor_bits else 1
 
     @property
     def depthwise(self) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ...rtl.arch.parameters import MachineParameters
+from ...rtl.arch.parameters import TILE_CYCLES, MachineParameters
 from ...rtl.arch.steps import Engine, Step
 
 
@@ -26,8 +26,9 @@ def rows_read(command: Mapping[str, int]) -> int:
 def compute_cycles(command: Mapping[str, int], p: MachineParameters) -> int:
     """As `ideal_cycles`, of a compute command."""
     c = command
-    results = c["lines"] * c["m"] * -(-c["n"] // p.cols) * p.requantizer_columns
-    return max(max(rows_read(c), load_cycles(p)) * tiles_of_b(c, p), results)
+    results, rows = c["lines"] * c["m"] * -(-c["n"] // p.cols) * p.requantizer_columns, rows_read(c)
+    a_tile = max(rows, load_cycles(p), p.single_cycles if rows == 1 else TILE_CYCLES)
+    return max(a_tile * tiles_of_b(c, p), results)
 
 
 def ideal_cycles(step: Step, p: MachineParameters) -> int:
