@@ -30,6 +30,7 @@ from celosia.rtl.compute import ComputeUnit
 from celosia.rtl.kbest import KBest
 from celosia.rtl.layernorm import LayerNorm
 from celosia.rtl.mac_columns import MacColumns
+from celosia.rtl.multiply import Multiply
 from celosia.rtl.softmax import Softmax
 from celosia.rtl.sorter import odd_even_merge_sort
 from celosia.rtl.topk import TopK
@@ -132,6 +133,7 @@ CONFIGURATIONS = {
         *by_lanes("GELU, int16 to int16", lambda lanes: activation(lanes, built_in=False)),
     ],
     "add": by_lanes("int16 to int16", lambda lanes: Add(LaneCircuit(lanes=lanes))),
+    "multiply": by_lanes("int16 to int16", lambda lanes: Multiply(LaneCircuit(lanes=lanes))),
     "softmax": [
         *by_lanes("int8 to uint8, scale built in", lambda lanes: softmax(lanes, in_scale=0.1, source=INT8, out=UINT8)),
         *by_lanes("int8 to uint8", lambda lanes: softmax(lanes, source=INT8, out=UINT8)),

@@ -24,6 +24,7 @@ from ..rtl.attention import Attention
 from ..rtl.compute import ComputeUnit
 from ..rtl.kbest import KBest
 from ..rtl.layernorm import LayerNorm
+from ..rtl.multiply import Multiply
 from ..rtl.softmax import Softmax
 from ..rtl.topk import TopK
 from ..rtl.vector import VectorEngine
@@ -145,6 +146,7 @@ ACTIVATION_SCALES = Scales(
 
 BLOCKS = {
     "add": Block("Residual add, or requantize between scales", Add, LaneCircuit),
+    "multiply": Block("Elementwise product of two tensors, as of gates", Multiply, LaneCircuit),
     "activation": Block(
         "GELU, SiLU, sigmoid, tanh, exp or erf of each element, by tables", Activation, ActivationCircuit, ACTIVATION_SCALES
     ),
@@ -154,6 +156,6 @@ BLOCKS = {
     "topk": Block("Top-k engine: the k largest scores of a row, in their order", TopK, TopKCircuit),
     "kbest": Block("The k best of an unbounded stream, the best first: argmax, gating, beam search", KBest, KBestCircuit),
     "compute": Block("Compute unit: int8 matrix products on scratchpad ports", ComputeUnit, MachineParameters),
-    "vector": Block("Vector engine: add, softmax, GELU, LayerNorm on scratchpad ports", VectorEngine, MachineParameters),
+    "vector": Block("Vector engine: add, multiply, softmax, GELU, LayerNorm on scratchpad ports", VectorEngine, MachineParameters),
     "accelerator": Block("The whole machine, program in memory: AXI4 master, AXI4-Lite slave", Accelerator, MachineParameters),
 }

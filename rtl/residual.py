@@ -46,7 +46,8 @@ class _Sums(wiring.Component):
             else:
                 m.d.comb += p[name].eq(self.parameters[self.i.a.command][name])
         for col in range(self._cols):
-            m.d.comb += self.o[col].eq(weighted_sum(m, platform, self.i.a.results[col], self.i.b[col], p, name=f"column{col}"))
+            a, b = self.i.a.results[col] - p.a_zero_point, self.i.b[col] - p.b_zero_point
+            m.d.comb += self.o[col].eq(weighted_sum(m, platform, a, b, p, name=f"column{col}"))
         return m
 
 

@@ -1,4 +1,4 @@
-"""The vector engine: row-wise work on matrices in the scratchpad, through the blocks add, softmax, activation and LayerNorm."""
+"""The vector engine: row-wise work on matrices in the scratchpad, through the blocks add, multiply, softmax, activation and LayerNorm."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,20 +10,20 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .access import Reader, Writer
 from .activation import Activation
-from .add import Add
 from .arch.activation import MACHINE_GELU, MACHINE_TABLE, TABLE_ENTRIES
 from .arch.blocks import LaneCircuit
 from .arch.layernorm import LayerNormCircuit
 from .arch.parameters import MachineParameters
 from .arch.registers import ErrorCode
 from .arch.softmax import Mask, SoftmaxCircuit
-from .arch.steps import ADDRESS_BITS, FLAGS, IMPORTANCE_BEGINS, STRIDE_BITS, VECTOR, VECTOR_SCALARS, VectorOperation
+from .arch.steps import ADDRESS_BITS, FLAGS, IMPORTANCE_BEGINS, OF_PRUNING, STRIDE_BITS, VECTOR, VECTOR_SCALARS, VectorOperation
 from .elements import Elements, Packer, Unpacker, beat_layout
 from .engine import EnginePort
 from .gather import RowAddresses
 from .importance import Importance
 from .layernorm import LayerNorm
 from .layouts import record_layout
+from .multiply import AddOrMultiply
 from .scratchpad import ReadPort, WritePort
 from .select import select_one_hot
 from .skid import Skid
@@ -73,11 +73,12 @@ class VectorEngine(wiring.Component):
         start = Signal()
         command, chosen = self.engine.command, Signal(len(VectorOperation))
         new = command.payload
-        adds, normalises, looks_up = (new.operation == o for o in (VectorOperation.ADD, VectorOperation.LAYERNORM, VectorOperation.TABLE))
+        adds, multiplies = (new.operation == o for o in (VectorOperation.ADD, VectorOperation.MULTIPLY))
+        normalises, looks_up = (new.operation == o for o in (VectorOperation.LAYERNORM, VectorOperation.TABLE))
         b_rows, b_cols = Mux(looks_up, 1, Mux(normalises, 2, new.rows)), Mux(looks_up, TABLE_ENTRIES, new.cols)
         picks, gathers = (new.operation == o for o in (VectorOperation.TOPK, VectorOperation.GATHER))
         ranks = picks & (new.importance == 0)
-        needs_b = adds | normalises | looks_up
+        needs_b = adds | multiplies | normalises | looks_up
         if p.pruning:
             b_rows, b_cols, needs_b = Mux(gathers, 1, b_rows), Mux(gathers, new.rows, b_cols), needs_b | gathers | ranks
         refusable, illegal, reads_b, cols_b = Signal(), Signal(), Signal(), Signal.like(c.cols)
@@ -143,7 +144,8 @@ class VectorEngine(wiring.Component):
             )
         )
         return (
-            (c.operation > (max(VectorOperation) if self._p.pruning else VectorOperation.TABLE))
+            (c.operation > max(VectorOperation))
+            | Cat(c.operation == o for o in OF_PRUNING if not self._p.pruning).any()
             | (c.rows == 0)
             | (c.cols == 0)
             | (c.cols >> (len(c.cols) - 1))  # in bytes, a row must fit the loops' counters
@@ -156,17 +158,18 @@ class VectorEngine(wiring.Component):
 
     def _uses(self, m: Module, c: data.View, chosen: Signal, start: Signal) -> list["_Use"]:
         p = self._p
-        m.submodules.add = add = Add(LaneCircuit(lanes=p.lanes))
+        m.submodules.add = add = AddOrMultiply(LaneCircuit(lanes=p.lanes))
         m.submodules.softmax = softmax = Softmax(SoftmaxCircuit(lanes=p.lanes, row_elements=p.row_elements, mask=Mask.CAUSAL))
         m.submodules.layernorm = layernorm = LayerNorm(LayerNormCircuit(lanes=p.lanes, row_elements=p.row_elements))
         m.submodules.gelu = gelu = Activation(replace(MACHINE_GELU, lanes=p.lanes))
         m.submodules.table = table = Activation(replace(MACHINE_TABLE, lanes=p.lanes))
         m.submodules.entries = entries = Elements(p.lanes)
         connect(m, entries.o, table.entries)
-        m.d.comb += [add.unary.eq(chosen[VectorOperation.RESCALE]), layernorm.reload.eq(start), table.reload.eq(start)]
+        m.d.comb += [add.unary.eq(chosen[VectorOperation.RESCALE]), add.multiplies.eq(chosen[VectorOperation.MULTIPLY])]
+        m.d.comb += [layernorm.reload.eq(start), table.reload.eq(start)]
         m.d.sync += softmax.parameters.rows.eq(Mux(c.causal, c.rows, 1))  # a command is a whole matrix, or each row is one
         return [
-            _Use((VectorOperation.ADD, VectorOperation.RESCALE), add, add.a, add.b, add.o),
+            _Use((VectorOperation.ADD, VectorOperation.RESCALE, VectorOperation.MULTIPLY), add, add.a, add.b, add.o),
             _Use((VectorOperation.SOFTMAX,), softmax, softmax.i, None, softmax.o),
             _Use((VectorOperation.GELU,), gelu, gelu.i, None, gelu.o),
             _Use((VectorOperation.LAYERNORM,), layernorm, layernorm.i, layernorm.affine, layernorm.o),

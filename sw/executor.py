@@ -16,6 +16,7 @@ from .golden.convolution import convolution, max_pool
 from .golden.importance import add_attention, pick
 from .golden.layernorm import layernorm
 from .golden.matmul import matmul
+from .golden.multiply import multiply
 from .golden.planes import to_planes
 from .golden.requantize import Int
 from .golden.softmax import machine_circuit, softmax
@@ -111,6 +112,8 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
             return
         case ir.Add():
             result = add(read(operator.a), read(operator.b), operator.parameters)
+        case ir.Multiply():
+            result = multiply(read(operator.a), read(operator.b), operator.parameters)
         case ir.Rescale():
             result = rescale(read(operator.a), operator.parameters)
         case ir.Softmax():

@@ -13,6 +13,7 @@ from .golden.activation import ActivationParameters, ActivationTable
 from .golden.add import AddParameters
 from .golden.layernorm import LayerNormParameters
 from .golden.matmul import MatMulParameters
+from .golden.multiply import MultiplyParameters
 from .golden.softmax import SoftmaxParameters
 
 
@@ -245,11 +246,10 @@ class RowOperator(OneResult):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Add(RowOperator):
-    """a + b. A ``b`` of one row is added to every row."""
+class PairOperator(RowOperator):
+    """A row operator that takes each element of ``a`` with the one of ``b`` at its place. A ``b`` of one row is taken with every row."""
 
     b: Block
-    parameters: AddParameters
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -259,6 +259,20 @@ class Add(RowOperator):
     @property
     def inputs(self) -> tuple[Block, ...]:
         return (self.a, self.b)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Add(PairOperator):
+    """a + b."""
+
+    parameters: AddParameters
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Multiply(PairOperator):
+    """a * b, element by element."""
+
+    parameters: MultiplyParameters
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

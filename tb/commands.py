@@ -11,7 +11,7 @@ from ..rtl.arch.activation import TABLE_ENTRIES
 from ..rtl.arch.blocks import ADD
 from ..rtl.arch.formats import INT8, INT16, INT32, MAX_FACTOR, Format
 from ..rtl.arch.parameters import MachineParameters, ParameterError
-from ..rtl.arch.steps import CHANNEL, RESIDUAL_SCALARS, VECTOR, Engine, VectorOperation, place_bits
+from ..rtl.arch.steps import CHANNEL, OF_PRUNING, RESIDUAL_SCALARS, VECTOR, Engine, VectorOperation, place_bits
 from ..rtl.arch.window import Window, matrix_walk
 from .engine_bench import MEMORY_BYTES
 
@@ -153,7 +153,7 @@ def _windows(rng: random.Random, p: MachineParameters, n: int, k: int, regions: 
 
 def vector(rng: random.Random, p: MachineParameters) -> Case:
     """Any operation with any scalars."""
-    operation = rng.choice([o for o in VectorOperation if p.pruning or o <= VectorOperation.TABLE])
+    operation = rng.choice([o for o in VectorOperation if p.pruning or o not in OF_PRUNING])
     rows, cols = rng.randint(1, 9), rng.choice((1, rng.randint(1, 40)))
     wide = {name: rng.random() < 0.5 for name in ("a", "b", "out")}
     layernorm, table = operation is VectorOperation.LAYERNORM, operation is VectorOperation.TABLE
@@ -169,7 +169,7 @@ def vector(rng: random.Random, p: MachineParameters) -> Case:
     for name, (count, elements) in matrices.items():
         address, stride = regions.matrix(count, -(-(elements << wide[name]) // p.word_bytes))
         command |= {name: address, f"{name}_stride": stride, f"{name}_wide": int(wide[name])}
-    if operation is VectorOperation.ADD and rng.random() < 0.3:
+    if operation in (VectorOperation.ADD, VectorOperation.MULTIPLY) and rng.random() < 0.3:
         command["b_stride"] = 0
     scalars = ("a_zero_point", "b_zero_point", "shift_0", "shift_1", "epsilon", "rms", "a_left", "b_left")
     command |= {field.name: rng.randint(field.min, field.max) for field in VECTOR.fields if field.name in scalars}

@@ -1,6 +1,7 @@
 """Integer graphs of random numbers, for tests and benches."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from ..sw.golden.activation import ActivationParameters, ActivationTable
 from ..sw.golden.add import AddParameters
 from ..sw.golden.layernorm import LayerNormParameters
 from ..sw.golden.matmul import MatMulParameters
+from ..sw.golden.multiply import MultiplyParameters
 from ..sw.golden.softmax import SoftmaxParameters, machine_circuit
 
 
@@ -89,12 +91,20 @@ class Builder:
         return out
 
     def add(self, x: ir.Tensor, y: ir.Tensor, bits: int) -> ir.Tensor:
+        return self._of_two(ir.Add, AddParameters.from_scales, x, y, bits)
+
+    def multiply(self, x: ir.Tensor, y: ir.Tensor, bits: int) -> ir.Tensor:
+        return self._of_two(ir.Multiply, MultiplyParameters.from_scales, x, y, bits)
+
+    def _of_two(
+        self, kind: Callable[..., ir.PairOperator], from_scales: Callable[..., Any], x: ir.Tensor, y: ir.Tensor, bits: int
+    ) -> ir.Tensor:
         out = self.tensor(x.rows, x.cols, bits)
-        parameters = AddParameters.from_scales(
+        parameters = from_scales(
             **{"a_scale": x.scale, "a_zero_point": x.zero_point, "b_scale": y.scale * 0.7, "b_zero_point": y.zero_point},
-            **{"out_scale": out.scale, "out_zero_point": out.zero_point, "out": out.format},  # pyright: ignore[reportArgumentType]
+            **{"out_scale": out.scale, "out_zero_point": out.zero_point, "out": out.format},
         )
-        self.operators.append(ir.Add(**self.names, a=x.whole, b=y.whole, out=out.whole, parameters=parameters))
+        self.operators.append(kind(**self.names, a=x.whole, b=y.whole, out=out.whole, parameters=parameters))
         return out
 
     def gelu(self, x: ir.Tensor, bits: int) -> ir.Tensor:

@@ -89,6 +89,15 @@ def mlp() -> onnx.ModelProto:
     return net.model(net.linear(hidden, 20, 7))
 
 
+def gated(rows: int = 32, width: int = 64, hidden: int = 128) -> onnx.ModelProto:
+    """SwiGLU on [rows, width]: down(gate * sigmoid(gate) * up)."""
+    net = Net()
+    x = net.input(rows, width)
+    gate, up = (net.linear(x, width, hidden) for _ in range(2))
+    silu = net.op("Mul", gate, net.op("Sigmoid", gate))
+    return net.model(net.linear(net.op("Mul", silu, up), hidden, width))
+
+
 def decoder(layers: int = 2, *, heads: int = 3, width: int = 8, tokens: int = 12) -> onnx.ModelProto:
     """Steps of attention on queries [heads, 1, width], keys and values [heads, tokens, width], each with a product of its results."""
     net, outputs = Net(), []

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 TOKENS = 12  # of a transformer
 OF_INT8 = "linear", "grouped", "convolution", "max_pool", "attention", "table", "residual"
-KINDS = (*OF_INT8, "rescale", "add", "add_row", "gelu", "softmax", "layernorm", "skip")
+KINDS = (*OF_INT8, "rescale", "add", "add_row", "gate", "gate_row", "gelu", "softmax", "layernorm", "skip")
 
 
 @st.composite
@@ -70,6 +70,10 @@ def graphs(draw: st.DrawFn) -> ir.Graph:
                 x = builder.add(x, builder.rescale(x, 8), bits)
             case "add_row":
                 x = builder.add(x, builder.constant(1, x.cols), bits)
+            case "gate":
+                x = builder.multiply(x, builder.rescale(x, draw(st.sampled_from((8, 16)))), bits)
+            case "gate_row":
+                x = builder.multiply(x, builder.constant(1, x.cols), bits)
             case "skip":  # a residual sum over all that came since a tensor of the same shape
                 like = [t for t in (source, *sides) if (t.rows, t.cols) == (x.rows, x.cols)]
                 x = builder.add(x, like[0] if like else x, bits)

@@ -177,7 +177,10 @@ def touched(step: Step, p: MachineParameters) -> tuple[Places, Places, Places]:
             return b | tables, matrix("out", c["lines"] * c["m"], n, wide=c["out_wide"]), a
         case Engine.VECTOR:
             rows, cols = c["rows"], c["cols"]
-            seconds = {VectorOperation.ADD: (rows, cols), VectorOperation.LAYERNORM: (2, cols), VectorOperation.TABLE: (1, TABLE_ENTRIES)}
+            seconds = {
+                **dict.fromkeys((VectorOperation.ADD, VectorOperation.MULTIPLY), (rows, cols)),
+                **{VectorOperation.LAYERNORM: (2, cols), VectorOperation.TABLE: (1, TABLE_ENTRIES)},
+            }
             b_rows, b_cols = seconds.get(VectorOperation(c["operation"]), (0, 0))
             reads = matrix("a", rows, cols, wide=c["a_wide"]) | matrix("b", b_rows, b_cols, wide=c["b_wide"])
             return reads, matrix("out", rows, cols, wide=c["out_wide"]), set()

@@ -22,6 +22,8 @@ INT8 = {"activation_type": QuantType.QInt8, "weight_type": QuantType.QInt8}
 UINT8 = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
 TRANSFORMER = ["MatMul", "Gemm", "Add", "Mul", "LayerNormalization", "Softmax", "Gelu", "ReduceMean"]
 
+GATED = ["MatMul", "Add", "Mul", "Sigmoid"]
+
 VARIANTS: dict[str, tuple[Callable[[], onnx.ModelProto], dict[str, Any]]] = {
     "mlp int8 symmetric per channel": (onnx_models.mlp, {**INT8, "per_channel": True, "extra": {"ActivationSymmetric": True}}),
     "mlp int8 asymmetric": (onnx_models.mlp, INT8),
@@ -43,6 +45,8 @@ VARIANTS: dict[str, tuple[Callable[[], onnx.ModelProto], dict[str, Any]]] = {
         lambda: onnx_models.attention(fused=True),
         {**UINT8, "op_types_to_quantize": [*TRANSFORMER, "Split"]},
     ),
+    "gates int8": (lambda: onnx_models.gated(5, 12, 20), {**INT8, "op_types_to_quantize": GATED, "per_channel": True}),
+    "gates uint8": (lambda: onnx_models.gated(5, 12, 20), {**UINT8, "op_types_to_quantize": GATED}),
     "overlapping convolutions": (
         lambda: onnx_models.convolutions(strides=[2, 1], dilations=[1, 2], pads=[0, 1, 2, 1]),
         {**UINT8, "per_channel": True},
@@ -354,6 +358,30 @@ def test_added_constants(tmp_path: Path) -> None:
     graph = check(net, tmp_path, net.quantized(net.op("Relu", net.op("Add", rows, net.constant(np.float32(0.3)))), 0.03), steps=3)
     assert names(graph) == ["Add", "Add", "Table"]
     assert [operator.inputs[-1].rows for operator in graph.operators] == [1, 4, 4]
+
+
+@pytest.mark.parametrize("b", [np.uint8(200), np.int16(-300)], ids=str)
+@pytest.mark.parametrize("out", [np.int8(3), np.uint16(30000)], ids=str)
+def test_products_of_two_tensors(tmp_path: Path, b: np.integer, out: np.integer) -> None:
+    net = Net()
+    steps = {1: 0.03, 2: 1e-4}  # scales by bytes
+    x, y = net.quantized(net.input(2, 3, 8), 0.03, np.int8(-7)), net.quantized(net.input(2, 3, 8), steps[b.itemsize], b)
+    moved = net.op("Transpose", net.quantized(net.op("Mul", x, y), 2 * steps[out.itemsize], out), perm=[1, 0, 2])
+    assert names(check(net, tmp_path, moved)) == ["Multiply"]
+
+
+def test_products_with_a_row(tmp_path: Path) -> None:
+    net = Net()
+    x = net.quantized(net.input(1, 6, 4, 5))
+    kernel = net.op("Reshape", net.weights(6, 8), net.constant(np.array([8, 6, 1, 1])))
+    x = net.quantized(net.op("Conv", x, kernel, kernel_shape=[1, 1]), 0.04)
+    squeezed = net.quantized(net.op("GlobalAveragePool", x), 0.01)
+    gate = net.quantized(net.op("Sigmoid", squeezed), 1 / 256, np.uint8(0))
+    excited = net.quantized(net.op("Mul", gate, x), 0.02)
+    scaled = net.quantized(net.op("Mul", excited, net.normal(8, 1, 1)), 0.02)
+    graph = check(net, tmp_path, scaled, steps=3)
+    assert names(graph) == ["MatMul", "MatMul", "Table", "Multiply", "Multiply"]
+    assert [operator.inputs[1].rows for operator in graph.operators[-2:]] == [1, 1]
 
 
 def test_slices_are_blocks(tmp_path: Path) -> None:

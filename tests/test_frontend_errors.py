@@ -202,7 +202,20 @@ def gelu_by_tanh(net: Net) -> str:
 
 
 def product_of_tensors(net: Net) -> str:
-    return net.op("Mul", *(net.quantized(net.input(2, 8)) for _ in range(2)))
+    x = net.quantized(net.input(2, 8))
+    return net.op("Mul", x, net.op("Sigmoid", net.quantized(net.input(2, 8))))
+
+
+def product_in_two_orders(net: Net) -> str:
+    return net.op("Mul", net.quantized(net.input(4, 4)), net.op("Transpose", net.quantized(net.input(4, 4))))
+
+
+def product_with_a_column(net: Net) -> str:
+    return net.op("Mul", net.quantized(net.input(4, 8)), net.quantized(net.input(4, 1)))
+
+
+def product_of_large_scales(net: Net) -> str:
+    return net.op("Mul", *(net.quantized(net.input(2, 8), 100.0) for _ in range(2)))
 
 
 def negative_factor(net: Net) -> str:
@@ -351,7 +364,10 @@ REASONS: dict[Callable[[Net], str], str] = {
     computed_mask: "(Where) of [4], [3, 4], []: its input input_1 must be a constant",
     masked_over_rows: "(Softmax) of [4, 4]: its axis must be the last one, not 0",
     gelu_by_tanh: "(Gelu) of [2, 8]: only the exact GELU (approximate = none) is supported on int16 tensors",
-    product_of_tensors: "(Mul) of [2, 8], [2, 8]: only a product with a constant scalar, or of functions of one int8 tensor, is supported",
+    product_of_tensors: "(Mul) of [2, 8], [2, 8]: its input sigmoid_15 is not quantized: it needs QuantizeLinear and DequantizeLinear",
+    product_in_two_orders: "(Mul) of [4, 4], [4, 4]: its operands input_1[4x4 int8] and input_8[4x4 int8] are not stored in the same order",
+    product_with_a_column: "(Mul) of [4, 8], [4, 1]: its operands input_1[4x8 int8] and input_8[4x1 int8] are not stored in the same order",
+    product_of_large_scales: "(Mul) of [2, 8], [2, 8]: its scales don't fit the machine: real must be below 2**16, not ",
     negative_factor: "(Mul) of [2, 8], []: its factor must be positive and finite, not -2.0",
     wide_function: "(Sigmoid) of [2, 8]: it is supported on int8 and uint8 tensors only, not on input_1[2x8 int16]",
     wide_erf: "(Erf) of [2, 8]: Erf is supported on int16 tensors as a part of GELU only, without QuantizeLinear in between",

@@ -15,6 +15,7 @@ from celosia.rtl.arch.tables import LinearTable
 from celosia.sw.golden.add import AddParameters, add, rescale
 from celosia.sw.golden.layernorm import LayerNormParameters, error_bound, layernorm, normalise
 from celosia.sw.golden.matmul import MatMulParameters, accumulate, accumulator_bound, matmul, split_scales
+from celosia.sw.golden.multiply import MultiplyParameters, multiply
 from celosia.sw.golden.requantize import requantize, round_shift, saturate
 from celosia.sw.golden.table import interpolate
 from hypothesis import given
@@ -140,6 +141,30 @@ def assert_close(found: NDArray[np.int64], exact: NDArray[np.float64], error: ND
     assert found.min() >= out.min
     assert found.max() <= out.max
     assert (np.abs(found - np.clip(exact, out.min, out.max)) <= 0.5 + error + 1e-9).all()
+
+
+@FORMATS
+@OUT
+@pytest.mark.parametrize(
+    ("a_scale", "b_scale", "out_scale"), [(0.05, 0.07, 0.03), (1e-4, 1e-4, 2e-4), (1.0, 0.5, 100.0), (1e-5, 1e-5, 0.1)]
+)
+def test_multiply(source: Format, out: Format, a_scale: float, b_scale: float, out_scale: float) -> None:
+    """Every pair of int8; of int16 some, the largest products among them."""
+    numbers = every(source)[:: 1 << (source.bits - 8)]
+    a, b = np.append(numbers, source.max)[:, None], np.append(numbers, source.max)
+    parameters = MultiplyParameters.from_scales(
+        **{"a_scale": a_scale, "a_zero_point": source.min, "b_scale": b_scale, "b_zero_point": 7},
+        **{"out_scale": out_scale, "out_zero_point": -5, "out": out},
+    )
+    exact = (a - source.min) * a_scale * ((b - 7) * b_scale) / out_scale
+    assert_close(multiply(a, b, parameters), exact - 5, np.maximum(np.abs(exact), 1) * 2.0**-16, out)
+
+
+def test_multiply_of_a_row() -> None:
+    parameters = MultiplyParameters.from_scales(
+        a_scale=1, a_zero_point=1, b_scale=1, b_zero_point=-1, out_scale=1, out_zero_point=2, out=INT8
+    )
+    assert multiply([[1, 2], [3, 4]], [[10, 20]], parameters).tolist() == [[2, 23], [24, 65]]
 
 
 @FORMATS

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_models
 import pytest
 from celosia.gen.project import VERILOG, WHOLE, write_project
 from celosia.rtl.arch.parameters import MachineParameters
@@ -98,6 +99,17 @@ def test_random_networks(
         reject()
     device.set_memory_timing(latency=latency, bandwidth=bandwidth)
     assert_runs(device, program, seed)
+
+
+def test_gates(device: VerilatedDevice, machine: MachineParameters, tmp_path: Path) -> None:
+    path = onnx_models.quantize(onnx_models.gated(), tmp_path / "net.onnx", op_types_to_quantize=["MatMul", "Add", "Mul", "Sigmoid"])
+    program = compile_model(path, machine)
+    (port,) = program.graph.inputs
+    inputs = {port.name: np.random.default_rng(1).normal(size=port.shape).astype(np.float32)}
+    device.set_memory_timing(latency=1, bandwidth=Fraction(1))
+    values = execute(program.graph, inputs, lanes=machine.lanes)
+    found = Network(device, Manifest.of(program, rom=False), base=GUARD).run_integers(inputs)
+    assert all((found[port.name] == values[port.tensor.name]).all() for port in program.graph.outputs)
 
 
 @settings(quick, max_examples=60)

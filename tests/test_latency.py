@@ -17,12 +17,14 @@ from celosia.rtl.arch.topk import Result, TopKCircuit
 from celosia.rtl.attention import Attention
 from celosia.rtl.kbest import KBest
 from celosia.rtl.layernorm import LayerNorm
+from celosia.rtl.multiply import Multiply
 from celosia.rtl.softmax import Softmax
 from celosia.rtl.topk import TopK
 
 LANES = LaneCircuit(lanes=2)
 BLOCKS = [
     Add(LANES),
+    Multiply(LANES),
     Softmax(SoftmaxCircuit(lanes=2, row_elements=16)),
     Softmax(SoftmaxCircuit(lanes=2, row_elements=16, source=INT8, out=UINT8, column_sums=True)),
     LayerNorm(LayerNormCircuit(lanes=2, row_elements=16)),
@@ -42,7 +44,7 @@ BLOCKS += [
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: type(block).__name__)
 def test_one_beat_takes_the_stated_latency(block: Any) -> None:
     beat = {"values": [1, 2], "keep": 3, "last": 1}
-    inputs = {"a": beat, "b": beat} if isinstance(block, Add) else {"i": beat}
+    inputs = {"a": beat, "b": beat} if isinstance(block, Add | Multiply) else {"i": beat}
     waiting = {}  # what lies ready before
     if isinstance(block, LayerNorm):
         waiting = {"affine": beat}

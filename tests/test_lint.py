@@ -23,6 +23,7 @@ ODD = MachineParameters(rows=6, cols=12, lanes=3, scratchpad_kib=1, banks=1, bus
 ONE_LANE = MachineParameters(rows=4, cols=4, lanes=1, scratchpad_kib=1, banks=2)
 SMALLEST = {
     "add": LaneCircuit(lanes=1),
+    "multiply": LaneCircuit(lanes=1),
     "activation": ActivationCircuit(lanes=3),
     "softmax": SoftmaxCircuit(lanes=1, row_elements=16),
     "attention": AttentionCircuit(lanes=3, row_elements=16, head_elements=7, out=UINT16),

@@ -20,6 +20,7 @@ from celosia.rtl.attention import Attention
 from celosia.rtl.elements import Packer, Unpacker
 from celosia.rtl.layernorm import LayerNorm
 from celosia.rtl.mac_array import MacArray
+from celosia.rtl.multiply import Multiply
 from celosia.rtl.softmax import Softmax
 from celosia.sw.golden.attention import AttentionParameters
 from celosia.sw.golden.layernorm import LayerNormParameters
@@ -33,6 +34,13 @@ def test_add(lanes: int) -> None:
     component = Add(LaneCircuit(lanes=lanes))
     assert stream_path_faults(component) == []
     run_bench(component, "celosia.tb.test_add", {"lanes": lanes})
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_multiply(lanes: int) -> None:
+    component = Multiply(LaneCircuit(lanes=lanes))
+    assert stream_path_faults(component) == []
+    run_bench(component, "celosia.tb.test_multiply", {"lanes": lanes})
 
 
 SOFTMAX = [

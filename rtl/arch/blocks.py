@@ -92,3 +92,4 @@ def _operand(name: str) -> tuple[Field, ...]:
 
 
 ADD = Record("add", (*_operand("a"), *_operand("b"), Field("shift", 6), *OUT_FIELDS))
+MULTIPLY = Record("multiply", (*signed_fields("a_zero_point", "b_zero_point"), Field("multiplier", 16), Field("shift", 6), *OUT_FIELDS))

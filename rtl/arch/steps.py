@@ -48,6 +48,10 @@ class VectorOperation(enum.IntEnum):
     TABLE = 5
     TOPK = 6
     GATHER = 7
+    MULTIPLY = 8
+
+
+OF_PRUNING = VectorOperation.TOPK, VectorOperation.GATHER  # what only machines with `pruning` do
 
 
 def _address(name: str) -> tuple[Field, Field]:
@@ -195,7 +199,7 @@ VECTOR = Record(
     ),
 )
 
-# Command field <- field of the golden model's parameters, per operation. ADD takes b row by row (b_stride = 0 broadcasts one
+# Command field <- field of the golden model's parameters, per operation. ADD and MULTIPLY take b row by row (b_stride = 0 broadcasts one
 # row); LAYERNORM takes gamma and beta as the two 16-bit rows of b. In SOFTMAX the first ``length`` elements of a row count, and where
 # ``causal`` one more in each row after the first; ``length`` = cols is no mask. TABLE takes b as one row of 256 entries, the results for
 # -128..127 of an a of 8 bits.
@@ -226,6 +230,9 @@ VECTOR_SCALARS: Mapping[VectorOperation, Mapping[str, str]] = {
     VectorOperation.TABLE: {},
     VectorOperation.TOPK: {"length": "k", "protected": "protected"},
     VectorOperation.GATHER: {},
+    VectorOperation.MULTIPLY: {
+        "a_zero_point": "a_zero_point", "b_zero_point": "b_zero_point", "multiplier_0": "multiplier", "shift_0": "shift", **_OUT,
+    },
 }  # fmt: skip
 # The same of a residual, where a is the result and b the element of r.
 RESIDUAL_SCALARS: Mapping[str, str] = {f"sum_{field.name}": field.name for field in ADD.fields}

@@ -13,6 +13,7 @@ from .task import Task, Way
 MAX_ROWS = (1 << COUNT_BITS) - 1
 OPERATIONS = {
     ir.Add: VectorOperation.ADD,
+    ir.Multiply: VectorOperation.MULTIPLY,
     ir.Rescale: VectorOperation.RESCALE,
     ir.Softmax: VectorOperation.SOFTMAX,
     ir.Gelu: VectorOperation.GELU,
@@ -32,7 +33,7 @@ class Rowwise:
         assert isinstance(op, ir.RowOperator)
         operation = OPERATIONS[type(op)]
         p, q = self._p, op.parameters  # pyright: ignore[reportAttributeAccessIssue] - every row operator has parameters
-        blocks = [op.a, op.out] + ([op.b] if isinstance(op, ir.Add) else [])
+        blocks = [op.a, op.out] + ([op.b] if isinstance(op, ir.PairOperator) else [])
         runs = list(segments(self._operands.layouts, blocks))
         whole_row = isinstance(op, ir.Softmax | ir.LayerNorm)
         if whole_row and len(runs) > 1:
@@ -57,7 +58,7 @@ class Rowwise:
                     fields["importance"] = op.importance if row == 0 else min(op.importance, IMPORTANCE_ADDS)
                     if op.threshold is not None and rows < op.a.rows:
                         raise CompileError("its rows, of which one may set its flag, must fit one step")
-                elif isinstance(op, ir.Add):
+                elif isinstance(op, ir.PairOperator):
                     repeat = op.b.rows == 1
                     operands["b"] = self._operands.rectangle(op.b, 0 if repeat else row, 1 if repeat else rows, start, cols, repeat=repeat)
                     fields["b_wide"] = int(op.b.tensor.bits == 16)

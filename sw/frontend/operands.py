@@ -59,9 +59,9 @@ class Operands:
         return value
 
     def matrix(self, node: Node, slot: int) -> AnyValue:
-        """A constant, or an input that is computed, stored and dequantized."""
-        value = self.value(node, slot)
-        return value if isinstance(value, Constant) else self.view(node, slot)
+        """A finite constant, or an input that is computed, stored and dequantized."""
+        constant = self.finite(node, slot) if isinstance(self.value(node, slot), Constant) else None
+        return constant or self.view(node, slot)
 
     def factor(self, node: Node, slot: int) -> float | None:
         """A positive constant scalar; None where the input is something else."""

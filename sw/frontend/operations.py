@@ -11,7 +11,7 @@ from .onnx_file import Node
 from .operands import Operands, positive
 from .product import Product, convolve, mean_weights, multiply
 from .readers import mean_operand
-from .rowwise import ErfOf, GeluOf, NormOf, Rescaled, Sum
+from .rowwise import ErfOf, GeluOf, Multiplied, NormOf, Rescaled, Sum
 from .softmax import Masked, SoftmaxOf
 from .values import Constant, View
 
@@ -105,7 +105,8 @@ def _mul(node: Node, operands: Operands) -> View:
             return _scaled(value if isinstance(value.source, Product | GeluOf) else operands.view(node, slot), factor)
         if isinstance(value.source, ErfOf):
             return value.source.times(node, value.index, operands.view(node, 1 - slot))
-    raise ValueError("only a product with a constant scalar, or of functions of one int8 tensor, is supported")
+    slot = 1 if isinstance(operands.value(node, 0), Constant) else 0
+    return Multiplied.of(node, operands.view(node, slot), operands.matrix(node, 1 - slot), operands.names)
 
 
 def _div(node: Node, operands: Operands) -> View:

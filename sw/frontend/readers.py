@@ -19,7 +19,7 @@ POINTWISE = {
     "ThresholdedRelu",
 }  # fmt: skip
 
-# Their result is stored as their operand is, in whatever order; the two of Add must lie alike.
+# Their result is stored as their operand is, in whatever order; the two of Add must lie alike, those of Mul as its readers want both.
 ANYHOW = POINTWISE - {"Add"}
 
 # Their result is stored as their first operand is.

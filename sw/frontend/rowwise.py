@@ -1,9 +1,10 @@
-"""Operations on each element or each row of one stored rectangle: add, rescale, ReLU, GELU, LayerNorm."""
+"""Operations on each element or each row of one stored rectangle or of two: add, multiply, rescale, ReLU, GELU, LayerNorm."""
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,12 @@ from ...rtl.arch.activation import MACHINE_GELU
 from ..golden.activation import ActivationParameters
 from ..golden.add import AddParameters
 from ..golden.layernorm import LayerNormParameters
-from ..graph import Add, Block, Gelu, LayerNorm, Operator, Rescale, Tensor
+from ..golden.multiply import MultiplyParameters
+from ..graph import Add, Block, Gelu, LayerNorm, Multiply, Operator, Rescale, Tensor
 from .onnx_file import Node
 from .values import Constant, Index, Names, Pending, View, cover, fit
+
+T = TypeVar("T")
 
 
 def covered(view: View | Constant) -> tuple[Block, Index]:
@@ -73,45 +77,66 @@ class Rescaled(Rowwise):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Sum(Rowwise):
-    """a + b. b lies as a does, or is one constant row."""
+class OfTwo(Rowwise):
+    """Of an element of a and the one of b at its place. b lies as a does, or is one row."""
 
     b: Block
     b_scale: float
-    relu: bool = False
 
     @classmethod
     def of(cls, node: Node, a: View, b: View | Constant, names: Names) -> View:
+        if isinstance(b, View) and a.index.size < b.index.size:
+            a, b = b, a
         if np.broadcast_shapes(a.shape, b.shape) != a.shape:
             raise ValueError(f"its operands' shapes {list(a.shape)} and {list(b.shape)} don't fit")
         block, index = covered(a)
         if isinstance(b, Constant):
-            other = _addend(b, index, block, names).whole
+            other = _stored(b, index, block, names).whole
             scale = other.tensor.scale
         else:
             other, other_index = covered(b)
-            if not np.array_equal(index, other_index):
+            if not np.array_equal(index % (other.rows * other.cols), np.broadcast_to(other_index, index.shape)):
                 raise ValueError(f"its operands {block} and {other} are not stored in the same order")
             scale = b.scale
         return View(source=cls(node=node, a=block, scale=a.scale, b=other, b_scale=scale), index=index)
 
-    def placed(self, name: str, out: Block) -> Add:
-        parameters = fit(
-            AddParameters.from_scales,
+    def fitted(self, from_scales: Callable[..., T], out: Tensor, **more: Any) -> T:
+        """The parameters for a result of ``out``'s scale."""
+        return fit(
+            from_scales,
             a_scale=self.scale,
             a_zero_point=self.a.tensor.zero_point,
             b_scale=self.b_scale,
             b_zero_point=self.b.tensor.zero_point,
-            out_scale=out.tensor.scale,
-            out_zero_point=out.tensor.zero_point,
-            out=out.tensor.format,
-            relu=self.relu,
+            out_scale=out.scale,
+            out_zero_point=out.zero_point,
+            out=out.format,
+            **more,
         )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sum(OfTwo):
+    """a + b, or its ReLU."""
+
+    relu: bool = False
+
+    def placed(self, name: str, out: Block) -> Add:
+        parameters = self.fitted(AddParameters.from_scales, out.tensor, relu=self.relu)
         return Add(name=name, node=self.node.name, a=self.a, b=self.b, out=out, parameters=parameters)
 
 
-def _addend(constant: Constant, index: Index, block: Block, names: Names) -> Tensor:
-    """The constant as it is added to ``block``; one row if all are equal. A float constant becomes int16."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Multiplied(OfTwo):
+    """a * b."""
+
+    def placed(self, name: str, out: Block) -> Multiply:
+        parameters = self.fitted(MultiplyParameters.from_scales, out.tensor)
+        return Multiply(name=name, node=self.node.name, a=self.a, b=self.b, out=out, parameters=parameters)
+
+
+def _stored(constant: Constant, index: Index, block: Block, names: Names) -> Tensor:
+    """The constant as it is taken with ``block``; one row if all are equal. A float constant becomes int16."""
     q = constant.quantized
     if q is not None and q.scale.min() == q.scale.max() and q.zero_point.min() == q.zero_point.max():
         data, bits, scale, zero_point = q.data, max(8, q.bits), q.scale.flat[0].item(), q.zero_point.flat[0].item()

@@ -26,6 +26,7 @@ from .add import AddParameters, add, rescale
 from .importance import add_attention, pick
 from .layernorm import LayerNormParameters, layernorm
 from .matmul import MatMulParameters, accumulate, requantize_sums
+from .multiply import MultiplyParameters, multiply
 from .narrow import from_narrow
 from .requantize import Int
 from .softmax import SoftmaxParameters, machine_circuit, softmax
@@ -186,6 +187,8 @@ class Machine:
         match operation:
             case VectorOperation.ADD:
                 out = add(a, b(rows), AddParameters(**scalars))
+            case VectorOperation.MULTIPLY:
+                out = multiply(a, b(rows), MultiplyParameters(**scalars))
             case VectorOperation.RESCALE:
                 out = rescale(a, AddParameters(**scalars))
             case VectorOperation.SOFTMAX:

@@ -94,7 +94,7 @@ class _Shrink:
             case ir.Softmax():
                 self._follow(op, op.a, op.out)
                 return replace(op, a=self.block(op.a), out=self.block(op.out), parameters=self._mask(op))
-            case ir.Add():
+            case ir.PairOperator():
                 self._follow(op, op.a if op.b.tensor.data is not None else op.b, op.out)
                 if self._kind(op.a) != self._kind(op.b) and op.b.rows > 1:
                     raise CompileError(f"{op.node}: {op.b} has rows for tokens that are left out of {op.a}")

@@ -25,6 +25,7 @@ WIDTH, MARGIN, ROW, LABEL = 1080, 30, 34, 90  # of the timeline, in pixels
 COLOURS = {
     "MatMul": "#3b6ea8",
     "Add": "#7a9e3f",
+    "Multiply": "#5f8f6b",
     "Rescale": "#9db36b",
     "Softmax": "#c8553d",
     "Gelu": "#d9a441",
