@@ -45,8 +45,8 @@ class _Datapath(wiring.Component):
             terms = lane_terms(self.i, lane, p)
             product = block_product(m, platform, *terms, name=f"lane{lane}_product")
             parts = product[:LOW_BITS], product[LOW_BITS:PRODUCT_BITS].as_signed()
-            chosen = (Mux(self.multiplies, part, delay(m, term, PRODUCT_LATENCY)) for part, term in zip(parts, terms, strict=True))
-            m.d.comb += self.o.values[lane].eq(weighted_sum(m, platform, *chosen, sums, name=f"lane{lane}"))
+            a, b = (Mux(self.multiplies, part, delay(m, term, PRODUCT_LATENCY)) for part, term in zip(parts, terms, strict=True))
+            m.d.comb += self.o.values[lane].eq(weighted_sum(m, platform, a, b, sums, name=f"lane{lane}"))
         m.d.comb += [self.o.keep.eq(delay(m, self.i.a.keep, self.latency)), self.o.last.eq(delay(m, self.i.a.last, self.latency))]
         return m
 
