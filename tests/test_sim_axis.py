@@ -31,6 +31,7 @@ GENERATED: list[tuple[str, Any, dict[str, float]]] = [
     ("topk", TopKCircuit(lanes=2, row_elements=32, source=UINT8, result=Result.MASK), {}),
     ("kbest", KBestCircuit(lanes=4, k=3, source=INT8, index_bits=16), {}),
     ("activation", ActivationCircuit(lanes=2, source=INT8, out=UINT8), {}),
+    ("multiply", LaneCircuit(lanes=2), {}),
 ]
 
 
