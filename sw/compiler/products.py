@@ -80,7 +80,7 @@ class Products:
                 return self._compute(op, part, fields, operands, (first, count), col, walk)
 
             most_lines = max(1, depth // columns) if columns == window.columns else 1
-            yield self._way(make, window.lines, count, most_lines, count)
+            yield replace(self._way(make, window.lines, count, most_lines, count), alike=False)
 
     def _way(self, make: MakeTask, rows: int, cols: int, most_rows: int, most_cols: int) -> Way:
         step = max(self._p.cols, self._p.word_bytes)  # tiles of columns start at multiples of it

@@ -74,7 +74,8 @@ MakeTask = Callable[[int, int, int, int], Task]  # of the first row, rows, first
 class Way:
     """How an operator, or a part of it, is cut into tasks: what makes that of some rows and columns.
 
-    rows, cols: in all. most_rows, most_cols: of a task. col_step: tasks start at multiples of so many columns.
+    rows, cols: in all. most_rows, most_cols: of a task. col_step: tasks start at multiples of so many columns. alike: tasks of as many rows
+    and columns need as much memory.
     """
 
     make: MakeTask
@@ -83,3 +84,4 @@ class Way:
     most_rows: int
     most_cols: int
     col_step: int
+    alike: bool = True

@@ -52,8 +52,8 @@ class TaskMaker:
         sizes = sorted(product(cuts, col_sizes), key=lambda s: -len(s[0][0]) * s[1])
 
         def staging(tiles: Sequence[range], tile_cols: int) -> int:
-            """Of the largest tile: windows at the edge of a feature map read less of it than others."""
-            return max(self._staging(way.make(tile.start, len(tile), 0, tile_cols)) for tile in tiles)
+            """Of the largest tile: the first, but windows at the edge of a feature map read less of it than others."""
+            return max(self._staging(way.make(tile.start, len(tile), 0, tile_cols)) for tile in (tiles[:1] if way.alike else tiles))
 
         for tiles, tile_cols in sizes:
             if staging(tiles, tile_cols) <= self._staging_words:
