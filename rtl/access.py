@@ -8,7 +8,7 @@ from .arch.steps import ADDRESS_BITS, COUNT_BITS, STRIDE_BITS
 from .countdown import Countdown
 from .delay import delay
 from .places import Places
-from .scratchpad import ReadPort, WritePort
+from .scratchpad import ASKED, ReadPort, WritePort
 from .select import select_one_hot
 from .streams import Queue
 
@@ -98,7 +98,7 @@ class Fetcher(wiring.Component):
 
     Members
     -------
-    i: addresses; ready comes from registers. words, port: scratchpad port.
+    i: words; ready comes from registers. words, port: scratchpad port.
     """
 
     DEPTH = 16  # words asked for, on their way or waiting
@@ -107,7 +107,7 @@ class Fetcher(wiring.Component):
         self._note = note
         super().__init__(
             {
-                "i": In(stream.Signature(data.StructLayout({"address": ADDRESS_BITS, "note": note}))),
+                "i": In(stream.Signature(data.StructLayout({"asked": ASKED, "note": note}))),
                 "words": Out(stream.Signature(words_layout(word_bytes, note))),
                 "port": Out(ReadPort(word_bytes)),
             }
@@ -122,7 +122,7 @@ class Fetcher(wiring.Component):
         m.d.comb += [
             self.i.ready.eq(places.any & self.port.address.ready),
             asks.eq(self.i.valid & self.i.ready),
-            *(self.port.address.payload.eq(self.i.payload.address), self.port.address.valid.eq(self.i.valid & places.any)),
+            *(self.port.address.payload.eq(self.i.payload.asked), self.port.address.valid.eq(self.i.valid & places.any)),
             *(notes.i.payload.eq(self.i.payload.note), notes.i.valid.eq(asks)),
             *(arrivals.i.payload.eq(self.port.word), arrivals.i.valid.eq(self.port.valid)),
             *(self.words.payload.word.eq(arrivals.o.payload), self.words.payload.note.eq(notes.o.payload)),
@@ -136,7 +136,10 @@ class Fetcher(wiring.Component):
 
 
 class Reader(wiring.Component):
-    """Reads words along nested loops: ``loops`` in, ``words`` out; a word's note says for each loop whether it ends."""
+    """Reads words along nested loops: ``loops`` in, ``words`` out; a word's note says for each loop whether it ends.
+
+    frees: words that become free with the last one of the loops.
+    """
 
     def __init__(self, word_bytes: int, *, steps: tuple[int, ...]) -> None:
         self._word_bytes, self._steps = word_bytes, steps
@@ -144,6 +147,7 @@ class Reader(wiring.Component):
             {
                 "loops": In(stream.Signature(loops_layout(len(steps)))),
                 "words": Out(stream.Signature(words_layout(word_bytes, len(steps)))),
+                "frees": In(COUNT_BITS),
                 "port": Out(ReadPort(word_bytes)),
             }
         )
@@ -152,9 +156,10 @@ class Reader(wiring.Component):
         m = Module()
         m.submodules.generator = generator = AddressGenerator(self._steps)
         m.submodules.fetcher = fetcher = Fetcher(self._word_bytes, len(self._steps))
+        asked, ends = fetcher.i.payload.asked, generator.o.payload.ends
         m.d.comb += [
-            fetcher.i.payload.address.eq(generator.o.payload.position.address),
-            fetcher.i.payload.note.eq(generator.o.payload.ends),
+            *(asked.address.eq(generator.o.payload.position.address), asked.frees.eq(Mux(ends.all(), self.frees, 0))),
+            fetcher.i.payload.note.eq(ends),
             fetcher.i.valid.eq(generator.o.valid),
             generator.o.ready.eq(fetcher.i.ready),
         ]

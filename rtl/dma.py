@@ -8,7 +8,7 @@ from .access import Reader, Writer
 from .arch.parameters import EXTERNAL_ADDRESS_BITS, MachineParameters
 from .arch.record import Record
 from .arch.registers import ErrorCode
-from .arch.steps import TRANSFER, Engine, taken_commands
+from .arch.steps import STORE, TRANSFER, Engine, taken_commands
 from .axi import ReadBus, WriteBus
 from .bursts import BurstGenerator
 from .delay import delay
@@ -50,7 +50,7 @@ def _control(
     m.d.comb += [
         bursts.memory_base.eq(engine.memory_base),
         bursts.memory_size.eq(engine.memory_size),
-        begin.payload.eq(c),
+        *(begin.payload[name].eq(c[name]) for name, _ in begin.payload.shape()),
         loops.payload.base.address.eq(c.scratchpad),
         loops.payload.count[0].eq(c.words),
         loops.payload.stride[0].address.eq(1),
@@ -155,13 +155,15 @@ class StoreEngine(wiring.Component):
     def __init__(self, parameters: MachineParameters) -> None:
         self.parameters = parameters
         members = {"bus": Out(WriteBus(parameters.bus_bytes)), "read": Out(ReadPort(parameters.word_bytes))}
-        super().__init__(_ports(TRANSFER) | members)
+        super().__init__(_ports(STORE) | members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         p = self.parameters
         m.submodules.reader = reader = Reader(p.word_bytes, steps=(1, 1))
         connect(m, reader.port, flipped(self.read))
+        with m.If(self.engine.command.ready):
+            m.d.sync += reader.frees.eq(self.engine.command.payload.scratchpad_frees)
 
         beat, burst, response = self.bus.beat, self.bus.burst, self.bus.response
         abandoned = Signal()  # words that no burst asked for are read but not sent

@@ -35,12 +35,12 @@ class ResidualReader(wiring.Component):
         p, command = self._p, self.command.payload
         m.submodules.walk = walk = ResultWalk(p)
         m.submodules.fetcher = fetcher = Fetcher(p.word_bytes, part_layout(p))
-        asked = fetcher.i.payload
+        wanted = fetcher.i.payload
         m.d.comb += [
             *walk.start(command, "r"),
             walk.matrix.valid.eq(self.command.valid & command.residual),
             self.command.ready.eq(walk.matrix.ready),
-            *(asked.address.eq(walk.words.payload.address), asked.note.eq(walk.words.payload.place)),
+            *(wanted.asked.address.eq(walk.words.payload.address), wanted.note.eq(walk.words.payload.place)),
             *(fetcher.i.valid.eq(walk.words.valid), walk.words.ready.eq(fetcher.i.ready)),
         ]
         connect(m, flipped(self.port), fetcher.port)

@@ -12,12 +12,14 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from .arch.parameters import MachineParameters
-from .arch.steps import ADDRESS_BITS
+from .arch.steps import ADDRESS_BITS, COUNT_BITS
 from .banks import Banks, Groups, place_layout
 from .delay import delay
 from .skid import Skid
 
 LAST = data.StructLayout({"of_step": 1, "of_tile": 1})  # what a written word is the last one of
+# frees: words that become free as this one is read. absent: there is no such word, and whatever comes for it will do.
+ASKED = data.StructLayout({"address": ADDRESS_BITS, "frees": COUNT_BITS, "absent": 1})
 
 
 class ReadPort(wiring.Signature):
@@ -25,7 +27,7 @@ class ReadPort(wiring.Signature):
 
     def __init__(self, word_bytes: int) -> None:
         self.word_bytes = word_bytes
-        super().__init__({"address": Out(stream.Signature(ADDRESS_BITS)), "word": In(8 * word_bytes), "valid": In(1)})
+        super().__init__({"address": Out(stream.Signature(ASKED)), "word": In(8 * word_bytes), "valid": In(1)})
 
 
 class WritePort(wiring.Signature):
@@ -83,7 +85,7 @@ class Scratchpad(wiring.Component):
             port, bank = getattr(self, f"read{i}"), getattr(banks, f"read{i}")
             m.submodules[f"read_request{i}"] = request = Skid(place, reset_less=False)
             m.d.comb += [
-                self.out_of_range[i].eq(self._ask(m, port.address, port.address.payload, request.i, request.i.payload)),
+                self.out_of_range[i].eq(self._ask(m, port.address, port.address.payload.address, request.i, request.i.payload)),
                 *(bank.place.eq(request.o.payload), request.o.ready.eq(bank.granted)),
                 *(port.word.eq(bank.word), port.valid.eq(bank.valid)),
                 self.read_conflict[i].eq(request.o.valid & ~bank.granted),

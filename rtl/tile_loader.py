@@ -115,7 +115,7 @@ class TileLoader(wiring.Component):
         m.d.comb += [
             go_on.eq(running & Cat(port.ready for port in ports).all()),
             *(port.valid.eq(go_on & there) for port, there in zip(ports, (1, *words.others), strict=True)),
-            *(port.payload.address.eq(address) for port, address in zip(ports, addresses, strict=True)),
+            *(port.payload.asked.address.eq(address) for port, address in zip(ports, addresses, strict=True)),
             *(port.payload.note.eq(words) for port in ports),
             runs.ready.eq(~running | (go_on & words.last)),
             words.others.eq(Cat((run.note.use == Use.TILE) & (words.line + i <= run.last_line) for i in range(1, len(ports)))),

@@ -62,6 +62,7 @@ class VectorEngine(wiring.Component):
         m.submodules.writer = writer = Writer(word, steps=(word, 1))
         connect(m, reader_a.port, flipped(self.read_a))
         connect(m, reader_b.port, flipped(self.read_b))
+        m.d.comb += reader_a.frees.eq(c.a_frees)
         for reader, unpacker in ((reader_a, unpacker_a), (reader_b, unpacker_b)):
             m.d.comb += [
                 unpacker.words.payload.eq(reader.words.payload.word),

@@ -14,7 +14,7 @@ from .arch.parameters import MachineParameters
 from .arch.steps import ADDRESS_BITS, COMPUTE, COUNT_BITS, PLACE_BITS, WAITS, Engine, place_bits
 from .engine import EnginePort, satisfied
 from .layouts import record_layout
-from .scratchpad import ReadPort
+from .scratchpad import ASKED, ReadPort
 from .window_walk import ROW_NOTE, WindowWalk
 
 
@@ -54,7 +54,7 @@ class WindowReader(wiring.Component):
             taken.eq(self.command.valid & self.command.ready),
         ]
         there, asks = Signal(), Signal()
-        address, cut = self._cut(m, walk.places, kept, fetcher.i.ready & there)
+        word = self._cut(m, walk.places, kept, fetcher.i.ready & there)
         complete = satisfied(self.complete, (kept[f"a_{wait}"] for wait in WAITS))
         tile = Signal(signed(COUNT_BITS + 1))  # along K, the words of which are to be asked for, less a_ahead
         # Whether all is there, or at least the tile: as it was a cycle ago, since nothing goes away but with the next tile or command.
@@ -68,7 +68,7 @@ class WindowReader(wiring.Component):
         with m.If(next_tile):
             m.d.sync += tile.eq(tile + 1)
         m.d.comb += [
-            *(fetcher.i.payload.address.eq(address), fetcher.i.payload.note.eq(cut), fetcher.i.valid.eq(walk.places.valid & there)),
+            *(fetcher.i.payload.eq(word), fetcher.i.valid.eq(walk.places.valid & there)),
             asks.eq(fetcher.i.valid & fetcher.i.ready),
             self.begins.eq(asks & fresh),
         ]
@@ -87,12 +87,13 @@ class WindowReader(wiring.Component):
         connect(m, flipped(self.port), fetcher.port)
         return m
 
-    def _cut(self, m: Module, places: stream.Interface, c: data.View, moves: Value) -> tuple[Value, data.View]:
-        """Address and use of the word to ask for: the one in which a row of bytes ends, but the one before it first unless the aligner
-        has that. moves: the word is."""
+    def _cut(self, m: Module, places: stream.Interface, c: data.View, moves: Value) -> data.View:
+        """The word to ask for, and its use: the one in which a row of bytes ends, but the one before it first unless the aligner has that.
+        moves: the word is asked for."""
         rows, bits, place = self._p.rows, place_bits(self._p.rows), places.payload
         primed = Signal()
-        note = Signal(cut_layout(rows, ROW_NOTE))
+        wanted = Signal(data.StructLayout({"asked": ASKED, "note": cut_layout(rows, ROW_NOTE)}))
+        asked, note = wanted.asked, wanted.note
         start, word = place.x[:bits], place.x[bits:].as_signed()
         within = Signal(signed(PLACE_BITS + 1))  # places from the row's first to the end of the line
         m.d.comb += [
@@ -106,13 +107,16 @@ class WindowReader(wiring.Component):
             places.ready.eq(moves & ~note.prime),
         ]
 
-        before, asked = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
+        before = Signal(ADDRESS_BITS)
         low = exact_log2(self._p.interleaved)
         # Outside of the map there is no word: one in the bank that it would have is asked for, so that the reader does not wait for
         # another one in between.
         address = (place.address + (place.straddles & ~note.prime))[:ADDRESS_BITS]
-        none = Mux(note.prime, place.starts_outside, place.ends_outside)
-        m.d.comb += asked.eq(Cat(address[:low], Mux(none, before[low:], address[low:])))
+        m.d.comb += [
+            asked.absent.eq(Mux(note.prime, place.starts_outside, place.ends_outside)),
+            asked.address.eq(Cat(address[:low], Mux(asked.absent, before[low:], address[low:]))),
+            asked.frees.eq(Mux(place.note.last & ~note.prime, c.a_frees, 0)),
+        ]
         with m.If(places.valid & moves):
-            m.d.sync += [primed.eq(note.prime), before.eq(asked)]
-        return asked, note
+            m.d.sync += [primed.eq(note.prime), before.eq(asked.address)]
+        return wanted

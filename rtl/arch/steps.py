@@ -77,6 +77,10 @@ TRANSFER = Record(
     (Field("external", 32), Field("external_stride", 32), *_address("scratchpad"), *_counts("rows", "words")),
 )
 
+# As the last of its words is read, ``scratchpad_frees`` words of the link that it lies in become free (rtl/arch/links.py); and so with
+# ``a_frees`` of the steps below.
+STORE = Record("store", (*TRANSFER.fields, *_counts("scratchpad_frees")))
+
 # As TRANSFER, but where ``gathers`` row r lies at external + numbers[r] * external_stride: numbers of 16 bits, unsigned, side by side from
 # the word ``numbers`` on. And where ``shifted`` all of it lies shift[shift_element] * shift_stride bytes further on: the number at that
 # place of the word ``shift``. So index lists that the machine made say what is fetched.
@@ -154,7 +158,7 @@ COMPUTE = Record(
         Field("r_wide", 1),
         Field("out_wide", 1),
         Field("a_follows", 1),
-        Field("a_ahead", COUNT_BITS),
+        *_counts("a_ahead", "a_frees"),
         *(Field(f"a_{wait}", WAIT_BITS) for wait in WAITS),
     ),
 )
@@ -195,7 +199,7 @@ VECTOR = Record(
         Field("b_wide", 1),
         Field("out_wide", 1),
         Field("importance", 2),
-        *_counts("protected"),
+        *_counts("protected", "a_frees"),
     ),
 )
 
@@ -239,7 +243,7 @@ RESIDUAL_SCALARS: Mapping[str, str] = {f"sum_{field.name}": field.name for field
 
 COMMANDS: Mapping[Engine, Record] = {
     Engine.LOAD: LOAD,
-    Engine.STORE: TRANSFER,
+    Engine.STORE: STORE,
     Engine.COMPUTE: COMPUTE,
     Engine.VECTOR: VECTOR,
 }
