@@ -9,6 +9,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out, connect
 
+from .arch.links import ANY_PROGRAM, Connections
 from .arch.parameters import VERSION, MachineParameters, configuration_hash
 from .arch.registers import IDENTITY, REGISTERS
 from .arch.steps import Engine
@@ -25,7 +26,8 @@ from .vector import VectorEngine
 
 
 class Accelerator(wiring.Component):
-    """A machine of the given parameters; with ``program`` its steps lie in a ROM, else in external memory.
+    """A machine of the given parameters; with ``program`` its steps lie in a ROM, else in external memory. connections: what its program
+    needs of the scratchpad (rtl/arch/links.py). Raises ParameterError where the machine can't have them.
 
     Members
     -------
@@ -33,8 +35,9 @@ class Accelerator(wiring.Component):
     activity: for a timeline: for each of the `workers` whether work on a step begins in this cycle, then for each whether a step ends.
     """
 
-    def __init__(self, parameters: MachineParameters, *, program: bytes | None = None) -> None:
-        self.parameters, self.program = parameters, program
+    def __init__(self, parameters: MachineParameters, *, program: bytes | None = None, connections: Connections = ANY_PROGRAM) -> None:
+        connections.check(parameters)
+        self.parameters, self.program, self.connections = parameters, program, connections
         super().__init__(
             {**axi4_lite_ports(), **axi4_ports(parameters.bus_bytes), "irq": Out(1), "activity": Out(2 * len(workers(parameters)))}
         )
@@ -82,7 +85,7 @@ class Accelerator(wiring.Component):
 
         state = Cat(sequencer.running, sequencer.done, sequencer.failed, reads.draining | writes.draining)
         m.d.comb += self.activity.eq(sequencer.activity)
-        identity = configuration_hash(p, self.program)
+        identity = configuration_hash(p, self.program, self.connections)
         m.d.comb += [
             control.identity.eq(IDENTITY),
             control.version.eq(VERSION[0] << 16 | VERSION[1]),
@@ -127,12 +130,14 @@ class Accelerator(wiring.Component):
             [(worker, component, name) for worker, component in components.items() for name in port_names(component, kind)]
             for kind in (ReadPort, WritePort)
         )
+        readers, writers = ([f"{worker.name}.{name}" for worker, _, name in ports] for ports in (reads, writes))
         groups = {f"{kind}_groups": _alike(ports) for kind, ports in (("read", reads), ("write", writes))}
-        scratchpad = Scratchpad(self.parameters, readers=len(reads), writers=len(writes), **groups)
+        scratchpad = Scratchpad(self.parameters, readers=readers, writers=writers, connections=self.connections, **groups)
         m.submodules.scratchpad = resettable(scratchpad)
         for kind, ports in (("read", reads), ("write", writes)):
             for i, (_, component, name) in enumerate(ports):
                 connect(m, getattr(component, name), getattr(scratchpad, f"{kind}{i}"))
+        m.d.comb += scratchpad.empties.eq(sequencer.start)
         outside, conflicts = scratchpad.out_of_range, delay(m, Cat(scratchpad.read_conflict, scratchpad.write_conflict), 1)
         older = Cat(getattr(component, f"{name}_older", Const(0, 1)) for _, component, name in reads + writes)
         owners = [worker for worker, _, _ in reads + writes]

@@ -1,16 +1,18 @@
-"""The scratchpad: banks, and the ports through which engines use them.
+"""The scratchpad: banks and links, and the ports through which engines use them.
 
 The high address bits choose the bank, so that the compiler can place tensors where concurrent engines don't collide; where
 they do, one waits. Several compute units, or several ports of one, read the same tensor: for them the lowest bits choose a bank too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from .arch.links import ANY_PROGRAM, LINK_ADDRESS, OFFSET_BITS, Connections, link_address
 from .arch.parameters import MachineParameters
 from .arch.steps import ADDRESS_BITS, COUNT_BITS
 from .banks import Banks, Groups, place_layout
@@ -54,70 +56,86 @@ class Scratchpad(wiring.Component):
 
     Members
     -------
-    read<i>, write<i>: ports, as seen from the outside. Groups of them are those of the banks (rtl/banks.py).
-    read_conflict, write_conflict: one bit for each port, high in a cycle in which its request had to wait.
-    out_of_range: one bit for each port (readers first), high as it asks for an address beyond the scratchpad: such a read gives zero,
-        such a write is dropped.
+    read<i>, write<i>: ports, as seen from the outside. Their names, their groups and ``empties`` are those of the banks (rtl/banks.py).
+    read_conflict, write_conflict: one bit for each port, high in a cycle in which its request had to wait for a bank.
+    out_of_range: one bit for each port (readers first), high as it asks for an address of nothing that it reaches: such a read gives
+        zero, such a write is dropped.
     """
 
     def __init__(
-        self, parameters: MachineParameters, *, readers: int, writers: int, read_groups: Groups = (), write_groups: Groups = ()
+        self,
+        parameters: MachineParameters,
+        *,
+        readers: Sequence[str],
+        writers: Sequence[str],
+        connections: Connections = ANY_PROGRAM,
+        read_groups: Groups = (),
+        write_groups: Groups = (),
     ) -> None:
-        self._p, self._readers, self._writers = parameters, readers, writers
-        self._banks = Banks(parameters, readers=readers, writers=writers, read_groups=read_groups, write_groups=write_groups)
+        self._p, self._readers, self._writers, self._connections = parameters, readers, writers, connections
+        ports = {"readers": readers, "writers": writers, "read_groups": read_groups, "write_groups": write_groups}
+        self._banks = Banks(parameters, connections=connections, **ports)
         word = parameters.word_bytes
         super().__init__(
             {
-                **{f"read{i}": In(ReadPort(word)) for i in range(readers)},
-                **{f"write{i}": In(WritePort(word)) for i in range(writers)},
-                "read_conflict": Out(readers),
-                "write_conflict": Out(writers),
-                "out_of_range": Out(readers + writers),
+                **{f"read{i}": In(ReadPort(word)) for i in range(len(readers))},
+                **{f"write{i}": In(WritePort(word)) for i in range(len(writers))},
+                "empties": In(1),
+                "read_conflict": Out(len(readers)),
+                "write_conflict": Out(len(writers)),
+                "out_of_range": Out(len(readers) + len(writers)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.banks = banks = self._banks
-        place, reads = place_layout(self._p), self._readers
-        # A request is reset with its register, since a bank that is left over in it would be asked.
-        for i in range(reads):
+        m.d.comb += banks.empties.eq(self.empties)
+        for i, name in enumerate(self._readers):
             port, bank = getattr(self, f"read{i}"), getattr(banks, f"read{i}")
-            m.submodules[f"read_request{i}"] = request = Skid(place, reset_less=False)
+            m.submodules[f"read_request{i}"] = request = self._request(m, name, port.address, bank, ("frees", "absent"))
+            waiting, outside = request.o.payload, _enters_nowhere(request) & ~port.address.payload.absent
             m.d.comb += [
-                self.out_of_range[i].eq(self._ask(m, port.address, port.address.payload.address, request.i, request.i.payload)),
-                *(bank.place.eq(request.o.payload), request.o.ready.eq(bank.granted)),
+                *(bank.frees.eq(waiting.frees), bank.absent.eq(waiting.absent)),
                 *(port.word.eq(bank.word), port.valid.eq(bank.valid)),
-                self.read_conflict[i].eq(request.o.valid & ~bank.granted),
+                *(self.read_conflict[i].eq(bank.place.bank.any() & ~bank.granted), self.out_of_range[i].eq(outside)),
             ]
-        for i in range(self._writers):
+        for i, name in enumerate(self._writers):
             port, bank = getattr(self, f"write{i}"), getattr(banks, f"write{i}")
-            asked = port.write.payload
-            layout = data.StructLayout({"place": place, **{name: asked.shape()[name].shape for name in ("word", "mask", "last")}})
-            m.submodules[f"write_request{i}"] = request = Skid(layout, reset_less=False)
+            m.submodules[f"write_request{i}"] = request = self._request(m, name, port.write, bank, ("word", "mask", "last"))
             waiting = request.o.payload
             m.d.comb += [
-                self.out_of_range[reads + i].eq(self._ask(m, port.write, asked.address, request.i, request.i.payload.place)),
-                *(request.i.payload[name].eq(asked[name]) for name in ("word", "mask", "last")),
-                *(getattr(bank, name).eq(waiting[name]) for name in ("place", "word", "mask")),
-                request.o.ready.eq(bank.granted),
+                *(bank.word.eq(waiting.word), bank.mask.eq(waiting.mask), bank.last.eq(waiting.last.of_step)),
                 port.written.eq(delay(m, Mux(bank.granted, waiting.last, 0), 1, reset_less=False)),
-                self.write_conflict[i].eq(request.o.valid & ~bank.granted),
+                self.write_conflict[i].eq(bank.place.bank.any() & ~bank.granted),
+                self.out_of_range[len(self._readers) + i].eq(_enters_nowhere(request)),
             ]
         return m
 
-    def _ask(self, m: Module, port: stream.Interface, address: Value, request: stream.Interface, place: data.View) -> Value:
-        """Keep what the port asks for as a request, with its place; gives whether that is out of range. There it waits for the bank that
-        the low bits choose."""
-        p = self._p
+    def _request(self, m: Module, name: str, port: stream.Interface, bank: Any, fields: Sequence[str]) -> Skid:
+        """The register in which what the port ``name`` asks for waits until it is granted: its place, and these fields of its payload."""
+        p, asked, address = self._p, port.payload, port.payload.address
+        place = Signal(place_layout(p, self._connections, name), name=f"{name.replace('.', '_')}_place")
         low, offset_bits, bank_bits = ceil_log2(p.interleaved), ceil_log2(p.bank_words), ceil_log2(p.banks)
         # From the highest bits to the lowest: what no bank has, a region, a word of each of its banks, one of these.
         above = address[low + offset_bits :]
-        bank, beyond = Cat(address[:low], above[: bank_bits - low]), above[bank_bits - low :]
+        number, beyond = Cat(address[:low], above[: bank_bits - low]), above[bank_bits - low :]
+        banks, links = self._connections.banks_of(name, p), self._connections.links_of(name)
+        in_bank = Cat((beyond == 0) & (number == i) for i in banks)
+        in_link = Cat(address[OFFSET_BITS:] == link_address(i) >> OFFSET_BITS for i in links)
+        layout = data.StructLayout({"place": place.shape(), **{field: asked.shape()[field].shape for field in fields}})
+        request = Skid(layout, reset_less=False)  # since a bank that is left over in it would be asked
         m.d.comb += [
-            *(request.valid.eq(port.valid), port.ready.eq(request.ready)),
-            place.bank.eq(Cat(port.valid & (bank == i) for i in range(p.banks))),
-            place.offset.eq(address[low:][:offset_bits]),
-            place.inside.eq(beyond == 0),
+            *(place.bank.eq(Mux(port.valid, in_bank, 0)), place.link.eq(Mux(port.valid, in_link, 0))),
+            place.nowhere.eq(port.valid & ~Cat(in_bank, in_link).any()),
+            place.offset.eq(Mux(address >= LINK_ADDRESS, address, address[low:]) if links else address[low:]),
+            *(request.i.valid.eq(port.valid), port.ready.eq(request.i.ready)),
+            *(request.i.payload.place.eq(place), bank.place.eq(request.o.payload.place)),
+            *(request.i.payload[field].eq(asked[field]) for field in fields),
+            request.o.ready.eq(bank.granted),
         ]
-        return port.valid & port.ready & (beyond != 0)
+        return request
+
+
+def _enters_nowhere(request: Skid) -> Value:
+    return request.i.valid & request.i.ready & request.i.payload.place.nowhere

@@ -4,7 +4,7 @@ import functools
 import operator
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Mux, Value
+from amaranth.hdl import Cat, Const, Mux, Value
 from amaranth.utils import ceil_log2
 
 
@@ -24,7 +24,8 @@ def select_one_hot(bits: Sequence[Value] | Value, values: Sequence[Value]) -> Va
 
 def union(bits: Sequence[Value] | Value, values: Sequence[Value]) -> Value:
     """The bits that any of the values has whose own bit is set."""
-    return functools.reduce(operator.or_, (Mux(bit, value, 0) for bit, value in zip(bits, values, strict=True)))
+    masked = [Mux(bit, value, 0) for bit, value in zip(bits, values, strict=True)]
+    return functools.reduce(operator.or_, masked) if masked else Const(0)
 
 
 def index_of(bits: Value) -> Value:

@@ -54,12 +54,12 @@ class EngineBench(wiring.Component):
         ]
         if self._engine is Engine.VECTOR and p.pruning:
             m.d.comb += self.flags.eq(engine.flags)
-        reads, writes = ([getattr(engine, name) for name in port_names(engine, kind)] for kind in (ReadPort, WritePort))
-        m.submodules.scratchpad = scratchpad = Scratchpad(p, readers=len(reads) + 1, writers=len(writes) + 1)
-        for i, port in enumerate(reads):
-            connect(m, port, getattr(scratchpad, f"read{i}"))
-        for i, port in enumerate(writes):
-            connect(m, port, getattr(scratchpad, f"write{i}"))
+        reads, writes = (list(port_names(engine, kind)) for kind in (ReadPort, WritePort))
+        m.submodules.scratchpad = scratchpad = Scratchpad(p, readers=[*reads, "host"], writers=[*writes, "host"])
+        for i, name in enumerate(reads):
+            connect(m, getattr(engine, name), getattr(scratchpad, f"read{i}"))
+        for i, name in enumerate(writes):
+            connect(m, getattr(engine, name), getattr(scratchpad, f"write{i}"))
         connect(m, flipped(self.host_read), getattr(scratchpad, f"read{len(reads)}"))
         connect(m, flipped(self.host_write), getattr(scratchpad, f"write{len(writes)}"))
         m.d.comb += self.out_of_range.eq(scratchpad.out_of_range.any())

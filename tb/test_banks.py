@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import cocotb
-from amaranth.utils import ceil_log2
 
 from ..rtl.arbiter import Holding
+from ..rtl.arch.links import Connections
 from ..rtl.arch.parameters import MachineParameters
 from ..rtl.banks import READ_LATENCY
 from .runner import parameters
@@ -19,21 +19,24 @@ CYCLES = 2000
 
 @dataclass(frozen=True)
 class _Place:
-    """inside: whether there is such a word."""
+    """bank: None where it is nowhere."""
 
-    bank: int
+    bank: int | None
     offset: int
-    inside: bool
 
-    def bits(self, p: MachineParameters) -> int:
-        return 1 << self.bank | self.offset << p.banks | self.inside << (p.banks + ceil_log2(p.bank_words))
+    def bits(self, banks: list[int]) -> int:
+        """banks: that the port reaches."""
+        which = len(banks) if self.bank is None else banks.index(self.bank)
+        return 1 << which | self.offset << (len(banks) + 1)
 
 
 @dataclass
 class _Port:
-    """A requester. waited: cycles that its request has waited. due: for a reader, (cycle, word) of each read under way."""
+    """A requester. banks: that it reaches. waited: cycles that its request has waited. due: for a reader, (cycle, word) of each read under
+    way."""
 
     name: str
+    banks: list[int]
     place: _Place | None = None
     word: int = 0
     mask: int = 0
@@ -41,10 +44,10 @@ class _Port:
     due: list[tuple[int, int]] = field(default_factory=list)
 
 
-def _place(rng: random.Random, p: MachineParameters) -> _Place:
-    """Often the same few words, so that ports collide; sometimes outside."""
+def _place(rng: random.Random, p: MachineParameters, banks: list[int]) -> _Place:
+    """Often the same few words, so that ports collide; sometimes nowhere."""
     offset = rng.choice((0, 1, p.bank_words - 1, rng.randrange(p.bank_words)))
-    return _Place(rng.randrange(rng.choice((min(2, p.banks), p.banks))), offset, rng.random() < 0.9)
+    return _Place(rng.choice(rng.choice((banks[:2], banks))) if banks and rng.random() < 0.9 else None, offset)
 
 
 @dataclass
@@ -63,7 +66,7 @@ class _Grants:
         self._holds = {(bank, g): _Hold() for bank in range(p.banks) for g in range(len(groups))}
 
     def check(self, ports: list[_Port], taken: list[bool]) -> None:
-        """Each bank that is asked serves one, those out of range too; but of a group only its holder."""
+        """Each bank that is asked serves one, but of a group only its holder; and what is nowhere does not wait."""
         of_port = [port.place and port.place.bank for port in ports]
         in_group = {i for group in self._groups for i in group}
         for bank in range(self._p.banks):
@@ -77,6 +80,7 @@ class _Grants:
                 self._move_on(hold, served & {*group}, asked)
             assert len(served) == bool(may), f"bank {bank}: {len(served)} of {len(asked)} requests were served"
             assert served <= may, f"bank {bank}: {served} were served, not one of {may}"
+        assert all(served for port, served in zip(ports, taken, strict=True) if port.place and port.place.bank is None)
         for i, (port, served) in enumerate(zip(ports, taken, strict=True)):
             port.waited = 0 if served or port.place is None else port.waited + 1
             assert i in in_group or port.waited < len(ports), f"{port.name}: waited {port.waited} cycles"
@@ -94,7 +98,8 @@ class _Grants:
 async def equals_a_list(dut: Any) -> None:
     about = parameters()
     p, rng = MachineParameters(**about["machine"]), random.Random(1)
-    readers, writers = ([_Port(f"{kind}{i}") for i in range(about[f"{kind}_ports"])] for kind in ("read", "write"))
+    connections = Connections(reach=about["reach"])
+    readers, writers = ([_Port(name, connections.banks_of(name, p)) for name in about[kind]] for kind in ("readers", "writers"))
     ports, bits = readers + writers, 8 * p.word_bytes
     for port in ports:
         getattr(dut, f"{port.name}__place").value = 0
@@ -105,8 +110,8 @@ async def equals_a_list(dut: Any) -> None:
         rate = (0.9, 0.3, 1.0)[3 * now // CYCLES]
         for port in ports:
             if port.place is None and rng.random() < rate:
-                port.place, port.word, port.mask = _place(rng, p), rng.getrandbits(bits), rng.getrandbits(p.word_bytes)
-            getattr(dut, f"{port.name}__place").value = port.place.bits(p) if port.place else 0
+                port.place, port.word, port.mask = _place(rng, p, port.banks), rng.getrandbits(bits), rng.getrandbits(p.word_bytes)
+            getattr(dut, f"{port.name}__place").value = port.place.bits(port.banks) if port.place else 0
             if port in writers:
                 getattr(dut, f"{port.name}__word").value = port.word
                 getattr(dut, f"{port.name}__mask").value = port.mask
@@ -122,7 +127,7 @@ async def equals_a_list(dut: Any) -> None:
         read_grants.check(readers, granted[: len(readers)])
         write_grants.check(writers, granted[len(readers) :])
         for port, served in zip(ports, granted, strict=True):
-            if served and port in writers and port.place is not None and port.place.inside:
+            if served and port in writers and port.place is not None and port.place.bank is not None:
                 enabled = sum(0xFF << (8 * i) for i in range(p.word_bytes) if port.mask >> i & 1)
                 words[port.place] = words.get(port.place, 0) & ~enabled | port.word & enabled
             if served:

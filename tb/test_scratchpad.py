@@ -7,6 +7,7 @@ from typing import Any
 
 import cocotb
 
+from ..rtl.arch.links import Connections
 from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.steps import ADDRESS_BITS
 from ..rtl.banks import READ_LATENCY
@@ -49,6 +50,12 @@ class _Waits:
         self.granted = granted
 
 
+def _reaches(p: MachineParameters, banks: list[int], address: int) -> bool:
+    """Whether a port that reaches these banks reaches the address."""
+    region, place = divmod(address, p.region_words)
+    return address < p.scratchpad_words and region * p.interleaved + place % p.interleaved in banks
+
+
 def _address(rng: random.Random, p: MachineParameters) -> int:
     """Often the same few words, so that ports collide; sometimes beyond the last."""
     if rng.random() < 0.1:
@@ -67,7 +74,9 @@ def _possible(writes: list[_Write], read: _Read) -> set[int]:
 async def answers_in_order(dut: Any) -> None:
     about = parameters()
     p, rng = MachineParameters(**about["machine"]), random.Random(1)
-    readers, writers = range(about["read_ports"]), range(about["write_ports"])
+    readers, writers = (range(len(about[kind])) for kind in ("readers", "writers"))
+    connections = Connections(reach=about["reach"])
+    banks = [connections.banks_of(name, p) for name in about["readers"] + about["writers"]]
     names = [f"read{i}__address" for i in readers] + [f"write{i}__write" for i in writers]
     for name in names:
         getattr(dut, f"{name}__valid").value = 0
@@ -117,7 +126,7 @@ async def answers_in_order(dut: Any) -> None:
                 assert word in possible, f"read{i}: {word:#x} at {read.address}, not one of {possible}"
         for i, (name, request) in enumerate(zip(names, offered, strict=True)):
             taken = request is not None and bool(getattr(dut, f"{name}__ready").value)
-            outside = taken and request is not None and request.address >= p.scratchpad_words
+            outside = taken and request is not None and not _reaches(p, banks[i], request.address)
             assert bool(int(dut.out_of_range.value) >> i & 1) == outside, f"{name}: out_of_range at {request}"
             if request is None or not taken:
                 continue

@@ -10,6 +10,7 @@ from celosia.rtl.arch import formats
 from celosia.rtl.arch.blocks import LaneCircuit, RowCircuit
 from celosia.rtl.arch.formats import MAX_SHIFT, Format, Multiplier
 from celosia.rtl.arch.kbest import KBestCircuit
+from celosia.rtl.arch.links import Connections, Link
 from celosia.rtl.arch.parameters import MachineParameters, ParameterError, configuration_hash
 from celosia.rtl.arch.record import Field, Record
 from celosia.rtl.arch.steps import COMMANDS, STEP_BYTES, WAIT_BITS, Engine, Step
@@ -260,6 +261,13 @@ def test_hash_tells_configurations_apart() -> None:
     machines = [base, *(replace(base, **{name: value}) for name, value in other.items())]
     assert set(other) == set(asdict(base))
     hashes = [configuration_hash(machine, program) for machine in machines for program in (None, b"\1", b"\2")]
+    link = Link(writer="compute.write", reader="vector.read_a", words=4)
+    connections = [
+        *(Connections(links=links) for links in ((link,), (link, link), (replace(link, words=8),), (replace(link, reader="store.read"),))),
+        *(Connections(reach=reach) for reach in ({}, {"load.write": frozenset({0})}, {"load.write": frozenset({1})})),
+    ]
+    hashes += [configuration_hash(base, None, connected) for connected in connections]
     assert len(set(hashes)) == len(hashes)
+    assert configuration_hash(base, None, Connections()) == configuration_hash(base, None)
     assert all(0 <= h < 1 << 64 for h in hashes)
     assert configuration_hash(base, None) == configuration_hash(MachineParameters(rows=16, cols=16, lanes=2), None)

@@ -3,9 +3,12 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from .formats import FACTOR_BITS, narrowness
+
+if TYPE_CHECKING:
+    from .links import Connections
 
 VERSION = (0, 2)  # of the step and register formats: major, minor
 EXTERNAL_ADDRESS_BITS = 32
@@ -23,7 +26,7 @@ def require(condition: bool, name: str, allowed: str, value: object) -> None:
         raise ParameterError(f"{name} must be {allowed}, not {value!r}")
 
 
-def _power_of_two(value: int) -> bool:
+def power_of_two(value: int) -> bool:
     return value > 0 and value & (value - 1) == 0
 
 
@@ -101,20 +104,20 @@ class MachineParameters:
             self.scratchpad_kib,
         )
         require(
-            _power_of_two(self.accumulator_depth) and 16 <= self.accumulator_depth <= 4096,
+            power_of_two(self.accumulator_depth) and 16 <= self.accumulator_depth <= 4096,
             "accumulator_depth",
             "a power of two in 16..4096",
             self.accumulator_depth,
         )
         require(self.bus_bytes in (4, 8, 16, 32), "bus_bytes", "4, 8, 16 or 32", self.bus_bytes)
         require(
-            _power_of_two(self.row_elements) and 16 <= self.row_elements <= 8192,
+            power_of_two(self.row_elements) and 16 <= self.row_elements <= 8192,
             "row_elements",
             "a power of two in 16..8192",
             self.row_elements,
         )
         require(
-            _power_of_two(self.queue_depth) and 2 <= self.queue_depth <= 16,
+            power_of_two(self.queue_depth) and 2 <= self.queue_depth <= 16,
             "queue_depth",
             "2, 4, 8 or 16",
             self.queue_depth,
@@ -124,7 +127,7 @@ class MachineParameters:
         require(0 <= self.lut_rows <= self.rows // 2, "lut_rows", f"in 0..rows / 2 ({self.rows // 2})", self.lut_rows)
         require(self.depthwise_taps in (0, DEPTHWISE_TAPS), "depthwise_taps", f"0 or {DEPTHWISE_TAPS}", self.depthwise_taps)
         require(
-            _power_of_two(self.requantizer_columns) and self.cols % self.requantizer_columns == 0,
+            power_of_two(self.requantizer_columns) and self.cols % self.requantizer_columns == 0,
             "requantizer_columns",
             f"a power of two that divides cols ({self.cols})",
             self.requantizer_columns,
@@ -132,7 +135,7 @@ class MachineParameters:
         require(self.factor_bits in (0, FACTOR_BITS), "factor_bits", f"0 or {FACTOR_BITS}", self.factor_bits)
         require(self.residual in (0, 1), "residual", "0 or 1", self.residual)
         require(self.pruning in (0, 1), "pruning", "0 or 1", self.pruning)
-        require(not self.pruning or _power_of_two(self.lanes), "lanes", "a power of two where the machine has pruning", self.lanes)
+        require(not self.pruning or power_of_two(self.lanes), "lanes", "a power of two where the machine has pruning", self.lanes)
         require(self.units in (1, 2, 4) and self.units <= self.banks, "units", f"1, 2 or 4, and at most banks ({self.banks})", self.units)
         most = self.banks // self.units
         allowed = f"1, 2 or 4, and at most banks / units ({most})"
@@ -194,7 +197,7 @@ class MachineParameters:
     @property
     def reads_any_byte(self) -> bool:
         """Whether the compute unit's rows of a may start at any byte; else at words."""
-        return _power_of_two(self.rows)
+        return power_of_two(self.rows)
 
     @property
     def single_cycles(self) -> int:
@@ -228,8 +231,9 @@ class MachineParameters:
         return self.units * self.unit_macs
 
 
-def configuration_hash(parameters: MachineParameters, program: bytes | None) -> int:
-    """64 bits that identify a circuit: its parameters, the format version and, in a ROM, its program."""
-    text = json.dumps({"version": VERSION, **asdict(parameters)}, sort_keys=True)
+def configuration_hash(parameters: MachineParameters, program: bytes | None, connections: "Connections | None" = None) -> int:
+    """64 bits that identify a circuit: its parameters, the format version, in a ROM its program, and its connections."""
+    connected = {} if connections is None else connections.as_dict()
+    text = json.dumps({"version": VERSION, **asdict(parameters), **connected}, sort_keys=True)
     digest = hashlib.sha256(text.encode() + b"\0" + (program or b""))
     return int.from_bytes(digest.digest()[:8], "little")

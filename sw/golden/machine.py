@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ...rtl.arch.activation import MACHINE_GELU, MACHINE_TABLE, TABLE_ENTRIES
 from ...rtl.arch.formats import Format
+from ...rtl.arch.links import ANY_PROGRAM, Connections
 from ...rtl.arch.parameters import EXTERNAL_ADDRESS_BITS, MachineParameters
 from ...rtl.arch.steps import (
     ADDRESS_BITS,
@@ -21,10 +22,12 @@ from ...rtl.arch.steps import (
     VectorOperation,
     place_bits,
 )
+from ...rtl.arch.workers import workers_of
 from .activation import ActivationParameters, ActivationTable, activation
 from .add import AddParameters, add, rescale
 from .importance import add_attention, pick
 from .layernorm import LayerNormParameters, layernorm
+from .links import Ring, rings
 from .matmul import MatMulParameters, accumulate, requantize_sums
 from .multiply import MultiplyParameters, multiply
 from .narrow import from_narrow
@@ -32,44 +35,75 @@ from .requantize import Int
 from .softmax import SoftmaxParameters, machine_circuit, softmax
 from .topk import topk
 
+# Fields of commands: how many words of the link that it reads a step frees.
+_FREES: Mapping[Engine, str] = {Engine.LOAD: "", Engine.STORE: "scratchpad_frees", Engine.COMPUTE: "a_frees", Engine.VECTOR: "a_frees"}
+
 
 class Machine:
-    """scratchpad: uint8 [words, word_bytes]. memory: uint8, the driver's buffer. importance: of each token, 32 bits. flags: those set."""
+    """scratchpad: uint8 [words, word_bytes]. memory: uint8, the driver's buffer. importance: of each token, 32 bits. flags: those set.
+    connections: of these, the links; a port is taken to reach every bank.
 
-    def __init__(self, parameters: MachineParameters, memory_bytes: int) -> None:
+    Raises ParameterError for links that the machine can't have.
+    """
+
+    def __init__(self, parameters: MachineParameters, memory_bytes: int, connections: Connections = ANY_PROGRAM) -> None:
+        connections.check(parameters)
         self.parameters = parameters
+        self._rings = rings(connections, parameters.word_bytes)
+        self._worker = ""  # of the step under way
+        self._read: Ring | None = None  # the link that it reads
         self.scratchpad = np.zeros((parameters.scratchpad_words, parameters.word_bytes), np.uint8)
         self.memory = np.zeros(memory_bytes, np.uint8)
         self.importance = np.zeros(parameters.row_elements, np.int64)
         self.flags = set[int]()
 
     def run(self, steps: Iterable[Step]) -> None:
-        """In program order, which every legal order of a correctly waiting program agrees with."""
+        """In program order, which every legal order of a correctly waiting program agrees with.
+
+        Raises ValueError where a step reads a word of a link that is not filled, or writes one that is not free.
+        """
         engines = {Engine.LOAD: self._load, Engine.STORE: self._store, Engine.COMPUTE: self._compute, Engine.VECTOR: self._vector}
-        for step in steps:
+        for ring in self._rings:
+            ring.empty()
+        steps = list(steps)
+        for step, worker in zip(steps, workers_of(steps, self.parameters), strict=True):
             if step.when and step.when not in self.flags:
                 continue
             fields = dict.fromkeys((field.name for field in COMMANDS[step.engine].fields), 0)
+            self._worker, self._read = worker.name, None
             engines[step.engine]({**fields, **step.command})
+            for ring in self._rings:
+                ring.end_step(step.command.get(_FREES[step.engine], 0) if ring is self._read else 0)
 
-    def read_matrix(self, address: int, stride: int, rows: int, cols: int, *, wide: bool) -> Int:
-        """[rows, cols] elements from scratchpad words."""
+    def _stored(self, addresses: NDArray[np.int64], port: str, *, writes: bool = False) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The memory in which the words lie that the worker's port reads or writes, and where in it."""
+        for ring in self._rings:
+            if ring.holds(addresses):
+                places = ring.places(addresses, f"{self._worker}.{port}", writes=writes)
+                self._read = self._read if writes else ring
+                return ring.words, places
+        return self.scratchpad, addresses
+
+    def read_matrix(self, address: int, stride: int, rows: int, cols: int, *, wide: bool, port: str = "") -> Int:
+        """[rows, cols] elements from words of the scratchpad, or of a link that ends at the port."""
         dtype = np.dtype(np.int16 if wide else np.int8)
         words = -(-cols * dtype.itemsize // self.parameters.word_bytes)
         lines = address + stride * np.arange(rows)[:, None] + np.arange(words)
-        return self.scratchpad[lines].reshape(rows, -1).view(dtype)[:, :cols].astype(np.int64)
+        memory, places = self._stored(lines, port)
+        return memory[places].reshape(rows, -1).view(dtype)[:, :cols].astype(np.int64)
 
     def write_matrix(self, address: int, stride: int, values: Int, *, wide: bool, whole_words: bool) -> None:
-        """Elements to scratchpad words. whole_words: the rest of a row's last word becomes zero, else it stays."""
+        """Elements to words of the scratchpad or a link. whole_words: the rest of a row's last word becomes zero, else it stays."""
         dtype = np.dtype(np.int16 if wide else np.int8)
         row_bytes = values.shape[1] * dtype.itemsize
         words = -(-row_bytes // self.parameters.word_bytes)
         lines = address + stride * np.arange(len(values))[:, None] + np.arange(words)
-        octets = self.scratchpad[lines].reshape(len(values), -1)
+        memory, places = self._stored(lines, "write", writes=True)
+        octets = memory[places].reshape(len(values), -1)
         octets[:, :row_bytes] = values.astype(dtype).view(np.uint8).reshape(len(values), -1)
         if whole_words:
             octets[:, row_bytes:] = 0
-        self.scratchpad[lines] = octets.reshape(*lines.shape, -1)
+        memory[places] = octets.reshape(*lines.shape, -1)
 
     def _transfer(self, c: Mapping[str, int], numbers: Int | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Scratchpad lines [rows, words] and memory bytes [rows, words, slot_bytes] of a transfer. numbers: of the rows in memory."""
@@ -89,12 +123,14 @@ class Machine:
             shift = int(self._numbers(c["shift"], c["shift_element"] + 1)[-1])
             c = {**c, "external": (c["external"] + shift * c["shift_stride"]) % (1 << EXTERNAL_ADDRESS_BITS)}
         lines, octets = self._transfer(c, self._numbers(c["numbers"], c["rows"]) if c["gathers"] else None)
-        self.scratchpad[lines] = self.memory[octets][:, :, : self.parameters.word_bytes]
+        memory, places = self._stored(lines, "write", writes=True)
+        memory[places] = self.memory[octets][:, :, : self.parameters.word_bytes]
 
     def _store(self, c: Mapping[str, int]) -> None:
         lines, octets = self._transfer(c)
+        memory, places = self._stored(lines, "read")
         padding = self.parameters.slot_bytes - self.parameters.word_bytes
-        self.memory[octets] = np.pad(self.scratchpad[lines], ((0, 0), (0, 0), (0, padding)))  # the bus writes whole beats
+        self.memory[octets] = np.pad(memory[places], ((0, 0), (0, 0), (0, padding)))  # the bus writes whole beats
 
     def _windows(self, c: Mapping[str, int], words: int, pixels: int) -> Int:
         """The bytes of a in each tap of each window, [lines * m, taps, pixels, words * rows]. pixels: of a tap, from its last one back."""
@@ -107,8 +143,10 @@ class Machine:
         inside = (y >= 0) & (y < c["height"]) & (x >= 0) & (x < c["width"])
         lines, octets = np.broadcast_arrays((line + (x >> bits)) % (1 << ADDRESS_BITS), x & ((1 << bits) - 1))
         outside = c["a_zero_point"] + (OUTSIDE if c["maximum"] else 0)
-        stored = self.scratchpad.view(np.int8)[np.where(inside, lines, 0), octets].astype(np.int64)
-        return np.where(inside, stored, outside).reshape(c["lines"] * c["m"], -1, pixels, words * rows)
+        memory, places = self._stored(lines[inside], "read_a")
+        found = np.full(inside.shape, outside, np.int64)
+        found[inside] = memory.view(np.int8)[places, octets[inside]]
+        return found.reshape(c["lines"] * c["m"], -1, pixels, words * rows)
 
     def _taps(self, c: Mapping[str, int]) -> Int:
         """b, [taps * k, n]. Raises ValueError where the machine refuses it."""
@@ -178,7 +216,7 @@ class Machine:
     def _vector(self, c: Mapping[str, int]) -> None:
         operation = VectorOperation(c["operation"])
         rows, cols = c["rows"], c["cols"]
-        a = self.read_matrix(c["a"], c["a_stride"], rows, cols, wide=bool(c["a_wide"]))
+        a = self.read_matrix(c["a"], c["a_stride"], rows, cols, wide=bool(c["a_wide"]), port="read_a")
         scalars = {name: c[field] for field, name in VECTOR_SCALARS[operation].items()}
 
         def b(count: int, cols: int = cols) -> Int:
