@@ -19,7 +19,7 @@ from celosia.sw.golden.machine import Machine
 from celosia.tb.runner import build_machine
 from numpy.typing import NDArray
 
-MACHINE = MachineParameters(rows=4, cols=4, lanes=2, scratchpad_kib=1, banks=4, accumulator_depth=16, row_elements=16, residual=1, units=2)
+MACHINE = MachineParameters(rows=4, cols=4, lanes=2, scratchpad_kib=1, banks=4, accumulator_depth=16, row_elements=16, units=2)
 WINDOW = Window(height=12, width=4, kernel=(3, 3), pads=(1, 1, 1, 1))  # of 4 channels, a word for each pixel
 BAND = 2  # lines
 MAP_WORDS, BAND_WORDS, TAPS = WINDOW.height * WINDOW.width, BAND * WINDOW.width, WINDOW.taps
@@ -120,8 +120,8 @@ def test_a_pipeline_equals_the_model(device: VerilatedDevice) -> None:
     """More than once: the rings do not end where they began, and each run begins with empty ones; after a run that stopped, too."""
     steps, wanted = program(), expected(program()).tobytes()
     assert len(set(wanted[OUT:])) > 20
-    wrong = list(steps)
-    wrong[9] = replace(steps[9], command={**steps[9].command, "out": link_address(len(CONNECTIONS.links))})
+    nowhere = link_address(len(CONNECTIONS.links))
+    wrong = [replace(step, command={**step.command, "out": nowhere}) if step.engine is Engine.VECTOR else step for step in steps]
     for number in range(3):
         if number == 1:
             assert run(device, wrong) is ErrorCode.SCRATCHPAD_ADDRESS

@@ -69,7 +69,7 @@ def test_scratchpad(
 
 def test_links() -> None:
     """Ports with one link, with several, and with a bank beside them."""
-    ports = {"readers": ["vector.read_a", "compute1.read_a", "store.read"], "writers": ["compute0.write", "vector.write"]}
+    ports: dict[str, Any] = {"readers": ["vector.read_a", "compute1.read_a", "store.read"], "writers": ["compute0.write", "vector.write"]}
     ends = (
         ("compute0.write", "compute1.read_a", 8),
         ("vector.write", "compute1.read_a", 2),

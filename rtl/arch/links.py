@@ -9,7 +9,7 @@ need no waits for those at the other end of a link. A run begins with empty link
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from re import fullmatch
 
 from .parameters import MachineParameters, power_of_two, require
@@ -71,8 +71,8 @@ class Connections:
 
     def as_dict(self) -> dict[str, object]:
         """What is not as in a machine for any program, of plain lists and numbers."""
-        links = {"links": [[link.writer, link.reader, link.words] for link in self.links]} if self.links else {}
-        return links if self.reach is None else {**links, "reach": {port: sorted(banks) for port, banks in self.reach.items()}}
+        found: dict[str, object] = {"links": [asdict(link) for link in self.links]} if self.links else {}
+        return found if self.reach is None else {**found, "reach": {port: sorted(banks) for port, banks in self.reach.items()}}
 
 
 ANY_PROGRAM = Connections()  # of a machine that runs whatever it is given
