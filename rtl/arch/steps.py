@@ -77,8 +77,9 @@ TRANSFER = Record(
     (Field("external", 32), Field("external_stride", 32), *_address("scratchpad"), *_counts("rows", "words")),
 )
 
-# As the last of its words is read, ``scratchpad_frees`` words of the link that it lies in become free (rtl/arch/links.py); and so with
-# ``a_frees`` of the steps below.
+# What a step reads may lie in a link (rtl/arch/links.py). As the last word is read, ``scratchpad_frees`` words of the link become free; and
+# so with ``a_frees`` of the steps below. Of a product that reads no word of a map, only places outside, none does, and no a of GATHER may
+# lie in a link.
 STORE = Record("store", (*TRANSFER.fields, *_counts("scratchpad_frees")))
 
 # As TRANSFER, but where ``gathers`` row r lies at external + numbers[r] * external_stride: numbers of 16 bits, unsigned, side by side from
