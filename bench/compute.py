@@ -16,7 +16,8 @@ from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.steps import Engine
 from celosia.rtl.arch.window import Window
 from celosia.sw import graph as ir
-from celosia.sw.compiler.program import Program, compile_graph
+from celosia.sw.compiler.patterns import compile_graph
+from celosia.sw.compiler.program import Program
 from celosia.sw.driver.network import Network
 from celosia.sw.driver.verilated import VerilatedDevice
 from celosia.sw.executor import execute

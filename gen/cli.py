@@ -19,6 +19,9 @@ from ..rtl.arch.formats import FACTOR_BITS
 from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.targets import DEFAULT_TARGET, TARGETS
 from ..sw import Pruning, compile_model, open_device
+from ..sw.compiler.decision import Decision
+from ..sw.compiler.patterns import Pattern
+from ..sw.compiler.predict import DEFAULT_RESOURCES, Resources
 from ..sw.executor import InputError, check_input
 from ..sw.graph import Port
 from ..sw.manifest import Manifest
@@ -118,7 +121,17 @@ _fpga_option = click.option(
 @click.option("-o", "--output", type=NEW, required=True, help="Folder to write; an earlier one of celosia's is replaced.")
 @click.option("--target", type=click.Choice(list(TARGETS)), default=DEFAULT_TARGET, show_default=True, help="Named machine to start from.")
 @click.option("--config", type=FILE, help="TOML file of machine parameters; options override it.")
-@click.option("--program", type=click.Choice(["memory", "rom"]), default="memory", show_default=True, help="Where the steps lie.")
+@click.option("--program", type=click.Choice(["memory", "rom"]), help="Where the steps lie: in memory, but for a pattern in a ROM.")
+@click.option(
+    "--pattern",
+    type=click.Choice([pattern.value for pattern in Pattern]),
+    help="Operators one after the other on all units, side by side as pipelines, or as is faster; in a circuit for this schedule.",
+)
+@click.option("--link-kib", type=click.IntRange(0), default=DEFAULT_RESOURCES.link_kib, show_default=True, help="For links of pipelines.")
+@click.option("--latency", type=click.IntRange(1), default=DEFAULT_RESOURCES.latency, show_default=True, help="Of the memory, in cycles.")
+@click.option(
+    "--bandwidth", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help="Of the memory, in beats a cycle."
+)
 @click.option(
     "--prune-tokens",
     type=_Shares(),
@@ -149,7 +162,11 @@ def compile_command(
     output: Path,
     target: str,
     config: Path | None,
-    program: str,
+    program: str | None,
+    pattern: str | None,
+    link_kib: int,
+    latency: int,
+    bandwidth: float,
     prune_tokens: tuple[float, ...] | None,
     protect_tokens: int,
     prune_heads: tuple[float, ...] | None,
@@ -173,17 +190,33 @@ def compile_command(
     if progressive:
         values["factor_bits"] = FACTOR_BITS
     parameters = MachineParameters.from_dict(values)
+    if pattern and program == "memory":
+        raise click.UsageError("--pattern needs --program rom: its schedule is part of the circuit")
+    resources = Resources(latency=latency, bandwidth=Fraction(bandwidth).limit_denominator(1 << 16), link_kib=link_kib)
+    rom = program == "rom" or pattern is not None
     with console.status("compiling") as status:
-        compiled = compile_model(model, parameters, pruning)
-        whole = compile_model(model, parameters) if pruning and program == "memory" else None
+        compiled = compile_model(model, parameters, pruning, pattern=Pattern(pattern or Pattern.SEQUENTIAL), resources=resources)
+        whole = compile_model(model, parameters) if pruning and not rom else None
         status.update("writing Verilog")
-        manifest = write_project(compiled, output, rom=program == "rom", fpga=fpga, whole=whole)
+        manifest = write_project(compiled, output, rom=rom, fpga=fpga, whole=whole)
+    if compiled.decision:
+        _print_decision(compiled.decision)
     console.print(
         f"{output}: {parameters.arrays} MACs, {len(manifest.labels)} steps a run, "
         f"{len(manifest.constants)} bytes of constants, {compiled.graph.macs()} multiply-accumulates",
         highlight=False,
     )
     console.print(f"next: celosia run {output} --input X.npy", highlight=False)
+
+
+def _print_decision(decision: Decision) -> None:
+    """What was weighed, the alternative that was taken first, and why."""
+    table = Table("pattern", "cycles, predicted", "bytes to and from memory", "bytes in links", "pipelines")
+    for a in decision.alternatives:
+        table.add_row(a.pattern, f"{a.cycles:,}", f"{a.moved_bytes:,}", f"{a.link_bytes:,}", "\n".join(a.pipelines) or "none")
+    console.print(table)
+    for reason in decision.reasons:
+        console.print(reason, highlight=False)
 
 
 @main.command("build")

@@ -35,7 +35,7 @@ def write_project(
         if whole is not None:
             (new / WHOLE).mkdir()
             Manifest.of(whole, rom=False).save(new / WHOLE)
-        circuit = Accelerator(program.parameters, program=manifest.code if rom else None)
+        circuit = Accelerator(program.parameters, program=manifest.code if rom else None, connections=manifest.connections)
         for file, text in verilog_files(circuit, name=TOP, fpga=fpga).items():
             (new / file).write_text(text)
         write_register_map(new, REGISTERS, name="celosia")

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.targets import DEFAULT_TARGET, TARGETS
-from .compiler.program import Program, compile_graph
+from .compiler.patterns import Pattern, compile_graph
+from .compiler.predict import DEFAULT_RESOURCES, Resources
+from .compiler.program import Program
 from .driver.device import DeviceError
 from .driver.network import Network
 from .driver.verilated import VerilatedDevice
@@ -17,10 +19,18 @@ NOTHING_LESS = Pruning()
 SIMULATION = "simulation"  # folder of the simulator's library in a compiled network's folder
 
 
-def compile_model(model: Path | str, parameters: MachineParameters = TARGETS[DEFAULT_TARGET], pruning: Pruning = NOTHING_LESS) -> Program:
+def compile_model(
+    model: Path | str,
+    parameters: MachineParameters = TARGETS[DEFAULT_TARGET],
+    pruning: Pruning = NOTHING_LESS,
+    *,
+    pattern: Pattern = Pattern.SEQUENTIAL,
+    resources: Resources = DEFAULT_RESOURCES,
+) -> Program:
     """Compile a QDQ ONNX file for a machine.
 
-    pruning: what is left out of its attention; for a machine with pruning.
+    pruning: what is left out of its attention; for a machine with pruning. pattern: whether its operators run one after the other or as
+    pipelines, which a circuit made for the program alone can do. resources: that the pattern is chosen by.
 
     Raises
     ------
@@ -30,7 +40,8 @@ def compile_model(model: Path | str, parameters: MachineParameters = TARGETS[DEF
         If an operator does not fit the machine.
     """
     path = Path(model)
-    return compile_graph(prune(import_model(path), pruning), parameters, name=path.stem)
+    graph = prune(import_model(path), pruning)
+    return compile_graph(graph, parameters, name=path.stem, pattern=pattern, resources=resources)
 
 
 def open_device(folder: Path | str, *, library: Path | None = None, latency: int = 20, bandwidth: Fraction = Fraction(1)) -> Network:

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..rtl.arch.parameters import VERSION, MachineParameters, configuration_hash
+from ..rtl.arch.links import ANY_PROGRAM, Connections
+from ..rtl.arch.parameters import VERSION, MachineParameters, configuration_hash, require
 from ..rtl.arch.registers import REGISTERS
 from ..rtl.arch.steps import STEP_BYTES, Step
 from ..rtl.arch.workers import require_worker
 from . import graph as ir
+from .compiler.decision import Decision
 from .compiler.layout import Layout
 from .compiler.program import Program, from_slots, to_slots
 
@@ -99,12 +101,13 @@ class PortLayout:
 class Manifest:
     """rom: the program is in the circuit. prologue, body: numbers of steps. labels: the operator of each body step, and its engine.
 
-    operators: for reports, by name: node, kind, macs.
+    connections: of the circuit. operators: for reports, by name: node, kind, macs. decision: for reports too, of the planner.
     """
 
     name: str
     parameters: MachineParameters
     rom: bool
+    connections: Connections
     configuration: int
     prologue: int
     labels: tuple[tuple[str, str], ...]
@@ -115,6 +118,7 @@ class Manifest:
     operators: Mapping[str, Mapping[str, Any]]
     constants: bytes
     code: bytes
+    decision: Decision | None = None
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
@@ -123,7 +127,9 @@ class Manifest:
 
     @classmethod
     def of(cls, program: Program, *, rom: bool) -> "Manifest":
-        code = program.code
+        """Raises ParameterError where a program with links is not ``rom``: then its circuit hasn't them."""
+        code, connections = program.code, program.connections if rom else ANY_PROGRAM
+        require(rom or not program.plan.links, "rom", "true for a program with links", rom)
         engines = [step.engine.name.lower() for step in program.body]
 
         def ports(values: tuple[ir.Port, ...]) -> tuple[PortLayout, ...]:
@@ -133,7 +139,8 @@ class Manifest:
             name=program.name,
             parameters=program.parameters,
             rom=rom,
-            configuration=configuration_hash(program.parameters, code if rom else None),
+            connections=connections,
+            configuration=configuration_hash(program.parameters, code if rom else None, connections),
             prologue=len(program.prologue),
             labels=tuple(zip(program.labels, engines, strict=True)),
             program_offset=program.program_offset,
@@ -143,6 +150,7 @@ class Manifest:
             operators={op.name: {"node": op.node, "kind": type(op).__name__, "macs": _macs(op)} for op in program.graph.operators},
             constants=program.image,
             code=code,
+            decision=program.decision,
         )
 
     def save(self, folder: Path) -> None:
@@ -157,11 +165,13 @@ class Manifest:
             "name": self.name,
             "parameters": asdict(self.parameters),
             "program": {"rom": self.rom, "prologue": self.prologue, "offset": self.program_offset, "sha256": _sha256(self.code)},
+            "connections": self.connections.as_dict(),
             "configuration": f"{self.configuration:016x}",
             "memory": {"bytes": self.memory_bytes, "constants_sha256": _sha256(self.constants)},
             "inputs": [port.to_json() for port in self.inputs],
             "outputs": [port.to_json() for port in self.outputs],
             "operators": self.operators,
+            "decision": None if self.decision is None else asdict(self.decision),
             "steps": [list(label) for label in self.labels],
             "registers": {r.name: {"offset": r.offset, "access": r.access.value} for r in REGISTERS},
         }
@@ -204,9 +214,10 @@ class Manifest:
     def _from_json(cls, text: Mapping[str, Any], constants: bytes, code: bytes) -> "Manifest":
         parameters = MachineParameters.from_dict(text["parameters"])
         rom, prologue = bool(text["program"]["rom"]), _count(text["program"]["prologue"], "prologue", low=0)
-        configuration = int(text["configuration"], 16)
-        if configuration != configuration_hash(parameters, code if rom else None):
-            raise ValueError("the configuration hash is not that of the parameters and the program")
+        configuration, connections = int(text["configuration"], 16), Connections.from_dict(text["connections"])
+        connections.check(parameters)
+        if configuration != configuration_hash(parameters, code if rom else None, connections):
+            raise ValueError("the configuration hash is not that of the parameters, the connections and the program")
         labels = tuple((str(name), str(engine)) for name, engine in text["steps"])
         if len(code) != STEP_BYTES * (prologue + len(labels)):
             raise ValueError(f"the program has {len(code)} bytes, not {STEP_BYTES} for each of {prologue + len(labels)} steps")
@@ -227,6 +238,7 @@ class Manifest:
             name=str(text["name"]),
             parameters=parameters,
             rom=rom,
+            connections=connections,
             configuration=configuration,
             prologue=prologue,
             labels=labels,
@@ -237,6 +249,7 @@ class Manifest:
             operators={str(name): _about(about) for name, about in text["operators"].items()},
             constants=constants,
             code=code,
+            decision=None if text["decision"] is None else Decision.from_dict(text["decision"]),
         )
 
 

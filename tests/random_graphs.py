@@ -180,8 +180,8 @@ def machines(draw: st.DrawFn, scratchpads: tuple[int, ...] = (1, 2, 4, 16, 128))
 
 def run_on_golden_machine(program: Program, inputs: Mapping[str, NDArray], body: Iterable[Step] | None = None) -> dict[str, NDArray]:
     """The outputs [rows, cols], by name. body: the program's, by default in its own order."""
-    manifest = Manifest.of(program, rom=False)
-    machine = Machine(program.parameters, program.memory_bytes)
+    manifest = Manifest.of(program, rom=bool(program.plan.links))
+    machine = Machine(program.parameters, program.memory_bytes, program.connections)
     machine.memory[: len(program.image)] = np.frombuffer(program.image, np.uint8)
     machine.run(program.prologue)
     for layout in manifest.inputs:

@@ -15,7 +15,8 @@ from celosia.sw import graph as ir
 from celosia.sw.compiler.cost import ideal_cycles
 from celosia.sw.compiler.errors import CompileError
 from celosia.sw.compiler.layout import Layout
-from celosia.sw.compiler.program import Program, compile_graph, from_slots, to_slots
+from celosia.sw.compiler.patterns import compile_graph
+from celosia.sw.compiler.program import Program, from_slots, to_slots
 from celosia.sw.executor import execute
 from celosia.sw.golden.machine import Machine
 from celosia.tb.graphs import Builder, random_inputs

@@ -16,7 +16,8 @@ from celosia.rtl.arch.steps import STEP_BYTES
 from celosia.sw import compile_model, open_device
 from celosia.sw import graph as ir
 from celosia.sw.compiler.errors import CompileError
-from celosia.sw.compiler.program import Program, compile_graph
+from celosia.sw.compiler.patterns import compile_graph
+from celosia.sw.compiler.program import Program
 from celosia.sw.driver.network import MachineError, Network
 from celosia.sw.driver.verilated import VerilatedDevice
 from celosia.sw.executor import execute

@@ -10,7 +10,7 @@ from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.steps import Engine, VectorOperation
 from celosia.sw import graph as ir
 from celosia.sw.compiler.errors import CompileError
-from celosia.sw.compiler.program import compile_graph
+from celosia.sw.compiler.patterns import compile_graph
 from celosia.sw.executor import execute, flag_of
 from celosia.sw.golden.planes import to_planes
 from celosia.sw.pruning import Pruning, prune

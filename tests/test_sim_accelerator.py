@@ -7,7 +7,7 @@ import pytest
 from celosia.rtl.accelerator import Accelerator
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.sw import graph as ir
-from celosia.sw.compiler.program import compile_graph
+from celosia.sw.compiler.patterns import compile_graph
 from celosia.sw.executor import execute
 from celosia.sw.manifest import Manifest
 from celosia.tb.graphs import Builder, random_inputs

@@ -11,6 +11,7 @@ need no waits for those at the other end of a link. A run begins with empty link
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from re import fullmatch
+from typing import Any, Self
 
 from .parameters import MachineParameters, power_of_two, require
 from .steps import ADDRESS_BITS
@@ -73,6 +74,15 @@ class Connections:
         """What is not as in a machine for any program, of plain lists and numbers."""
         found: dict[str, object] = {"links": [asdict(link) for link in self.links]} if self.links else {}
         return found if self.reach is None else {**found, "reach": {port: sorted(banks) for port, banks in self.reach.items()}}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """From what `as_dict` gave, or from what claims to be that. Raises ParameterError, TypeError or ValueError."""
+        links, reach = values.get("links", []), values.get("reach")
+        return cls(
+            links=tuple(Link(**link) for link in links),
+            reach=None if reach is None else {str(port): frozenset(map(int, banks)) for port, banks in reach.items()},
+        )
 
 
 ANY_PROGRAM = Connections()  # of a machine that runs whatever it is given

@@ -31,6 +31,14 @@ def compute_cycles(command: Mapping[str, int], p: MachineParameters) -> int:
     return max(a_tile * tiles_of_b(c, p), results)
 
 
+def bank_cycles(command: Mapping[str, int], p: MachineParameters, *, linked: bool) -> float:
+    """Of a compute command, as long as the banks need for what all units read, if they do the like. linked: its a comes from no bank."""
+    c = command
+    tiles = tiles_of_b(c, p)
+    a, b = 0 if linked else rows_read(c) * tiles, (p.cols if c["b_transposed"] else p.rows) * tiles
+    return (a + b + -(-c["n"] // p.cols) * p.channel_words) * p.units / p.banks
+
+
 def ideal_cycles(step: Step, p: MachineParameters) -> int:
     """Cycles of a step without start-up, stalls or memory latency."""
     c = step.command

@@ -27,6 +27,10 @@ class Operands:
     pieces: Pieces
     fetched: Container[str]
 
+    def is_staged(self, operand: Operand) -> bool:
+        """Whether it takes room in the staging area."""
+        return operand.ring is None and (operand.shift is not None or self.staged(operand.buffer))
+
     def rectangle(self, block: ir.Block, row: int, rows: int, col: int, cols: int, *, repeat: bool = False) -> Operand:
         """Rows and columns of a block, counted from its corner; the columns start a word and lie in one group."""
         layout = self.layouts[block.tensor.name]

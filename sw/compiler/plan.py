@@ -6,10 +6,11 @@ What finds no place lies in external memory and is loaded to, or stored from, th
 staging area is tried in a few steps; the plan that moves the fewest bytes a run wins.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from ...rtl.arch.links import Link
 from ...rtl.arch.parameters import MachineParameters
 from .. import graph as ir
 from .buffers import operator_name
@@ -18,6 +19,7 @@ from .layout import Buffer, Layout
 from .operands import Operands
 from .order import orders
 from .pieces import Pieces
+from .pipeline import SEQUENTIAL, Assignment, Pipeline, between, side_by_side
 from .task import Task
 from .tasks import TaskMaker
 
@@ -27,14 +29,16 @@ SPREAD = 2  # operators: one for each engine beside that of the tensor's last re
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
     """resident: scratchpad address (in words) by buffer name. staging: the addresses of its parts, and the size of each. tasks: in order,
-    which is that of the graph's operators. words_moved: to and from external memory in a run, but for what is fetched; words_staged: of
-    these, through the staging area."""
+    which is that of the graph's operators but for pipelines, whose stages take turns. links: by number. words_moved: to and from
+    external memory in a run, but for what is fetched; words_staged: of these, through the staging area."""
 
     graph: ir.Graph
     resident: Mapping[str, int]
     staging: tuple[int, ...]
     staging_words: int
     tasks: tuple[Task, ...]
+    assignment: Assignment
+    links: tuple[Link, ...]
     words_moved: int
     words_staged: int
 
@@ -43,14 +47,21 @@ class Plan:
         return "\n".join([*lines, f"{self.staging[0]:8} staging, {len(self.staging)} times {self.staging_words} words"])
 
 
-def make_plan(graph: ir.Graph, layouts: Mapping[str, Layout], buffers: Mapping[str, Buffer], parameters: MachineParameters) -> Plan:
-    """The plan that moves the fewest words. Raises CompileError where an operator's smallest tile fits no plan."""
+def make_plan(
+    graph: ir.Graph,
+    layouts: Mapping[str, Layout],
+    buffers: Mapping[str, Buffer],
+    parameters: MachineParameters,
+    assignment: Assignment = SEQUENTIAL,
+) -> Plan:
+    """The plan that moves the fewest words. Raises CompileError where an operator's smallest tile fits no plan, nor a pipeline any."""
     most = parameters.scratchpad_words // (8 * _staging_parts(parameters))
     best, problem = None, None
     # spread: which takes more room
     for candidate, eighths, spread in product(orders(graph, parameters), (0, 1, 2, 4, 6, 8), (True, False)):
         try:
-            plan = _with_staging(candidate, layouts, buffers, parameters, most * eighths, spread=spread)
+            ordered = side_by_side(candidate, assignment.pipelines)
+            plan = _with_staging(ordered, layouts, buffers, parameters, assignment, most * eighths, spread=spread)
         except CompileError as e:
             problem = e
             continue
@@ -68,13 +79,14 @@ def _with_staging(
     layouts: Mapping[str, Layout],
     buffers: Mapping[str, Buffer],
     parameters: MachineParameters,
+    assignment: Assignment,
     staging_words: int,
     *,
     spread: bool,
 ) -> Plan:
     parts = _staging_parts(parameters)
     limit = parameters.scratchpad_words - parts * staging_words
-    resident = _place(graph, buffers, limit, parameters.region_words, spread=spread)
+    resident = _place(graph, buffers, assignment, limit, parameters.region_words, spread=spread)
     operands = Operands(
         parameters=parameters,
         layouts=layouts,
@@ -84,12 +96,29 @@ def _with_staging(
         fetched={op.out.tensor.name for op in graph.operators if isinstance(op, ir.Fetch)},
     )
     maker = TaskMaker(operands, staging_words=staging_words)
-    tasks = tuple(task for op in graph.operators for task in maker.tasks(op))
-    staged = sum(o.size for task in tasks for o in task.operands.values() if o.shift or o.buffer.name not in resident)
+    tasks, links = _tasks(graph, assignment, maker)
+    staged = sum(o.size for task in tasks for o in task.operands.values() if operands.is_staged(o))
     ports = sum(buffers[port.tensor.name].words for port in (*graph.inputs, *graph.outputs) if port.tensor.name in resident)
     staging = tuple(limit + i * staging_words for i in range(parts))
     moved = {"words_moved": staged + ports, "words_staged": staged}
-    return Plan(graph=graph, resident=resident, staging=staging, staging_words=staging_words, tasks=tasks, **moved)
+    made = {"tasks": tuple(tasks), "assignment": assignment, "links": tuple(links)}
+    return Plan(graph=graph, resident=resident, staging=staging, staging_words=staging_words, **made, **moved)
+
+
+def _tasks(graph: ir.Graph, assignment: Assignment, maker: TaskMaker) -> tuple[list[Task], list[Link]]:
+    """Of all operators in order, and the links that they use."""
+    operators = {op.name: op for op in graph.operators}
+    first = {pipeline.stages[0].operator: pipeline for pipeline in assignment.pipelines}
+    in_pipelines = {stage.operator for pipeline in assignment.pipelines for stage in pipeline.stages}
+    tasks, links = list[Task](), list[Link]()
+    for op in graph.operators:
+        if op.name in first:
+            made = maker.pipeline(first[op.name], operators, first_link=len(links))
+            tasks += made.tasks()
+            links += made.links
+        elif op.name not in in_pipelines:
+            tasks += maker.tasks(op, assignment.units.get(op.name, ()))
+    return tasks, links
 
 
 def _staging_parts(parameters: MachineParameters) -> int:
@@ -97,11 +126,15 @@ def _staging_parts(parameters: MachineParameters) -> int:
     return 2 * parameters.units
 
 
-def lifetimes(graph: ir.Graph) -> Iterator[tuple[str, int, int]]:
-    """(tensor, first operator, last operator) of each activation, by the operators' positions; inputs start at -1."""
+def lifetimes(graph: ir.Graph, pipelines: Sequence[Pipeline] = ()) -> Iterator[tuple[str, int, int]]:
+    """(tensor, first operator, last operator) of each activation, by the operators' positions, one for all of a pipeline; inputs start at
+    -1."""
     first = {port.tensor.name: -1 for port in graph.inputs}
     last = dict(first)
-    for i, op in enumerate(graph.operators):
+    leader = {stage.operator: pipeline.stages[0].operator for pipeline in pipelines for stage in pipeline.stages}
+    position = {op.name: i for i, op in enumerate(graph.operators)}
+    for op in graph.operators:
+        i = position[leader.get(op.name, op.name)]
         for block in (*op.inputs, *op.outputs):
             if block.tensor.data is None:
                 first.setdefault(block.tensor.name, i)
@@ -110,7 +143,9 @@ def lifetimes(graph: ir.Graph) -> Iterator[tuple[str, int, int]]:
     return ((name, start, last[name]) for name, start in sorted(first.items(), key=lambda item: item[1]))
 
 
-def _place(graph: ir.Graph, buffers: Mapping[str, Buffer], limit: int, region_words: int, *, spread: bool) -> dict[str, int]:
+def _place(
+    graph: ir.Graph, buffers: Mapping[str, Buffer], assignment: Assignment, limit: int, region_words: int, *, spread: bool
+) -> dict[str, int]:
     """Addresses below ``limit`` of the buffers that find a place.
 
     spread: keep what is read together in different banks, and each activation's place for SPREAD operators longer than needed, so that
@@ -128,8 +163,8 @@ def _place(graph: ir.Graph, buffers: Mapping[str, Buffer], limit: int, region_wo
         if address is not None:
             placed[name] = address
 
-    stays = _only_fetched(graph, buffers)
-    spans = [span for span in lifetimes(graph) if span[0] not in stays]
+    stays, linked = _only_fetched(graph, buffers), between(graph, assignment.pipelines)
+    spans = [span for span in lifetimes(graph, assignment.pipelines) if span[0] not in stays | linked and not assignment.spills]
     ends = {name: end for name, _, end in spans}
     for name, start, _ in spans:
         place(name, [range_of(other) for other in placed if ends[other] + spread * SPREAD >= start])

@@ -3,20 +3,27 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ...rtl.arch.links import Connections
 from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import STEP_BYTES, Step
+from ...rtl.arch.workers import workers_of
 from .. import graph as ir
 from .buffers import make_buffers
+from .decision import Decision
 from .fuse import fuse
 from .layout import Buffer, Layout, choose_layouts
+from .pipeline import SEQUENTIAL, Assignment, between
 from .plan import Plan, make_plan
+from .predict import Resources, Timing, predict
+from .reach import banks_reached
 from .schedule import Scheduler, with_waits
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Program:
     """name: of the model. graph: as `fuse` and `orders` leave it. prologue: steps that load the constants that stay, once. body: steps of
-    each run. labels: of the body's steps.
+    each run. labels, timings: of the body's steps. connections: those
+    that a circuit for this program alone needs. decision: of the planner.
 
     external: byte offset in the driver's buffer of each graph input, output and stored buffer. image: the constants, from offset 0.
     memory_bytes: of the whole buffer, program included; program_offset: of the steps in it.
@@ -30,43 +37,64 @@ class Program:
     prologue: tuple[Step, ...]
     body: tuple[Step, ...]
     labels: tuple[str, ...]
+    timings: tuple[Timing, ...]
+    connections: Connections
     external: Mapping[str, int]
     image: bytes
     program_offset: int
     memory_bytes: int
+    decision: Decision | None = None
 
     @property
     def code(self) -> bytes:
         """Prologue and body, 128 bytes a step."""
         return b"".join(step.encode() for step in (*self.prologue, *self.body))
 
+    @property
+    def link_bytes(self) -> int:
+        """That its links hold."""
+        return sum(link.words for link in self.plan.links) * self.parameters.word_bytes
 
-def compile_graph(graph: ir.Graph, parameters: MachineParameters, *, name: str = "network") -> Program:
-    """Map a graph to a machine. Raises CompileError naming the operator that can't be mapped."""
-    graph = fuse(graph, parameters)
-    layouts = choose_layouts(graph, parameters)
-    buffers = make_buffers(graph, layouts, parameters)
-    plan = make_plan(graph, layouts, buffers, parameters)
-    external, image, end = _external(graph, buffers, plan, parameters)
-    graph = plan.graph
-    scheduler = Scheduler(parameters, plan, buffers, external)
-    planned = scheduler.body(graph)
-    prologue = with_waits(scheduler.prologue(), parameters)
-    body = with_waits(planned, parameters)
-    return Program(
-        name=name,
-        parameters=parameters,
-        graph=graph,
-        plan=plan,
-        layouts=layouts,
-        prologue=tuple(prologue),
-        body=tuple(body),
-        labels=tuple(step.label for step in planned),
-        external=external,
-        image=image,
-        program_offset=end,
-        memory_bytes=end + (len(prologue) + len(body)) * STEP_BYTES,
-    )
+    @property
+    def cycles(self) -> int:
+        """Of a run, predicted."""
+        return round(max((timing.end for timing in self.timings), default=0))
+
+
+class Compiler:
+    """Maps a graph to a machine, in one way or another. graph: as `fuse` leaves it."""
+
+    def __init__(self, graph: ir.Graph, parameters: MachineParameters, resources: Resources, *, name: str) -> None:
+        self.graph, self.parameters, self.resources = fuse(graph, parameters), parameters, resources
+        self._name = name
+        self._layouts = choose_layouts(self.graph, parameters)
+        self._buffers = make_buffers(self.graph, self._layouts, parameters)
+
+    def program(self, assignment: Assignment = SEQUENTIAL) -> Program:
+        """Raises CompileError naming the operator that can't be mapped, or the pipeline."""
+        p = self.parameters
+        plan = make_plan(self.graph, self._layouts, self._buffers, p, assignment)
+        external, image, end = _external(self.graph, self._buffers, plan, p)
+        scheduler = Scheduler(p, plan, self._buffers, external)
+        before, planned = scheduler.prologue(), scheduler.body(plan.graph)
+        prologue, body = with_waits(before, p), with_waits(planned, p)
+        whose = zip((*before, *planned), workers_of((*prologue, *body), p), strict=True)
+        return Program(
+            name=self._name,
+            parameters=p,
+            graph=plan.graph,
+            plan=plan,
+            layouts=self._layouts,
+            prologue=tuple(prologue),
+            body=tuple(body),
+            labels=tuple(step.label for step in planned),
+            timings=tuple(predict(planned, body, plan.links, p, self.resources)),
+            connections=Connections(links=plan.links, reach=banks_reached(whose, p)),
+            external=external,
+            image=image,
+            program_offset=end,
+            memory_bytes=end + (len(prologue) + len(body)) * STEP_BYTES,
+        )
 
 
 def _external(
@@ -80,9 +108,9 @@ def _external(
             offsets[buffer.name] = len(image)
             image += to_slots(buffer.data, parameters)
     end = len(image)
-    ports = {port.tensor.name for port in (*graph.inputs, *graph.outputs)}
+    ports, linked = {port.tensor.name for port in (*graph.inputs, *graph.outputs)}, between(plan.graph, plan.assignment.pipelines)
     for buffer in buffers.values():
-        if buffer.data is None and (buffer.name in ports or buffer.name not in plan.resident):
+        if buffer.data is None and buffer.name not in linked and (buffer.name in ports or buffer.name not in plan.resident):
             offsets[buffer.name] = end
             end += buffer.words * parameters.slot_bytes
     return offsets, bytes(image), -(-end // STEP_BYTES) * STEP_BYTES

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import NamedTuple, Self
 
+from ...rtl.arch.links import link_address
 from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import FLAGS, WAIT_BITS, WAITS, Engine, Step, place_bits
 from ...rtl.arch.workers import Worker, workers
@@ -19,7 +20,7 @@ NEARBY = 16  # tasks that may change places
 @dataclass(frozen=True)
 class Access:
     """Scratchpad words, or bytes of external memory, that a step reads or writes: rows of ``size``, ``stride`` apart, from start to end.
-    late: by the compute unit's a."""
+    late: by the compute unit's a. operand: which of the step's it is, if it is one."""
 
     external: bool
     start: int
@@ -28,10 +29,13 @@ class Access:
     stride: int
     writes: bool
     late: bool = False
+    operand: str = ""
 
     @classmethod
-    def of(cls, start: int, rows: int, size: int, stride: int, *, writes: bool, external: bool = False, late: bool = False) -> Self:
-        return cls(external, start, start + (rows - 1) * stride + size, size, stride, writes, late)
+    def of(
+        cls, start: int, rows: int, size: int, stride: int, *, writes: bool, external: bool = False, late: bool = False, operand: str = ""
+    ) -> Self:
+        return cls(external, start, start + (rows - 1) * stride + size, size, stride, writes, late, operand)
 
     def overlaps(self, other: "Access") -> bool:
         if not (self.external == other.external and self.start < other.end and other.start < self.end):
@@ -49,10 +53,17 @@ class Access:
         return self.overlaps(other) and other.writes and not self.writes
 
 
+class Traffic(NamedTuple):
+    """Words of a link."""
+
+    link: int
+    words: int
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PlannedStep:
     """A step without its waits. label: the operator or buffer that it works for. when: the flag that must be set, or 0. unit: which of
-    the engine's does it, or None for any."""
+    the engine's does it, or None for any. fills, frees: words of a link that it writes, and that it reads and frees."""
 
     engine: Engine
     command: Mapping[str, int]
@@ -60,10 +71,17 @@ class PlannedStep:
     label: str
     when: int = 0
     unit: int | None = None
+    fills: Traffic | None = None
+    frees: Traffic | None = None
 
     def conflicts(self, other: "PlannedStep") -> bool:
         """Whether their order matters."""
-        return any(a.conflicts(b) for a in self.accesses for b in other.accesses)
+        return bool(self.links & other.links) or any(a.conflicts(b) for a in self.accesses for b in other.accesses)
+
+    @property
+    def links(self) -> set[int]:
+        """Of which it uses one end."""
+        return {traffic.link for traffic in (self.fills, self.frees) if traffic}
 
     def reads_what(self, earlier: "PlannedStep") -> bool:
         """Whether it reads what ``earlier`` writes."""
@@ -126,17 +144,20 @@ class Scheduler:
         }
         accesses = (
             Access.of(external, rows, words * self._p.slot_bytes, external_stride, writes=not loads, external=True),
-            Access.of(scratchpad, rows, words, stride, writes=loads),
+            Access.of(scratchpad, rows, words, stride, writes=loads, operand="scratchpad"),
         )
         return PlannedStep(engine=engine, command=command, accesses=accesses, label=label)
 
     def _task(self, task: Task, staging: int) -> Part:
-        loads, stores, accesses = [], [], []
+        loads, stores, accesses, traffic = [], [], [], {}
         command = dict(task.command)
         for field, operand in task.operands.items():
             writes = field in ("out", "scratchpad")
             base = None if operand.shift else self._plan.resident.get(operand.buffer.name)
-            if base is None:
+            if operand.ring:
+                address, stride = link_address(operand.ring.link) + operand.ring.position, operand.buffer.row_words
+                traffic["fills" if writes else "frees"] = Traffic(operand.ring.link, operand.rows * stride)
+            elif base is None:
                 address, stride = staging, operand.stride
                 staging += operand.size
                 transfer = self._staged(Engine.STORE if writes else Engine.LOAD, operand, address, task.operator.name)
@@ -151,7 +172,9 @@ class Scheduler:
                 if field not in ("table", "factors", "numbers"):  # they are one run of words
                     command[f"{field}_stride"] = 0 if operand.repeat else stride
             late = task.engine is Engine.COMPUTE and field == "a"
-            accesses.append(Access.of(address, operand.rows, operand.words, stride, writes=writes, late=late))
+            if operand.ring:
+                continue
+            accesses.append(Access.of(address, operand.rows, operand.words, stride, writes=writes, late=late, operand=field))
         if task.source:
             command |= self._fetched(task.source, command)
             source = task.source.buffer
@@ -167,7 +190,9 @@ class Scheduler:
         when = self._flags[op.when] if op.when else 0
         if when:
             accesses.append(Access.of(behind + when, 1, 1, 1, writes=False))
-        step = PlannedStep(engine=task.engine, command=command, accesses=tuple(accesses), label=op.name, unit=task.unit)
+        if "frees" in traffic:
+            command["a_frees"] = traffic["frees"].words
+        step = PlannedStep(engine=task.engine, command=command, accesses=tuple(accesses), label=op.name, unit=task.unit, **traffic)
         step = self._shifted(step, task.source) if task.source else step
         return loads, [replace(step, when=when) for step in (step, *stores)]
 
@@ -178,7 +203,7 @@ class Scheduler:
             return step
         address = self._plan.resident[shift.buffer.name] + shift.word
         fields = {"shifted": 1, "shift": address, "shift_element": shift.element, "shift_stride": shift.words * self._p.slot_bytes}
-        read = Access.of(address, 1, 1, 1, writes=False)
+        read = Access.of(address, 1, 1, 1, writes=False, operand="shift")
         return replace(step, command={**step.command, **fields}, accesses=(*step.accesses, read))
 
     def _fetched(self, source: Operand, command: Mapping[str, int]) -> dict[str, int]:

@@ -19,10 +19,20 @@ class Shift:
     words: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ring:
+    """Where a band lies in a link, of so many words: from ``position`` on."""
+
+    link: int
+    words: int
+    position: int = 0
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Operand:
     """A rectangle of a buffer: ``rows`` rows of ``words`` words. repeat: the one row is read again for each row of the task. spare: words
-    behind each row in the staging area. shift: so many blocks before it are passed over; it always goes through the staging area."""
+    behind each row in the staging area. shift: so many blocks before it are passed over; it always goes through the staging area. ring:
+    of an operand that goes through a link, whole rows."""
 
     buffer: Buffer
     row: int
@@ -32,6 +42,7 @@ class Operand:
     repeat: bool = False
     spare: int = 0
     shift: Shift | None = None
+    ring: Ring | None = None
 
     @property
     def stride(self) -> int:

@@ -1,6 +1,6 @@
 """Operators to tasks: what one engine does on rectangles of memory, tiled so that what isn't resident fits the staging area."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise, product, starmap
 
@@ -9,6 +9,7 @@ from .. import graph as ir
 from .cost import compute_cycles
 from .errors import CompileError
 from .operands import Operands
+from .pipeline import Pipeline, PipelineTasks
 from .products import Products
 from .rowwise import OPERATIONS, Rowwise
 from .selection import Selection
@@ -29,20 +30,30 @@ class TaskMaker:
             **dict.fromkeys(OPERATIONS, Rowwise(operands).of),
         }
 
-    def tasks(self, operator: ir.Operator) -> Iterator[Task]:
-        """The operator's tasks in order. Raises CompileError where it can't be mapped."""
+    def tasks(self, operator: ir.Operator, own: tuple[int, ...] = ()) -> Iterator[Task]:
+        """The operator's tasks in order; if it has its ``own`` units, on those. Raises CompileError where it can't be mapped."""
         try:
             ways = list(self._ways[type(operator)](operator))
-            shared = isinstance(operator, ir.MatMul) and len(ways) % self._p.units != 0
-            for way in ways:
-                for task in self._shared(way) if shared else self._tiled(way):
-                    COMMANDS[task.engine].pack(task.unplaced)  # raises where a dimension exceeds its field
-                    yield task
+            units = len(own) or self._p.units
+            shared = isinstance(operator, ir.MatMul) and len(ways) % units != 0
+            made = (task for way in ways for task in (self._shared(way, units) if shared else self._tiled(way)))
+            for number, task in enumerate(made):
+                COMMANDS[task.engine].pack(task.unplaced)  # raises where a dimension exceeds its field
+                yield replace(task, unit=own[number % units]) if own else task
         except ValueError as e:
             raise CompileError(f"{operator.node}: {e} ({operator})") from None
 
+    def pipeline(self, pipeline: Pipeline, operators: Mapping[str, ir.Operator], *, first_link: int) -> PipelineTasks:
+        """Of operators by name, with links from that number on. Raises CompileError where they can't be one."""
+        ways = [list(self._ways[type(op)](op)) for op in (operators[stage.operator] for stage in pipeline.stages)]
+        found = PipelineTasks(pipeline=pipeline, ways=ways, parameters=self._p, first_link=first_link)
+        needed = max(self._staging(task) for task in found.tasks())
+        if needed > self._staging_words:
+            raise CompileError(f"a step needs {needed} words beside the resident tensors, but {self._staging_words} are free: {pipeline}")
+        return found
+
     def _staging(self, task: Task) -> int:
-        return sum(operand.size for operand in task.operands.values() if operand.shift or self._operands.staged(operand.buffer))
+        return sum(operand.size for operand in task.operands.values() if self._operands.is_staged(operand))
 
     def _tiled(self, way: Way, *, row_tiles: int = 1, cols_inside: bool = False) -> Iterator[Task]:
         """The largest tiles that fit, columns outermost or innermost; of ``row_tiles`` rows of them, or a multiple of that."""
@@ -67,15 +78,15 @@ class TaskMaker:
             f"but {self._staging_words} are free: a larger scratchpad is needed"
         )
 
-    def _shared(self, way: Way) -> Iterator[Task]:
-        """Such that all units have as much to do: each has rows of its own, or columns where that is faster."""
+    def _shared(self, way: Way, units: int) -> Iterator[Task]:
+        """Such that so many units have as much to do: each has rows of its own, or columns where that is faster."""
         p = self._p
-        share_of_rows = _share(way.rows, way.most_rows, p.units)
-        share_of_cols = -(-_share(way.cols, way.most_cols, p.units) // way.col_step) * way.col_step
+        share_of_rows = _share(way.rows, way.most_rows, units)
+        share_of_cols = -(-_share(way.cols, way.most_cols, units) // way.col_step) * way.col_step
         shares = (share_of_rows, way.cols), (way.rows, min(way.cols, share_of_cols))
         of_rows, of_cols = (compute_cycles(way.make(0, rows, 0, cols).unplaced, p) for rows, cols in shares)
         if of_rows <= of_cols:
-            return self._tiled(way, row_tiles=p.units)
+            return self._tiled(way, row_tiles=units)
         return self._tiled(replace(way, most_cols=share_of_cols), cols_inside=True)
 
 

@@ -1,0 +1,65 @@
+"""Which operators can follow each other in a pipeline, and why others can't."""
+
+from .. import graph as ir
+
+
+def not_linked(graph: ir.Graph, op: ir.Operator) -> str:
+    """Why the results of an operator can't go to their reader through a link, or nothing if they can."""
+    tensors = {block.tensor.name for block in op.outputs}
+    if not isinstance(op, ir.MatMul | ir.RowOperator) or op.when:
+        return "its steps are not known before the run"
+    if len(tensors) > 1:
+        return "it writes several tensors"
+    (name,) = tensors
+    if any(port.tensor.name == name for port in graph.outputs):
+        return f"{name} is an output of the network"
+    readers = [other for other in graph.operators if any(block.tensor.name == name for block in other.inputs)]
+    if len(readers) != 1:
+        return f"{name} has {len(readers)} readers"
+    reader = readers[0]
+    if not isinstance(reader, ir.MatMul | ir.RowOperator) or reader.when:
+        return f"the steps of {reader.name} are not known before the run"
+    if not isinstance(op, ir.MatMul) and not isinstance(reader, ir.MatMul):
+        return f"{reader.name} is the vector engine's too"
+    if any(block.tensor.name == name for block in reader.inputs if block not in _walked(reader)):
+        return f"{reader.name} needs all of {name} at once"
+    if not all(_whole_rows(block) for block in (*op.outputs, *(block for block in _walked(reader) if block.tensor.name == name))):
+        return f"the rows of {name} are made, or read, in parts"
+    if any(isinstance(one, ir.MatMul) and one.window for one in (op, reader)):
+        return f"{name} is a feature map"
+    if op.outputs[0].tensor.rows == 1:
+        return f"{name} has one row, which is needed whole"
+    return ""
+
+
+def _walked(op: ir.Operator) -> list[ir.Block]:
+    """What an operator reads row by row, as it writes its results."""
+    if isinstance(op, ir.MatMul):
+        return [part.a for part in op.parts]
+    assert isinstance(op, ir.RowOperator)
+    return [op.a]
+
+
+def _whole_rows(block: ir.Block) -> bool:
+    return block.col == 0 and block.cols == block.tensor.cols
+
+
+def chains(graph: ir.Graph) -> tuple[list[list[str]], dict[str, str]]:
+    """Runs of operators, by their names, of which each one's results can go to the next one through a link; and why those of others
+    can't."""
+    readers = {block.tensor.name: op for op in graph.operators for block in op.inputs}
+    follower, reasons = dict[str, str](), dict[str, str]()
+    for op in graph.operators:
+        reason = not_linked(graph, op)
+        if reason:
+            reasons[op.name] = reason
+        else:
+            follower[op.name] = readers[op.outputs[0].tensor.name].name
+    found = []
+    for op in graph.operators:
+        if op.name in follower and op.name not in follower.values():
+            chain = [op.name]
+            while chain[-1] in follower:
+                chain.append(follower[chain[-1]])
+            found.append(chain)
+    return found, reasons

@@ -1,0 +1,177 @@
+"""Whether operators run one after the other, each on all units, or side by side as a pipeline: decided before the circuit is made.
+
+A chain of operators is cut into pipelines and single operators. Each pipeline that a chain could have is tried in the whole network, alike
+in all chains that are alike; its gain is what the prediction then has fewer cycles. The best cut of a chain is found by dynamic programming
+over its cut points, as if gains added up; that they do is checked by predicting the whole network once more.
+"""
+
+import enum
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, pairwise
+
+from ...rtl.arch.parameters import MachineParameters
+from .. import graph as ir
+from .chains import chains
+from .decision import Alternative, Decision
+from .errors import CompileError
+from .pipeline import Assignment, Pipeline, Stage
+from .predict import DEFAULT_RESOURCES, Resources
+from .program import Compiler, Program
+
+
+class Pattern(enum.StrEnum):
+    SEQUENTIAL = "sequential"  # every product on all units
+    DATAFLOW = "dataflow"  # pipelines wherever they can be, and every other product on one unit
+    AUTO = "auto"  # what the prediction says is faster
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Run:
+    """Operators first to last - 1 of all chains of a kind as pipelines, alike, and the program that it makes."""
+
+    first: int
+    last: int
+    pipelines: tuple[Pipeline, ...]
+    program: Program
+
+
+def compile_graph(
+    graph: ir.Graph,
+    parameters: MachineParameters,
+    *,
+    name: str = "network",
+    pattern: Pattern = Pattern.SEQUENTIAL,
+    resources: Resources = DEFAULT_RESOURCES,
+) -> Program:
+    """Map a graph to a machine. Raises CompileError naming the operator that can't be mapped."""
+    compiler = Compiler(graph, parameters, resources, name=name)
+    sequential = compiler.program()
+    if pattern is Pattern.SEQUENTIAL:
+        return sequential
+    planner = _Planner(compiler, sequential)
+    dataflow, auto = planner.dataflow(), planner.fastest()
+    taken = {Pattern.DATAFLOW: dataflow, Pattern.AUTO: auto}[pattern]
+    named = {"sequential": sequential, "dataflow": dataflow, "auto": auto}
+    alternatives = sorted((_alternative(name, program) for name, program in named.items()), key=lambda a: a.pattern != pattern)
+    return replace(taken, decision=Decision(alternatives=tuple(alternatives), reasons=tuple(planner.reasons())))
+
+
+class _Planner:
+    def __init__(self, compiler: Compiler, sequential: Program) -> None:
+        self._compiler, self._sequential = compiler, sequential
+        self._operators = {op.name: op for op in compiler.graph.operators}
+        found, self._why_not = chains(compiler.graph)
+        kinds: dict[tuple[str, ...], list[list[str]]] = {}
+        for chain in found:
+            kinds.setdefault(tuple(_kind(self._operators[name]) for name in chain), []).append(chain)
+        self._kinds = list(kinds.values())
+        self._failures: list[str] = []
+        self._runs = [list(self._tried(chains)) for chains in self._kinds]
+
+    def fastest(self) -> Program:
+        """With the pipelines that make it faster."""
+        base = self._sequential.cycles
+        cuts = [
+            _best_cut(len(chains[0]), runs, lambda run: base - run.program.cycles)
+            for chains, runs in zip(self._kinds, self._runs, strict=True)
+        ]
+        programs = [self._sequential, *(run.program for runs in self._runs for run in runs)]
+        chosen = [run for cut in cuts for run in cut]
+        if len(chosen) > 1:
+            programs += self._program([pipeline for run in chosen for pipeline in run.pipelines])
+        return min(programs, key=lambda program: program.cycles)
+
+    def dataflow(self) -> Program:
+        """With as many operators in pipelines as can be, those that make it fastest, and every other product on a unit of its own."""
+        most = 1 + self._sequential.cycles + max((run.program.cycles for runs in self._runs for run in runs), default=0)
+        cuts = [
+            _best_cut(len(chains[0]), runs, lambda run: (run.last - run.first - 1) * most - run.program.cycles)
+            for chains, runs in zip(self._kinds, self._runs, strict=True)
+        ]
+        pipelines = [pipeline for cut in cuts for run in cut for pipeline in run.pipelines]
+        taken = {stage.operator for pipeline in pipelines for stage in pipeline.stages}
+        others = [op.name for op in self._compiler.graph.operators if isinstance(op, ir.MatMul) and op.name not in taken]
+        units = {name: (i % self._compiler.parameters.units,) for i, name in enumerate(others)}
+        return next(self._program(pipelines, units), self._sequential)
+
+    def reasons(self) -> Iterator[str]:
+        base = self._sequential
+        for runs in self._runs:
+            for run in runs:
+                cycles, words = (base.cycles - run.program.cycles, base.plan.words_moved - run.program.plan.words_moved)
+                saved = words * base.parameters.word_bytes
+                yield f"{run.pipelines[0]}: {cycles:+,} cycles and {saved:+,} bytes saved"
+        for name, why in self._why_not.items():
+            yield f"{name} ends a chain: {why}"
+        yield from self._failures
+
+    def _tried(self, alike: Sequence[Sequence[str]]) -> Iterator[_Run]:
+        """The best pipelines of each run of two or more operators of chains that are alike."""
+        for first, last in combinations(range(len(alike[0]) + 1), 2):
+            if last - first < 2:
+                continue
+            tried = [
+                _Run(first=first, last=last, pipelines=pipelines, program=program)
+                for stages, band in self._shapes(alike[0][first:last])
+                for pipelines in [tuple(Pipeline(stages=_renamed(stages, chain[first:last]), band=band) for chain in alike)]
+                for program in self._program(pipelines)
+            ]
+            if tried:
+                yield min(tried, key=lambda run: run.program.cycles)
+
+    def _shapes(self, names: Sequence[str]) -> Iterator[tuple[tuple[Stage, ...], int]]:
+        """Splits of the units over the stages, and sizes of bands."""
+        operators = [self._operators[name] for name in names]
+        products = [op for op in operators if isinstance(op, ir.MatMul)]
+        rows = operators[0].outputs[0].rows
+        bands = [rows]
+        while bands[-1] > 2 * self._compiler.parameters.cols:
+            bands.append(-(-bands[-1] // 2))
+        for cuts in combinations(range(1, self._compiler.parameters.units), len(products) - 1):
+            shares = (tuple(range(a, b)) for a, b in pairwise((0, *cuts, self._compiler.parameters.units)))
+            stages = tuple(Stage(operator=op.name, units=next(shares)) if op in products else Stage(operator=op.name) for op in operators)
+            yield from ((stages, band) for band in bands)
+
+    def _program(self, pipelines: Sequence[Pipeline], units: Mapping[str, tuple[int, ...]] = {}) -> Iterator[Program]:
+        """One, if the machine has room for it."""
+        try:
+            program = self._compiler.program(Assignment(pipelines=tuple(pipelines), units=units))
+        except CompileError as e:
+            self._failures.append(str(e))
+            return
+        if program.link_bytes <= 1024 * self._compiler.resources.link_kib:
+            yield program
+        else:
+            self._failures.append(
+                f"{pipelines[0]}: links of {program.link_bytes} bytes are more than {self._compiler.resources.link_kib} KiB"
+            )
+
+
+def _kind(op: ir.Operator) -> str:
+    """What operators of the same work have in common."""
+    blocks = (f"{block.rows}x{block.cols}:{block.tensor.bits}" for block in (*op.inputs, *op.outputs))
+    return f"{type(op).__name__} {' '.join(blocks)}"
+
+
+def _renamed(stages: Sequence[Stage], names: Sequence[str]) -> tuple[Stage, ...]:
+    return tuple(replace(stage, operator=name) for stage, name in zip(stages, names, strict=True))
+
+
+def _best_cut(length: int, runs: Sequence[_Run], gain: Callable[[_Run], int]) -> list[_Run]:
+    """Runs that don't overlap, of the largest gain in all: for each cut point the best cut of what is before it."""
+    best: list[tuple[int, list[_Run]]] = [(0, [])]
+    for end in range(1, length + 1):
+        options = [best[-1], *((best[run.first][0] + gain(run), [*best[run.first][1], run]) for run in runs if run.last == end)]
+        best.append(max(options, key=lambda option: option[0]))
+    return best[-1][1]
+
+
+def _alternative(pattern: str, program: Program) -> Alternative:
+    return Alternative(
+        pattern=pattern,
+        pipelines=tuple(str(pipeline) for pipeline in program.plan.assignment.pipelines),
+        cycles=program.cycles,
+        moved_bytes=program.plan.words_moved * program.parameters.word_bytes,
+        link_bytes=program.link_bytes,
+    )
