@@ -9,8 +9,9 @@ def random_chain(seed: int, *, most_rows: int = 24) -> ir.Graph:
     """Products, attention and row operators on one input, three to seven of them."""
     random, builder = np.random.default_rng(seed), Builder(seed)
     x = source = builder.tensor(int(random.integers(1, most_rows + 1)), int(random.integers(1, 20)), 8)
+    bits = int(random.choice((8, 16)))
     for _ in range(random.integers(1, 4)):
-        width, bits = int(random.integers(1, 24)), int(random.choice((8, 16)))
+        width = int(random.integers(1, 24))
         match random.integers(4):
             case 0:
                 x = builder.attention(x, int(random.integers(1, 3)), width, bits=bits)

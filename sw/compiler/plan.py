@@ -100,9 +100,17 @@ def _with_staging(
     staged = sum(o.size for task in tasks for o in task.operands.values() if operands.is_staged(o))
     ports = sum(buffers[port.tensor.name].words for port in (*graph.inputs, *graph.outputs) if port.tensor.name in resident)
     staging = tuple(limit + i * staging_words for i in range(parts))
-    moved = {"words_moved": staged + ports, "words_staged": staged}
-    made = {"tasks": tuple(tasks), "assignment": assignment, "links": tuple(links)}
-    return Plan(graph=graph, resident=resident, staging=staging, staging_words=staging_words, **made, **moved)
+    return Plan(
+        graph=graph,
+        resident=resident,
+        staging=staging,
+        staging_words=staging_words,
+        tasks=tuple(tasks),
+        assignment=assignment,
+        links=tuple(links),
+        words_moved=staged + ports,
+        words_staged=staged,
+    )
 
 
 def _tasks(graph: ir.Graph, assignment: Assignment, maker: TaskMaker) -> tuple[list[Task], list[Link]]:

@@ -146,9 +146,9 @@ class Products:
             buffer = self._operands.buffers.get(name(op, *segment))
             if buffer:
                 one = buffer.rows == 1  # for all tiles
-                tiles = {"row": 0 if one else col // p.cols, "rows": 1 if one else -(-cols // p.cols)}
+                row, rows = (0, 1) if one else (col // p.cols, -(-cols // p.cols))
                 shift = None if one else self._shift_of(op, part, -(-segment[1] // p.cols) * buffer.row_words)
-                more[field] = Operand(buffer=buffer, **tiles, word=0, words=buffer.row_words, repeat=one, shift=shift)
+                more[field] = Operand(buffer=buffer, row=row, rows=rows, word=0, words=buffer.row_words, repeat=one, shift=shift)
         if op.table:
             more["table"] = self._operands.table(op)
         b = operands["b"]

@@ -1,0 +1,190 @@
+"""Sequential or dataflow, on the kernels of InTAR (arXiv 2502.08807): `nox -s bench_intar` writes docs/patterns.md.
+
+Every kernel runs whole, or cut as its table says, from external memory to external memory, on circuits of the same multipliers, scratchpad
+and bandwidth, each made for one pattern: every tensor through memory, sequential, dataflow, and as the planner chooses. Of the ways to cut
+the multipliers into units each pattern has the one that is predicted to be the fastest. Results must be the integer executor's.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from pathlib import Path
+
+from celosia.gen.pages import write_section
+from celosia.gen.project import TOP, VERILOG, write_project
+from celosia.gen.simulation import build_library
+from celosia.rtl.arch.parameters import MachineParameters
+from celosia.sw import graph as ir
+from celosia.sw.compiler.patterns import Pattern, compile_graph
+from celosia.sw.compiler.pipeline import Assignment
+from celosia.sw.compiler.predict import DEFAULT_RESOURCES
+from celosia.sw.compiler.program import Compiler, Program
+from celosia.sw.driver.network import Network
+from celosia.sw.driver.verilated import VerilatedDevice
+from celosia.sw.executor import execute
+from celosia.sw.manifest import Manifest
+from celosia.sw.report.measure import spans
+from celosia.tb.graphs import Builder, random_inputs
+from rich.progress import Progress
+
+ROOT = Path(__file__).parents[1]
+BUILD = ROOT / "build" / "intar"
+PAGE = ROOT / "docs" / "patterns.md"
+THROUGH_MEMORY = "through memory"
+PATTERNS = (THROUGH_MEMORY, *Pattern)
+
+
+def attention() -> ir.Graph:
+    b = Builder(1)
+    x = b.tensor(256, 1024, 8)
+    q, k, v = (b.linear(x, 1024, 8) for _ in range(3))
+    return b.graph([x], [b.mixed(b.softmax(b.scores(q, k, 1, 16), 8), v, 1)])
+
+
+def perceptron() -> ir.Graph:
+    b = Builder(1)
+    x = b.tensor(1, 256, 8)
+    hidden = b.table(b.linear(b.table(b.linear(x, 1024, 8), 8), 2048, 8), 8)
+    return b.graph([x], [b.linear(hidden, 256, 8)])
+
+
+def gating() -> ir.Graph:
+    b = Builder(1)
+    x = b.tensor(32, 4096, 8)
+    up, gate = b.linear(x, GATING_HIDDEN, 8), b.table(b.linear(x, GATING_HIDDEN, 8), 8)
+    return b.graph([x], [b.linear(b.multiply(gate, up, 8), 4096, 8)])
+
+
+GATING_CUT = 8
+GATING_HIDDEN = 11008 // GATING_CUT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernel:
+    """arrays: (units, rows, cols) of as many multipliers. cut: of how many equal parts along an independent dimension one runs.
+    intar: cycles of the paper's design."""
+
+    name: str
+    graph: Callable[[], ir.Graph]
+    macs: int
+    arrays: Sequence[tuple[int, int, int]]
+    machine: Mapping[str, int]
+    intar: int
+    cut: int = 1
+
+    @cached_property
+    def machines(self) -> list[MachineParameters]:
+        machines = [MachineParameters(units=u, rows=r, cols=c, **self.machine) for u, r, c in self.arrays]
+        assert all(prod(array) <= self.macs for array in self.arrays)
+        return machines
+
+
+KERNELS = (
+    Kernel(
+        name="self-attention, 256 x 1,024, one head",
+        graph=attention,
+        macs=32,
+        arrays=[(1, 32, 1), (2, 16, 1)],
+        machine={"lanes": 2, "scratchpad_kib": 512, "banks": 8, "bus_bytes": 32},
+        intar=40_520_051,
+    ),
+    Kernel(
+        name="MLP 256-1024-2048-256, batch 1",
+        graph=perceptron,
+        macs=32,
+        arrays=[(1, 32, 1), (2, 16, 1)],
+        machine={"lanes": 2, "scratchpad_kib": 256, "banks": 8, "bus_bytes": 32},
+        intar=140_957,
+    ),
+    Kernel(
+        name=f"gating network, batch 32, 4096-11008-4096, one of {GATING_CUT} parts of the hidden layer",
+        graph=gating,
+        macs=96,
+        arrays=[(1, 24, 4), (2, 12, 4), (4, 12, 2), (4, 4, 6)],
+        machine={"lanes": 2, "scratchpad_kib": 512, "banks": 8, "bus_bytes": 32},
+        intar=48_668_637,
+        cut=GATING_CUT,
+    ),
+)
+
+
+def programs(kernel: Kernel, progress: Progress) -> dict[str, Program]:
+    """The fastest of each pattern, as predicted."""
+    found: dict[str, Program] = {}
+    work = [(machine, pattern) for machine in kernel.machines for pattern in PATTERNS]
+    graph = kernel.graph()
+    for machine, pattern in progress.track(work, description=f"planning {kernel.name}"):
+        if pattern is Pattern.DATAFLOW and machine.units == 1:
+            continue
+        if pattern == THROUGH_MEMORY:
+            program = Compiler(graph, machine, DEFAULT_RESOURCES, name="kernel").program(Assignment(spills=True))
+        else:
+            program = compile_graph(graph, machine, pattern=Pattern(pattern))
+        if pattern not in found or program.cycles < found[pattern].cycles:
+            found[pattern] = program
+    return found
+
+
+@dataclass(frozen=True)
+class Run:
+    cycles: int
+    external_bytes: int
+
+
+def run(program: Program, name: str) -> Run:
+    """On its own circuit. Asserts that the results are the executor's."""
+    folder = BUILD / name
+    write_project(program, folder, rom=True)
+    library = build_library(folder / VERILOG, TOP, BUILD / "simulators")
+    manifest = Manifest.of(program, rom=True)
+    inputs = random_inputs(program.graph, 1)
+    with VerilatedDevice(library, memory_bytes=program.memory_bytes, latency=DEFAULT_RESOURCES.latency) as device:
+        network = Network(device, manifest)
+        network.upload()
+        device.record_activity()
+        found = network.run_integers(inputs)
+        moved = sum(span.external_bytes for span in spans(device.activity(), manifest))
+        cycles = network.counters()["cycles"]
+    values = execute(program.graph, inputs, lanes=program.parameters.lanes)
+    for port in program.graph.outputs:
+        assert (found[port.name] == values[port.tensor.name]).all(), f"{port.name} differs from the executor's"
+    return Run(cycles, moved)
+
+
+def lines(number: int, kernel: Kernel, progress: Progress) -> Iterator[str]:
+    runs: dict[bytes, Run] = {}
+    for pattern, program in programs(kernel, progress).items():
+        key = program.code
+        if key not in runs:
+            task = progress.add_task(f"simulating {kernel.name}, {pattern}", total=None)
+            runs[key] = run(program, f"{number}-{pattern.replace(' ', '-')}")
+            progress.update(task, total=1, completed=1)
+        measured = runs[key]
+        error = 100 * (program.cycles / measured.cycles - 1)
+        cells = (
+            *(kernel.name, pattern, program.parameters.arrays, f"{measured.cycles * kernel.cut:,}", f"{program.cycles * kernel.cut:,}"),
+            *(f"{error:+.1f} %", f"{measured.external_bytes * kernel.cut:,}", f"{program.link_bytes:,}", f"{kernel.intar:,}"),
+            f"{kernel.intar / (measured.cycles * kernel.cut):.2f}",
+        )
+        yield f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    BUILD.mkdir(parents=True, exist_ok=True)
+    chosen = [int(number) for number in sys.argv[1:]] or range(len(KERNELS))
+    table = [
+        "| kernel | pattern | arrays | cycles | predicted | error | bytes to and from memory | bytes in links | InTAR | times faster |",
+        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    with Progress() as progress:
+        for number in chosen:
+            table += lines(number, KERNELS[number], progress)
+    if len(chosen) == len(KERNELS):
+        write_section(PAGE, "bench_intar", "\n".join(table))
+    print("\n".join(table))
+
+
+if __name__ == "__main__":
+    main()
