@@ -92,6 +92,13 @@ def bench_gpt2_medium(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_intar(session: nox.Session) -> None:
+    """Sequential or dataflow on the kernels of InTAR, in the planner's prediction and in simulation: writes docs/patterns.md."""
+    session.install("-e", ".[hdl]")
+    session.run("python", "bench/intar.py", *session.posargs)
+
+
+@nox.session
 def synth(session: nox.Session) -> None:
     """Area and clock of every block: writes the tables of docs/blocks/."""
     session.install("-e", ".[synth]")

@@ -354,6 +354,20 @@ def test_other_folders_are_left_alone(model: Path, folder: Path, tmp_path: Path)
     assert content(tmp_path) == before
 
 
+def test_pattern(tmp_path: Path) -> None:
+    options = "--target", "small", "--units", 2, "--pattern", "dataflow"
+    result = celosia("compile", DIGITS, "-o", tmp_path / "out", *options)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "ends a chain: " in result.stdout
+    manifest = Manifest.load(tmp_path / "out")
+    assert manifest.rom
+    assert manifest.connections.links
+    assert manifest.decision
+    assert [a.pattern for a in manifest.decision.alternatives] == ["dataflow", "sequential", "auto"]
+    message = refused("compile", DIGITS, "-o", tmp_path / "new", *options, "--program", "memory")
+    assert message.startswith("--pattern needs --program rom: its schedule is part of the circuit")
+
+
 def test_prune(tmp_path: Path) -> None:
     result = celosia("compile", DIGITS, "-o", tmp_path / "out", "--prune-tokens", "0.75,0.5", "--prune-heads", "0.5", *SMALL)
     assert (result.exit_code, result.stderr) == (0, "")
@@ -442,15 +456,15 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "constants cut": (lambda f: shorten(f / "constants.bin", 8), "constants.bin: damaged or truncated (8 bytes)"),
     "format": (
         lambda f: edited(f, lambda m: m.update(format=[9, 9])),
-        "manifest.json: format [9, 9] is not this library's [0, 1]: compile the network again",
+        "manifest.json: format [9, 9] is not this library's [0, 2]: compile the network again",
     ),
     "hash": (
         lambda f: edited(f, lambda m: m.update(configuration="0" * 16)),
-        "manifest.json: the configuration hash is not that of the parameters and the program",
+        "manifest.json: the configuration hash is not that of the parameters, the connections and the program",
     ),
     "other parameters": (
         lambda f: edited(f, lambda m: m["parameters"].update(queue_depth=8)),
-        "manifest.json: the configuration hash is not that of the parameters and the program",
+        "manifest.json: the configuration hash is not that of the parameters, the connections and the program",
     ),
     "bad parameter": (
         lambda f: edited(f, lambda m: m["parameters"].update(rows=7)),
@@ -470,6 +484,11 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         "must have 4 bits, and as many rows for each, where it is in planes: not 4 and",
     ),
     "steps": (lambda f: edited(f, lambda m: m["steps"].pop()), "manifest.json: the program has "),
+    "links": (
+        lambda f: edited(f, lambda m: m["connections"].update(links=[{"writer": "load.write", "reader": "vector.read_b", "words": 4}])),
+        "manifest.json: reader must be read_a of a worker, or store.read, not 'vector.read_b'",
+    ),
+    "decision": (lambda f: edited(f, lambda m: m.update(decision={"reasons": []})), "manifest.json: 'alternatives' is missing"),
 }
 
 
