@@ -71,40 +71,36 @@ class _Planner:
 
     def fastest(self) -> Program:
         """With the pipelines that make it faster."""
-        base = self._sequential.cycles
-        cuts = [
-            _best_cut(len(chains[0]), runs, lambda run: base - run.program.cycles)
-            for chains, runs in zip(self._kinds, self._runs, strict=True)
-        ]
+        chosen = self._best(lambda run: self._sequential.cycles - run.program.cycles)
         programs = [self._sequential, *(run.program for runs in self._runs for run in runs)]
-        chosen = [run for cut in cuts for run in cut]
-        if len(chosen) > 1:
-            programs += self._program([pipeline for run in chosen for pipeline in run.pipelines])
-        return min(programs, key=lambda program: program.cycles)
+        together = self._program([pipeline for run in chosen for pipeline in run.pipelines]) if len(chosen) > 1 else None
+        return min([*programs, *([together] if together else [])], key=lambda program: program.cycles)
 
     def dataflow(self) -> Program:
         """With as many operators in pipelines as can be, those that make it fastest, and every other product on a unit of its own."""
         most = 1 + self._sequential.cycles + max((run.program.cycles for runs in self._runs for run in runs), default=0)
-        cuts = [
-            _best_cut(len(chains[0]), runs, lambda run: (run.last - run.first - 1) * most - run.program.cycles)
-            for chains, runs in zip(self._kinds, self._runs, strict=True)
-        ]
-        pipelines = [pipeline for cut in cuts for run in cut for pipeline in run.pipelines]
+        chosen = self._best(lambda run: (run.last - run.first - 1) * most - run.program.cycles)
+        pipelines = [pipeline for run in chosen for pipeline in run.pipelines]
         taken = {stage.operator for pipeline in pipelines for stage in pipeline.stages}
         others = [op.name for op in self._compiler.graph.operators if isinstance(op, ir.MatMul) and op.name not in taken]
         units = {name: (i % self._compiler.parameters.units,) for i, name in enumerate(others)}
-        return next(self._program(pipelines, units), self._sequential)
+        return self._program(pipelines, units) or self._sequential
 
     def reasons(self) -> Iterator[str]:
+        """Of the pipelines that were tried the best of each run of operators, why chains end, and what failed."""
         base = self._sequential
         for runs in self._runs:
             for run in runs:
                 cycles, words = (base.cycles - run.program.cycles, base.plan.words_moved - run.program.plan.words_moved)
-                saved = words * base.parameters.word_bytes
+                saved = words * base.parameters.slot_bytes
                 yield f"{run.pipelines[0]}: {cycles:+,} cycles and {saved:+,} bytes saved"
         for name, why in self._why_not.items():
             yield f"{name} ends a chain: {why}"
-        yield from self._failures
+        yield from dict.fromkeys(self._failures)
+
+    def _best(self, gain: Callable[[_Run], int]) -> list[_Run]:
+        """Of all chains."""
+        return [run for alike, runs in zip(self._kinds, self._runs, strict=True) for run in _best_cut(len(alike[0]), runs, gain)]
 
     def _tried(self, alike: Sequence[Sequence[str]]) -> Iterator[_Run]:
         """The best pipelines of each run of two or more operators of chains that are alike."""
@@ -115,7 +111,7 @@ class _Planner:
                 _Run(first=first, last=last, pipelines=pipelines, program=program)
                 for stages, band in self._shapes(alike[0][first:last])
                 for pipelines in [tuple(Pipeline(stages=_renamed(stages, chain[first:last]), band=band) for chain in alike)]
-                for program in self._program(pipelines)
+                if (program := self._program(pipelines))
             ]
             if tried:
                 yield min(tried, key=lambda run: run.program.cycles)
@@ -133,19 +129,18 @@ class _Planner:
             stages = tuple(Stage(operator=op.name, units=next(shares)) if op in products else Stage(operator=op.name) for op in operators)
             yield from ((stages, band) for band in bands)
 
-    def _program(self, pipelines: Sequence[Pipeline], units: Mapping[str, tuple[int, ...]] = {}) -> Iterator[Program]:
-        """One, if the machine has room for it."""
+    def _program(self, pipelines: Sequence[Pipeline], units: Mapping[str, tuple[int, ...]] | None = None) -> Program | None:
+        """None where the machine has no room for it."""
+        most = self._compiler.resources.link_kib
         try:
-            program = self._compiler.program(Assignment(pipelines=tuple(pipelines), units=units))
+            program = self._compiler.program(Assignment(pipelines=tuple(pipelines), units=units or {}))
         except CompileError as e:
             self._failures.append(str(e))
-            return
-        if program.link_bytes <= 1024 * self._compiler.resources.link_kib:
-            yield program
-        else:
-            self._failures.append(
-                f"{pipelines[0]}: links of {program.link_bytes} bytes are more than {self._compiler.resources.link_kib} KiB"
-            )
+            return None
+        if program.link_bytes > 1024 * most:
+            self._failures.append(f"{pipelines[0]}: links of {program.link_bytes} bytes are more than {most} KiB")
+            return None
+        return program
 
 
 def _kind(op: ir.Operator) -> str:
@@ -172,6 +167,6 @@ def _alternative(pattern: str, program: Program) -> Alternative:
         pattern=pattern,
         pipelines=tuple(str(pipeline) for pipeline in program.plan.assignment.pipelines),
         cycles=program.cycles,
-        moved_bytes=program.plan.words_moved * program.parameters.word_bytes,
+        moved_bytes=program.plan.words_moved * program.parameters.slot_bytes,
         link_bytes=program.link_bytes,
     )
