@@ -82,6 +82,9 @@ def test_why_operators_follow_each_other_or_not() -> None:
     assert reasons[k] == f"{scores} needs all of {graph.operators[1].outputs[0].tensor.name} at once"
     assert f"{mixed} needs all of" in reasons[v]
     assert "is an output" in reasons[last]
+    q = builder.linear(x, 16, 8)
+    twice = builder.graph([x], [builder.scores(q, q, 1, 8)])
+    assert "needs all of" in chains(twice)[1][twice.operators[-2].name]
     assert "has one row" in chains(perceptron(1))[1][perceptron(1).operators[0].name]
 
 

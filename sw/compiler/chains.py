@@ -21,9 +21,12 @@ def not_linked(graph: ir.Graph, op: ir.Operator) -> str:
         return f"the steps of {reader.name} are not known before the run"
     if not isinstance(op, ir.MatMul) and not isinstance(reader, ir.MatMul):
         return f"{reader.name} is the vector engine's too"
-    if any(block.tensor.name == name for block in reader.inputs if block not in _walked(reader)):
+    walked, others = _operands(reader)
+    if any(block.tensor.name == name for block in others):
         return f"{reader.name} needs all of {name} at once"
-    if not all(_whole_rows(block) for block in (*op.outputs, *(block for block in _walked(reader) if block.tensor.name == name))):
+    if any(block.tensor.name != name for block in walked):
+        return f"{reader.name} takes rows of several tensors"
+    if not all(_whole_rows(block) for block in (*op.outputs, *walked)):
         return f"the rows of {name} are made, or read, in parts"
     if any(isinstance(one, ir.MatMul) and one.window for one in (op, reader)):
         return f"{name} is a feature map"
@@ -32,12 +35,12 @@ def not_linked(graph: ir.Graph, op: ir.Operator) -> str:
     return ""
 
 
-def _walked(op: ir.Operator) -> list[ir.Block]:
-    """What an operator reads row by row, as it writes its results."""
-    if isinstance(op, ir.MatMul):
-        return [part.a for part in op.parts]
-    assert isinstance(op, ir.RowOperator)
-    return [op.a]
+def _operands(op: ir.MatMul | ir.RowOperator) -> tuple[list[ir.Block], list[ir.Block]]:
+    """What an operator reads row by row, as it writes its results; and what else it reads."""
+    if isinstance(op, ir.RowOperator):
+        return [op.a], list(op.inputs[1:])
+    residual, shift = ([op.residual.r] if op.residual else []), ([op.shift] if op.shift else [])
+    return [part.a for part in op.parts], [*(part.b for part in op.parts), *residual, *shift]
 
 
 def _whole_rows(block: ir.Block) -> bool:
