@@ -102,8 +102,8 @@ KERNELS = (
         name=f"gating network, batch 32, 4096-11008-4096, one of {GATING_CUT} parts of the hidden layer",
         graph=gating,
         macs=96,
-        arrays=[(1, 24, 4), (2, 12, 4), (4, 12, 2), (4, 4, 6)],
-        machine={"lanes": 2, "scratchpad_kib": 512, "banks": 8, "bus_bytes": 32},
+        arrays=[(1, 24, 4), (2, 12, 4), (4, 12, 2)],
+        machine={"lanes": 2, "scratchpad_kib": 1024, "banks": 8, "bus_bytes": 32},
         intar=48_668_637,
         cut=GATING_CUT,
     ),
@@ -168,7 +168,9 @@ def lines(number: int, kernel: Kernel, progress: Progress) -> Iterator[str]:
             *(f"{error:+.1f} %", f"{measured.external_bytes * kernel.cut:,}", f"{program.link_bytes:,}", f"{kernel.intar:,}"),
             f"{kernel.intar / (measured.cycles * kernel.cut):.2f}",
         )
-        yield f"| {' | '.join(cells)} |"
+        line = f"| {' | '.join(cells)} |"
+        progress.console.print(line)
+        yield line
 
 
 def main() -> None:
