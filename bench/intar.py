@@ -34,6 +34,10 @@ BUILD = ROOT / "build" / "intar"
 PAGE = ROOT / "docs" / "patterns.md"
 THROUGH_MEMORY = "through memory"
 PATTERNS = (THROUGH_MEMORY, *Pattern)
+HEADER = (
+    "| kernel | pattern | arrays | cycles | predicted | error | bytes to and from memory | bytes in links | InTAR | times faster |",
+    "|---|---|---|---:|---:|---:|---:|---:|---:|---:|",
+)
 
 
 def attention() -> ir.Graph:
@@ -174,18 +178,13 @@ def lines(number: int, kernel: Kernel, progress: Progress) -> Iterator[str]:
 
 
 def main() -> None:
+    """Of the kernels whose numbers are given, or all: the page has what was measured last in this checkout."""
     BUILD.mkdir(parents=True, exist_ok=True)
-    chosen = [int(number) for number in sys.argv[1:]] or range(len(KERNELS))
-    table = [
-        "| kernel | pattern | arrays | cycles | predicted | error | bytes to and from memory | bytes in links | InTAR | times faster |",
-        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
     with Progress() as progress:
-        for number in chosen:
-            table += lines(number, KERNELS[number], progress)
-    if len(chosen) == len(KERNELS):
-        write_section(PAGE, "bench_intar", "\n".join(table))
-    print("\n".join(table))
+        for number in [int(argument) for argument in sys.argv[1:]] or range(len(KERNELS)):
+            (BUILD / f"{number}.md").write_text("\n".join(lines(number, KERNELS[number], progress)))
+    measured = [path.read_text() for path in sorted(BUILD.glob("*.md"))]
+    write_section(PAGE, "bench_intar", "\n".join([*HEADER, *measured]))
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ def test_accelerator(tmp_path: Path, parameters: MachineParameters, rom: bool) -
         values = execute(graph, inputs, lanes=parameters.lanes)
         for port in graph.outputs:
             np.save(folder / f"out_{port.name}", values[port.tensor.name])
-    run_bench(Accelerator(parameters, program=manifest.code if rom else None), "celosia.tb.test_accelerator", {"folder": str(tmp_path)})
+    circuit = Accelerator(parameters, program=manifest.code if rom else None, connections=manifest.connections)
+    run_bench(circuit, "celosia.tb.test_accelerator", {"folder": str(tmp_path)})
 
 
 def test_paths() -> None:
