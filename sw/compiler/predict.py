@@ -60,10 +60,22 @@ class _Link:
     def has_room(self, words: int) -> float:
         return _reached(self.freed, self.filled[-1][0] + words - self.words)
 
+    def fill(self, words: int, at: float) -> None:
+        self.filled.append((self.filled[-1][0] + words, at))
+
+    def free(self, words: int, at: float) -> None:
+        self.freed.append((self.freed[-1][0] + words, at))
+
 
 def _reached(history: Sequence[tuple[int, float]], count: int) -> float:
     """When there were so many."""
     return next(at for total, at in history if total >= count)
+
+
+def _array_cycles(c: Mapping[str, int], p: MachineParameters, *, linked: bool) -> float:
+    """That a unit's array, or the banks, are busy with a compute command. linked: its a comes through a link."""
+    loads = (CHANNELS + p.channel_words) * -(-c["n"] // p.cols) if rows_read(c) <= load_cycles(p) else 0
+    return max(compute_cycles(c, p) + loads, BANKS_AT_WORK * bank_cycles(c, p, linked=linked))
 
 
 def predict(
@@ -82,12 +94,10 @@ def predict(
         there = rings[plan.frees.link].is_there(plan.frees.words) if plan.frees else 0.0
         room = rings[plan.fills.link].has_room(plan.fills.words) if plan.fills else 0.0
         if step.engine is Engine.COMPUTE:
-            tile_rows = -(-c["n"] // p.cols)
-            loads = (CHANNELS + p.channel_words) * tile_rows if rows_read(c) <= load_cycles(p) else 0
-            cycles = max(compute_cycles(c, p) + loads, BANKS_AT_WORK * bank_cycles(c, p, linked=plan.frees is not None))
+            cycles = _array_cycles(c, p, linked=plan.frees is not None)
             reads = max(complete[e][c[f"a_{wait}"]] for e, wait in zip(Engine, WAITS, strict=True)) if not c.get("a_follows") else 0.0
             first = max(start + TO_TILE + load_cycles(p), max(reads, there) + TO_ROWS, array_free.get(worker, 0.0))
-            first = max(first, room - cycles / tile_rows)  # the first results come a tile row later
+            first = max(first, room - cycles / -(-c["n"] // p.cols))  # the first results come a row of tiles later
             last = array_free[worker] = first + cycles
             end, free[worker], given = last + TO_RESULT, last - cycles / tiles_of_b(c, p), last
         elif step.engine is Engine.VECTOR:
@@ -98,9 +108,9 @@ def predict(
         else:
             end = free[worker] = given = start + float(ideal_cycles(step, p) / resources.bandwidth) + resources.latency + TRANSFER
         if plan.frees:
-            rings[plan.frees.link].freed.append((rings[plan.frees.link].freed[-1][0] + plan.frees.words, given))
+            rings[plan.frees.link].free(plan.frees.words, given)
         if plan.fills:
-            rings[plan.fills.link].filled.append((rings[plan.fills.link].filled[-1][0] + plan.fills.words, end))
+            rings[plan.fills.link].fill(plan.fills.words, end)
         complete[step.engine].append(max(complete[step.engine][-1], end))
         found.append(Timing(start=start, end=end))
     return found
