@@ -122,7 +122,7 @@ async def answers_in_order(dut: Any) -> None:
             if getattr(dut, f"read{i}__valid").value:
                 read, word = waiting.popleft(), int(getattr(dut, f"read{i}__word").value)
                 waits[i].grant(read, now - READ_LATENCY)
-                possible = _possible(history.get(read.address, []), read)
+                possible = _possible(history.get(read.address, []), read) if _reaches(p, banks[i], read.address) else {0}
                 assert word in possible, f"read{i}: {word:#x} at {read.address}, not one of {possible}"
         for i, (name, request) in enumerate(zip(names, offered, strict=True)):
             taken = request is not None and bool(getattr(dut, f"{name}__ready").value)
