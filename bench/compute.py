@@ -117,9 +117,9 @@ RUNS: Mapping[str, tuple[Callable[[], ir.Graph], MachineParameters, str]] = {
 }
 
 
-def run(device: VerilatedDevice, program: Program) -> tuple[list[Span], Mapping[str, int]]:
-    """The spans of the steps, and the counters; the results must be the executor's."""
-    manifest = Manifest.of(program, rom=False)
+def run(device: VerilatedDevice, program: Program, *, rom: bool = False) -> tuple[list[Span], Mapping[str, int]]:
+    """The spans of the steps, and the counters; the results must be the executor's. rom: the program is in the circuit."""
+    manifest = Manifest.of(program, rom=rom)
     network = Network(device, manifest)
     inputs = random_inputs(program.graph, 1)
     network.upload()

@@ -17,23 +17,19 @@ from celosia.gen.project import TOP, VERILOG, write_project
 from celosia.gen.simulation import build_library
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.sw import graph as ir
-from celosia.sw.compiler.patterns import Pattern, compile_graph
+from celosia.sw.compiler.patterns import Pattern, compile_patterns
 from celosia.sw.compiler.pipeline import Assignment
 from celosia.sw.compiler.predict import DEFAULT_RESOURCES
 from celosia.sw.compiler.program import Compiler, Program
-from celosia.sw.driver.network import Network
 from celosia.sw.driver.verilated import VerilatedDevice
-from celosia.sw.executor import execute
-from celosia.sw.manifest import Manifest
-from celosia.sw.report.measure import spans
-from celosia.tb.graphs import Builder, random_inputs
+from celosia.tb.graphs import Builder
+from compute import run as run_on
 from rich.progress import Progress
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "intar"
 PAGE = ROOT / "docs" / "patterns.md"
 THROUGH_MEMORY = "through memory"
-PATTERNS = (THROUGH_MEMORY, *Pattern)
 HEADER = (
     "| kernel | pattern | arrays | cycles | predicted | error | bytes to and from memory | bytes in links | InTAR | times faster |",
     "|---|---|---|---:|---:|---:|---:|---:|---:|---:|",
@@ -117,17 +113,14 @@ KERNELS = (
 def programs(kernel: Kernel, progress: Progress) -> dict[str, Program]:
     """The fastest of each pattern, as predicted."""
     found: dict[str, Program] = {}
-    work = [(machine, pattern) for machine in kernel.machines for pattern in PATTERNS]
     graph = kernel.graph()
-    for machine, pattern in progress.track(work, description=f"planning {kernel.name}"):
-        if pattern is Pattern.DATAFLOW and machine.units == 1:
-            continue
-        if pattern == THROUGH_MEMORY:
-            program = Compiler(graph, machine, DEFAULT_RESOURCES, name="kernel").program(Assignment(spills=True))
-        else:
-            program = compile_graph(graph, machine, pattern=Pattern(pattern))
-        if pattern not in found or program.cycles < found[pattern].cycles:
-            found[pattern] = program
+    for machine in progress.track(kernel.machines, description=f"planning {kernel.name}"):
+        through_memory = Compiler(graph, machine, DEFAULT_RESOURCES, name="kernel").program(Assignment(spills=True))
+        for pattern, program in {THROUGH_MEMORY: through_memory, **compile_patterns(graph, machine)}.items():
+            if pattern is Pattern.DATAFLOW and machine.units == 1:
+                continue
+            if pattern not in found or program.cycles < found[pattern].cycles:
+                found[pattern] = program
     return found
 
 
@@ -142,19 +135,9 @@ def run(program: Program, name: str) -> Run:
     folder = BUILD / name
     write_project(program, folder, rom=True)
     library = build_library(folder / VERILOG, TOP, BUILD / "simulators")
-    manifest = Manifest.of(program, rom=True)
-    inputs = random_inputs(program.graph, 1)
     with VerilatedDevice(library, memory_bytes=program.memory_bytes, latency=DEFAULT_RESOURCES.latency) as device:
-        network = Network(device, manifest)
-        network.upload()
-        device.record_activity()
-        found = network.run_integers(inputs)
-        moved = sum(span.external_bytes for span in spans(device.activity(), manifest))
-        cycles = network.counters()["cycles"]
-    values = execute(program.graph, inputs, lanes=program.parameters.lanes)
-    for port in program.graph.outputs:
-        assert (found[port.name] == values[port.tensor.name]).all(), f"{port.name} differs from the executor's"
-    return Run(cycles, moved)
+        steps, counters = run_on(device, program, rom=True)
+    return Run(counters["cycles"], sum(step.external_bytes for step in steps))
 
 
 def lines(number: int, kernel: Kernel, progress: Progress) -> Iterator[str]:

@@ -15,6 +15,7 @@ from .arch.registers import IDENTITY, REGISTERS
 from .arch.steps import Engine
 from .arch.workers import Worker, workers
 from .axi import ReadGate, WriteGate, axi4_ports
+from .banks import Ports
 from .compute import ComputeUnit
 from .control import ControlRegisters, axi4_lite_ports
 from .delay import delay
@@ -132,7 +133,7 @@ class Accelerator(wiring.Component):
         )
         readers, writers = ([f"{worker.name}.{name}" for worker, _, name in ports] for ports in (reads, writes))
         groups = {f"{kind}_groups": _alike(ports) for kind, ports in (("read", reads), ("write", writes))}
-        scratchpad = Scratchpad(self.parameters, readers=readers, writers=writers, connections=self.connections, **groups)
+        scratchpad = Scratchpad(self.parameters, Ports(readers=readers, writers=writers, connections=self.connections, **groups))
         m.submodules.scratchpad = resettable(scratchpad)
         for kind, ports in (("read", reads), ("write", writes)):
             for i, (_, component, name) in enumerate(ports):

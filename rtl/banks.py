@@ -2,6 +2,7 @@
 the ports that reach it, and the loser waits; and the links, each for two ports alone."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from amaranth.hdl import Cat, Const, Module, ResetInserter, Signal, Value
@@ -66,28 +67,31 @@ class _Port(NamedTuple):
         return (place.bank & ~(1 << self.banks.index(bank))).any() | place.link.any()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """Of a scratchpad.
+
+    readers, writers: their names, by which the connections say what they reach. read_groups, write_groups: ports that walk parts of the
+    same matrices, such groups of them. One that uses a bank holds it against the others of its group until it goes on to the next bank:
+    so they soon follow each other through the banks, and none waits any more.
+    """
+
+    readers: Sequence[str]
+    writers: Sequence[str]
+    connections: Connections = ANY_PROGRAM
+    read_groups: Groups = ()
+    write_groups: Groups = ()
+
+
 class Banks(wiring.Component):
     """Ports ``read0``, ... and ``write0``, ...; what is granted first is done first.
 
-    readers, writers: names of the ports, by which the connections say what they reach. read_groups, write_groups: ports that walk parts of
-    the same matrices, such groups of them. One that uses a bank holds it against the others of its group until it goes on to the next
-    bank: so they soon follow each other through the banks, and none waits any more.
     empties: links are empty in the next cycle. A word that is nowhere is read as zero, and not written.
     """
 
-    def __init__(
-        self,
-        parameters: MachineParameters,
-        *,
-        readers: Sequence[str],
-        writers: Sequence[str],
-        connections: Connections = ANY_PROGRAM,
-        read_groups: Groups = (),
-        write_groups: Groups = (),
-    ) -> None:
-        self._p, self._connections, self._read_groups, self._write_groups = parameters, connections, read_groups, write_groups
-        self._readers, self._writers = readers, writers
-        reads, writes = ([place_layout(parameters, connections, name) for name in names] for names in (readers, writers))
+    def __init__(self, parameters: MachineParameters, ports: Ports) -> None:
+        self._p, self._ports = parameters, ports
+        reads, writes = ([place_layout(parameters, ports.connections, name) for name in names] for names in (ports.readers, ports.writers))
         super().__init__(
             {
                 **{f"read{i}": In(BankRead(place, parameters.word_bytes)) for i, place in enumerate(reads)},
@@ -98,16 +102,16 @@ class Banks(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        p, connections = self._p, self._connections
+        p, ports, connections = self._p, self._ports, self._ports.connections
         reads, writes = (
             [_Port(getattr(self, f"{kind}{i}"), connections.banks_of(name, p), connections.links_of(name)) for i, name in enumerate(names)]
-            for kind, names in (("read", self._readers), ("write", self._writers))
+            for kind, names in (("read", ports.readers), ("write", ports.writers))
         )
         links = [LinkMemory(words=link.words, word_bytes=p.word_bytes) for link in connections.links]
         for number, link in enumerate(links):
             m.submodules[f"link{number}"] = ResetInserter(self.empties)(link)
-        read_grants = [self._grant(m, "read", bank, reads, self._read_groups) for bank in range(p.banks)]
-        write_grants = [self._grant(m, "write", bank, writes, self._write_groups) for bank in range(p.banks)]
+        read_grants = [self._grant(m, "read", bank, reads, ports.read_groups) for bank in range(p.banks)]
+        write_grants = [self._grant(m, "write", bank, writes, ports.write_groups) for bank in range(p.banks)]
         words = self._banks(m, reads, writes, read_grants, write_grants)
         for j, (port, banks, numbers) in enumerate(reads):
             place = port.place

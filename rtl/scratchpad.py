@@ -12,10 +12,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from .arch.links import ANY_PROGRAM, LINK_ADDRESS, OFFSET_BITS, Connections, link_address
+from .arch.links import LINK_ADDRESS, OFFSET_BITS, link_address
 from .arch.parameters import MachineParameters
 from .arch.steps import ADDRESS_BITS, COUNT_BITS
-from .banks import Banks, Groups, place_layout
+from .banks import Banks, Ports, place_layout
 from .delay import delay
 from .skid import Skid
 
@@ -56,34 +56,24 @@ class Scratchpad(wiring.Component):
 
     Members
     -------
-    read<i>, write<i>: ports, as seen from the outside. Their names, their groups and ``empties`` are those of the banks (rtl/banks.py).
+    read<i>, write<i>: ports, as seen from the outside. ``empties`` is that of the banks (rtl/banks.py).
     read_conflict, write_conflict: one bit for each port, high in a cycle in which its request had to wait for a bank.
     out_of_range: one bit for each port (readers first), high as it asks for an address of nothing that it reaches: such a read gives
         zero, such a write is dropped.
     """
 
-    def __init__(
-        self,
-        parameters: MachineParameters,
-        *,
-        readers: Sequence[str],
-        writers: Sequence[str],
-        connections: Connections = ANY_PROGRAM,
-        read_groups: Groups = (),
-        write_groups: Groups = (),
-    ) -> None:
-        self._p, self._readers, self._writers, self._connections = parameters, readers, writers, connections
-        ports = {"readers": readers, "writers": writers, "read_groups": read_groups, "write_groups": write_groups}
-        self._banks = Banks(parameters, connections=connections, **ports)
+    def __init__(self, parameters: MachineParameters, ports: Ports) -> None:
+        self._p, self._ports, self._banks = parameters, ports, Banks(parameters, ports)
+        readers, writers = len(ports.readers), len(ports.writers)
         word = parameters.word_bytes
         super().__init__(
             {
-                **{f"read{i}": In(ReadPort(word)) for i in range(len(readers))},
-                **{f"write{i}": In(WritePort(word)) for i in range(len(writers))},
+                **{f"read{i}": In(ReadPort(word)) for i in range(readers)},
+                **{f"write{i}": In(WritePort(word)) for i in range(writers)},
                 "empties": In(1),
-                "read_conflict": Out(len(readers)),
-                "write_conflict": Out(len(writers)),
-                "out_of_range": Out(len(readers) + len(writers)),
+                "read_conflict": Out(readers),
+                "write_conflict": Out(writers),
+                "out_of_range": Out(readers + writers),
             }
         )
 
@@ -91,7 +81,7 @@ class Scratchpad(wiring.Component):
         m = Module()
         m.submodules.banks = banks = self._banks
         m.d.comb += banks.empties.eq(self.empties)
-        for i, name in enumerate(self._readers):
+        for i, name in enumerate(self._ports.readers):
             port, bank = getattr(self, f"read{i}"), getattr(banks, f"read{i}")
             m.submodules[f"read_request{i}"] = request = self._request(m, name, port.address, bank, ("frees", "absent"))
             waiting, outside = request.o.payload, _enters_nowhere(request) & ~port.address.payload.absent
@@ -100,7 +90,7 @@ class Scratchpad(wiring.Component):
                 *(port.word.eq(bank.word), port.valid.eq(bank.valid)),
                 *(self.read_conflict[i].eq(bank.place.bank.any() & ~bank.granted), self.out_of_range[i].eq(outside)),
             ]
-        for i, name in enumerate(self._writers):
+        for i, name in enumerate(self._ports.writers):
             port, bank = getattr(self, f"write{i}"), getattr(banks, f"write{i}")
             m.submodules[f"write_request{i}"] = request = self._request(m, name, port.write, bank, ("word", "mask", "last"))
             waiting = request.o.payload
@@ -108,19 +98,19 @@ class Scratchpad(wiring.Component):
                 *(bank.word.eq(waiting.word), bank.mask.eq(waiting.mask), bank.last.eq(waiting.last.of_step)),
                 port.written.eq(delay(m, Mux(bank.granted, waiting.last, 0), 1, reset_less=False)),
                 self.write_conflict[i].eq(bank.place.bank.any() & ~bank.granted),
-                self.out_of_range[len(self._readers) + i].eq(_enters_nowhere(request)),
+                self.out_of_range[len(self._ports.readers) + i].eq(_enters_nowhere(request)),
             ]
         return m
 
     def _request(self, m: Module, name: str, port: stream.Interface, bank: Any, fields: Sequence[str]) -> Skid:
         """The register in which what the port ``name`` asks for waits until it is granted: its place, and these fields of its payload."""
-        p, asked, address = self._p, port.payload, port.payload.address
-        place = Signal(place_layout(p, self._connections, name), name=f"{name.replace('.', '_')}_place")
+        p, connections, asked, address = self._p, self._ports.connections, port.payload, port.payload.address
+        place = Signal(place_layout(p, connections, name), name=f"{name.replace('.', '_')}_place")
         low, offset_bits, bank_bits = ceil_log2(p.interleaved), ceil_log2(p.bank_words), ceil_log2(p.banks)
         # From the highest bits to the lowest: what no bank has, a region, a word of each of its banks, one of these.
         above = address[low + offset_bits :]
         number, beyond = Cat(address[:low], above[: bank_bits - low]), above[bank_bits - low :]
-        banks, links = self._connections.banks_of(name, p), self._connections.links_of(name)
+        banks, links = connections.banks_of(name, p), connections.links_of(name)
         in_bank = Cat((beyond == 0) & (number == i) for i in banks)
         in_link = Cat(address[OFFSET_BITS:] == link_address(i) >> OFFSET_BITS for i in links)
         layout = data.StructLayout({"place": place.shape(), **{field: asked.shape()[field].shape for field in fields}})

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.steps import FLAGS, Engine, taken_commands
 from ..rtl.axi import ReadGate, WriteGate, axi4_ports
+from ..rtl.banks import Ports
 from ..rtl.compute import ComputeUnit
 from ..rtl.dma import LoadEngine, StoreEngine
 from ..rtl.layouts import record_layout
@@ -55,7 +56,7 @@ class EngineBench(wiring.Component):
         if self._engine is Engine.VECTOR and p.pruning:
             m.d.comb += self.flags.eq(engine.flags)
         reads, writes = (list(port_names(engine, kind)) for kind in (ReadPort, WritePort))
-        m.submodules.scratchpad = scratchpad = Scratchpad(p, readers=[*reads, "host"], writers=[*writes, "host"])
+        m.submodules.scratchpad = scratchpad = Scratchpad(p, Ports(readers=[*reads, "host"], writers=[*writes, "host"]))
         for i, name in enumerate(reads):
             connect(m, getattr(engine, name), getattr(scratchpad, f"read{i}"))
         for i, name in enumerate(writes):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from celosia.rtl.arch.links import Connections, Link
 from celosia.rtl.arch.parameters import MachineParameters
-from celosia.rtl.banks import Banks
+from celosia.rtl.banks import Banks, Ports
 from celosia.rtl.scratchpad import Scratchpad
 from celosia.tb.paths import combinational_paths
 from celosia.tb.runner import run_bench
@@ -53,7 +53,9 @@ def test_banks(
     machine: MachineParameters, readers: int, writers: int, groups: dict[str, Any], reach: dict[str, frozenset[int]] | None
 ) -> None:
     ports = _ports(readers, writers, groups)
-    run_bench(Banks(machine, connections=Connections(reach=reach), **ports), "celosia.tb.test_banks", {**_about(machine, reach), **ports})
+    run_bench(
+        Banks(machine, Ports(connections=Connections(reach=reach), **ports)), "celosia.tb.test_banks", {**_about(machine, reach), **ports}
+    )
 
 
 @MACHINES
@@ -61,7 +63,7 @@ def test_scratchpad(
     machine: MachineParameters, readers: int, writers: int, groups: dict[str, Any], reach: dict[str, frozenset[int]] | None
 ) -> None:
     ports = _ports(readers, writers, groups)
-    scratchpad = Scratchpad(machine, connections=Connections(reach=reach), **ports)
+    scratchpad = Scratchpad(machine, Ports(connections=Connections(reach=reach), **ports))
     ways = combinational_paths(scratchpad)
     assert {b for _, b in ways} <= {"out_of_range"}, "an answer comes from registers"
     run_bench(scratchpad, "celosia.tb.test_scratchpad", {**_about(machine, reach), **ports})
@@ -78,7 +80,7 @@ def test_links() -> None:
     )
     links = tuple(Link(writer=writer, reader=reader, words=words) for writer, reader, words in ends)
     reach = {port: frozenset({0}) for port in ("compute1.read_a", "vector.write")}
-    scratchpad = Scratchpad(FOUR_BANKS, connections=Connections(links=links, reach=reach), **ports)
+    scratchpad = Scratchpad(FOUR_BANKS, Ports(connections=Connections(links=links, reach=reach), **ports))
     ways = combinational_paths(scratchpad)
     assert {b for _, b in ways} <= {"out_of_range"}, "an answer comes from registers"
     run_bench(scratchpad, "celosia.tb.test_link", {**_about(FOUR_BANKS, reach), **ports, "links": [asdict(link) for link in links]})

@@ -30,7 +30,12 @@ def require_worker(step: Step, parameters: MachineParameters) -> None:
     require(step.unit in units, "unit", f"one of the {len(units)} of {step.engine.name.lower()}", step.unit)
 
 
+def by_unit(parameters: MachineParameters) -> dict[tuple[Engine, int], Worker]:
+    """By engine and unit."""
+    return {(worker.engine, worker.unit): worker for worker in workers(parameters)}
+
+
 def workers_of(steps: Iterable[Step], parameters: MachineParameters) -> Iterator[Worker]:
     """Who does each step."""
-    by_place = {(worker.engine, worker.unit): worker for worker in workers(parameters)}
-    return (by_place[step.engine, step.unit] for step in steps)
+    own = by_unit(parameters)
+    return (own[step.engine, step.unit] for step in steps)

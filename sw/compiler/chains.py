@@ -1,10 +1,12 @@
 """Which operators can follow each other in a pipeline, and why others can't."""
 
+from collections.abc import Mapping, Sequence
+
 from .. import graph as ir
 
 
-def not_linked(graph: ir.Graph, op: ir.Operator) -> str:
-    """Why the results of an operator can't go to their reader through a link, or nothing if they can."""
+def _not_linked(graph: ir.Graph, op: ir.Operator, readers_of: Mapping[str, Sequence[ir.Operator]]) -> str:
+    """Why the results of an operator can't go to their reader through a link, or nothing if they can. readers_of: of tensors by name."""
     tensors = {block.tensor.name for block in op.outputs}
     if not isinstance(op, ir.MatMul | ir.RowOperator) or op.when:
         return "its steps are not known before the run"
@@ -13,7 +15,7 @@ def not_linked(graph: ir.Graph, op: ir.Operator) -> str:
     (name,) = tensors
     if any(port.tensor.name == name for port in graph.outputs):
         return f"{name} is an output of the network"
-    readers = [other for other in graph.operators if any(block.tensor.name == name for block in other.inputs)]
+    readers = readers_of[name]
     if len(readers) != 1:
         return f"{name} has {len(readers)} readers"
     reader = readers[0]
@@ -50,14 +52,17 @@ def _whole_rows(block: ir.Block) -> bool:
 def chains(graph: ir.Graph) -> tuple[list[list[str]], dict[str, str]]:
     """Runs of operators, by their names, of which each one's results can go to the next one through a link; and why those of others
     can't."""
-    readers = {block.tensor.name: op for op in graph.operators for block in op.inputs}
+    readers: dict[str, list[ir.Operator]] = {name: [] for name in graph.tensors}
+    for op in graph.operators:
+        for name in {block.tensor.name for block in op.inputs}:
+            readers[name].append(op)
     follower, reasons = dict[str, str](), dict[str, str]()
     for op in graph.operators:
-        reason = not_linked(graph, op)
+        reason = _not_linked(graph, op, readers)
         if reason:
             reasons[op.name] = reason
         else:
-            follower[op.name] = readers[op.outputs[0].tensor.name].name
+            (follower[op.name],) = (reader.name for reader in readers[op.outputs[0].tensor.name])
     found = []
     for op in graph.operators:
         if op.name in follower and op.name not in follower.values():

@@ -45,16 +45,25 @@ def compile_graph(
     resources: Resources = DEFAULT_RESOURCES,
 ) -> Program:
     """Map a graph to a machine. Raises CompileError naming the operator that can't be mapped."""
+    if pattern is Pattern.SEQUENTIAL:
+        return Compiler(graph, parameters, resources, name=name).program()
+    return compile_patterns(graph, parameters, name=name, resources=resources)[pattern]
+
+
+def compile_patterns(
+    graph: ir.Graph, parameters: MachineParameters, *, name: str = "network", resources: Resources = DEFAULT_RESOURCES
+) -> dict[Pattern, Program]:
+    """In every pattern, each with the others as alternatives. Raises CompileError as `compile_graph`."""
     compiler = Compiler(graph, parameters, resources, name=name)
     sequential = compiler.program()
-    if pattern is Pattern.SEQUENTIAL:
-        return sequential
     planner = _Planner(compiler, sequential)
-    dataflow, auto = planner.dataflow(), planner.fastest()
-    taken = {Pattern.DATAFLOW: dataflow, Pattern.AUTO: auto}[pattern]
-    named = {"sequential": sequential, "dataflow": dataflow, "auto": auto}
-    alternatives = sorted((_alternative(name, program) for name, program in named.items()), key=lambda a: a.pattern != pattern)
-    return replace(taken, decision=Decision(alternatives=tuple(alternatives), reasons=tuple(planner.reasons())))
+    programs = {Pattern.SEQUENTIAL: sequential, Pattern.DATAFLOW: planner.dataflow(), Pattern.AUTO: planner.fastest()}
+    alternatives, reasons = [_alternative(pattern.value, program) for pattern, program in programs.items()], tuple(planner.reasons())
+
+    def decision(taken: Pattern) -> Decision:
+        return Decision(alternatives=tuple(sorted(alternatives, key=lambda a: a.pattern != taken)), reasons=reasons)
+
+    return {pattern: replace(program, decision=decision(pattern)) for pattern, program in programs.items()}
 
 
 class _Planner:

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from ...rtl.arch.links import MOST_LINK_WORDS, Link
 from ...rtl.arch.parameters import MachineParameters
-from ...rtl.arch.workers import Worker, workers
+from ...rtl.arch.workers import Worker, by_unit
 from .. import graph as ir
 from .errors import CompileError
 from .task import Ring, Task, Way
@@ -132,9 +132,8 @@ class PipelineTasks:
 
     def _workers(self, band: int) -> list[Worker]:
         """Who does each stage of a band."""
-        by_place = {(worker.engine, worker.unit): worker for worker in workers(self.parameters)}
-        stages = zip(self.pipeline.stages, self.ways, strict=True)
-        return [by_place[ways[0].make(0, 1, 0, ways[0].cols).engine, stage.units[band % len(stage.units)]] for stage, ways in stages]
+        own, stages = by_unit(self.parameters), zip(self.pipeline.stages, self.ways, strict=True)
+        return [own[ways[0].make(0, 1, 0, ways[0].cols).engine, stage.units[band % len(stage.units)]] for stage, ways in stages]
 
 
 def _task(band: _Band, stage: int) -> Task:

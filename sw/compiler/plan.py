@@ -58,10 +58,10 @@ def make_plan(
     most = parameters.scratchpad_words // (8 * _staging_parts(parameters))
     best, problem = None, None
     # spread: which takes more room
-    for candidate, eighths, spread in product(orders(graph, parameters), (0, 1, 2, 4, 6, 8), (True, False)):
+    candidates = (side_by_side(candidate, assignment.pipelines) for candidate in orders(graph, parameters))
+    for candidate, eighths, spread in product(candidates, (0, 1, 2, 4, 6, 8), (True, False)):
         try:
-            ordered = side_by_side(candidate, assignment.pipelines)
-            plan = _with_staging(ordered, layouts, buffers, parameters, assignment, most * eighths, spread=spread)
+            plan = _with_staging(candidate, layouts, buffers, parameters, assignment, most * eighths, spread=spread)
         except CompileError as e:
             problem = e
             continue

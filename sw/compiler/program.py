@@ -69,12 +69,13 @@ class Compiler:
         self._name = name
         self._layouts = choose_layouts(self.graph, parameters)
         self._buffers = make_buffers(self.graph, self._layouts, parameters)
+        self._constants, self._image = _constants(self._buffers, parameters)
 
     def program(self, assignment: Assignment = SEQUENTIAL) -> Program:
         """Raises CompileError naming the operator that can't be mapped, or the pipeline."""
         p = self.parameters
         plan = make_plan(self.graph, self._layouts, self._buffers, p, assignment)
-        external, image, end = _external(self.graph, self._buffers, plan, p)
+        external, end = self._external(plan)
         scheduler = Scheduler(p, plan, self._buffers, external)
         before, planned = scheduler.prologue(), scheduler.body(plan.graph)
         prologue, body = with_waits(before, p), with_waits(planned, p)
@@ -91,29 +92,32 @@ class Compiler:
             timings=tuple(predict(planned, body, plan.links, p, self.resources)),
             connections=Connections(links=plan.links, reach=banks_reached(whose, p)),
             external=external,
-            image=image,
+            image=self._image,
             program_offset=end,
             memory_bytes=end + (len(prologue) + len(body)) * STEP_BYTES,
         )
 
+    def _external(self, plan: Plan) -> tuple[dict[str, int], int]:
+        """Offsets of the buffers in external memory, constants first; the end, at a multiple of a step."""
+        offsets, end = dict(self._constants), len(self._image)
+        ports = {port.tensor.name for port in (*self.graph.inputs, *self.graph.outputs)}
+        linked = between(plan.graph, plan.assignment.pipelines)
+        for buffer in self._buffers.values():
+            if buffer.data is None and buffer.name not in linked and (buffer.name in ports or buffer.name not in plan.resident):
+                offsets[buffer.name] = end
+                end += buffer.words * self.parameters.slot_bytes
+        return offsets, -(-end // STEP_BYTES) * STEP_BYTES
 
-def _external(
-    graph: ir.Graph, buffers: Mapping[str, Buffer], plan: Plan, parameters: MachineParameters
-) -> tuple[dict[str, int], bytes, int]:
-    """Offsets of the buffers in external memory, constants first; the constants' bytes; the end, at a multiple of a step."""
+
+def _constants(buffers: Mapping[str, Buffer], parameters: MachineParameters) -> tuple[dict[str, int], bytes]:
+    """Their offsets in external memory, and their bytes."""
     offsets: dict[str, int] = {}
     image = bytearray()
     for buffer in buffers.values():
         if buffer.data is not None:
             offsets[buffer.name] = len(image)
             image += to_slots(buffer.data, parameters)
-    end = len(image)
-    ports, linked = {port.tensor.name for port in (*graph.inputs, *graph.outputs)}, between(plan.graph, plan.assignment.pipelines)
-    for buffer in buffers.values():
-        if buffer.data is None and buffer.name not in linked and (buffer.name in ports or buffer.name not in plan.resident):
-            offsets[buffer.name] = end
-            end += buffer.words * parameters.slot_bytes
-    return offsets, bytes(image), -(-end // STEP_BYTES) * STEP_BYTES
+    return offsets, bytes(image)
 
 
 def to_slots(data: bytes, parameters: MachineParameters) -> bytes:

@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 from ...rtl.arch.links import link_address
 from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import FLAGS, WAIT_BITS, WAITS, Engine, Step, place_bits
-from ...rtl.arch.workers import Worker, workers
+from ...rtl.arch.workers import Worker, by_unit, workers
 from .. import graph as ir
 from .layout import Buffer
 from .plan import Plan
@@ -172,9 +172,8 @@ class Scheduler:
                 if field not in ("table", "factors", "numbers"):  # they are one run of words
                     command[f"{field}_stride"] = 0 if operand.repeat else stride
             late = task.engine is Engine.COMPUTE and field == "a"
-            if operand.ring:
-                continue
-            accesses.append(Access.of(address, operand.rows, operand.words, stride, writes=writes, late=late, operand=field))
+            if not operand.ring:  # whose words wait for each other
+                accesses.append(Access.of(address, operand.rows, operand.words, stride, writes=writes, late=late, operand=field))
         if task.source:
             command |= self._fetched(task.source, command)
             source = task.source.buffer
@@ -299,13 +298,12 @@ def with_waits(planned: list[PlannedStep], parameters: MachineParameters) -> lis
 
 def _dealt(planned: list[PlannedStep], parameters: MachineParameters) -> Iterator[Worker]:
     """Who does each step: units take those that are for any in turn."""
-    by_place = {(worker.engine, worker.unit): worker for worker in workers(parameters)}
-    turn = 0
+    own, turn = by_unit(parameters), 0
     for step in planned:
         unit = step.unit
         if unit is None and step.engine is Engine.COMPUTE:
             unit, turn = turn, (turn + 1) % parameters.units
-        yield by_place[step.engine, unit or 0]
+        yield own[step.engine, unit or 0]
 
 
 def _follows(command: Mapping[str, int], before: PlannedStep, p: MachineParameters) -> dict[str, int]:
