@@ -56,8 +56,9 @@ def run_layout(p: MachineParameters) -> data.StructLayout:
 
 
 class TileWalk(wiring.Component):
-    """Tiles come in the order n, then k tap by tap. The channels of a tile row (same n) come after its first tile; before the first
-    channels comes the table of results, if there is one. Before the first tile of each tap come its factors, if there are any.
+    """Tiles come in the order n, then k tap by tap. The channels of a tile row (same n) come before its last tile, or after its only one:
+    what follows them in the queue waits until those of the row before are taken. Before the first channels comes the table of results, if
+    there is one. Before the first tile of each tap come its factors, if there are any.
 
     Members
     -------
@@ -88,7 +89,9 @@ class TileWalk(wiring.Component):
         k_base = Signal(ADDRESS_BITS)  # transposed: word of the tile's first k in each row; else row of that k
         channels_base, factors_base = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
         slot, piece = Signal(range(slots)), Signal(range(MOST_PIECES))
-        running, first_tile, use, table_left = Signal(), Signal(), Signal(Use), Signal()
+        running, use, table_left = Signal(), Signal(Use), Signal()
+        channels_left = Signal()  # of this tile row
+        single = Signal(data.StructLayout({"k": 1, "taps_x": 1}))  # there is one tile in a tap, one tap in a line
         tile, channels = use == Use.TILE, use == Use.CHANNELS
         factors, factored = (use == Use.FACTORS, c.b_factored) if p.factor_bits else (Const(0), Const(0))
         tile_n, tile_k = Mux(n.left < cols, n.left, cols), Mux(k.left < rows, k.left, rows)
@@ -110,11 +113,15 @@ class TileWalk(wiring.Component):
         ]
         connect(m, flipped(self.runs), skid.o)
 
+        # Whether the tile after this one is the row's last one, or this one is.
+        in_last_tap = taps_x.ends & taps_y.ends & k.ends_next
+        before_last_tap = single.k & Mux(single.taps_x, taps_y.ends_next, taps_y.ends & taps_x.ends_next)
         last_slot = slot == slots - 1
         next_word = ((piece + 1) >> c.b_narrow != 0) | k.ends
         with m.If(~running):
             m.d.sync += [
-                *(c.eq(command), running.eq(self.command.valid), first_tile.eq(1), table_left.eq(command.tabulated)),
+                *(c.eq(command), running.eq(self.command.valid), channels_left.eq(1), table_left.eq(command.tabulated)),
+                *(single.k.eq(command.k <= rows), single.taps_x.eq(command.taps_x == 1)),
                 use.eq(Mux(command.b_factored, Use.FACTORS, Use.TILE) if p.factor_bits else Use.TILE),
                 *(n.start(command.n), k.start(command.k), taps_x.start(command.taps_x), taps_y.start(command.taps_y)),
                 *(n_base.eq(command.b), k_base.eq(0), channels_base.eq(command.channels), slot.eq(0), piece.eq(0)),
@@ -122,8 +129,8 @@ class TileWalk(wiring.Component):
             ]
         with m.Elif(skid.i.ready & factors):
             m.d.sync += [use.eq(Use.TILE), factors_base.eq(factors_base + p.factor_words)]
-        with m.Elif(skid.i.ready & first_tile):
-            m.d.sync += [first_tile.eq(0), table_left.eq(0), use.eq(Mux(table_left, Use.TABLE, Use.CHANNELS))]
+        with m.Elif(skid.i.ready & channels_left & (in_last_tap | before_last_tap)):
+            m.d.sync += [channels_left.eq(0), table_left.eq(0), use.eq(Mux(table_left, Use.TABLE, Use.CHANNELS))]
         with m.Elif(skid.i.ready & (use == Use.TABLE)):
             m.d.sync += use.eq(Use.CHANNELS)
         with m.Elif(skid.i.ready):
@@ -141,7 +148,7 @@ class TileWalk(wiring.Component):
                 m.d.sync += [taps_x.start(c.taps_x), taps_y.advance()]
             with m.If(k.ends & taps_x.ends & taps_y.ends):
                 m.d.sync += [
-                    *(taps_y.start(c.taps_y), k_base.eq(0), first_tile.eq(1), slot.eq(Mux(last_slot, 0, slot + 1))),
+                    *(taps_y.start(c.taps_y), k_base.eq(0), channels_left.eq(1), slot.eq(Mux(last_slot, 0, slot + 1))),
                     *(n.advance(), running.eq(~n.ends)),
                     n_base.eq(n_base + Mux(c.b_transposed, c.b_stride * cols, Mux(last_slot, wide_words(p), 0))),
                 ]

@@ -21,7 +21,7 @@ TO_START = 4  # from the end of a step to the start of one that waits for it
 TO_TILE = 14  # from a step's start to its first tile of b, less the words of that
 TO_ROWS = 12  # from what a's waits wait for to the first row in the array
 TO_RESULT = 34  # from the last row in the array to the last result in the scratchpad
-CHANNELS = 7  # that channels of a row of tiles wait for those of the row before, where tiles take as long to load as to use
+CHANNELS = 7  # that channels wait for those of the row of tiles before, less the tiles before them, where these load no sooner than used
 BANKS_AT_WORK = 1.06  # times what banks that never idle would need
 TRANSFER = 14  # of a transfer, beside the words and the memory's latency
 VECTOR_LATENCY = {VectorOperation.SOFTMAX: 90, VectorOperation.LAYERNORM: 90}
@@ -74,7 +74,9 @@ def _reached(history: Sequence[tuple[int, float]], count: int) -> float:
 
 def _array_cycles(c: Mapping[str, int], p: MachineParameters, *, linked: bool) -> float:
     """That a unit's array, or the banks, are busy with a compute command. linked: its a comes through a link."""
-    loads = (CHANNELS + p.channel_words) * -(-c["n"] // p.cols) if rows_read(c) <= load_cycles(p) else 0
+    tile_rows = -(-c["n"] // p.cols)
+    before = (tiles_of_b(c, p) // tile_rows - 1) * load_cycles(p)
+    loads = (max(0, CHANNELS - before) + p.channel_words) * tile_rows if rows_read(c) <= load_cycles(p) else 0
     return max(compute_cycles(c, p) + loads, BANKS_AT_WORK * bank_cycles(c, p, linked=linked))
 
 
