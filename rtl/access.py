@@ -1,6 +1,6 @@
 """Address generation: nested loops over the scratchpad, and the reader and writer that walk them with a stream of words."""
 
-from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, ShapeLike, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -96,6 +96,8 @@ def words_layout(word_bytes: int, note: ShapeLike) -> data.StructLayout:
 class Fetcher(wiring.Component):
     """The word at each address, with a note that goes beside; a word per cycle when the scratchpad grants it.
 
+    repeats: a note has a bit ``again``, with which no word is asked for, and none comes: that of the note before is meant.
+
     Members
     -------
     i: words; ready comes from registers. words, port: scratchpad port.
@@ -103,8 +105,8 @@ class Fetcher(wiring.Component):
 
     DEPTH = 16  # words asked for, on their way or waiting
 
-    def __init__(self, word_bytes: int, note: ShapeLike) -> None:
-        self._note = note
+    def __init__(self, word_bytes: int, note: ShapeLike, *, repeats: bool = False) -> None:
+        self._note, self._repeats = note, repeats
         super().__init__(
             {
                 "i": In(stream.Signature(data.StructLayout({"asked": ASKED, "note": note}))),
@@ -119,16 +121,17 @@ class Fetcher(wiring.Component):
         m.submodules.notes = notes = Queue(self._note, depth=self.DEPTH, latency=1)  # there before their words
         places = Places(self.DEPTH)
         asks, leaves = Signal(), Signal()
+        again, came_again = (of.payload.note.again if self._repeats else Const(0) for of in (self.i, self.words))
         m.d.comb += [
-            self.i.ready.eq(places.any & self.port.address.ready),
+            self.i.ready.eq(places.any & (self.port.address.ready | again)),
             asks.eq(self.i.valid & self.i.ready),
-            *(self.port.address.payload.eq(self.i.payload.asked), self.port.address.valid.eq(self.i.valid & places.any)),
+            *(self.port.address.payload.eq(self.i.payload.asked), self.port.address.valid.eq(self.i.valid & places.any & ~again)),
             *(notes.i.payload.eq(self.i.payload.note), notes.i.valid.eq(asks)),
             *(arrivals.i.payload.eq(self.port.word), arrivals.i.valid.eq(self.port.valid)),
             *(self.words.payload.word.eq(arrivals.o.payload), self.words.payload.note.eq(notes.o.payload)),
-            self.words.valid.eq(arrivals.o.valid),
+            self.words.valid.eq(arrivals.o.valid | (notes.o.valid & came_again)),
             leaves.eq(self.words.valid & self.words.ready),
-            *(queue.o.ready.eq(leaves) for queue in (arrivals, notes)),
+            *(arrivals.o.ready.eq(leaves & ~came_again), notes.o.ready.eq(leaves)),
         ]
         # what leaves comes a long way
         m.d.sync += places.change(taken=asks, given=delay(m, leaves, 1, reset_less=False))

@@ -9,11 +9,11 @@ from .skid import Skid
 
 
 def cut_layout(rows: int, note: ShapeLike) -> data.StructLayout:
-    """How a word is used. prime: it is kept alone, the next one gives a row. advance: the word before it becomes the one that the row
-    starts in, else that stays. start: the row's first byte in that word; 0: the row is the word itself.
+    """How a word is used. prime: it is kept alone, the next one gives a row. again: it is the word before it. advance: the word before it
+    becomes the one that the row starts in, else that stays. start: the row's first byte in that word; 0: the row is the word itself.
     first, end: bytes first to end - 1 of the row lie inside of the map."""
     bound = range(rows + 1)
-    return data.StructLayout({"prime": 1, "advance": 1, "start": range(rows), "first": bound, "end": bound, "note": note})
+    return data.StructLayout({"prime": 1, "again": 1, "advance": 1, "start": range(rows), "first": bound, "end": bound, "note": note})
 
 
 def row_layout(rows: int, note: ShapeLike) -> data.StructLayout:
@@ -38,15 +38,15 @@ class Aligner(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         rows = self._rows
-        word, cut = self.i.payload.word, self.i.payload.note
+        given, cut = self.i.payload.word, self.i.payload.note
         m.submodules.skid = skid = Skid(self.o.payload.shape())  # so that no long way leads from the array to the words
         taken = self.i.valid & self.i.ready
         m.d.comb += [self.i.ready.eq(skid.i.ready), skid.i.valid.eq(self.i.valid & ~cut.prime)]
-        row = word
+        row = given
         if self._any_byte:
             last, before = Signal(8 * rows, reset_less=True), Signal(8 * rows, reset_less=True)  # words
-            left = Signal(8 * rows)
-            m.d.comb += left.eq(Mux(cut.advance, last, before))
+            word, left = Signal(8 * rows), Signal(8 * rows)
+            m.d.comb += [word.eq(Mux(cut.again, last, given)), left.eq(Mux(cut.advance, last, before))]
             with m.If(taken):
                 m.d.sync += [last.eq(word), before.eq(left)]
             both = Cat(left, word)

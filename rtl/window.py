@@ -45,7 +45,7 @@ class WindowReader(wiring.Component):
         p, c = self._p, self.command.payload
         m.submodules.walk = walk = WindowWalk(p)
         kept, taken, fresh = Signal.like(c), Signal(), Signal()  # fresh: no word of the last command has been taken yet
-        m.submodules.fetcher = fetcher = Fetcher(p.word_bytes, cut_layout(p.rows, ROW_NOTE))
+        m.submodules.fetcher = fetcher = Fetcher(p.word_bytes, cut_layout(p.rows, ROW_NOTE), repeats=p.reads_any_byte)
         may_take = ~fresh & ~walk.places.valid
         m.d.comb += [
             walk.command.payload.eq(c),
@@ -88,8 +88,8 @@ class WindowReader(wiring.Component):
         return m
 
     def _cut(self, m: Module, places: stream.Interface, c: data.View, moves: Value) -> data.View:
-        """The word to ask for, and its use: the one in which a row of bytes ends, but the one before it first unless the aligner has that.
-        moves: the word is asked for."""
+        """The word to ask for, and its use: the one in which a row of bytes ends, but the one before it first unless the aligner has that;
+        and none where the row before ended in the same one. moves: the word is asked for."""
         rows, bits, place = self._p.rows, place_bits(self._p.rows), places.payload
         primed = Signal()
         wanted = Signal(data.StructLayout({"asked": ASKED, "note": cut_layout(rows, ROW_NOTE)}))
@@ -101,6 +101,7 @@ class WindowReader(wiring.Component):
             note.start.eq(start if self._p.reads_any_byte else 0),
             note.advance.eq(primed | place.follows),
             note.prime.eq(place.primes & ~primed),
+            note.again.eq(place.again),
             note.first.eq(Mux(word < 0, Mux((word == -1) & place.straddles, rows - start, rows), 0)),
             note.end.eq(Mux(place.beyond | (within <= 0), 0, Mux(within < rows, within, rows))),
             note.note.eq(place.note),

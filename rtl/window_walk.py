@@ -17,8 +17,8 @@ _STRIDE = data.StructLayout({"line": STRIDE_BITS, "x": STRIDE_BITS, "y": TAP_BIT
 ROW_NOTE = data.StructLayout({"window": 1, "last_row": 1, "last_tile": 1, "last": 1})
 # Of a row of bytes: x of its first place, and the address of the word that has it. beyond: its line is none of the map. starts_outside,
 # ends_outside: its first word is outside of the map, its last one. straddles: these are two words. primes: both are new. follows: it
-# starts in the word in which the row before it ended.
-_FLAGS = "beyond", "starts_outside", "ends_outside", "straddles", "primes", "follows"
+# starts in the word in which the row before it ended. again: it ends there, and a word need not be read for what it frees.
+_FLAGS = "beyond", "starts_outside", "ends_outside", "straddles", "primes", "follows", "again"
 PLACE = data.StructLayout({"x": signed(PLACE_BITS), "address": ADDRESS_BITS, **dict.fromkeys(_FLAGS, 1), "note": ROW_NOTE})
 
 
@@ -79,6 +79,7 @@ class WindowWalk(wiring.Component):
             *(place.starts_outside.eq(outside(first_word)), place.ends_outside.eq(outside(end_word))),
             place.follows.eq(first_word == last_word),
             place.primes.eq(straddles & (new_line | ~(place.follows | ends_in_last))),
+            place.again.eq(ends_in_last & ~new_line & ~place.note.last if p.reads_any_byte else 0),
             place.note.window.eq(window),
             place.note.last_row.eq(ends[:2].all() & window),
             place.note.last_tile.eq(ends[2:5].all()),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ...rtl.arch.parameters import TILE_CYCLES, MachineParameters
-from ...rtl.arch.steps import Engine, Step
+from ...rtl.arch.steps import Engine, Step, place_bits
 
 
 def tiles_of_b(command: Mapping[str, int], p: MachineParameters) -> int:
@@ -23,6 +23,15 @@ def rows_read(command: Mapping[str, int]) -> int:
     return c["lines"] * (c.get("skip_first", 0) + (c["m"] - 1) * (c.get("skip", 0) + 1) + 1)
 
 
+def words_read(command: Mapping[str, int], p: MachineParameters) -> int:
+    """Words of a that a compute command reads for each tile: where rows of a line end in the same word, it is read once."""
+    c, rows = command, rows_read(command)
+    if not p.reads_any_byte or c["m"] == 1:
+        return rows
+    between = (c["m"] - 1) * c["x_step"] >> place_bits(p.rows)  # the words in which a line's first and last window end
+    return min(rows, c["lines"] * (between + 2))
+
+
 def compute_cycles(command: Mapping[str, int], p: MachineParameters) -> int:
     """As `ideal_cycles`, of a compute command."""
     c = command
@@ -35,7 +44,7 @@ def bank_cycles(command: Mapping[str, int], p: MachineParameters, *, linked: boo
     """Of a compute command, as long as the banks need for what all units read, if they do the like. linked: its a comes from no bank."""
     c = command
     tiles = tiles_of_b(c, p)
-    a, b = 0 if linked else rows_read(c) * tiles, (p.cols if c["b_transposed"] else p.rows) * tiles
+    a, b = 0 if linked else words_read(c, p) * tiles, (p.cols if c["b_transposed"] else p.rows) * tiles
     return (a + b + -(-c["n"] // p.cols) * p.channel_words) * p.units / p.banks
 
 
