@@ -20,8 +20,9 @@ from .engine import EnginePort, of_last_two
 from .mac_columns import MacColumns
 from .places import Places
 from .residual import ResidualAdd
+from .result_pool import ResultPool
 from .result_table import ResultTable
-from .result_writer import ResultWriter
+from .result_writer import ResultWriter, named_results_layout
 from .scratchpad import ReadPort, WritePort
 from .streams import Queue
 from .tile_loader import TileLoader
@@ -67,25 +68,34 @@ class ComputeUnit(wiring.Component):
         for i in range(p.b_words):
             connect(m, getattr(loader, f"port{i}"), flipped(getattr(self, f"read_b{i}")))
         connect(m, writer.port, flipped(self.write))
-        sink, others, finished = writer.rows, [], [table.o]
+        sink, others = writer.rows, []
         if p.residual:
             m.submodules.residual = residual = ResidualAdd(p)
             sink, others = residual.rows, [residual]
-            finished.append(delay(m, columns.command, table.latency))
             connect(m, residual.port, flipped(self.read_r))
             connect(m, residual.sums, writer.rows)
         # Rows between what claims a place for them and what takes them.
-        m.submodules.results = results = Queue(sink.payload.shape(), depth=columns.latency + table.latency + 5, latency=1)
+        m.submodules.results = results = Queue(named_results_layout(p.cols), depth=columns.latency + table.latency + 5, latency=1)
         shown, constants = self._dispatch(m, loader, reader, writer, *others)
         m.d.comb += columns.row.command.eq(shown)
         self._feed(m, constants, reader, loader, columns, results)
         m.d.comb += [
             *(table.i.eq(columns.o), table.tabulated.eq(columns.tabulated), table.command.eq(columns.command)),
             *(table.write.eq(loader.table), table.write_valid.eq(loader.table_valid)),
-            Value.cast(results.i.payload).eq(Cat(*finished)),
+            *(results.i.payload.results.eq(table.o), results.i.payload.command.eq(delay(m, columns.command, table.latency))),
             results.i.valid.eq(delay(m, columns.valid, table.latency, reset_less=False)),
         ]
-        connect(m, results.o, sink)
+        source = results.o
+        if p.pools:
+            m.submodules.pool = pool = ResultPool(p)
+            taken = reader.command.valid & reader.command.ready
+            m.d.comb += [pool.command.eq(reader.command.payload), pool.taken.eq(taken)]
+            connect(m, source, pool.rows)
+            source = pool.pooled
+        m.d.comb += [
+            sink.payload.eq(source.payload if p.residual else source.payload.results),
+            *(sink.valid.eq(source.valid), source.ready.eq(sink.ready)),
+        ]
         return m
 
     def _dispatch(
@@ -216,5 +226,15 @@ def _illegal(m: Module, c: data.View, p: MachineParameters) -> Value:
     factored, added = c.b_factored if p.factor_bits == 0 else 0, c.residual if not p.residual else 0
     wrong_b = (c.b_narrow == 3) | ((c.b_narrow != 0) & ~c.b_transposed) | too_wide | wide_zero | factored
     m.d.sync += rows.eq(c.m[: most.bit_length()] * c.lines[: most.bit_length()])
-    m.d.sync += illegal.eq(Cat(count == 0 for count in counts).any() | too_many | wrong_taps | wrong_b | added)
+    m.d.sync += illegal.eq(Cat(count == 0 for count in counts).any() | too_many | wrong_taps | wrong_b | added | _unpackable(c, p))
     return illegal
+
+
+def _unpackable(c: data.View, p: MachineParameters) -> Value:
+    """Whether results can't lie as the command says."""
+    changes = c.pooled | c.repeated
+    if not p.packing:
+        return c.packed | changes
+    in_pairs = ~c.lines[0] if p.pools else Const(0)
+    cant_change = ~c.packed | c.out_wide | c.residual | (c.pooled & (c.repeated | ~in_pairs))
+    return (c.packed & (c.n != p.cols)) | (changes & cant_change)

@@ -13,16 +13,11 @@ from .delay import delay
 from .engine import of_last_two
 from .layouts import record_layout
 from .residual_reader import ResidualReader
-from .result_writer import results_layout
+from .result_writer import named_results_layout, results_layout
 from .scratchpad import ReadPort
 from .streams import Pipelined
 
 _UNCHANGED = {"a_multiplier": 1, "low": INT16.min, "high": INT16.max}  # with all others zero: a result stays as it is
-
-
-def named_results_layout(cols: int) -> data.StructLayout:
-    """Results, and the bit that names their command."""
-    return data.StructLayout({"results": results_layout(cols), "command": 1})
 
 
 class _Sums(wiring.Component):

@@ -49,16 +49,14 @@ class ResidualReader(wiring.Component):
 
     def _gather(self, m: Module, words: stream.Interface) -> None:
         """Put the words of a row together."""
-        forms, place = result_forms(self._p), words.payload.note
+        forms, place = result_forms(self._p)[:2], words.payload.note  # what is pooled has no residual
         full, elements = Signal(), Signal.like(self.rows.payload, reset_less=True)
         arrives = words.valid & words.ready
         m.d.comb += [words.ready.eq(~full | self.rows.ready), self.rows.valid.eq(full), self.rows.payload.eq(elements)]
         with m.If(words.ready):
             m.d.sync += full.eq(words.valid & place.ends_row)
         for i in range(self._p.cols):
-            part, element = (
-                of_form(values, place.wide) for values in zip(*(_element(form, i, words.payload) for form in forms), strict=True)
-            )
+            part, element = (of_form(values, place) for values in zip(*(_element(form, i, words.payload) for form in forms), strict=True))
             with m.If(arrives & (place.part == part)):
                 m.d.sync += elements[i].eq(element)
 

@@ -35,30 +35,35 @@ class Form:
 
 
 def result_forms(p: MachineParameters) -> list[Form]:
-    """Of results of 8 and of 16 bits."""
-    return [Form(octets=octets, cols=p.cols, word=p.word_bytes) for octets in (1, 2)]
+    """Of results of 8 and of 16 bits, which is also that of repeated ones; and of pooled ones."""
+    forms = [(1, p.cols), (2, p.cols), *([(1, p.cols // 2)] if p.pools else [])]
+    return [Form(octets=octets, cols=cols, word=p.word_bytes) for octets, cols in forms]
 
 
-def of_form(values: Sequence[Value | int], wide: Value) -> Value:
-    """The value of the form of ``wide`` results or of the other."""
-    return Mux(wide, values[1], values[0])
+def of_form(values: Sequence[Value | int], place: data.View) -> Value:
+    """The value of the form that ``wide`` and ``pooled`` of a place or a matrix name."""
+    narrow_or_wide = Mux(place.wide, values[1], values[0])
+    return Mux(place.pooled, values[2], narrow_or_wide) if len(values) > 2 else narrow_or_wide
 
 
 def part_layout(p: MachineParameters) -> data.StructLayout:
     """A word's place: the ``part``-th of a row, or one in which the row is the ``slot``-th."""
     forms = result_forms(p)
-    return data.StructLayout(
-        {"part": range(max(form.words for form in forms)), "slot": range(max(form.slots for form in forms)), "wide": 1, "ends_row": 1}
-    )
+    counts = {"part": range(max(1 + p.packing, *(form.words for form in forms))), "slot": range(max(form.slots for form in forms))}
+    return data.StructLayout({**counts, **dict.fromkeys(("wide", "pooled", "repeated", "ends_row"), 1)})
 
 
-MATRIX = data.StructLayout({"address": ADDRESS_BITS, "stride": STRIDE_BITS, "wide": 1, **dict.fromkeys(("m", "lines", "n"), COUNT_BITS)})
+_FLAGS = "wide", "packed", "pooled", "repeated"
+MATRIX = data.StructLayout(
+    {"address": ADDRESS_BITS, "stride": STRIDE_BITS, **dict.fromkeys(("m", "lines", "n"), COUNT_BITS), **dict.fromkeys(_FLAGS, 1)}
+)
 
 
 class ResultWalk(wiring.Component):
     """Members
     -------
-    matrix: of a command's lines * m results of n channels, taken with the last word of the one before.
+    matrix: of a command's lines * m results of n channels, taken with the last word of the one before. What is packed, pooled or
+    repeated is said at COMPUTE (rtl/arch/steps.py).
     words: the address of each, its place, which of the tile's channels count, and whether it is the last one of a tile and of all.
     """
 
@@ -69,8 +74,11 @@ class ResultWalk(wiring.Component):
 
     def start(self, command: data.View, matrix: str) -> list[Any]:
         """Give it the ``matrix`` of a compute command: its out, or its r."""
-        names = {"address": matrix, "stride": f"{matrix}_stride", "wide": f"{matrix}_wide", "m": "m", "lines": "lines", "n": "n"}
-        return [self.matrix.payload[name].eq(command[field]) for name, field in names.items()]
+        names = {"address": matrix, "stride": f"{matrix}_stride", "wide": f"{matrix}_wide", "m": "m", "n": "n"}
+        if self._p.packing:
+            names |= {"packed": "packed", "pooled": "pooled", "repeated": "repeated"}
+        lines = Mux(command.pooled, command.lines >> 1, command.lines) if self._p.pools else command.lines
+        return [self.matrix.payload.lines.eq(lines), *(self.matrix.payload[name].eq(command[field]) for name, field in names.items())]
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -79,21 +87,24 @@ class ResultWalk(wiring.Component):
         running = Signal()
         rows, lines, n = (Countdown(COUNT_BITS, step=step, name=name) for name, step in (("rows", 1), ("lines", 1), ("n", p.cols)))
         counts = Signal(p.cols)
-        column, row = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)  # word of the tile's first channel in row 0, and in this row
+        # Word of the tile's first channel in row 0, and in this row; of packed rows, that of the line's first one.
+        column, row, line = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
         part, last_part = (Signal.like(word.place.part, name=name) for name in ("part", "last_part"))
         slot = Signal.like(word.place.slot)
 
-        def begin_tile(n: Value, before: int, wide: Value) -> None:
+        def begin_tile(n: Value, before: int, matrix: data.View) -> None:
             """With n - before channels left. Both are compared without the difference, which would take more time."""
             m.d.sync += [
                 counts.eq(Cat(n > before + i for i in range(p.cols))),
-                last_part.eq(of_form([form.last_part(n, before) for form in forms], wide)),
+                last_part.eq(Mux(matrix.repeated, 1, of_form([form.last_part(n, before) for form in forms], matrix))),
             ]
 
         ends_tile = rows.ends & lines.ends
         m.d.comb += [
-            word.address.eq(row + part),
-            *(word.place.part.eq(part), word.place.slot.eq(slot), word.place.wide.eq(c.wide), word.place.ends_row.eq(part == last_part)),
+            word.address.eq(row + Mux(c.repeated, Mux(part.any(), c.stride, 0), part)),
+            *(word.place[name].eq(c[name]) for name in ("pooled", "repeated")),
+            *(word.place.part.eq(Mux(c.repeated, 0, part)), word.place.slot.eq(slot), word.place.wide.eq(c.wide | c.repeated)),
+            word.place.ends_row.eq(part == last_part),
             *(word.counts.eq(counts), word.ends_tile.eq(word.place.ends_row & ends_tile), word.ends.eq(word.ends_tile & n.ends)),
             self.words.valid.eq(running),
             self.matrix.ready.eq(~running | (self.words.ready & word.ends)),
@@ -104,17 +115,22 @@ class ResultWalk(wiring.Component):
             m.d.sync += [part.eq(0), row.eq(row + c.stride), *rows.advance()]
             with m.If(rows.ends):
                 m.d.sync += [rows.start(c.m), lines.advance()]
+            last_slot = slot == of_form([form.slots - 1 for form in forms], word.place)
+            next_slot, next_line = Mux(last_slot, 0, slot + 1), line + (c.stride << c.repeated)
+            if p.packing:
+                with m.If(c.packed):
+                    m.d.sync += [row.eq(row + last_slot), slot.eq(next_slot)]
+                    with m.If(rows.ends):
+                        m.d.sync += [*(address.eq(next_line) for address in (row, line)), slot.eq(0)]
             with m.If(ends_tile):
-                last_slot = slot == of_form([form.slots - 1 for form in forms], c.wide)
-                following = (column + Mux(last_slot, of_form([form.words for form in forms], c.wide), 0))[:ADDRESS_BITS]
-                m.d.sync += [lines.start(c.lines), n.advance(), column.eq(following), row.eq(following)]
-                m.d.sync += slot.eq(Mux(last_slot, 0, slot + 1))
-                begin_tile(n.left, p.cols, c.wide)
+                following = (column + Mux(last_slot, of_form([form.words for form in forms], word.place), 0))[:ADDRESS_BITS]
+                m.d.sync += [lines.start(c.lines), n.advance(), column.eq(following), row.eq(following), slot.eq(next_slot)]
+                begin_tile(n.left, p.cols, c)
         with m.If(self.matrix.ready):
             m.d.sync += [
                 *(c.eq(given), running.eq(self.matrix.valid)),
-                *(part.eq(0), slot.eq(0), column.eq(given.address), row.eq(given.address)),
+                *(part.eq(0), slot.eq(0), *(address.eq(given.address) for address in (column, row, line))),
                 *(rows.start(given.m), lines.start(given.lines), n.start(given.n)),
             ]
-            begin_tile(given.n, 0, given.wide)
+            begin_tile(given.n, 0, given)
         return m

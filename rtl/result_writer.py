@@ -16,6 +16,11 @@ def results_layout(cols: int) -> data.ArrayLayout:
     return data.ArrayLayout(signed(16), cols)
 
 
+def named_results_layout(cols: int) -> data.StructLayout:
+    """Results, and the bit that names their command."""
+    return data.StructLayout({"results": results_layout(cols), "command": 1})
+
+
 class ResultWriter(wiring.Component):
     """Takes m rows for each tile of cols channels and writes the n channels that count, no byte beyond.
 
@@ -54,7 +59,7 @@ class ResultWriter(wiring.Component):
             at.ready.eq(write.ready & self.rows.valid),
             self.rows.ready.eq(write.ready & at.valid & place.ends_row),
             write.valid.eq(at.valid & self.rows.valid),
-            *(word.address.eq(at.payload.address), word.word.eq(of_form(words, place.wide)), word.mask.eq(of_form(masks, place.wide))),
+            *(word.address.eq(at.payload.address), word.word.eq(of_form(words, place)), word.mask.eq(of_form(masks, place))),
             *(word.last.of_step.eq(at.payload.ends), word.last.of_tile.eq(at.payload.ends_tile)),
             *(self.busy.eq(commands != 0), self.done.eq(last.of_step)),
         ]
@@ -66,9 +71,11 @@ class ResultWriter(wiring.Component):
 
 
 def _word_and_mask(form: Form, results: data.View, counts: Value, place: data.View) -> tuple[Value, Value]:
-    """A word of a row, and which of its bytes are results that count."""
-    bits = Cat(result[: 8 * form.octets] for result in results)
-    mask = Cat(counts[i].replicate(form.octets) for i in range(form.cols))
+    """A word of a row, and which of its bytes are results that count. Of a pooled row these are its first ones."""
+    octets = [result[: 8 * form.octets] for result in list(results)[: form.cols]]
+    if form.octets == 2:
+        octets = [Mux(place.repeated, result[:8].replicate(2), result) for result in octets]
+    bits, mask = Cat(octets), Cat(counts[i].replicate(form.octets) for i in range(form.cols))
     if form.slots > 1:
         return bits.replicate(form.slots), mask << (place.slot * len(mask))
     return bits.word_select(place.part, 8 * form.word), mask.word_select(place.part, form.word)

@@ -12,7 +12,7 @@ from ..rtl.arch.steps import IMPORTANCE_ADDS
 from . import graph as ir
 from .golden.activation import activation
 from .golden.add import add, rescale
-from .golden.convolution import convolution, max_pool
+from .golden.convolution import convolution, max_pool, pooled, repeated
 from .golden.importance import add_attention, pick
 from .golden.layernorm import layernorm
 from .golden.matmul import matmul
@@ -108,6 +108,10 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
                     product = activation(product, operator.table, MACHINE_TABLE)
                 if operator.residual:
                     product = add(product, read(operator.residual.r), operator.residual.parameters)
+                if operator.window:
+                    width = operator.window.columns * (operator.run or 1)
+                    product = product.reshape(-1, part.out.cols)
+                    product = pooled(product, width) if operator.pooled else repeated(product, width) if operator.repeated else product
                 values[part.out.tensor.name][part.out.slices] = product
             return
         case ir.Add():
@@ -116,6 +120,8 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
             result = multiply(read(operator.a), read(operator.b), operator.parameters)
         case ir.Rescale():
             result = rescale(read(operator.a), operator.parameters)
+        case ir.Upsample():
+            result = repeated(read(operator.a), operator.width)
         case ir.Softmax():
             result = softmax(read(operator.a), operator.parameters, machine_circuit(lanes))
             if operator.importance:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,6 +145,9 @@ class MatMul(Operator):
     window: of a convolution. Each a is then a feature map, line by line, [height * width, C]; b is [N, K], K tap by
     tap, [kh, kw, C / groups].
     maximum: max pooling, the largest of a window in each channel; b is [C, kh * kw] ones.
+    run: of a convolution each of whose windows makes so many pixels of a line, side by side, kept without gaps: b and the parameters are
+    those of the channels of one pixel after the other. 0: each makes one pixel, which starts with a new word.
+    pooled, repeated: of the results as a map of pixels the largest of each 2 x 2, in each channel; each pixel as 2 x 2.
     parameters: with factors of groups along K where b is [N, K], all columns of a tensor, and not of a convolution.
     table: what each result, -128..127, is replaced by. residual: what is then added to the results of the one part.
     planes: b's columns are planes of its bits, side by side, each with factors of its own; a is multiplied with each of them.
@@ -156,6 +160,9 @@ class MatMul(Operator):
     parameters: MatMulParameters
     window: Window | None = None
     maximum: bool = False
+    run: int = 0
+    pooled: bool = False
+    repeated: bool = False
     planes: bool = False
     shift: Block | None = None
     table: ActivationTable | None = None
@@ -171,6 +178,11 @@ class MatMul(Operator):
                 raise ValueError(f"a residual must have the shape of the results of one part, not {r} of {len(self.parts)} like {out}")
         if self.maximum and not (window and all(part.a.cols == window.groups == part.out.cols for part in self.parts)):
             raise ValueError("a maximum must have a window, and as many groups as channels")
+        changed = self.run or self.pooled or self.repeated
+        if changed and (not window or self.maximum or self.residual or window.groups > 1 or (self.pooled and self.repeated)):
+            raise ValueError("only results of a convolution without groups and residual are kept in runs, pooled or repeated")
+        if self.pooled and window and (window.lines % 2 or window.columns * (self.run or 1) % 2):
+            raise ValueError(f"what is pooled must have an even number of lines and columns, not {window.lines} and {window.columns}")
         if window and not self.b_transposed:
             raise ValueError("b must be b_transposed in a convolution")
         if self.shift and (self.shift.rows, self.shift.cols, self.shift.tensor.bits) != (1, len(self.parts), 16):
@@ -185,11 +197,14 @@ class MatMul(Operator):
             if self.planes:
                 depth *= self.groups
             if window:
-                rows, depth = window.lines * window.columns, window.taps * part.a.cols // window.groups
+                rows, depth = prod(self.map_size), window.taps * part.a.cols // window.groups
+                n //= self.run or 1
             if (rows, depth, n) != (part.out.rows, k, part.out.cols):
                 raise ValueError(f"a, b and out must have matching shapes, not {part.a}, {part.b} and {part.out}")
             if self.groups and (k % self.groups or part.b.cols != part.b.tensor.cols):
                 raise ValueError(f"b must be all columns of its tensor, in {self.groups} groups, not {part.b}")
+            if self.run and part.b.rows % self.run:
+                raise ValueError(f"{part.b} must have rows for {self.run} pixels")
             if window and (part.a.cols % window.groups or n % window.groups):
                 raise ValueError(f"the channels of {part.a} and {part.out} must make {window.groups} groups")
             if window and part.a.rows != window.height * window.width:
@@ -205,9 +220,22 @@ class MatMul(Operator):
         return 0 if self.parameters.factors is None else len(self.parameters.factors)
 
     @property
+    def channels(self) -> int:
+        """Columns that a row of a makes: those of out, or of a run of its pixels."""
+        return self.parts[0].out.cols * (self.run or 1)
+
+    @property
+    def map_size(self) -> tuple[int, int]:
+        """Lines and columns of the map of pixels that a convolution makes."""
+        assert self.window
+        lines, columns = self.window.lines, self.window.columns * (self.run or 1)
+        return (lines // 2, columns // 2) if self.pooled else (2 * lines, 2 * columns) if self.repeated else (lines, columns)
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates, those with padding among them."""
-        return sum(part.out.rows * part.b.rows * part.b.cols for part in self.parts)
+        windows = self.window.lines * self.window.columns if self.window else self.parts[0].out.rows
+        return sum(windows * part.b.rows * part.b.cols for part in self.parts)
 
     @property
     def inputs(self) -> tuple[Block, ...]:
@@ -280,6 +308,26 @@ class Rescale(RowOperator):
     """The same numbers at another scale or width; also ReLU and scaling by a constant."""
 
     parameters: AddParameters
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Upsample(OneResult):
+    """Of a map whose pixels are the rows of ``a``, lines of ``width`` pixels, each pixel as 2 x 2."""
+
+    a: Block
+    width: int
+
+    def __post_init__(self) -> None:
+        if self.a.rows % self.width or (self.out.rows, self.out.cols, self.out.tensor.bits) != (
+            4 * self.a.rows,
+            self.a.cols,
+            self.a.tensor.bits,
+        ):
+            raise ValueError(f"out must have four pixels for each of a, in lines of {self.width}, not {self.a} and {self.out}")
+
+    @property
+    def inputs(self) -> tuple[Block, ...]:
+        return (self.a,)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -64,9 +64,10 @@ def compute(rng: random.Random, p: MachineParameters) -> Case:
 def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratchpad: NDArray[np.uint8]) -> dict[str, int]:
     """Of a matrix or of windows: sizes from 1 to a few tiles, often small. Puts channels and factors into the scratchpad."""
     size = lambda most: rng.choice((1, 2, rng.randint(1, most)))  # noqa: E731
-    n, k = size(3 * p.cols), rng.choice((p.rows // 2, size(3 * p.rows)))
+    packed = rng.randint(0, p.packing)
+    n, k = p.cols if packed else size(3 * p.cols), rng.choice((p.rows // 2, size(3 * p.rows)))
     words = lambda octets: -(-octets // p.word_bytes)  # noqa: E731
-    transposed, wide = rng.random() < 0.7 or p.least_narrow > 0, rng.random() < 0.5
+    transposed = rng.random() < 0.7 or p.least_narrow > 0
     narrow, weights = rng.randint(p.least_narrow, 2) if transposed else 0, Format(p.weight_bits)
     tiles = -(-n // p.cols)
     if rng.random() < 0.5:
@@ -76,7 +77,10 @@ def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratc
     else:
         walk = _windows(rng, p, n, k, regions)
         k = walk["k"]
-    outputs = walk["m"] * walk["lines"]
+    changes = _changes(rng, p, walk["lines"]) if packed else {}
+    wide = rng.random() < 0.5 and not changes
+    lines = walk["lines"] // (1 + changes.get("pooled", 0))
+    outputs, results = (lines, walk["m"] * n // (1 + changes.get("pooled", 0))) if packed else (walk["m"] * walk["lines"], n)
     taps = walk["taps_x"] * walk["taps_y"]
     b_k = (taps - 1) * words(k) * p.word_bytes + k
     b_words = taps * -(-k // (p.word_bytes << narrow))
@@ -85,7 +89,8 @@ def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratc
     table, _ = regions.matrix(1, words(TABLE_ENTRIES))
     factor_words = tiles * taps * p.factor_words
     factors, _ = regions.matrix(1, factor_words)
-    out, out_stride = regions.matrix(outputs, words(n << wide))
+    copies = 1 + changes.get("repeated", 0)
+    out, out_stride = regions.matrix(copies * outputs, words(copies * results << wide))
     reach = (taps * k << 14).bit_length()  # of a sum, in bits
     shift = lambda: rng.choice((rng.randint(0, 47), rng.randint(reach, reach + 8)))  # noqa: E731 - so that often its own bits show
     most = min(MAX_FACTOR, (INT32.max >> 1) // (taps * k << 16))  # no sum overflows
@@ -103,12 +108,25 @@ def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratc
     return {
         **walk,
         **{"b": b, "b_stride": b_stride, "channels": channels, "channels_stride": channels_stride},
-        **{"out": out, "out_stride": out_stride, "n": n, "b_transposed": int(transposed), "b_narrow": narrow},
+        **{
+            "out": out,
+            "out_stride": out_stride,
+            "packed": packed,
+            **changes,
+            "n": n,
+            "b_transposed": int(transposed),
+            "b_narrow": narrow,
+        },
         **{"table": table, "tabulated": rng.randint(0, 1), "factors": factors, "b_factored": rng.randint(0, p.factor_bits > 0)},
         **{"a_zero_point": rng.randint(-128, 127), "b_zero_point": rng.randint(weights.min, weights.max)},
         **_out_range(rng, wide=wide),
-        **(_residual(rng, p, regions, outputs, n, wide=wide) if p.residual else {}),
+        **(_residual(rng, p, regions, outputs, results, wide=wide) if p.residual and not changes else {}),
     }
+
+
+def _changes(rng: random.Random, p: MachineParameters, lines: int) -> dict[str, int]:
+    """Perhaps what is done to packed results."""
+    return {rng.choice(("repeated", *["pooled"] * (p.pools and lines % 2 == 0))): 1} if rng.random() < 0.7 else {}
 
 
 def _residual(rng: random.Random, p: MachineParameters, regions: _Regions, rows: int, n: int, *, wide: bool) -> dict[str, int]:

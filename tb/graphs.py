@@ -1,6 +1,7 @@
 """Integer graphs of random numbers, for tests and benches."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,31 @@ class Builder:
         ones = self.tensor(x.cols, window.taps, 4, np.ones((x.cols, window.taps), np.int8))
         out = self.tensor(window.lines * window.columns, x.cols, bits)
         self.product([ir.MatMulPart(a=x.whole, b=ones.whole, out=out.whole)], transposed=True, window=window, maximum=True)
+        return out
+
+    def halved(self, x: ir.Tensor, width: int) -> ir.Tensor:
+        """Max pooling of 2 x 2 pixels of such a map of int8, with lines of ``width``, that changes no number."""
+        window = Window(height=x.rows // width, width=width, kernel=(2, 2), strides=(2, 2))
+        ones = self.tensor(x.cols, 4, 4, np.ones((x.cols, 4), np.int8))
+        out = self._like(x, x.rows // 4)
+        unchanged = MatMulParameters.from_scales(
+            **{"a_scale": x.scale, "a_zero_point": x.zero_point, "b_scale": np.ones(x.cols), "b_zero_point": 0, "bias": np.zeros(x.cols)},
+            **{"out_scale": x.scale, "out_zero_point": x.zero_point, "out": x.format, "channels": x.cols},
+        )
+        part = ir.MatMulPart(a=x.whole, b=ones.whole, out=out.whole)
+        about = {"b_transposed": True, "parameters": unchanged, "window": window, "maximum": True}
+        self.operators.append(ir.MatMul(**self.names, parts=(part,), **about))
+        return out
+
+    def _like(self, x: ir.Tensor, rows: int) -> ir.Tensor:
+        t = replace(x, name=f"t{len(self.tensors)}", rows=rows)
+        self.tensors[t.name] = t
+        return t
+
+    def doubled(self, x: ir.Tensor, width: int) -> ir.Tensor:
+        """Upsampling of such a map."""
+        out = self._like(x, 4 * x.rows)
+        self.operators.append(ir.Upsample(**self.names, a=x.whole, out=out.whole, width=width))
         return out
 
     def rescale(self, x: ir.Tensor, bits: int) -> ir.Tensor:

@@ -12,11 +12,13 @@ from celosia.rtl.compute import ComputeUnit
 from celosia.rtl.engine import CHECK_CYCLES
 
 CYCLES = 10  # a command is refused within
+PACKING = {"packing": 1, "residual": 1, "cols": 2}
+PACKED = {"packed": 1, "n": 2, "lines": 2}
 
 
 def refused(machine: Mapping[str, int], **fields: int) -> bool:
     """Whether a product of one element, with other ``fields``, is an illegal step."""
-    unit = ComputeUnit(MachineParameters(rows=4, cols=4, lanes=1, accumulator_depth=16, **machine))
+    unit = ComputeUnit(MachineParameters(**{"rows": 4, "cols": 4, "lanes": 1, "accumulator_depth": 16, **machine}))
     errors = set()
 
     async def bench(ctx: SimulatorContext) -> None:
@@ -53,6 +55,20 @@ def refused(machine: Mapping[str, int], **fields: int) -> bool:
         ({"factor_bits": 8}, {"b_factored": 1}, False),
         ({"residual": 0}, {"residual": 1}, True),
         ({"residual": 1}, {"residual": 1}, False),
+        ({"packing": 0}, {"packed": 1}, True),
+        ({"packing": 0}, {"pooled": 1}, True),
+        (PACKING, PACKED, False),
+        (PACKING, {**PACKED, "n": 1}, True),
+        (PACKING, {**PACKED, "out_wide": 1}, False),
+        (PACKING, {**PACKED, "repeated": 1}, False),
+        (PACKING, {**PACKED, "repeated": 1, "packed": 0}, True),
+        (PACKING, {**PACKED, "repeated": 1, "out_wide": 1}, True),
+        (PACKING, {**PACKED, "repeated": 1, "residual": 1}, True),
+        (PACKING, {**PACKED, "pooled": 1}, False),
+        (PACKING, {**PACKED, "pooled": 1, "repeated": 1}, True),
+        (PACKING, {**PACKED, "pooled": 1, "lines": 3}, True),
+        ({**PACKING, "cols": 1}, {**PACKED, "n": 1}, False),
+        ({**PACKING, "cols": 1}, {**PACKED, "n": 1, "pooled": 1}, True),
     ],
 )
 def test_fields(machine: dict[str, int], fields: dict[str, int], illegal: bool) -> None:

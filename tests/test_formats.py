@@ -181,8 +181,15 @@ REFUSED = [
     ({"residual": 2}, "residual must be 0 or 1, not 2"),
     ({"pruning": 2}, "pruning must be 0 or 1, not 2"),
     ({"rows": 12, "cols": 12, "lanes": 3, "pruning": 1}, "lanes must be a power of two where the machine has pruning, not 3"),
-    ({"units": 3}, "units must be 1, 2 or 4, and at most banks (4), not 3"),
-    ({"banks": 2, "units": 4}, "units must be 1, 2 or 4, and at most banks (2), not 4"),
+    ({"packing": 2}, "packing must be 0 or 1, not 2"),
+    ({"packing": 1}, "packing must be 0 unless rows is a power of two, and cols at most its half, not 1"),
+    (
+        {"rows": 12, "cols": 6, "lanes": 3, "packing": 1},
+        "packing must be 0 unless rows is a power of two, and cols at most its half, not 1",
+    ),
+    ({"units": 0}, "units must be at least 1 and at most banks (4), not 0"),
+    ({"banks": 2, "units": 4}, "units must be at least 1 and at most banks (2), not 4"),
+    ({"units": 3, "b_words": 2}, "b_words must be 1, 2 or 4, and at most banks / units (1), not 2"),
     ({"b_words": 3}, "b_words must be 1, 2 or 4, and at most banks / units (4), not 3"),
     ({"units": 2, "b_words": 4}, "b_words must be 1, 2 or 4, and at most banks / units (2), not 4"),
 ]
@@ -238,7 +245,7 @@ def test_slots_are_whole_beats() -> None:
 def test_hash_tells_configurations_apart() -> None:
     other = {
         "rows": 8,
-        "cols": 8,
+        "cols": 2,
         "lanes": 4,
         "scratchpad_kib": 64,
         "banks": 2,
@@ -253,11 +260,12 @@ def test_hash_tells_configurations_apart() -> None:
         "requantizer_columns": 2,
         "factor_bits": 8,
         "residual": 1,
+        "packing": 1,
         "pruning": 1,
         "units": 2,
         "b_words": 2,
     }
-    base = MachineParameters(rows=16, cols=16, lanes=2)
+    base = MachineParameters(rows=16, cols=4, lanes=2)
     machines = [base, *(replace(base, **{name: value}) for name, value in other.items())]
     assert set(other) == set(asdict(base))
     hashes = [configuration_hash(machine, program) for machine in machines for program in (None, b"\1", b"\2")]
@@ -270,4 +278,4 @@ def test_hash_tells_configurations_apart() -> None:
     assert len(set(hashes)) == len(hashes)
     assert configuration_hash(base, None, Connections()) == configuration_hash(base, None)
     assert all(0 <= h < 1 << 64 for h in hashes)
-    assert configuration_hash(base, None) == configuration_hash(MachineParameters(rows=16, cols=16, lanes=2), None)
+    assert configuration_hash(base, None) == configuration_hash(MachineParameters(rows=16, cols=4, lanes=2), None)

@@ -24,6 +24,9 @@ SHARED = replace(WIDE, multiplier_bits=27, factor_bits=8, requantizer_columns=2,
 FACTORED = replace(TALL, factor_bits=8, requantizer_columns=4, residual=1, b_words=2)
 # Words of one result; a single row, which the commands often have, is read at a tile a cycle.
 COLUMN = replace(TALL, cols=1, residual=1)
+# Rows of results side by side, pooled and repeated.
+PACKING = replace(TALL, packing=1, residual=1, accumulator_depth=64)
+PACKED_COLUMN = replace(COLUMN, packing=1)
 MADE_OF = {INT4: PLATFORMS["ecp5"], SHARED: PLATFORMS["ultrascale"]}
 
 
@@ -31,7 +34,8 @@ CASES = [
     (Engine.COMPUTE, SQUARE),
     (Engine.COMPUTE, WIDE),
     (Engine.COMPUTE, FACTORED),
-    (Engine.COMPUTE, COLUMN),
+    (Engine.COMPUTE, PACKED_COLUMN),
+    (Engine.COMPUTE, PACKING),
     (Engine.COMPUTE, ODD),
     (Engine.COMPUTE, INT4),
     (Engine.COMPUTE, SHARED),
@@ -51,7 +55,8 @@ CASES = [
 
 def _id(engine: Engine, m: MachineParameters) -> str:
     array = f"{m.rows}x{m.cols}-int{m.weight_bits}-{m.multiplier_bits}"
-    return f"{engine.name.lower()}-{array}-{m.factor_bits}{'-residual' * m.residual}{'-pruning' * m.pruning}-{m.b_words}"
+    options = [name for name in ("residual", "packing", "pruning") if getattr(m, name)]
+    return "-".join([engine.name.lower(), array, str(m.factor_bits), *options, str(m.b_words)])
 
 
 @pytest.mark.parametrize(("engine", "machine"), CASES, ids=[_id(*case) for case in CASES])

@@ -10,7 +10,7 @@ from .formats import FACTOR_BITS, narrowness
 if TYPE_CHECKING:
     from .links import Connections
 
-VERSION = (0, 2)  # of the step and register formats: major, minor
+VERSION = (0, 3)  # of the step and register formats: major, minor
 EXTERNAL_ADDRESS_BITS = 32
 TILE_CYCLES = 4  # at least, between two rows of the same index in the array: the accumulator's read, add and write
 DEPTHWISE_TAPS = 4  # pixels that the array's columns take at once, each for its own channel
@@ -34,7 +34,7 @@ def power_of_two(value: int) -> bool:
 class MachineParameters:
     """A machine of compute units, one vector engine, a load and a store engine around a banked scratchpad.
 
-    units: compute units, which do different steps at the same time: 1, 2 or 4.
+    units: compute units, which do different steps at the same time: 1 to 16.
     rows: multiply-accumulators along K; also the bytes of a scratchpad word.
     cols: output channels that a unit computes at once; a multiple or a divisor of rows.
     lanes: elements per cycle of the vector engine.
@@ -54,6 +54,7 @@ class MachineParameters:
     tiles.
     factor_bits: of the factor that a group of rows of b has for each channel; without any, b has one scale for each channel.
     residual: 1 where the compute unit can add a matrix to its results, which else takes the vector engine.
+    packing: 1 where a compute unit can keep maps of few channels without gaps, and pool them or repeat their pixels on their way.
     pruning: 1 where the vector engine keeps how important each token is, picks tokens by it, and gathers their rows.
     b_words: scratchpad words of b that a compute unit reads at once, 1, 2 or 4: products of fewer rows than cols are as much faster.
     """
@@ -74,6 +75,7 @@ class MachineParameters:
     requantizer_columns: int = 1
     factor_bits: int = 0
     residual: int = 0
+    packing: int = 0
     pruning: int = 0
     units: int = 1
     b_words: int = 1
@@ -134,10 +136,13 @@ class MachineParameters:
         )
         require(self.factor_bits in (0, FACTOR_BITS), "factor_bits", f"0 or {FACTOR_BITS}", self.factor_bits)
         require(self.residual in (0, 1), "residual", "0 or 1", self.residual)
+        require(self.packing in (0, 1), "packing", "0 or 1", self.packing)
+        packs = self.reads_any_byte and 2 * self.cols <= self.rows
+        require(not self.packing or packs, "packing", "0 unless rows is a power of two, and cols at most its half", self.packing)
         require(self.pruning in (0, 1), "pruning", "0 or 1", self.pruning)
         require(not self.pruning or power_of_two(self.lanes), "lanes", "a power of two where the machine has pruning", self.lanes)
-        require(self.units in (1, 2, 4) and self.units <= self.banks, "units", f"1, 2 or 4, and at most banks ({self.banks})", self.units)
-        most = self.banks // self.units
+        require(1 <= self.units <= self.banks, "units", f"at least 1 and at most banks ({self.banks})", self.units)
+        most = self.banks // self.unit_places
         allowed = f"1, 2 or 4, and at most banks / units ({most})"
         require(self.b_words in (1, 2, 4) and self.b_words <= most, "b_words", allowed, self.b_words)
 
@@ -161,9 +166,14 @@ class MachineParameters:
         return 1 << (words.bit_length() - 1)
 
     @property
+    def unit_places(self) -> int:
+        """The next power of two from ``units`` on."""
+        return 1 << (self.units - 1).bit_length()
+
+    @property
     def interleaved(self) -> int:
         """Banks that words in a row take turns in: what units read of a matrix at the same time lies in different ones."""
-        return self.units * self.b_words
+        return self.unit_places * self.b_words
 
     @property
     def region_words(self) -> int:
@@ -198,6 +208,11 @@ class MachineParameters:
     def reads_any_byte(self) -> bool:
         """Whether the compute unit's rows of a may start at any byte; else at words."""
         return power_of_two(self.rows)
+
+    @property
+    def pools(self) -> bool:
+        """Whether results that are packed can be pooled: they lie in pairs."""
+        return self.packing > 0 and self.cols % 2 == 0
 
     @property
     def single_cycles(self) -> int:

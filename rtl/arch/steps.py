@@ -122,6 +122,11 @@ LOAD = Record(
 # residual (where the machine has it): what is written is the sum of the result, looked up where ``tabulated``, and of the element at its
 # place in the matrix ``r``, as VectorOperation.ADD makes it of the parameters sum_* (RESIDUAL_SCALARS).
 #
+# packed (where the machine has packing, with n = cols): the m rows of a line lie side by side in its words, without a gap, and a line
+# ``out_stride`` words behind the one before; those of r alike. pooled: the results are a map of lines * (m * n) pixels, and the largest one
+# of each 2 x 2 of them is written; lines and cols are even. repeated: each of its pixels is written as 2 x 2: twice, side by side, to two
+# lines. Both with 8-bit results without a residual, and one of them alone.
+#
 # The step starts to load b and r while others still write a: it reads a when every engine has completed as many steps as ``a_wait_*``
 # say. Where a_follows, no compute step need be complete: when the i-th tile along K is read, the first i + 1 - a_ahead tiles of cols
 # channels of the unit's step before this one are written.
@@ -155,6 +160,7 @@ COMPUTE = Record(
         Field("b_factored", 1),
         Field("tabulated", 1),
         Field("residual", 1),
+        *(Field(name, 1) for name in ("packed", "pooled", "repeated")),
         *(Field(f"sum_{field.name}", field.bits, signed=field.signed) for field in ADD.fields),
         Field("r_wide", 1),
         Field("out_wide", 1),

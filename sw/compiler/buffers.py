@@ -64,7 +64,7 @@ def _table(
 def _channels(op: ir.MatMul, first: int, count: int, parameters: MachineParameters) -> Buffer:
     """The requantization records of channels first to first + count - 1, tile by tile of cols channels; of channels that are all alike one
     tile. With shift, of those channels of each block, one after the other."""
-    p, q, channels = parameters, op.parameters, op.parts[0].out.cols
+    p, q, channels = parameters, op.parameters, op.channels
     of_blocks = np.stack([q.bias, q.multiplier, q.shift], axis=1).reshape(-1, channels, 3)[:, first : first + count]
     if (of_blocks == of_blocks[0, 0]).all():
         of_blocks = np.tile(of_blocks[:1, :1], (1, p.cols, 1))
@@ -81,7 +81,7 @@ def _factors(op: ir.MatMul, first: int, count: int, parameters: MachineParameter
     """The factors of channels first to first + count - 1, tile by tile of cols channels, group by group; if there are any. With shift, of
     those channels of each block, one after the other."""
     if op.parameters.factors is not None:
-        p, channels = parameters, op.parts[0].out.cols
+        p, channels = parameters, op.channels
         factors = op.parameters.factors.reshape(op.groups, -1, channels)[:, :, first : first + count]
         factors = np.pad(factors, ((0, 0), (0, 0), (0, -count % p.cols))).reshape(op.groups, -1, p.cols)
         octets = np.zeros((factors.shape[1], op.groups, p.factor_words * p.word_bytes), np.uint8)

@@ -3,17 +3,22 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+
 from ...rtl.arch.parameters import MachineParameters
 from .. import graph as ir
 from ..golden.add import AddParameters
+from ..golden.matmul import requantize_sums
 
 Combine = Callable[[ir.MatMul, ir.Operator, ir.Block], ir.MatMul | None]
 
 
 def fuse(graph: ir.Graph, parameters: MachineParameters) -> ir.Graph:
-    """The same network with each Table of 8 bits, then each Add of a machine with a residual, in the product whose results nothing else
-    reads."""
+    """The same network with each Table of 8 bits, then each Upsample and max pooling of 2 x 2 pixels of one channel of a machine with
+    packing, then each Add of one with a residual, in the product whose results nothing else reads."""
     graph = _fused(graph, _with_table)
+    if parameters.packing:
+        graph = _fused(_fused(graph, _with_pool), _with_upsample)
     return _fused(graph, _with_residual) if parameters.residual else graph
 
 
@@ -63,8 +68,40 @@ def _with_table(product: ir.MatMul, op: ir.Operator, _: ir.Block) -> ir.MatMul |
     return replace(product, parts=parts, table=op.parameters)
 
 
+def _with_pool(product: ir.MatMul, op: ir.Operator, results: ir.Block) -> ir.MatMul | None:
+    if not isinstance(op, ir.MatMul) or not op.maximum or op.parts[0].a is not results or not _is_plain_map(product, results):
+        return None
+    window, parameters, codes = op.window, op.parameters, np.arange(-128, 128)
+    assert window
+    assert product.window
+    even = window.height % 2 == window.width % 2 == 0 and product.map_size == (window.height, window.width)
+    halves = even and window.kernel == window.strides == (2, 2) and not any(window.pads) and window.dilations == (1, 1)
+    same = (requantize_sums(codes[:, None] - parameters.a_zero_point, parameters)[:, 0] == codes).all()
+    # The largest result is that of the largest sum if the function never falls.
+    follows = not op.table or (not product.table and list(op.table.entries) == sorted(op.table.entries))
+    if not (halves and same and follows) or op.residual:
+        return None
+    parts = (replace(product.parts[0], out=op.parts[0].out),)
+    return replace(product, parts=parts, pooled=True, table=op.table or product.table)
+
+
+def _with_upsample(product: ir.MatMul, op: ir.Operator, results: ir.Block) -> ir.MatMul | None:
+    if not isinstance(op, ir.Upsample) or not _is_plain_map(product, results) or product.map_size[1] != op.width:
+        return None
+    return replace(product, parts=(replace(product.parts[0], out=op.out),), repeated=True)
+
+
+def _is_plain_map(product: ir.MatMul, results: ir.Block) -> bool:
+    """Whether the results are a map of single pixels of 8 bits, as the convolution made them."""
+    changed = product.maximum or product.residual or product.pooled or product.repeated
+    of_one_channel = product.window is not None and len(product.parts) == results.cols == 1
+    return of_one_channel and results.tensor.bits == 8 and not changed
+
+
 def _with_residual(product: ir.MatMul, op: ir.Operator, results: ir.Block) -> ir.MatMul | None:
     part, *others = product.parts
+    if product.pooled or product.repeated:
+        return None
     if not isinstance(op, ir.Add) or op.a.rows != op.b.rows or others or product.residual:
         return None
     residual = ir.Residual(r=op.b, parameters=op.parameters) if results is op.a else ir.Residual(r=op.a, parameters=_swapped(op.parameters))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ...rtl.arch.parameters import MachineParameters
 from .. import graph as ir
 from ..golden.narrow import to_narrow
+from .packing import packed_lines
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -113,7 +114,7 @@ def choose_layouts(graph: ir.Graph, parameters: MachineParameters) -> dict[str, 
     A constant that is multiplied along the columns of a grouped activation takes the same groups.
     """
     word_bytes = parameters.word_bytes
-    lines = _lines(graph, word_bytes) if parameters.reads_any_byte else {}
+    lines = {**_lines(graph, word_bytes), **packed_lines(graph)} if parameters.reads_any_byte else {}
     groups, in_taps = {t.name: t.cols for t in graph.tensors.values()}, set[str]()
     for operator in graph.operators:
         single = operator.shift if isinstance(operator, ir.Fetch) else None  # a number that starts no word

@@ -30,6 +30,9 @@ class Products:
             self._operands.require_pruning()
         if op.maximum and not by_channel(op, p):
             raise CompileError("max pooling needs an array of as many rows as columns, with depthwise_taps")
+        if (op.pooled or op.repeated) and not op.run:
+            what = "pooled" if op.pooled else "repeated"
+            raise CompileError(f"its results can be {what} only in a map that is kept without gaps")
         for part in op.parts:
             bits = self._operands.layouts[part.b.tensor.name].bits
             if bits > p.weight_bits:
@@ -37,7 +40,8 @@ class Products:
             if op.groups and not p.factor_bits:
                 raise CompileError(f"{part.b} has scales of groups along K, but factor_bits is {p.factor_bits}")
             for first, count in channel_segments(self._operands.layouts, op, part, p):
-                yield from (self._convolution if op.window else self._matmul)(op, part, first, count)
+                way = self._in_runs if op.run else self._convolution if op.window else self._matmul
+                yield from way(op, part, first, count)
 
     def _matmul(self, op: ir.MatMul, part: ir.MatMulPart, first: int, count: int) -> Iterator[Way]:
         k, whole = self._depth(op, part)
@@ -81,6 +85,25 @@ class Products:
 
             most_lines = max(1, depth // columns) if columns == window.columns else 1
             yield replace(self._way(make, window.lines, count, most_lines, count), alike=False)
+
+    def _in_runs(self, op: ir.MatMul, part: ir.MatMulPart, first: int, count: int) -> Iterator[Way]:
+        """Whole lines of windows to whole lines of a map that is kept without gaps."""
+        window, height, p = op.window, 1 + op.pooled, self._p  # height: in lines of windows, of what a row of the way is
+        assert window
+
+        def make(row: int, rows: int, col: int, cols: int) -> Task:
+            line, lines, copies = row * height, rows * height, 1 + op.repeated
+            read = window.lines_read(line, lines)
+            a, map_walk = self._feature_map(op, part, read, col, cols)
+            out = self._operands.rows(part.out, copies * row, copies * rows)
+            operands = {"a": a, "b": self._operands.rows(part.b, first, cols), "out": out}
+            flags = {"packed": 1, "pooled": int(op.pooled), "repeated": int(op.repeated)}
+            walk = partial(map_walk, line=line, top=read.start, height=len(read))
+            fields = {"m": window.columns, "lines": lines, "n": cols, **flags}
+            return self._compute(op, part, fields, operands, (first, count), col, walk)
+
+        most_rows = p.accumulator_depth // (height * window.columns)
+        yield replace(self._way(make, window.lines // height, count, most_rows, count), alike=False)
 
     def _way(self, make: MakeTask, rows: int, cols: int, most_rows: int, most_cols: int) -> Way:
         step = max(self._p.cols, self._p.word_bytes)  # tiles of columns start at multiples of it

@@ -12,6 +12,7 @@ from .buffers import make_buffers
 from .decision import Decision
 from .fuse import fuse
 from .layout import Buffer, Layout, choose_layouts
+from .packing import pack
 from .pipeline import SEQUENTIAL, Assignment, between
 from .plan import Plan, make_plan
 from .predict import Resources, Timing, predict
@@ -21,9 +22,9 @@ from .schedule import Scheduler, with_waits
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Program:
-    """name: of the model. graph: as `fuse` and `orders` leave it. prologue: steps that load the constants that stay, once. body: steps of
-    each run. labels, timings: of the body's steps. connections: those
-    that a circuit for this program alone needs. decision: of the planner.
+    """name: of the model. graph: as `fuse`, `pack` and `orders` leave it. prologue: steps that load the constants that stay,
+    once. body: steps of each run. labels, timings: of the body's steps. connections: those that a circuit for this program alone needs.
+    decision: of the planner.
 
     external: byte offset in the driver's buffer of each graph input, output and stored buffer. image: the constants, from offset 0.
     memory_bytes: of the whole buffer, program included; program_offset: of the steps in it.
@@ -62,10 +63,10 @@ class Program:
 
 
 class Compiler:
-    """Maps a graph to a machine, in one way or another. graph: as `fuse` leaves it."""
+    """Maps a graph to a machine, in one way or another. graph: as `fuse` and `pack` leave it."""
 
     def __init__(self, graph: ir.Graph, parameters: MachineParameters, resources: Resources, *, name: str) -> None:
-        self.graph, self.parameters, self.resources = fuse(graph, parameters), parameters, resources
+        self.graph, self.parameters, self.resources = pack(fuse(graph, parameters), parameters), parameters, resources
         self._name = name
         self._layouts = choose_layouts(self.graph, parameters)
         self._buffers = make_buffers(self.graph, self._layouts, parameters)

@@ -8,7 +8,7 @@ from .. import graph as ir
 from .errors import CompileError
 from .operands import Operands
 from .segments import segments
-from .task import Task, Way
+from .task import Operand, Task, Way
 
 MAX_ROWS = (1 << COUNT_BITS) - 1
 OPERATIONS = {
@@ -34,7 +34,8 @@ class Rowwise:
         operation = OPERATIONS[type(op)]
         p, q = self._p, op.parameters  # pyright: ignore[reportAttributeAccessIssue] - every row operator has parameters
         blocks = [op.a, op.out] + ([op.b] if isinstance(op, ir.PairOperator) else [])
-        runs = list(segments(self._operands.layouts, blocks))
+        line = self._operands.layouts[op.a.tensor.name].line  # rows that lie side by side in a row of the buffer
+        runs = list(segments(self._operands.layouts, blocks)) if line == 1 else [(0, op.a.cols * line)]
         whole_row = isinstance(op, ir.Softmax | ir.LayerNorm)
         if whole_row and len(runs) > 1:
             raise CompileError("its rows are kept in groups of columns")
@@ -45,12 +46,18 @@ class Rowwise:
             **{"operation": operation, "a_wide": int(op.a.tensor.bits == 16), "out_wide": int(op.out.tensor.bits == 16)},
         }
         # a causal mask grows from row to row of its matrix: no task may go on in the next one
-        matrix = op.parameters.rows if isinstance(op, ir.Softmax) and op.parameters.rows > 1 else op.a.rows
-        for (first, count), top in product(runs, range(0, op.a.rows, matrix)):
+        matrix = op.parameters.rows if isinstance(op, ir.Softmax) and op.parameters.rows > 1 else op.a.rows // line
+        for (first, count), top in product(runs, range(0, op.a.rows // line, matrix)):
 
             def make(row: int, rows: int, col: int, cols: int, first=first, top=top) -> Task:
                 row, start = top + row, first + col
-                operands = {name: self._operands.rectangle(block, row, rows, start, cols) for name, block in (("a", op.a), ("out", op.out))}
+
+                def taken(block: ir.Block, row: int = row, rows: int = rows, *, repeat: bool = False) -> Operand:
+                    if line > 1:
+                        return self._operands.rows(block, row, rows)
+                    return self._operands.rectangle(block, row, rows, start, cols, repeat=repeat)
+
+                operands = {"a": taken(op.a), "out": taken(op.out)}
                 fields = {**command, "rows": rows, "cols": cols}
                 if isinstance(op, ir.Softmax):
                     mask = op.parameters
@@ -59,8 +66,8 @@ class Rowwise:
                     if op.threshold is not None and rows < op.a.rows:
                         raise CompileError("its rows, of which one may set its flag, must fit one step")
                 elif isinstance(op, ir.PairOperator):
-                    repeat = op.b.rows == 1
-                    operands["b"] = self._operands.rectangle(op.b, 0 if repeat else row, 1 if repeat else rows, start, cols, repeat=repeat)
+                    repeat = op.b.rows == 1 < op.a.rows
+                    operands["b"] = taken(op.b, 0, 1, repeat=True) if repeat else taken(op.b)
                     fields["b_wide"] = int(op.b.tensor.bits == 16)
                 elif isinstance(op, ir.LayerNorm | ir.Table):
                     operands["b"] = self._operands.table(op)

@@ -22,6 +22,8 @@ def channel_segments(
     layouts: Mapping[str, Layout], op: ir.MatMul, part: ir.MatMulPart, parameters: MachineParameters
 ) -> Iterator[tuple[int, int]]:
     """Runs of output channels (first, count) that one command can compute."""
+    if op.run:
+        return iter([(0, op.channels)])
     results = [part.out, op.residual.r] if op.residual else [part.out]
     if by_channel(op, parameters):
         return segments(layouts, [*results, part.a])

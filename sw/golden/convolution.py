@@ -30,6 +30,18 @@ def max_pool(feature_map: ArrayLike, window: Window, parameters: MatMulParameter
     return requantize_sums(taken.max(axis=1) - p.a_zero_point, p)
 
 
+def pooled(pixels: ArrayLike, width: int) -> Int:
+    """The largest of each 2 x 2 pixels of a map [pixels, C], of an even number of lines and columns, in each channel."""
+    numbers = np.asarray(pixels, np.int64)
+    return numbers.reshape(-1, 2, width // 2, 2, numbers.shape[1]).max(axis=(1, 3)).reshape(-1, numbers.shape[1])
+
+
+def repeated(pixels: ArrayLike, width: int) -> Int:
+    """Each pixel of a map [pixels, C] as 2 x 2."""
+    numbers = np.asarray(pixels, np.int64)
+    return numbers.reshape(-1, width, numbers.shape[1]).repeat(2, axis=0).repeat(2, axis=1).reshape(-1, numbers.shape[1])
+
+
 def windows(feature_map: ArrayLike, window: Window, zero_point: int) -> Int:
     """Each window as a row, [lines * columns, kh * kw * C], of a map [height * width, C]; what lies outside of it is ``zero_point``."""
     pixels = np.asarray(feature_map, np.int64).reshape(window.height, window.width, -1)

@@ -179,8 +179,24 @@ class Machine:
         """Raises ValueError where the machine refuses it."""
         if not self.parameters.residual:
             raise ValueError("results must not have a residual where the machine's residual is 0")
-        r = self.read_matrix(c["r"], c["r_stride"], *results.shape, wide=bool(c["r_wide"]))
+        shape = (c["lines"], results.size // c["lines"]) if c["packed"] else results.shape
+        r = self.read_matrix(c["r"], c["r_stride"], *shape, wide=bool(c["r_wide"])).reshape(results.shape)
         return add(results, r, AddParameters(**{name: c[field] for field, name in RESIDUAL_SCALARS.items()}))
+
+    def _write_packed(self, c: Mapping[str, int], results: Int) -> None:
+        """Raises ValueError where the machine refuses it."""
+        p, wide = self.parameters, bool(c["out_wide"])
+        changes = c["pooled"] + c["repeated"]
+        fits = changes == 0 or (changes == 1 and not wide and not c["residual"])
+        in_pairs = not c["pooled"] or c["lines"] % 2 == p.cols % 2 == 0
+        if not (p.packing and c["n"] == p.cols and fits and in_pairs):
+            raise ValueError("a machine with packing packs rows of cols results, and pools or repeats those of 8 bits without a residual")
+        lines = results.reshape(c["lines"], -1)
+        if c["pooled"]:
+            lines = lines.reshape(c["lines"] // 2, 2, -1, 2).max(axis=(1, 3))
+        if c["repeated"]:
+            lines = lines.repeat(2, axis=0).repeat(2, axis=1)
+        self.write_matrix(c["out"], c["out_stride"], lines, wide=wide, whole_words=False)
 
     def _compute(self, c: Mapping[str, int]) -> None:
         p = self.parameters
@@ -211,7 +227,10 @@ class Machine:
             out = entries[(out + TABLE_ENTRIES // 2) % TABLE_ENTRIES]
         if c["residual"]:
             out = self._with_residual(c, out)
-        self.write_matrix(c["out"], c["out_stride"], out, wide=bool(c["out_wide"]), whole_words=False)
+        if c["packed"]:
+            self._write_packed(c, out)
+        else:
+            self.write_matrix(c["out"], c["out_stride"], out, wide=bool(c["out_wide"]), whole_words=False)
 
     def _vector(self, c: Mapping[str, int]) -> None:
         operation = VectorOperation(c["operation"])
