@@ -175,6 +175,38 @@ def max_pooled() -> onnx.ModelProto:
     return net.model(net.op("Gemm", net.op("Flatten", x), net.normal(5, 10), net.normal(5), transB=1))
 
 
+def generator() -> onnx.ModelProto:
+    """[1, 1, 6, 8] -> 3x3 -> upsampled -> 3x3 -> maxima of 2x2 -> 3x3, of one channel, as InTAR's CNN."""
+    net = Net()
+
+    def conv(x: str) -> str:
+        return net.op("Relu", net.op("Conv", x, net.normal(1, 1, 3, 3, scale=0.4), net.normal(1), pads=[1, 1, 1, 1]))
+
+    scales = net.constant(np.array([1, 1, 2, 2], np.float32))
+    x = net.op(
+        "Resize",
+        *(conv(net.input(1, 1, 6, 8)), "", scales),
+        mode="nearest",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
+    x = net.op("MaxPool", conv(x), kernel_shape=[2, 2], strides=[2, 2])
+    return net.model(conv(x))
+
+
+def autoencoder() -> onnx.ModelProto:
+    """[1, 2, 12, 12] -> 5x5 -> 3x3 -> mean + deviation * noise -> 3x3 -> 5x5, of two channels, as InTAR's variational one."""
+    net = Net()
+
+    def conv(x: str, size: int, kind: str = "Conv") -> str:
+        return net.op(kind, x, net.normal(2, 2, size, size, scale=0.5 / size), net.normal(2))
+
+    hidden = conv(conv(net.input(1, 2, 12, 12), 5), 3)
+    deviation = net.op("Exp", net.op("Mul", hidden, net.constant(np.float32(0.5))))
+    sample = net.op("Add", hidden, net.op("Mul", deviation, net.input(1, 2, 6, 6)))
+    return net.model(conv(conv(sample, 3, "ConvTranspose"), 5, "ConvTranspose"))
+
+
 def samples(model: onnx.ModelProto, count: int, seed: int) -> list[dict[str, NDArray]]:
     """Random inputs for a model: normal float32, or uint8."""
     random = np.random.default_rng(seed)

@@ -56,6 +56,9 @@ VARIANTS: dict[str, tuple[Callable[[], onnx.ModelProto], dict[str, Any]]] = {
     "pooling uint8": (lambda: onnx_models.pooled("ReduceMean"), UINT8),
     "max pooling int8": (onnx_models.max_pooled, {**INT8, "per_channel": True}),
     "max pooling uint8": (onnx_models.max_pooled, UINT8),
+    "upsampling int8": (onnx_models.generator, INT8),
+    "upsampling uint8": (onnx_models.generator, {**UINT8, "per_channel": True}),
+    "transposed convolutions": (onnx_models.autoencoder, {**INT8, "op_types_to_quantize": ["Conv", "ConvTranspose", "Add", "Mul", "Exp"]}),
     "convolution uint8": (onnx_models.patch_convolution, {**UINT8, "per_channel": True}),
     "convolution int8": (onnx_models.patch_convolution, INT8),
 }

@@ -11,6 +11,7 @@ from .onnx_file import Node
 from .operands import Operands, positive
 from .product import Product, convolve, mean_weights, multiply
 from .readers import mean_operand
+from .resize import resized
 from .rowwise import ErfOf, GeluOf, Multiplied, NormOf, Rescaled, Sum
 from .softmax import Masked, SoftmaxOf
 from .values import Constant, View
@@ -34,6 +35,26 @@ def _conv(node: Node, operands: Operands) -> View:
     if weights is None or len(weights.shape) != 4 or len(x.shape) != 4:
         raise ValueError("only 2-D convolution with constant weights is supported")
     value = convolve(node, x, weights, int(node.attributes.get("group", 1)), operands.names)
+    bias = operands.finite(node, 2)
+    return value if bias is None else _biased(value, bias.moved(lambda b: b.reshape(-1, 1, 1)))
+
+
+def _conv_transpose(node: Node, operands: Operands) -> View:
+    """With steps of one pixel: a convolution with the kernel turned by half, over a map with so much more around it."""
+    x, weights = operands.view(node, 0), operands.constant(node, 1)
+    attributes, given = node.attributes, {"strides": [1, 1], "output_padding": [0, 0], "group": 1, "auto_pad": b"NOTSET"}
+    other = {name: attributes[name] for name, value in given.items() if attributes.get(name, value) != value}
+    if weights is None or len(weights.shape) != 4 or len(x.shape) != 4 or "output_shape" in attributes:
+        raise ValueError("only 2-D transposed convolution with constant weights and no output_shape is supported")
+    if other:
+        raise ValueError(f"{', '.join(f'{name} {value}' for name, value in other.items())} of a transposed convolution is not supported")
+    dilations, pads = attributes.get("dilations", [1, 1]), attributes.get("pads", [0] * 4)
+    reach = [(size - 1) * dilation for size, dilation in zip(weights.shape[2:], dilations, strict=True)]
+    around = [far - pad for far, pad in zip(reach * 2, pads, strict=True)]
+    if min(around) < 0:
+        raise ValueError(f"pads {list(pads)} of a transposed convolution must not be more than {reach * 2}")
+    turned = weights.moved(lambda w: np.flip(w, (2, 3)).swapaxes(0, 1))
+    value = convolve(replace(node, attributes={"dilations": dilations, "pads": around}), x, turned, 1, operands.names)
     bias = operands.finite(node, 2)
     return value if bias is None else _biased(value, bias.moved(lambda b: b.reshape(-1, 1, 1)))
 
@@ -166,6 +187,8 @@ OPERATIONS: dict[str, Callable[[Node, Operands], View]] = {
     "MatMul": _matmul,
     "Gemm": _gemm,
     "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
+    "Resize": resized,
     "ReduceMean": _reduce_mean,
     "GlobalAveragePool": _reduce_mean,
     "AveragePool": _average_pool,

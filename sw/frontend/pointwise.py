@@ -36,7 +36,7 @@ def pointwise(node: Node, operands: Operands) -> View | None:
     if node.op_type == "Add" and not scalars and all(v.linear for v in views):
         return None
     arrays = [_numbers(value) if isinstance(value, View) else value and _scalar(value) for value in inputs]
-    numbers = _evaluated(node, arrays, operands.model.opset)
+    numbers = evaluated(node, arrays, operands.model.opset)
     factor = _factor(node, inputs)
     if factor and view.linear:
         return replace(view, scale=view.scale * factor, function=Function(node=node, numbers=numbers, linear=True))
@@ -89,7 +89,7 @@ def _steps(tensor: Tensor) -> NDArray[np.int64]:
     return np.arange(tensor.format.min, tensor.format.max + 1) - tensor.zero_point
 
 
-def _evaluated(node: Node, arrays: Sequence[NDArray | None], opset: int) -> NDArray[np.float32]:
+def evaluated(node: Node, arrays: Sequence[NDArray | None], opset: int) -> NDArray[np.float32]:
     names = ["" if array is None else f"input_{slot}" for slot, array in enumerate(arrays)]
     feeds = {name: array for name, array in zip(names, arrays, strict=True) if array is not None}
     infos = [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for name, a in feeds.items()]

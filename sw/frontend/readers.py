@@ -26,6 +26,11 @@ ANYHOW = POINTWISE - {"Add"}
 FOLLOW = ANYHOW | {"QuantizeLinear", "DequantizeLinear", "Softmax"}
 
 
+def _adds_maps(node: Node, index: Index) -> bool:
+    """Whether it is an Add of feature maps, which lie as the readers of the sum want them."""
+    return node.op_type == "Add" and index.ndim == 4
+
+
 @dataclass(frozen=True)
 class Reading:
     """An operand as [..., R, C] matrices whose rows must be neighbours in memory, or also columns if ``either``."""
@@ -120,14 +125,14 @@ class Readers:
                 yield from self._operand(node, slot, index)
             except ValueError:
                 continue
-            if node.op_type in FOLLOW:
+            if node.op_type in FOLLOW or _adds_maps(node, index):
                 yield from self._readings(node.outputs[0], index, seen)
 
     def _operand(self, node: Node, slot: int, index: Index) -> Iterator[Reading]:
         match node.op_type:
             case "QuantizeLinear" | "DequantizeLinear":
                 return
-            case kind if kind in ANYHOW:
+            case kind if kind in ANYHOW or _adds_maps(node, index):
                 return
             case "MatMul" if index.ndim >= 2:
                 yield Reading(index, either=slot == 1)
@@ -138,7 +143,7 @@ class Readers:
                 groups = int(node.attributes.get("group", 1))
                 window = window_of(node, self._kernel(node), *index.shape[2:], groups=groups)
                 yield Reading(operand_rows(window, index, in_patches(window)))
-            case "AveragePool" | "MaxPool" | "GlobalMaxPool" if index.ndim == 4:
+            case "AveragePool" | "MaxPool" | "GlobalMaxPool" | "ConvTranspose" | "Resize" if index.ndim == 4:
                 yield Reading(pixels(index))
             case "ReduceMean" | "GlobalAveragePool":
                 yield Reading(mean_operand(self.mean_axes(node), index)[1], either=True)
