@@ -125,7 +125,7 @@ _fpga_option = click.option(
 @click.option(
     "--pattern",
     type=click.Choice([pattern.value for pattern in Pattern]),
-    help="Operators one after the other on all units, side by side as pipelines, or as is faster; in a circuit for this schedule.",
+    help="Operators one after the other on all units, side by side, or as is faster; in a circuit for this schedule.",
 )
 @click.option("--link-kib", type=click.IntRange(0), default=DEFAULT_RESOURCES.link_kib, show_default=True, help="For links of pipelines.")
 @click.option("--latency", type=click.IntRange(1), default=DEFAULT_RESOURCES.latency, show_default=True, help="Of the memory, in cycles.")
@@ -211,9 +211,9 @@ def compile_command(
 
 def _print_decision(decision: Decision) -> None:
     """What was weighed, the alternative that was taken first, and why."""
-    table = Table("pattern", "cycles, predicted", "bytes to and from memory", "bytes in links", "pipelines")
+    table = Table("pattern", "cycles, predicted", "bytes to and from memory", "bytes in links", "groups")
     for a in decision.alternatives:
-        table.add_row(a.pattern, f"{a.cycles:,}", f"{a.moved_bytes:,}", f"{a.link_bytes:,}", "\n".join(a.pipelines) or "none")
+        table.add_row(a.pattern, f"{a.cycles:,}", f"{a.moved_bytes:,}", f"{a.link_bytes:,}", "\n".join(a.groups) or "none")
     console.print(table)
     for reason in decision.reasons:
         console.print(reason, highlight=False)

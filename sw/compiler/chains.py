@@ -1,12 +1,18 @@
-"""Which operators can follow each other in a pipeline, and why others can't."""
+"""Which operators can follow each other in a pipeline or in bands, and why others can't."""
 
 from collections.abc import Mapping, Sequence
 
 from .. import graph as ir
 
 
-def _not_linked(graph: ir.Graph, op: ir.Operator, readers_of: Mapping[str, Sequence[ir.Operator]]) -> str:
-    """Why the results of an operator can't go to their reader through a link, or nothing if they can. readers_of: of tensors by name."""
+def is_map(op: ir.Operator, reader: ir.Operator) -> bool:
+    """Whether what is between two operators is a feature map, of which the reader's rows need some in common."""
+    return any(isinstance(one, ir.MatMul) and one.window is not None for one in (op, reader))
+
+
+def _not_followed(graph: ir.Graph, op: ir.Operator, readers_of: Mapping[str, Sequence[ir.Operator]]) -> str:
+    """Why the results of an operator can't be taken by their reader as they are made, or nothing if they can. readers_of: of tensors by
+    name."""
     tensors = {block.tensor.name for block in op.outputs}
     if not isinstance(op, ir.MatMul | ir.RowOperator) or op.when:
         return "its steps are not known before the run"
@@ -30,8 +36,6 @@ def _not_linked(graph: ir.Graph, op: ir.Operator, readers_of: Mapping[str, Seque
         return f"{reader.name} takes rows of several tensors"
     if not all(_whole_rows(block) for block in (*op.outputs, *walked)):
         return f"the rows of {name} are made, or read, in parts"
-    if any(isinstance(one, ir.MatMul) and one.window for one in (op, reader)):
-        return f"{name} is a feature map"
     if op.outputs[0].tensor.rows == 1:
         return f"{name} has one row, which is needed whole"
     return ""
@@ -50,15 +54,15 @@ def _whole_rows(block: ir.Block) -> bool:
 
 
 def chains(graph: ir.Graph) -> tuple[list[list[str]], dict[str, str]]:
-    """Runs of operators, by their names, of which each one's results can go to the next one through a link; and why those of others
-    can't."""
+    """Runs of operators, by their names, of which each one's results can be taken by the next one as they are made; and why those of
+    others can't."""
     readers: dict[str, list[ir.Operator]] = {name: [] for name in graph.tensors}
     for op in graph.operators:
         for name in {block.tensor.name for block in op.inputs}:
             readers[name].append(op)
     follower, reasons = dict[str, str](), dict[str, str]()
     for op in graph.operators:
-        reason = _not_linked(graph, op, readers)
+        reason = _not_followed(graph, op, readers)
         if reason:
             reasons[op.name] = reason
         else:

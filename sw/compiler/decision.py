@@ -7,10 +7,11 @@ from typing import Any, Self
 
 @dataclass(frozen=True, kw_only=True)
 class Alternative:
-    """A way to run the network. cycles: of a run, predicted. moved_bytes: to and from external memory. link_bytes: that its links hold."""
+    """A way to run the network. groups: pipelines, and operators in bands. cycles: of a run, predicted. moved_bytes: to and from external
+    memory. link_bytes: that its links hold."""
 
     pattern: str
-    pipelines: tuple[str, ...]
+    groups: tuple[str, ...]
     cycles: int
     moved_bytes: int
     link_bytes: int
@@ -29,7 +30,7 @@ class Decision:
         alternatives = (
             Alternative(
                 pattern=str(a["pattern"]),
-                pipelines=tuple(str(pipeline) for pipeline in a["pipelines"]),
+                groups=tuple(str(group) for group in a["groups"]),
                 **{name: int(a[name]) for name in ("cycles", "moved_bytes", "link_bytes")},
             )
             for a in value["alternatives"]

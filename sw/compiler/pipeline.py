@@ -5,11 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import Self
 
 from ...rtl.arch.links import MOST_LINK_WORDS, Link
 from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.workers import Worker, by_unit
 from .. import graph as ir
+from .bands import Bands
 from .errors import CompileError
 from .task import Ring, Task, Way
 
@@ -29,6 +31,15 @@ class Pipeline:
     stages: tuple[Stage, ...]
     band: int
 
+    @property
+    def operators(self) -> tuple[str, ...]:
+        return tuple(stage.operator for stage in self.stages)
+
+    def renamed(self, names: Sequence[str]) -> Self:
+        """The same of other operators."""
+        stages = (replace(stage, operator=name) for stage, name in zip(self.stages, names, strict=True))
+        return replace(self, stages=tuple(stages))
+
     def __str__(self) -> str:
         stages = (f"{stage.operator} on {len(stage.units)}" for stage in self.stages)
         return f"{' -> '.join(stages)}, {self.band} rows a band"
@@ -36,12 +47,19 @@ class Pipeline:
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """What the units do. units: those that share each product outside of the pipelines, by its operator's name; all where it has none.
+    """What the units do. bands: operators that take turns. units: those that share each product outside of these, by its name; all where it
+    has none.
     spills: every tensor between operators goes through external memory, to compare with."""
 
     pipelines: tuple[Pipeline, ...] = ()
+    bands: tuple[Bands, ...] = ()
     units: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     spills: bool = False
+
+    @property
+    def groups(self) -> tuple[Pipeline | Bands, ...]:
+        """Of operators whose steps are between each other's."""
+        return (*self.pipelines, *self.bands)
 
 
 SEQUENTIAL = Assignment()
@@ -54,17 +72,17 @@ def between(graph: ir.Graph, pipelines: Sequence[Pipeline]) -> set[str]:
     return {block.tensor.name for op in first for block in op.outputs}
 
 
-def side_by_side(graph: ir.Graph, pipelines: Sequence[Pipeline]) -> ir.Graph:
-    """With the operators of each pipeline next to each other, where the last of them is: then all that they need is there."""
-    stages = {stage.operator: pipeline for pipeline in pipelines for stage in pipeline.stages}
+def side_by_side(graph: ir.Graph, groups: Sequence[Pipeline | Bands]) -> ir.Graph:
+    """With the operators of each group next to each other, where the last of them is: then all that they need is there."""
+    group_of = {name: group for group in groups for name in group.operators}
     operators = {op.name: op for op in graph.operators}
     order: list[ir.Operator] = []
     for op in graph.operators:
-        pipeline = stages.get(op.name)
-        if pipeline is None:
+        group = group_of.get(op.name)
+        if group is None:
             order.append(op)
-        elif op.name == pipeline.stages[-1].operator:
-            order += (operators[stage.operator] for stage in pipeline.stages)
+        elif op.name == group.operators[-1]:
+            order += (operators[name] for name in group.operators)
     return replace(graph, operators=tuple(order))
 
 

@@ -6,13 +6,14 @@ What finds no place lies in external memory and is loaded to, or stored from, th
 staging area is tried in a few steps; the plan that moves the fewest bytes a run wins.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
 from ...rtl.arch.links import Link
 from ...rtl.arch.parameters import MachineParameters
 from .. import graph as ir
+from .bands import Bands
 from .buffers import operator_name
 from .errors import CompileError
 from .layout import Buffer, Layout
@@ -58,7 +59,7 @@ def make_plan(
     most = parameters.scratchpad_words // (8 * _staging_parts(parameters))
     best, problem = None, None
     # spread: which takes more room
-    candidates = (side_by_side(candidate, assignment.pipelines) for candidate in orders(graph, parameters))
+    candidates = (side_by_side(candidate, assignment.groups) for candidate in orders(graph, parameters))
     for candidate, eighths, spread in product(candidates, (0, 1, 2, 4, 6, 8), (True, False)):
         try:
             plan = _with_staging(candidate, layouts, buffers, parameters, assignment, most * eighths, spread=spread)
@@ -86,7 +87,6 @@ def _with_staging(
 ) -> Plan:
     parts = _staging_parts(parameters)
     limit = parameters.scratchpad_words - parts * staging_words
-    resident = _place(graph, buffers, assignment, limit, parameters.region_words, spread=spread)
     operands = Operands(
         parameters=parameters,
         layouts=layouts,
@@ -96,6 +96,9 @@ def _with_staging(
         fetched={op.out.tensor.name for op in graph.operators if isinstance(op, ir.Fetch)},
     )
     maker = TaskMaker(operands, staging_words=staging_words)
+    resident: Container[str] = buffers
+    sizes = {name: buffer.words for name, buffer in buffers.items()} | _words_of_bands(graph, assignment, maker)
+    resident = _place(graph, sizes, buffers, assignment, limit, parameters.region_words, spread=spread)
     tasks, links = _tasks(graph, assignment, maker)
     staged = sum(o.size for task in tasks for o in task.operands.values() if operands.is_staged(o))
     ports = sum(buffers[port.tensor.name].words for port in (*graph.inputs, *graph.outputs) if port.tensor.name in resident)
@@ -116,17 +119,26 @@ def _with_staging(
 def _tasks(graph: ir.Graph, assignment: Assignment, maker: TaskMaker) -> tuple[list[Task], list[Link]]:
     """Of all operators in order, and the links that they use."""
     operators = {op.name: op for op in graph.operators}
-    first = {pipeline.stages[0].operator: pipeline for pipeline in assignment.pipelines}
-    in_pipelines = {stage.operator for pipeline in assignment.pipelines for stage in pipeline.stages}
+    first = {group.operators[0]: group for group in assignment.groups}
+    in_groups = {name for group in assignment.groups for name in group.operators}
     tasks, links = list[Task](), list[Link]()
     for op in graph.operators:
-        if op.name in first:
-            made = maker.pipeline(first[op.name], operators, first_link=len(links))
+        group = first.get(op.name)
+        if isinstance(group, Bands):
+            tasks += maker.bands(group, operators)
+        elif group:
+            made = maker.pipeline(group, operators, first_link=len(links))
             tasks += made.tasks()
             links += made.links
-        elif op.name not in in_pipelines:
+        elif op.name not in in_groups:
             tasks += maker.tasks(op, assignment.units.get(op.name, ()))
     return tasks, links
+
+
+def _words_of_bands(graph: ir.Graph, assignment: Assignment, maker: TaskMaker) -> dict[str, int]:
+    """Of each buffer of which only what a band needs is kept, the words of that."""
+    operators = {op.name: op for op in graph.operators}
+    return {name: words for bands in assignment.bands for name, words in maker.band_rows(bands, operators).words.items()}
 
 
 def _staging_parts(parameters: MachineParameters) -> int:
@@ -134,12 +146,12 @@ def _staging_parts(parameters: MachineParameters) -> int:
     return 2 * parameters.units
 
 
-def lifetimes(graph: ir.Graph, pipelines: Sequence[Pipeline] = ()) -> Iterator[tuple[str, int, int]]:
-    """(tensor, first operator, last operator) of each activation, by the operators' positions, one for all of a pipeline; inputs start at
+def lifetimes(graph: ir.Graph, groups: Sequence[Pipeline | Bands] = ()) -> Iterator[tuple[str, int, int]]:
+    """(tensor, first operator, last operator) of each activation, by the operators' positions, one for all of a group; inputs start at
     -1."""
     first = {port.tensor.name: -1 for port in graph.inputs}
     last = dict(first)
-    leader = {stage.operator: pipeline.stages[0].operator for pipeline in pipelines for stage in pipeline.stages}
+    leader = {name: group.operators[0] for group in groups for name in group.operators}
     position = {op.name: i for i, op in enumerate(graph.operators)}
     for op in graph.operators:
         i = position[leader.get(op.name, op.name)]
@@ -152,9 +164,17 @@ def lifetimes(graph: ir.Graph, pipelines: Sequence[Pipeline] = ()) -> Iterator[t
 
 
 def _place(
-    graph: ir.Graph, buffers: Mapping[str, Buffer], assignment: Assignment, limit: int, region_words: int, *, spread: bool
+    graph: ir.Graph,
+    sizes: Mapping[str, int],
+    buffers: Mapping[str, Buffer],
+    assignment: Assignment,
+    limit: int,
+    region_words: int,
+    *,
+    spread: bool,
 ) -> dict[str, int]:
-    """Addresses below ``limit`` of the buffers that find a place.
+    """Addresses below ``limit`` of the buffers that find a place. sizes: the words that they take. Raises CompileError where one of which
+    only bands are kept finds none.
 
     spread: keep what is read together in different banks, and each activation's place for SPREAD operators longer than needed, so that
     operators on different engines can overlap.
@@ -163,19 +183,21 @@ def _place(
     placed: dict[str, int] = {}
 
     def range_of(name: str) -> tuple[int, int]:
-        return placed[name], placed[name] + buffers[name].words
+        return placed[name], placed[name] + sizes[name]
 
     def place(name: str, taken: list[tuple[int, int]]) -> None:
         avoid = [[range_of(other) for other in group.get(name, ()) if spread and other in placed] for group in partners]
-        address = _best_address(buffers[name].words, sorted(taken), limit, region_words, avoid)
+        address = _best_address(sizes[name], sorted(taken), limit, region_words, avoid)
         if address is not None:
             placed[name] = address
 
     stays, linked = _only_fetched(graph, buffers), between(graph, assignment.pipelines)
-    spans = [span for span in lifetimes(graph, assignment.pipelines) if span[0] not in stays | linked and not assignment.spills]
+    spans = [span for span in lifetimes(graph, assignment.groups) if span[0] not in stays | linked and not assignment.spills]
     ends = {name: end for name, _, end in spans}
     for name, start, _ in spans:
         place(name, [range_of(other) for other in placed if ends[other] + spread * SPREAD >= start])
+        if name not in placed and sizes[name] < buffers[name].words:
+            raise CompileError(f"a band of {name} needs {sizes[name]} words, for which the scratchpad has no place")
     constants = [buffer.name for buffer in buffers.values() if buffer.data is not None and buffer.name not in stays]
     for name in sorted(constants, key=lambda name: -buffers[name].words):
         place(name, [range_of(other) for other in placed])

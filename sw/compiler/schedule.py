@@ -14,6 +14,8 @@ from .plan import Plan
 from .task import Operand, Task
 
 MAX_TRANSFER_WORDS = 1 << 14  # of one row of a transfer
+PIECES = 8  # in which inputs come and outputs leave, so that computing begins before the last one is there
+LEAST_PIECE_WORDS = 256
 NEARBY = 16  # tasks that may change places
 
 
@@ -118,19 +120,22 @@ class Scheduler:
         steps = [step for buffer in inputs for step in self._whole(Engine.LOAD, buffer)]
         parts = [self._task(task, self._plan.staging[i % len(self._plan.staging)]) for i, task in enumerate(self._plan.tasks)]
         parts = _awaited_first(parts)
+        stores = [step for buffer in outputs for step in self._whole(Engine.STORE, buffer)]
+        last_writer = [max(i for i, (_, work) in enumerate(parts) if any(store.reads_what(step) for step in work)) for store in stores]
         # A task's loads come before the work of the task before it, in another part of the staging area, unless they need its result.
         ahead: list[PlannedStep] = []
         for i, (loads, work) in enumerate(parts):
             steps += [load for load in loads if load not in ahead]
             following = parts[i + 1][0] if i + 1 < len(parts) else []
             ahead = [load for load in following if not any(load.conflicts(step) for step in work)]
-            steps += ahead + work
-        return steps + [step for buffer in outputs for step in self._whole(Engine.STORE, buffer)]
+            steps += ahead + work + [store for store, last in zip(stores, last_writer, strict=True) if last == i]
+        return steps
 
     def _whole(self, engine: Engine, buffer: Buffer) -> Iterator[PlannedStep]:
         address = self._plan.resident[buffer.name]
-        for first in range(0, buffer.words, MAX_TRANSFER_WORDS):
-            words = min(MAX_TRANSFER_WORDS, buffer.words - first)
+        size = min(max(-(-buffer.words // PIECES), LEAST_PIECE_WORDS), MAX_TRANSFER_WORDS)
+        for first in range(0, buffer.words, size):
+            words = min(size, buffer.words - first)
             external = self._external[buffer.name] + first * self._p.slot_bytes
             yield self._transfer(engine, external, 0, address + first, words, 1, words, buffer.name)
 
@@ -164,7 +169,7 @@ class Scheduler:
                 (stores if writes else loads).append(transfer)
             else:
                 stride = operand.buffer.row_words
-                address = base + operand.row * stride + operand.word
+                address = base + (operand.row - operand.origin) * stride + operand.word
             if field == "a" and task.walk:
                 command |= task.walk(address, stride)
             else:
@@ -315,6 +320,6 @@ def _follows(command: Mapping[str, int], before: PlannedStep, p: MachineParamete
     # Words of a row before those that are written. A tile of channels must not be smaller than a word.
     ahead = (b["out"] - c["a"]) % c["a_line"]
     in_rows = c["a_line"] == b["out_stride"] and ahead + -(-b["n"] // p.word_bytes) <= c["a_line"]
-    if is_matrix and in_rows and not b["out_wide"] and p.cols >= p.word_bytes and not before.when:
+    if is_matrix and in_rows and not b["out_wide"] and p.cols >= p.word_bytes and not before.when and not b.get("packed", 0):
         return {"a_follows": 1, "a_ahead": ahead}
     return {}

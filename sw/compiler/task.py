@@ -32,7 +32,7 @@ class Ring:
 class Operand:
     """A rectangle of a buffer: ``rows`` rows of ``words`` words. repeat: the one row is read again for each row of the task. spare: words
     behind each row in the staging area. shift: so many blocks before it are passed over; it always goes through the staging area. ring:
-    of an operand that goes through a link, whole rows."""
+    of an operand that goes through a link, whole rows. origin: the first row of the buffer that is kept in its place."""
 
     buffer: Buffer
     row: int
@@ -43,6 +43,7 @@ class Operand:
     spare: int = 0
     shift: Shift | None = None
     ring: Ring | None = None
+    origin: int = 0
 
     @property
     def stride(self) -> int:

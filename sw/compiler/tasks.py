@@ -1,11 +1,12 @@
 """Operators to tasks: what one engine does on rectangles of memory, tiled so that what isn't resident fits the staging area."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise, product, starmap
 
 from ...rtl.arch.steps import COMMANDS
 from .. import graph as ir
+from .bands import BandRows, Bands, part_of
 from .cost import compute_cycles
 from .errors import CompileError
 from .operands import Operands
@@ -14,6 +15,8 @@ from .products import Products
 from .rowwise import OPERATIONS, Rowwise
 from .selection import Selection
 from .task import Task, Way
+
+_NOT_FUSED = "it must follow a convolution to one channel whose results nothing else reads, on a machine with packing"
 
 
 class TaskMaker:
@@ -32,8 +35,37 @@ class TaskMaker:
 
     def tasks(self, operator: ir.Operator, own: tuple[int, ...] = ()) -> Iterator[Task]:
         """The operator's tasks in order; if it has its ``own`` units, on those. Raises CompileError where it can't be mapped."""
+        yield from self._of_ways(operator, lambda: self._ways_of(operator), own)
+
+    def bands(self, bands: Bands, operators: Mapping[str, ir.Operator]) -> Iterator[Task]:
+        """Of operators by name. Raises CompileError as `tasks`."""
+        rows_of, tasks = self.band_rows(bands, operators), dict[tuple[int, int], list[Task]]()
+        for band, rows in enumerate(rows_of):
+            for i, (name, way, of_it) in enumerate(zip(bands.operators, rows_of.ways, rows, strict=True)):
+                made = self._of_ways(
+                    operators[name], lambda way=way, of_it=of_it: [part_of(way, of_it)], bands.units[i] if bands.units else ()
+                )
+                # Side by side each operator is a band ahead of the next one.
+                tasks[(band + i, -i) if bands.units else (band, i)] = [rows_of.placed(task, band, rows) for task in made]
+        return (task for slot in sorted(tasks) for task in tasks[slot])
+
+    def band_rows(self, bands: Bands, operators: Mapping[str, ir.Operator]) -> BandRows:
+        """Raises CompileError where an operator is not one way, or there are fewer rows than bands."""
+        ways = [self._ways_of(operators[name]) for name in bands.operators]
+        if any(len(of_one) > 1 for of_one in ways):
+            raise CompileError(f"its operators must take whole rows at once: {bands}")
+        if ways[-1][0].rows < bands.count:
+            raise CompileError(f"only {ways[-1][0].rows} bands can be made: {bands}")
+        return BandRows(bands=bands, ways=[way for (way,) in ways])
+
+    def _ways_of(self, operator: ir.Operator) -> list[Way]:
+        if type(operator) not in self._ways:
+            raise CompileError(_NOT_FUSED)
+        return list(self._ways[type(operator)](operator))
+
+    def _of_ways(self, operator: ir.Operator, find: Callable[[], list[Way]], own: tuple[int, ...]) -> Iterator[Task]:
         try:
-            ways = list(self._ways[type(operator)](operator))
+            ways = find()
             units = len(own) or self._p.units
             shared = isinstance(operator, ir.MatMul) and len(ways) % units != 0
             made = (task for way in ways for task in (self._shared(way, units) if shared else self._tiled(way)))
@@ -45,7 +77,7 @@ class TaskMaker:
 
     def pipeline(self, pipeline: Pipeline, operators: Mapping[str, ir.Operator], *, first_link: int) -> PipelineTasks:
         """Of operators by name, with links from that number on. Raises CompileError where they can't be one."""
-        ways = [list(self._ways[type(op)](op)) for op in (operators[stage.operator] for stage in pipeline.stages)]
+        ways = [self._ways_of(operators[name]) for name in pipeline.operators]
         found = PipelineTasks(pipeline=pipeline, ways=ways, parameters=self._p, first_link=first_link)
         needed = max(self._staging(task) for task in found.tasks())
         if needed > self._staging_words:
