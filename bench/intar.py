@@ -16,6 +16,7 @@ from celosia.gen.pages import write_section
 from celosia.gen.project import TOP, VERILOG, write_project
 from celosia.gen.simulation import build_library
 from celosia.rtl.arch.parameters import MachineParameters
+from celosia.rtl.arch.window import Window
 from celosia.sw import graph as ir
 from celosia.sw.compiler.patterns import Pattern, compile_patterns
 from celosia.sw.compiler.pipeline import Assignment
@@ -30,6 +31,7 @@ ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "intar"
 PAGE = ROOT / "docs" / "patterns.md"
 THROUGH_MEMORY = "through memory"
+FEW_CYCLES = 1_000_000  # take less time than a fast simulator takes to build
 HEADER = (
     "| kernel | pattern | arrays | cycles | predicted | error | bytes to and from memory | bytes in links | InTAR | times faster |",
     "|---|---|---|---:|---:|---:|---:|---:|---:|---:|",
@@ -55,6 +57,33 @@ def gating() -> ir.Graph:
     x = b.tensor(32, 4096, 8)
     up, gate = b.linear(x, GATING_HIDDEN, 8), b.table(b.linear(x, GATING_HIDDEN, 8), 8)
     return b.graph([x], [b.linear(b.multiply(gate, up, 8), 4096, 8)])
+
+
+def images() -> ir.Graph:
+    """The CNN: 224 -> 3x3, up -> 448 -> 3x3, up -> 896 -> 3x3, maxima of 2x2 -> 448 -> 3x3, maxima of 2x2 -> 224, of one channel."""
+    b = Builder(1)
+
+    def convolved(x: ir.Tensor, size: int) -> ir.Tensor:
+        return b.convolution(x, 1, 8, Window(height=size, width=size, kernel=(3, 3), pads=(1, 1, 1, 1)))
+
+    x = b.tensor(224 * 224, 1, 8)
+    y = b.doubled(convolved(x, 224), 224)
+    y = b.doubled(convolved(y, 448), 448)
+    y = b.halved(convolved(y, 896), 896)
+    return b.graph([x], [b.halved(convolved(y, 448), 448)])
+
+
+def autoencoder() -> ir.Graph:
+    """Of two channels: 28 -> 8x8 -> 21 -> 4x4 -> 18, a sample (h + function(h) * noise), and back, with all results that touch the map."""
+    b = Builder(1)
+
+    def convolved(x: ir.Tensor, size: int, kernel: int, pad: int) -> ir.Tensor:
+        return b.convolution(x, 2, 8, Window(height=size, width=size, kernel=(kernel, kernel), pads=(pad, pad, pad, pad)))
+
+    x, noise = b.tensor(28 * 28, 2, 8), b.tensor(18 * 18, 2, 8)
+    hidden = convolved(convolved(x, 28, 8, 0), 21, 4, 0)
+    sample = b.add(b.multiply(b.table(hidden, 8), noise, 8), hidden, 8)
+    return b.graph([x, noise], [convolved(convolved(sample, 18, 8, 7), 25, 4, 3)])
 
 
 GATING_CUT = 8
@@ -107,6 +136,22 @@ KERNELS = (
         intar=48_668_637,
         cut=GATING_CUT,
     ),
+    Kernel(
+        name="CNN of one channel, 224 -> 448 -> 896 -> 448 -> 224",
+        graph=images,
+        macs=432,
+        arrays=[(13, 8, 4)],
+        machine={"lanes": 4, "scratchpad_kib": 512, "banks": 16, "bus_bytes": 8, "accumulator_depth": 1024, "packing": 1},
+        intar=118_729,
+    ),
+    Kernel(
+        name="variational auto-encoder of two channels, 28 x 28",
+        graph=autoencoder,
+        macs=144,
+        arrays=[(4, 16, 2)],
+        machine={"lanes": 8, "scratchpad_kib": 128, "banks": 8, "bus_bytes": 16, "packing": 1},
+        intar=10_295,
+    ),
 )
 
 
@@ -134,7 +179,7 @@ def run(program: Program, name: str) -> Run:
     """On its own circuit. Asserts that the results are the executor's."""
     folder = BUILD / name
     write_project(program, folder, rom=True)
-    library = build_library(folder / VERILOG, TOP, BUILD / "simulators")
+    library = build_library(folder / VERILOG, TOP, BUILD / "simulators", optimise="-O1" if program.cycles < FEW_CYCLES else "-O3")
     with VerilatedDevice(library, memory_bytes=program.memory_bytes, latency=DEFAULT_RESOURCES.latency) as device:
         steps, counters = run_on(device, program, rom=True)
     return Run(counters["cycles"], sum(step.external_bytes for step in steps))
