@@ -99,6 +99,13 @@ def bench_intar(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_gpt2_block(session: nox.Session) -> None:
+    """A block of GPT-2 medium in simulation, all 24 as predicted, beside what others published: writes its table of docs/patterns.md."""
+    session.install("-e", ".[hdl]")
+    session.run("python", "bench/gpt2_block.py", *session.posargs)
+
+
+@nox.session
 def synth(session: nox.Session) -> None:
     """Area and clock of every block: writes the tables of docs/blocks/."""
     session.install("-e", ".[synth]")

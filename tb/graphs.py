@@ -171,15 +171,17 @@ class Builder:
         self.operators.append(ir.LayerNorm(**self.names, a=x.whole, out=out.whole, parameters=parameters))
         return out
 
-    def attention(self, x: ir.Tensor, heads: int, width: int, *, bits: int = 16, length: int = 0, groups: int = 0) -> ir.Tensor:
+    def attention(
+        self, x: ir.Tensor, heads: int, width: int, *, bits: int = 16, length: int = 0, groups: int = 0, weight_bits: int = 8
+    ) -> ir.Tensor:
         """Heads side by side in the columns of queries, keys, values and result; their scores one below the other.
 
         bits: of a score. length: of a causal mask: elements that count in the first row of each head; 0 for no mask. groups: along K, with
         scales of their own, of the weights of queries, keys and values.
         """
-        q, k, v = (self.linear(x, heads * width, 8, groups=groups) for _ in range(3))
+        q, k, v = (self.linear(x, heads * width, 8, weight_bits, groups) for _ in range(3))
         shares = self.softmax(self.scores(q, k, heads, bits), 8, length=length, rows=x.rows if length else 1)
-        return self.linear(self.mixed(shares, v, heads), x.cols, 8)
+        return self.linear(self.mixed(shares, v, heads), x.cols, 8, weight_bits)
 
     def scores(self, q: ir.Tensor, k: ir.Tensor, heads: int, bits: int) -> ir.Tensor:
         """Queries by keys, head by head."""

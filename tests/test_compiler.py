@@ -12,10 +12,12 @@ from celosia.rtl.arch.steps import ADDRESS_BITS, STEP_BYTES, WAITS, Engine, Step
 from celosia.rtl.arch.window import Window
 from celosia.rtl.arch.workers import Worker, workers, workers_of
 from celosia.sw import graph as ir
+from celosia.sw.compiler import plan
 from celosia.sw.compiler.cost import ideal_cycles
 from celosia.sw.compiler.errors import CompileError
 from celosia.sw.compiler.layout import Layout
 from celosia.sw.compiler.patterns import compile_graph
+from celosia.sw.compiler.predict import Resources
 from celosia.sw.compiler.program import Program, from_slots, to_slots
 from celosia.sw.executor import execute
 from celosia.sw.golden.machine import Machine
@@ -576,3 +578,40 @@ def test_units_have_as_much_to_do(m: int, n: int) -> None:
     found = [cycles.get(worker, 0) for worker in workers(machine) if worker.engine is Engine.COMPUTE]
     alone = [step for step in compile_graph(graph, replace(machine, units=1)).body if step.engine is Engine.COMPUTE]
     assert max(found) == min(found) <= sum(ideal_cycles(step, machine) for step in alone) / 4
+
+
+@pytest.mark.parametrize(("m", "n"), [(64, 256), (40, 512)])
+def test_units_load_weights_that_pass_through_once(m: int, n: int) -> None:
+    """By columns, of which each unit has its own: by rows it would take as many cycles, and each would load all weights."""
+    builder = Builder(1)
+    x = builder.tensor(m, 256, 8)
+    program = compile_graph(builder.graph([x], [builder.linear(x, n, 8)]), replace(SMALL, scratchpad_kib=64, banks=8, units=4))
+    weights = [task.operands["b"] for task in program.plan.tasks]
+    assert {operand.buffer.name for operand in weights}.isdisjoint(program.plan.resident)
+    assert sum(operand.size for operand in weights) == weights[0].buffer.words
+
+
+def test_a_larger_staging_area_must_save_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The larger its tiles are, the longer the first ones are waited for."""
+    builder = Builder(1)
+    x = builder.tensor(32, 128, 8)
+    graph = builder.graph([x], [builder.table(builder.linear(x, 512, 8), 8)])  # each tile loads the table
+    machine = MachineParameters(units=4, banks=16, scratchpad_kib=512, bus_bytes=16)
+    every_word = Resources(constants_stay=False)
+    small = compile_graph(graph, machine, resources=every_word)
+    monkeypatch.setattr(plan, "WORTH", 1)
+    large = compile_graph(graph, machine, resources=every_word)
+    assert small.plan.staging_words < large.plan.staging_words
+    assert large.plan.words_moved < small.plan.words_moved
+    assert small.cycles < large.cycles
+
+
+def test_constants_that_do_not_stay_are_loaded_in_each_run() -> None:
+    builder = Builder(1)
+    x = builder.tensor(4, 16, 8)
+    graph = builder.graph([x], [builder.linear(x, 16, 8)])
+    program = compile_graph(graph, SMALL, resources=Resources(constants_stay=False))
+    assert not program.prologue
+    assert program.plan.words_staged >= graph.tensors["t1"].rows * 2
+    inputs = random_inputs(graph, 1)
+    assert (run_on_golden_machine(program, inputs)["t2"] == execute(graph, inputs, lanes=4)["t2"]).all()

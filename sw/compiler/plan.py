@@ -3,7 +3,8 @@
 Activations are placed over their lifetimes, in the order in which operators run; constants fill what no activation ever uses and
 stay for all runs. Among the places that are free, the one in other banks than the operands read at the same time is taken.
 What finds no place lies in external memory and is loaded to, or stored from, the staging area tile by tile. The size of the
-staging area is tried in a few steps; the plan that moves the fewest bytes a run wins.
+staging area is tried in a few steps; the plan that moves the fewest bytes a run wins, and of those of several orders of the operators the
+one that is predicted to be the fastest.
 """
 
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ from .pipeline import SEQUENTIAL, Assignment, Pipeline, between, side_by_side
 from .task import Task
 from .tasks import TaskMaker
 
+EIGHTHS = (0, 1, 2, 3, 4, 6, 8)  # of the scratchpad, that the staging area may be
+WORTH = 0.98  # of the words moved, that a larger staging area must save: the first tiles are waited for, and larger ones longer
 SPREAD = 2  # operators: one for each engine beside that of the tensor's last reader
 
 
@@ -48,31 +51,40 @@ class Plan:
         return "\n".join([*lines, f"{self.staging[0]:8} staging, {len(self.staging)} times {self.staging_words} words"])
 
 
-def make_plan(
+def make_plans(
     graph: ir.Graph,
     layouts: Mapping[str, Layout],
     buffers: Mapping[str, Buffer],
     parameters: MachineParameters,
     assignment: Assignment = SEQUENTIAL,
-) -> Plan:
-    """The plan that moves the fewest words. Raises CompileError where an operator's smallest tile fits no plan, nor a pipeline any."""
+    *,
+    constants_stay: bool = True,
+) -> list[Plan]:
+    """For each order of the operators the plan that moves the fewest words. constants_stay: in the scratchpad, where there is room. Raises
+    CompileError where an operator's smallest tile fits no plan, nor a pipeline any."""
+    in_memory = _only_fetched(graph, buffers)
+    if not constants_stay:
+        in_memory |= {buffer.name for buffer in buffers.values() if buffer.data is not None}
     most = parameters.scratchpad_words // (8 * _staging_parts(parameters))
-    best, problem = None, None
-    # spread: which takes more room
-    candidates = (side_by_side(candidate, assignment.groups) for candidate in orders(graph, parameters))
-    for candidate, eighths, spread in product(candidates, (0, 1, 2, 4, 6, 8), (True, False)):
-        try:
-            plan = _with_staging(candidate, layouts, buffers, parameters, assignment, most * eighths, spread=spread)
-        except CompileError as e:
-            problem = e
-            continue
-        if best is None or plan.words_moved < best.words_moved:
-            best = plan
-        if not plan.words_staged:  # none moves less
+    plans, problem = list[Plan](), None
+    for order in orders(graph, parameters):
+        candidate, best = side_by_side(order, assignment.groups), None
+        for eighths, spread in product(EIGHTHS, (True, False)):  # spread: which takes more room
+            try:
+                plan = _with_staging(candidate, layouts, buffers, parameters, assignment, most * eighths, in_memory, spread=spread)
+            except CompileError as e:
+                problem = e
+                continue
+            if best is None or plan.words_moved < WORTH * best.words_moved:
+                best = plan
+            if not plan.words_staged:  # none moves less
+                break
+        plans += [best] if best else []
+        if best and not best.words_staged:
             break
-    if best is None:
+    if not plans:
         raise problem or CompileError("the network has no operator")
-    return best
+    return plans
 
 
 def _with_staging(
@@ -82,6 +94,7 @@ def _with_staging(
     parameters: MachineParameters,
     assignment: Assignment,
     staging_words: int,
+    in_memory: Container[str],
     *,
     spread: bool,
 ) -> Plan:
@@ -98,7 +111,7 @@ def _with_staging(
     maker = TaskMaker(operands, staging_words=staging_words)
     resident: Container[str] = buffers
     sizes = {name: buffer.words for name, buffer in buffers.items()} | _words_of_bands(graph, assignment, maker)
-    resident = _place(graph, sizes, buffers, assignment, limit, parameters.region_words, spread=spread)
+    resident = _place(graph, sizes, buffers, assignment, limit, parameters.region_words, in_memory, spread=spread)
     tasks, links = _tasks(graph, assignment, maker)
     staged = sum(o.size for task in tasks for o in task.operands.values() if operands.is_staged(o))
     ports = sum(buffers[port.tensor.name].words for port in (*graph.inputs, *graph.outputs) if port.tensor.name in resident)
@@ -170,11 +183,12 @@ def _place(
     assignment: Assignment,
     limit: int,
     region_words: int,
+    in_memory: Container[str],
     *,
     spread: bool,
 ) -> dict[str, int]:
-    """Addresses below ``limit`` of the buffers that find a place. sizes: the words that they take. Raises CompileError where one of which
-    only bands are kept finds none.
+    """Addresses below ``limit`` of the buffers that find a place. sizes: the words that they take. in_memory: names of those that need no
+    place. Raises CompileError where one of which only bands are kept finds none.
 
     spread: keep what is read together in different banks, and each activation's place for SPREAD operators longer than needed, so that
     operators on different engines can overlap.
@@ -191,14 +205,15 @@ def _place(
         if address is not None:
             placed[name] = address
 
-    stays, linked = _only_fetched(graph, buffers), between(graph, assignment.pipelines)
-    spans = [span for span in lifetimes(graph, assignment.groups) if span[0] not in stays | linked and not assignment.spills]
+    linked = between(graph, assignment.pipelines)
+    activations = () if assignment.spills else lifetimes(graph, assignment.groups)
+    spans = [span for span in activations if span[0] not in in_memory and span[0] not in linked]
     ends = {name: end for name, _, end in spans}
     for name, start, _ in spans:
         place(name, [range_of(other) for other in placed if ends[other] + spread * SPREAD >= start])
         if name not in placed and sizes[name] < buffers[name].words:
             raise CompileError(f"a band of {name} needs {sizes[name]} words, for which the scratchpad has no place")
-    constants = [buffer.name for buffer in buffers.values() if buffer.data is not None and buffer.name not in stays]
+    constants = [buffer.name for buffer in buffers.values() if buffer.data is not None and buffer.name not in in_memory]
     for name in sorted(constants, key=lambda name: -buffers[name].words):
         place(name, [range_of(other) for other in placed])
     return placed

@@ -31,11 +31,13 @@ ELEMENTWISE_LATENCY = 40
 @dataclass(frozen=True, kw_only=True)
 class Resources:
     """What a plan counts on beside the machine. latency: cycles to the memory's first beat. bandwidth: beats per cycle in each direction.
-    link_kib: that all links may have together."""
+    link_kib: that all links may have together. constants_stay: in the scratchpad from run to run, where there is room; in a part of a
+    network, whose other parts run in between, they don't."""
 
     latency: int = 20
     bandwidth: Fraction = Fraction(1)
     link_kib: int = 64
+    constants_stay: bool = True
 
 
 DEFAULT_RESOURCES = Resources()

@@ -14,7 +14,7 @@ from .fuse import fuse
 from .layout import Buffer, Layout, choose_layouts
 from .packing import pack
 from .pipeline import SEQUENTIAL, Assignment, between
-from .plan import Plan, make_plan
+from .plan import Plan, make_plans
 from .predict import Resources, Timing, predict
 from .reach import banks_reached
 from .schedule import Scheduler, with_waits
@@ -73,9 +73,13 @@ class Compiler:
         self._constants, self._image = _constants(self._buffers, parameters)
 
     def program(self, assignment: Assignment = SEQUENTIAL) -> Program:
-        """Raises CompileError naming the operator that can't be mapped, or the pipeline."""
+        """The one that is predicted to be the fastest. Raises CompileError naming the operator that can't be mapped, or the pipeline."""
+        stay = self.resources.constants_stay
+        plans = make_plans(self.graph, self._layouts, self._buffers, self.parameters, assignment, constants_stay=stay)
+        return min((self._of(plan) for plan in plans), key=lambda program: program.cycles)
+
+    def _of(self, plan: Plan) -> Program:
         p = self.parameters
-        plan = make_plan(self.graph, self._layouts, self._buffers, p, assignment)
         external, end = self._external(plan)
         scheduler = Scheduler(p, plan, self._buffers, external)
         before, planned = scheduler.prologue(), scheduler.body(plan.graph)

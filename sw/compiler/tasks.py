@@ -111,15 +111,18 @@ class TaskMaker:
         )
 
     def _shared(self, way: Way, units: int) -> Iterator[Task]:
-        """Such that so many units have as much to do: each has rows of its own, or columns where that is faster."""
-        p = self._p
+        """Such that so many units have as much to do: each has rows of its own, or columns where that is faster, or moves less."""
         share_of_rows = _share(way.rows, way.most_rows, units)
         share_of_cols = -(-_share(way.cols, way.most_cols, units) // way.col_step) * way.col_step
-        shares = (share_of_rows, way.cols), (way.rows, min(way.cols, share_of_cols))
-        of_rows, of_cols = (compute_cycles(way.make(0, rows, 0, cols).unplaced, p) for rows, cols in shares)
-        if of_rows <= of_cols:
+        if self._effort(way, share_of_rows, way.cols) <= self._effort(way, way.rows, min(way.cols, share_of_cols)):
             return self._tiled(way, row_tiles=units)
         return self._tiled(replace(way, most_cols=share_of_cols), cols_inside=True)
+
+    def _effort(self, way: Way, rows: int, cols: int) -> tuple[int, int]:
+        """Of shares of so many rows and columns: cycles of a unit, or of the memory port for all of them; and words moved."""
+        most = min(rows, way.most_rows)
+        moved = -(-way.rows // most) * -(-way.cols // cols) * self._staging(way.make(0, most, 0, cols))
+        return max(compute_cycles(way.make(0, rows, 0, cols).unplaced, self._p), moved * self._p.beats_per_word), moved
 
 
 def _parts(count: int, most: int, units: int) -> int:

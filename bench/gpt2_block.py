@@ -1,0 +1,124 @@
+"""A block of GPT-2 medium, W4A8, in simulation, and all 24 in prediction: `nox -s bench_gpt2_block` writes docs/patterns.md.
+
+The weights of a block come from external memory in each run, as in the whole network, of which no scratchpad holds much. Simulated is the
+sequential pattern: its programs all run on one circuit. Results must be the integer executor's.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from celosia.gen.pages import write_section
+from celosia.gen.project import TOP, VERILOG, write_project
+from celosia.gen.simulation import build_library
+from celosia.rtl.arch.parameters import MachineParameters
+from celosia.sw import graph as ir
+from celosia.sw.compiler.patterns import Pattern, compile_graph, compile_patterns
+from celosia.sw.compiler.predict import DEFAULT_RESOURCES
+from celosia.sw.compiler.program import Program
+from celosia.sw.driver.verilated import VerilatedDevice
+from celosia.tb.graphs import Builder
+from compute import run as run_on
+from intar import Run
+from rich.progress import track
+
+ROOT = Path(__file__).parents[1]
+BUILD = ROOT / "build" / "gpt2_block"
+PAGE = ROOT / "docs" / "patterns.md"
+BLOCKS, WIDTH, HEADS, HIDDEN = 24, 1024, 16, 4096
+MACHINE = MachineParameters(
+    **{"units": 4, "rows": 32, "cols": 16, "lanes": 16, "scratchpad_kib": 8192, "banks": 16, "bus_bytes": 32},
+    **{"multiplier_bits": 27, "requantizer_columns": 2, "residual": 1},
+)
+RESOURCES = replace(DEFAULT_RESOURCES, constants_stay=False)
+CLOCK_MHZ = 200
+SIMULATED = (64, 256)  # tokens; of others only the prediction
+# Milliseconds by tokens: Allo, DFX, T4, A100, as InTAR lists them.
+PUBLISHED = {
+    64: (205, 349, 47, 40),
+    128: (371, 693, 56, 40),
+    256: (741, 1413, 81, 40),
+    512: (1334, 2825, 163, 49),
+    1024: (3777, 6079, 361, 49),
+}
+HEADER = (
+    "| tokens | pattern | array busy | cycles of a block | predicted | error | bytes to and from memory | 24 blocks, ms"
+    " | Allo, ms | DFX, ms | T4, ms | A100, ms |",
+    f"|---:|---|{'---:|' * 10}",
+)
+
+
+def graph(tokens: int, blocks: int = 1) -> ir.Graph:
+    """x + attention(LayerNorm(x)), then x + MLP(LayerNorm(x)). GELU of int8 is a table in any imported network."""
+    b = Builder(1)
+    first = x = b.tensor(tokens, WIDTH, 8)
+    for _ in range(blocks):
+        x = b.add(x, b.attention(b.layernorm(x, 8), HEADS, WIDTH // HEADS, length=1, weight_bits=4), 8)
+        hidden = b.table(b.linear(b.layernorm(x, 8), HIDDEN, 8, 4), 8)
+        x = b.add(x, b.linear(hidden, WIDTH, 8, 4), 8)
+    return b.graph([first], [x])
+
+
+def predicted(tokens: int, blocks: int) -> Program:
+    return compile_graph(graph(tokens, blocks), MACHINE, resources=RESOURCES)
+
+
+def network_cycles(tokens: int, block: Program) -> int:
+    """Of all blocks: the first one, and as many times what a second one adds."""
+    return block.cycles + (BLOCKS - 1) * (predicted(tokens, 2).cycles - block.cycles)
+
+
+def simulator() -> Path:
+    """Of the machine for all programs."""
+    write_project(predicted(SIMULATED[0], 1), BUILD / "project")
+    return build_library(BUILD / "project" / VERILOG, TOP, BUILD / "simulators")
+
+
+def run(program: Program, library: Path) -> Run:
+    """Asserts that the results are the executor's."""
+    with VerilatedDevice(library, memory_bytes=program.memory_bytes, latency=RESOURCES.latency) as device:
+        steps, counters = run_on(device, program)
+    return Run(counters["cycles"], sum(step.external_bytes for step in steps))
+
+
+def line(tokens: int, pattern: str, program: Program, measured: Run | None, network: int | None) -> str:
+    """Of the table. measured: where it was simulated. network: cycles of all blocks, where they are the pattern's."""
+    cycles = measured.cycles if measured else program.cycles
+    busy = program.graph.macs() / (cycles * MACHINE.peak_macs)
+    moved = measured.external_bytes if measured else program.plan.words_moved * MACHINE.slot_bytes
+    cells = (
+        *(f"{tokens:,}", pattern, f"{busy:.1%}", f"{measured.cycles:,}" if measured else "", f"{program.cycles:,}"),
+        *(f"{program.cycles / measured.cycles - 1:+.1%}" if measured else "", f"{moved:,}"),
+        *(("", "", "", "", "") if network is None else (f"{network / CLOCK_MHZ / 1000:,.0f}", *(f"{ms:,}" for ms in PUBLISHED[tokens]))),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def lines(tokens: int, library: Path | None) -> Iterator[str]:
+    """Patterns whose programs are alike have one line. library: the simulator, or None for the prediction alone."""
+    programs = compile_patterns(graph(tokens), MACHINE, resources=RESOURCES) if library else {Pattern.SEQUENTIAL: predicted(tokens, 1)}
+    alike: dict[bytes, list[str]] = {}
+    for pattern, program in programs.items():
+        alike.setdefault(program.code, []).append(pattern)
+    for program in programs.values():
+        names = alike.pop(program.code, [])
+        if Pattern.SEQUENTIAL in names:
+            yield line(tokens, ", ".join(names), program, run(program, library) if library else None, network_cycles(tokens, program))
+        elif names:
+            yield line(tokens, ", ".join(names), program, None, None)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """For numbers of tokens that are given, or all: the page has what was measured last in this checkout."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    chosen = [int(argument) for argument in arguments] or list(PUBLISHED)
+    library = simulator() if set(chosen) & set(SIMULATED) else None
+    for tokens in track(chosen, "tokens"):
+        (BUILD / f"{tokens:04}.md").write_text("\n".join(lines(tokens, library if tokens in SIMULATED else None)))
+    measured = [path.read_text() for path in sorted(BUILD.glob("*.md"))]
+    write_section(PAGE, "bench_gpt2_block", "\n".join([*HEADER, *measured]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
