@@ -21,6 +21,7 @@ from celosia.rtl.arch.topk import Result, TopKCircuit
 
 ODD = MachineParameters(rows=6, cols=12, lanes=3, scratchpad_kib=1, banks=1, bus_bytes=4, factor_bits=8, residual=1)
 ONE_LANE = MachineParameters(rows=4, cols=4, lanes=1, scratchpad_kib=1, banks=2)
+THREE_UNITS = MachineParameters(rows=4, cols=2, lanes=1, scratchpad_kib=1, units=3, packing=1)
 SMALLEST = {
     "add": LaneCircuit(lanes=1),
     "multiply": LaneCircuit(lanes=1),
@@ -45,7 +46,7 @@ def test_block(tmp_path: Path, name: str) -> None:
 
 def test_program_in_a_rom(tmp_path: Path) -> None:
     source = tmp_path / "accelerator.v"
-    source.write_text(to_verilog(Accelerator(ONE_LANE, program=bytes(range(64))), name="accelerator"))
+    source.write_text(to_verilog(Accelerator(THREE_UNITS, program=bytes(range(64))), name="accelerator"))
     lint(source, top="accelerator")
 
 
