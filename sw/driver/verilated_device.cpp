@@ -32,7 +32,7 @@ struct celosia_device {
     }
     void edge() {
         memory.observe(top, cycles);
-        if (recording && top.activity) activity.push_back(cycles << 16 | top.activity);
+        if (recording && top.activity) activity.insert(activity.end(), {cycles, uint64_t(top.activity)});
         top.clk = 1;
         top.eval();
         dump(5);
@@ -170,8 +170,8 @@ void celosia_record_activity(celosia_device *device) {
     device->recording = true;
 }
 
-uint64_t celosia_activity(const celosia_device *device, uint64_t *changes, uint64_t limit) {
+uint64_t celosia_activity(const celosia_device *device, uint64_t *numbers, uint64_t limit) {
     const auto &activity = device->activity;
-    std::copy_n(activity.begin(), std::min<uint64_t>(limit, activity.size()), changes);
+    std::copy_n(activity.begin(), std::min<uint64_t>(limit, activity.size()), numbers);
     return activity.size();
 }

@@ -52,7 +52,7 @@ CELOSIA_API int celosia_trace(celosia_device *device, const char *path, uint64_t
 
 /* Records from now on each cycle in which one of the model's `activity` outputs is high, forgetting what was recorded before. */
 CELOSIA_API void celosia_record_activity(celosia_device *device);
-/* Copies at most `limit` recorded cycles, each `cycle << 8 | activity`; returns how many there are. */
-CELOSIA_API uint64_t celosia_activity(const celosia_device *device, uint64_t *changes, uint64_t limit);
+/* Copies at most `limit` numbers, two for each recorded cycle: which it is, and the activity; returns how many there are. */
+CELOSIA_API uint64_t celosia_activity(const celosia_device *device, uint64_t *numbers, uint64_t limit);
 
 #endif
