@@ -34,7 +34,7 @@ MACHINE = MachineParameters(
 )
 RESOURCES = replace(DEFAULT_RESOURCES, link_kib=512, constants_stay=False)
 CLOCK_MHZ = 200
-SIMULATED = (64, 256)  # tokens; of others only the prediction
+SIMULATED = (64, 128, 256)  # tokens; of others only the prediction
 # Milliseconds by tokens: Allo, DFX, T4, A100, as InTAR lists them.
 PUBLISHED = {
     64: (205, 349, 47, 40),
