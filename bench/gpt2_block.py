@@ -5,7 +5,7 @@ sequential pattern, whose programs all run on one circuit, up to 256 tokens. Res
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +35,7 @@ MACHINE = MachineParameters(
 RESOURCES = replace(DEFAULT_RESOURCES, link_kib=512, constants_stay=False)
 CLOCK_MHZ = 200
 SIMULATED = (64, 128, 256)  # tokens; of others only the prediction
+LONGEST_PLANNED = 512
 # Milliseconds by tokens: Allo, DFX, T4, A100, as InTAR lists them.
 PUBLISHED = {
     64: (205, 349, 47, 40),
@@ -107,16 +108,23 @@ def line(tokens: int, patterns: Sequence[str], program: Program, measured: Run |
     return f"| {' | '.join(cells)} |"
 
 
+def planned(tokens: int) -> Mapping[Pattern, Program]:
+    """Of long inputs one pattern: the planner compiles some fifty programs."""
+    if tokens > LONGEST_PLANNED:
+        return {Pattern.SEQUENTIAL: compile_graph(graph(tokens), MACHINE, resources=RESOURCES)}
+    return compile_patterns(graph(tokens), MACHINE, resources=RESOURCES)
+
+
 def lines(tokens: int, library: Path | None) -> Iterator[str]:
     """One for each program: patterns may have one in common. library: the simulator, or None for the prediction alone."""
     programs: dict[bytes, Program] = {}
     patterns: dict[bytes, list[str]] = {}
-    for pattern, program in compile_patterns(graph(tokens), MACHINE, resources=RESOURCES).items():
+    for pattern, program in planned(tokens).items():
         programs[program.code] = program
         patterns.setdefault(program.code, []).append(pattern)
     for code, program in programs.items():
-        simulated = library is not None and Pattern.SEQUENTIAL in patterns[code]
-        yield line(tokens, patterns[code], program, run(program, library) if simulated else None)
+        measured = run(program, library) if library and Pattern.SEQUENTIAL in patterns[code] else None
+        yield line(tokens, patterns[code], program, measured)
 
 
 def main(arguments: Sequence[str]) -> None:
