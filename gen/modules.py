@@ -7,7 +7,8 @@ from functools import cache
 _MODULE = re.compile(r"^((?:attribute [^\n]*\n)*)module (\S+)\n(.*?^end\n)", re.MULTILINE | re.DOTALL)  # attributes, name, body
 _CELL = re.compile(r"^(\s*cell )(\S+)( )", re.MULTILINE)
 _CONNECTIONS = re.compile(r"(?:^    connect .*\n)+", re.MULTILINE)  # of a cell
-_PORT = re.compile(r"^( +wire width \d+ (?:signed )?(?:input|output|inout) )(\d+)( +\S+\n)", re.MULTILINE)
+# With the attributes of its wire: what is before its number, that, and its name.
+_PORT = re.compile(r"^((?:  attribute .*\n)*  wire width \d+ (?:signed )?(?:input|output|inout) )(\d+)( +\S+\n)", re.MULTILINE)
 
 
 def shared(rtlil: str) -> str:
