@@ -107,9 +107,16 @@ def bench_gpt2_block(session: nox.Session) -> None:
 
 @nox.session
 def synth(session: nox.Session) -> None:
-    """Area and clock of every block: writes the tables of docs/blocks/."""
+    """Area and clock of every block, or of those that are named: writes the tables of docs/blocks/."""
     session.install("-e", ".[synth]")
-    session.run("python", "bench/synthesis.py")
+    session.run("python", "bench/synthesis.py", *session.posargs)
+
+
+@nox.session
+def synth_intar(session: nox.Session) -> None:
+    """Area and clock of the circuits of bench_intar: writes their table of docs/patterns.md, without a simulation."""
+    session.install("-e", ".[synth]")
+    session.run("python", "bench/intar_area.py", *session.posargs)
 
 
 @nox.session

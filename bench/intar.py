@@ -91,23 +91,28 @@ GATING_HIDDEN = 11008 // GATING_CUT
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kernel:
-    """arrays: (units, rows, cols) of as many multipliers. cut: of how many equal parts along an independent dimension one runs.
-    intar: cycles of the paper's design."""
+class Network:
+    """arrays: (units, rows, cols) of as many multipliers."""
 
     name: str
     graph: Callable[[], ir.Graph]
     macs: int
     arrays: Sequence[tuple[int, int, int]]
     machine: Mapping[str, int]
-    intar: int
-    cut: int = 1
 
     @cached_property
     def machines(self) -> list[MachineParameters]:
         machines = [MachineParameters(units=u, rows=r, cols=c, **self.machine) for u, r, c in self.arrays]
         assert all(prod(array) <= self.macs for array in self.arrays)
         return machines
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernel(Network):
+    """cut: of how many equal parts along an independent dimension one runs. intar: cycles of the paper's design."""
+
+    intar: int
+    cut: int = 1
 
 
 KERNELS = (
@@ -155,11 +160,11 @@ KERNELS = (
 )
 
 
-def programs(kernel: Kernel, progress: Progress) -> dict[str, Program]:
+def programs(network: Network, progress: Progress) -> dict[str, Program]:
     """The fastest of each pattern, as predicted."""
     found: dict[str, Program] = {}
-    graph = kernel.graph()
-    for machine in progress.track(kernel.machines, description=f"planning {kernel.name}"):
+    graph = network.graph()
+    for machine in progress.track(network.machines, description=f"planning {network.name}"):
         through_memory = Compiler(graph, machine, DEFAULT_RESOURCES, name="kernel").program(Assignment(spills=True))
         for pattern, program in {THROUGH_MEMORY: through_memory, **compile_patterns(graph, machine)}.items():
             if pattern is Pattern.DATAFLOW and machine.units == 1:
@@ -185,8 +190,8 @@ def run(program: Program, name: str) -> Run:
     return Run(counters["cycles"], sum(step.external_bytes for step in steps))
 
 
-def lines(number: int, kernel: Kernel, progress: Progress) -> Iterator[str]:
-    runs: dict[bytes, Run] = {}
+def lines(number: int, progress: Progress) -> Iterator[str]:
+    kernel, runs = KERNELS[number], dict[bytes, Run]()
     for pattern, program in programs(kernel, progress).items():
         key = program.code
         if key not in runs:
@@ -205,15 +210,15 @@ def lines(number: int, kernel: Kernel, progress: Progress) -> Iterator[str]:
         yield line
 
 
-def main() -> None:
-    """Of the kernels whose numbers are given, or all: the page has what was measured last in this checkout."""
-    BUILD.mkdir(parents=True, exist_ok=True)
+def write_lines(count: int, lines: Callable[[int, Progress], Iterator[str]], folder: Path, section: str, header: Sequence[str]) -> None:
+    """Of the networks whose numbers are given, or all: the page has what was measured last in this checkout."""
+    folder.mkdir(parents=True, exist_ok=True)
     with Progress() as progress:
-        for number in [int(argument) for argument in sys.argv[1:]] or range(len(KERNELS)):
-            (BUILD / f"{number}.md").write_text("\n".join(lines(number, KERNELS[number], progress)))
-    measured = [path.read_text() for path in sorted(BUILD.glob("*.md"))]
-    write_section(PAGE, "bench_intar", "\n".join([*HEADER, *measured]))
+        for number in [int(argument) for argument in sys.argv[1:]] or range(count):
+            (folder / f"{number}.md").write_text("\n".join(lines(number, progress)))
+    measured = [path.read_text() for path in sorted(folder.glob("*.md"))]
+    write_section(PAGE, section, "\n".join([*header, *measured]))
 
 
 if __name__ == "__main__":
-    main()
+    write_lines(len(KERNELS), lines, BUILD, "bench_intar", HEADER)
