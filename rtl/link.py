@@ -41,25 +41,28 @@ class LinkMemory(wiring.Component):
             *(words.write_address.eq(delay(m, self.write_position, 1)), words.write_word.eq(delay(m, self.write_word, 1))),
             words.mask.eq(delay(m, Mux(self.write_granted, self.write_mask, 0), 1, reset_less=False)),
         ]
-        # From ``first_filled`` on ``filled`` words are filled, from ``first_free`` on ``free`` words are free.
-        first_filled, first_free = Signal.like(self.read_position), Signal.like(self.write_position)
-        filled, free = Signal(range(self._words + 1)), Signal(range(self._words + 1), init=self._words)
+        # From ``first_filled`` on ``filled`` words are filled, from ``first_free`` on the others are free. Each has a bit that changes with
+        # every turn around the ring: the two differ where the filled words go on at its begin, or are all.
+        position = len(self.read_position)
+        first_filled, first_free = Signal(position + 1), Signal(position + 1)
+        filled = Signal(range(self._words + 1))
         written, number = Signal.like(filled), Signal.like(filled)  # by the step under way; with the word that is asked for
         fills, frees = Signal(), Signal()
+
+        def is_filled(at: Value) -> Value:
+            """Two comparisons side by side: a position's distance from the first one would be a sum before a comparison."""
+            behind, before = at >= first_filled[:position], at < first_free[:position]
+            return Mux(first_filled[-1] ^ first_free[-1], behind | before, behind & before)
+
         m.d.comb += [
-            self.write_granted.eq(self.write_asked & (_distance(first_free, self.write_position) < free)),
-            self.read_granted.eq(
-                self.read_asked & (self.read_absent | (_distance(first_filled, self.read_position) < filled)) & (self.read_frees <= filled)
-            ),
+            self.write_granted.eq(self.write_asked & ~is_filled(self.write_position)),
+            self.read_granted.eq(self.read_asked & (self.read_absent | is_filled(self.read_position)) & (self.read_frees <= filled)),
             number.eq(written + self.write_mask[0]),
             *(fills.eq(self.write_granted & self.write_last), frees.eq(self.read_granted)),
         ]
         # What is granted comes a long way: all sums are there before.
         freed = self.read_frees
-        m.d.sync += [
-            filled.eq(Mux(fills, Mux(frees, filled + number - freed, filled + number), Mux(frees, filled - freed, filled))),
-            free.eq(Mux(fills, Mux(frees, free - number + freed, free - number), Mux(frees, free + freed, free))),
-        ]
+        m.d.sync += filled.eq(Mux(fills, Mux(frees, filled + number - freed, filled + number), Mux(frees, filled - freed, filled)))
         with m.If(fills):
             m.d.sync += [first_free.eq(first_free + number), written.eq(0)]
         with m.Elif(self.write_granted):
@@ -67,8 +70,3 @@ class LinkMemory(wiring.Component):
         with m.If(frees):
             m.d.sync += first_filled.eq(first_filled + freed)
         return m
-
-
-def _distance(first: Value, position: Value) -> Value:
-    """Around the ring."""
-    return (position - first).as_unsigned()[: len(first)]
