@@ -69,7 +69,7 @@ class Placement:
 @dataclass(frozen=True, kw_only=True)
 class Ecp5:
     """Cells after synthesis, as Yosys counts them. carry: CCU2C, two bits each; ram: TRELLIS_DPR16X4; placement: None when the
-    block does not fit."""
+    block does not fit, or was only counted."""
 
     lut4: int
     carry: int
@@ -110,7 +110,16 @@ def measure_ecp5(verilog: str, *, top: str, crowded: bool = False) -> Ecp5:
         return {"cells": _synthesise(verilog, f"{_ECP5} {top}", folder), "report": _place(nextpnr, folder)}
 
     found = _cached((verilog, _ECP5, top, *nextpnr, *_PLACER), run)
-    cells, report = found["cells"], found["report"]
+    report = found["report"]
+    return _ecp5(found["cells"], _placement(report, top) if report else None)
+
+
+def count_ecp5(verilog: str, *, top: str) -> Ecp5:
+    """Synthesise module ``top``, and place it nowhere. Raises ToolError when Yosys is missing or fails."""
+    return _ecp5(_cached((verilog, _ECP5, top), lambda folder: _synthesise(verilog, f"{_ECP5} {top}", folder)), None)
+
+
+def _ecp5(cells: Mapping[str, int], placement: Placement | None) -> Ecp5:
     return Ecp5(
         lut4=cells.get("LUT4", 0),
         carry=cells.get("CCU2C", 0),
@@ -118,7 +127,7 @@ def measure_ecp5(verilog: str, *, top: str, crowded: bool = False) -> Ecp5:
         ff=cells.get("TRELLIS_FF", 0),
         mult18=cells.get("MULT18X18D", 0),
         dp16k=cells.get("DP16KD", 0),
-        placement=_placement(report, top) if report else None,
+        placement=placement,
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from celosia.gen import synthesis
 from celosia.gen.pages import PageError, write_section
-from celosia.gen.synthesis import measure_ecp5, measure_xilinx
+from celosia.gen.synthesis import count_ecp5, measure_ecp5, measure_xilinx
 from celosia.gen.verilator import ToolError
 from celosia.gen.verilog import to_verilog
 from celosia.rtl.streams import Queue
@@ -63,6 +63,7 @@ def test_a_placer_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_does_not_fit_has_an_area() -> None:
     found = measure_ecp5(MULTIPLIERS, top="multipliers")
     assert (found.mult18, found.placement) == (157, None), "the device has 156"
+    assert count_ecp5(MULTIPLIERS, top="multipliers") == found
 
 
 def test_xilinx() -> None:
