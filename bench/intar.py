@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
+from statistics import geometric_mean
 
 from celosia.gen.pages import write_section
 from celosia.gen.project import TOP, VERILOG, write_project
@@ -210,15 +211,39 @@ def lines(number: int, progress: Progress) -> Iterator[str]:
         yield line
 
 
-def write_lines(count: int, lines: Callable[[int, Progress], Iterator[str]], folder: Path, section: str, header: Sequence[str]) -> None:
-    """Of the networks whose numbers are given, or all: the page has what was measured last in this checkout."""
+def means(table: Sequence[str]) -> str:
+    """Geometric means over the kernels of the table's lines."""
+    cycles: dict[str, dict[str, int]] = {}
+    for line in table:
+        _, kernel, pattern, _, found, *_ = (cell.strip() for cell in line.split("|"))
+        cycles.setdefault(kernel, {})[pattern] = int(found.replace(",", ""))
+    ratios = {
+        f"than {pattern}": [of[pattern] / of[Pattern.AUTO] for of in cycles.values() if pattern in of]
+        for pattern in (Pattern.DATAFLOW, THROUGH_MEMORY, Pattern.SEQUENTIAL)
+    }
+    ratios["than InTAR"] = [kernel.intar / cycles[kernel.name][Pattern.AUTO] for kernel in KERNELS if kernel.name in cycles]
+    texts = (f"{geometric_mean(of):.2f} times {than} ({len(of)} kernels)" for than, of in ratios.items())
+    return f"\nAuto is faster, by the geometric mean: {', '.join(texts)}."
+
+
+def write_lines(
+    count: int,
+    lines: Callable[[int, Progress], Iterator[str]],
+    folder: Path,
+    section: str,
+    header: Sequence[str],
+    summary: Callable[[Sequence[str]], str] = lambda _: "",
+) -> None:
+    """Of the networks whose numbers are given, or all: the page has what was measured last in this checkout. summary: what is said below
+    the table, of its lines."""
     folder.mkdir(parents=True, exist_ok=True)
     with Progress() as progress:
         for number in [int(argument) for argument in sys.argv[1:]] or range(count):
             (folder / f"{number}.md").write_text("\n".join(lines(number, progress)))
-    measured = [path.read_text() for path in sorted(folder.glob("*.md"))]
-    write_section(PAGE, section, "\n".join([*header, *measured]))
+    measured = [line for path in sorted(folder.glob("*.md")) for line in path.read_text().splitlines()]
+    below = summary(measured)
+    write_section(PAGE, section, "\n".join([*header, *measured, *([below] if below else [])]))
 
 
 if __name__ == "__main__":
-    write_lines(len(KERNELS), lines, BUILD, "bench_intar", HEADER)
+    write_lines(len(KERNELS), lines, BUILD, "bench_intar", HEADER, means)
