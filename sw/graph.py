@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from math import prod
 
 import numpy as np
@@ -233,9 +234,14 @@ class MatMul(Operator):
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates, those with padding among them."""
-        windows = self.window.lines * self.window.columns if self.window else self.parts[0].out.rows
-        return sum(windows * part.b.rows * part.b.cols for part in self.parts)
+        """Multiply-accumulates, those with padding among them, but none with the zeros beside a kernel in a run."""
+        window, rows = self.window, self.parts[0].out.rows
+        used = Fraction(1)  # of b
+        if window:
+            rows = window.lines * window.columns
+            beside = (self.run - 1) * window.strides[1] // self.run if self.run else 0
+            used = Fraction(window.kernel[1] - beside, window.kernel[1])
+        return int(sum(rows * part.b.rows * part.b.cols for part in self.parts) * used)
 
     @property
     def inputs(self) -> tuple[Block, ...]:

@@ -70,6 +70,7 @@ def test_a_run_fills_the_columns() -> None:
         (4, True, False),
         (4, False, False),
     ]
+    assert compiler.graph.macs() == sum(op.macs for op in graph.operators if isinstance(op, ir.MatMul) and not op.maximum)
     check(compiler.program(), graph)
 
 

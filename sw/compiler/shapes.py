@@ -25,13 +25,21 @@ def pipelines(operators: Sequence[ir.Operator], p: MachineParameters) -> Iterato
 def in_turn(operators: Sequence[ir.Operator]) -> Iterator[Bands]:
     """Numbers of bands, each operator on all units."""
     names = tuple(op.name for op in operators)
-    return (Bands(operators=names, count=count) for count in COUNTS)
+    return (Bands(operators=names, count=count) for count in _counts(operators[-1]))
 
 
 def side_by_side(operators: Sequence[ir.Operator], p: MachineParameters) -> Iterator[Bands]:
     """Numbers of bands, each operator on units of its own."""
     names = tuple(op.name for op in operators)
-    return (Bands(operators=names, count=count, units=units) for units in _splits(operators, p.units) for count in COUNTS)
+    return (Bands(operators=names, count=count, units=units) for units in _splits(operators, p.units) for count in _counts(operators[-1]))
+
+
+def _counts(last: ir.Operator) -> list[int]:
+    """Of bands that an operator's rows can be divided into."""
+    rows = last.outputs[0].rows
+    if isinstance(last, ir.MatMul) and last.window:
+        rows = last.window.lines // (1 + last.pooled)
+    return [count for count in COUNTS if count <= rows]
 
 
 def _splits(operators: Sequence[ir.Operator], units: int) -> Iterator[tuple[tuple[int, ...], ...]]:
