@@ -1,8 +1,8 @@
 """What the circuits of the patterns take: `nox -s synth_intar` writes their table of docs/patterns.md.
 
 They are those of bench/intar.py, and of a network that each pattern has a circuit of its own for. Beside the sequential one is the same
-for any program: every port reaches every bank. Whole circuits are only counted: to place one takes an hour. Circuits of the same arrays
-differ in their scratchpad alone, which is placed and routed, where an ECP5 has the memory for it.
+for any program: every port reaches every bank. Whole circuits are only counted. Those of the same arrays differ in their scratchpad and
+their ROM alone, so the scratchpad is placed and routed by itself, where an ECP5 has the memory for it.
 """
 
 from collections.abc import Iterator, Mapping
