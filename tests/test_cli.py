@@ -17,7 +17,7 @@ from celosia.gen.blocks import BLOCKS, parameter_text
 from celosia.gen.cli import main
 from celosia.gen.synthesis import Ecp5, Placement, Xilinx
 from celosia.gen.verilator import ToolError
-from celosia.rtl.arch.parameters import MachineParameters
+from celosia.rtl.arch.parameters import VERSION, MachineParameters
 from celosia.sw.graph import GraphInput
 from celosia.sw.manifest import Manifest
 from click.testing import CliRunner, Result
@@ -468,7 +468,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "constants cut": (lambda f: shorten(f / "constants.bin", 8), "constants.bin: damaged or truncated (8 bytes)"),
     "format": (
         lambda f: edited(f, lambda m: m.update(format=[9, 9])),
-        "manifest.json: format [9, 9] is not this library's [0, 2]: compile the network again",
+        f"manifest.json: format [9, 9] is not this library's {list(VERSION)}: compile the network again",
     ),
     "hash": (
         lambda f: edited(f, lambda m: m.update(configuration="0" * 16)),
