@@ -17,12 +17,10 @@ from .bands import Bands
 from .chains import chains, is_map
 from .decision import Alternative, Decision
 from .errors import CompileError
-from .pipeline import Assignment, Pipeline
+from .pipeline import Assignment, Group, Pipeline
 from .predict import DEFAULT_RESOURCES, Resources
 from .program import Compiler, Program
 from .shapes import in_turn, pipelines, side_by_side
-
-Group = Pipeline | Bands
 
 
 class Pattern(enum.StrEnum):

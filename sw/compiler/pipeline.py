@@ -45,6 +45,9 @@ class Pipeline:
         return f"{' -> '.join(stages)}, {self.band} rows a band"
 
 
+Group = Pipeline | Bands  # of operators whose steps are between each other's
+
+
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
     """What the units do. bands: operators that take turns. units: those that share each product outside of these, by its name; all where it
@@ -57,8 +60,7 @@ class Assignment:
     spills: bool = False
 
     @property
-    def groups(self) -> tuple[Pipeline | Bands, ...]:
-        """Of operators whose steps are between each other's."""
+    def groups(self) -> tuple[Group, ...]:
         return (*self.pipelines, *self.bands)
 
 
@@ -72,7 +74,7 @@ def between(graph: ir.Graph, pipelines: Sequence[Pipeline]) -> set[str]:
     return {block.tensor.name for op in first for block in op.outputs}
 
 
-def side_by_side(graph: ir.Graph, groups: Sequence[Pipeline | Bands]) -> ir.Graph:
+def adjacent(graph: ir.Graph, groups: Sequence[Group]) -> ir.Graph:
     """With the operators of each group next to each other, where the last of them is: then all that they need is there."""
     group_of = {name: group for group in groups for name in group.operators}
     operators = {op.name: op for op in graph.operators}

@@ -21,7 +21,7 @@ from .layout import Buffer, Layout
 from .operands import Operands
 from .order import orders
 from .pieces import Pieces
-from .pipeline import SEQUENTIAL, Assignment, Pipeline, between, side_by_side
+from .pipeline import SEQUENTIAL, Assignment, Group, adjacent, between
 from .task import Task
 from .tasks import TaskMaker
 
@@ -68,7 +68,7 @@ def make_plans(
     most = parameters.scratchpad_words // (8 * _staging_parts(parameters))
     plans, problem = list[Plan](), None
     for order in orders(graph, parameters):
-        candidate, best = side_by_side(order, assignment.groups), None
+        candidate, best = adjacent(order, assignment.groups), None
         for eighths, spread in product(EIGHTHS, (True, False)):  # spread: which takes more room
             try:
                 plan = _with_staging(candidate, layouts, buffers, parameters, assignment, most * eighths, in_memory, spread=spread)
@@ -159,7 +159,7 @@ def _staging_parts(parameters: MachineParameters) -> int:
     return 2 * parameters.units
 
 
-def lifetimes(graph: ir.Graph, groups: Sequence[Pipeline | Bands] = ()) -> Iterator[tuple[str, int, int]]:
+def lifetimes(graph: ir.Graph, groups: Sequence[Group] = ()) -> Iterator[tuple[str, int, int]]:
     """(tensor, first operator, last operator) of each activation, by the operators' positions, one for all of a group; inputs start at
     -1."""
     first = {port.tensor.name: -1 for port in graph.inputs}
