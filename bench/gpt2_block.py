@@ -18,10 +18,8 @@ from celosia.sw.compiler.patterns import Pattern, compile_graph, compile_pattern
 from celosia.sw.compiler.pipeline import Assignment
 from celosia.sw.compiler.predict import DEFAULT_RESOURCES
 from celosia.sw.compiler.program import Compiler, Program
-from celosia.sw.driver.verilated import VerilatedDevice
 from celosia.tb.graphs import Builder
-from compute import run as run_on
-from intar import Run
+from intar import Run, simulate
 from rich.progress import track
 
 ROOT = Path(__file__).parents[1]
@@ -87,22 +85,15 @@ def simulator() -> Path:
     return build_library(BUILD / "project" / VERILOG, TOP, BUILD / "simulators", optimise="-O1")  # the compiler takes longest
 
 
-def run(program: Program, library: Path) -> Run:
-    """Asserts that the results are the executor's."""
-    with VerilatedDevice(library, memory_bytes=program.memory_bytes, latency=RESOURCES.latency) as device:
-        steps, counters = run_on(device, program)
-    return Run(counters["cycles"], sum(step.external_bytes for step in steps))
-
-
-def line(tokens: int, patterns: Sequence[str], program: Program, measured: Run | None) -> str:
-    """Of the table. measured: where it was simulated."""
-    cycles = measured.cycles if measured else program.cycles
-    moved = measured.external_bytes if measured else program.plan.words_moved * MACHINE.slot_bytes
+def line(tokens: int, patterns: Sequence[str], program: Program, simulated: Run | None) -> str:
+    """Of the table. simulated: where it was."""
+    cycles = simulated.cycles if simulated else program.cycles
+    moved = simulated.external_bytes if simulated else program.plan.words_moved * MACHINE.slot_bytes
     busy = program.graph.macs() / (cycles * MACHINE.peak_macs)
     milliseconds = network_cycles(tokens, program) / CLOCK_MHZ / 1000
     cells = (
-        *(f"{tokens:,}", ", ".join(patterns), f"{busy:.1%}", f"{measured.cycles:,}" if measured else "", f"{program.cycles:,}"),
-        *(f"{program.cycles / measured.cycles - 1:+.1%}" if measured else "", f"{moved:,}", f"{program.link_bytes:,}"),
+        *(f"{tokens:,}", ", ".join(patterns), f"{busy:.1%}", f"{simulated.cycles:,}" if simulated else "", f"{program.cycles:,}"),
+        *(f"{program.cycles / simulated.cycles - 1:+.1%}" if simulated else "", f"{moved:,}", f"{program.link_bytes:,}"),
         *(f"{milliseconds:,.0f}", *(f"{ms:,}" for ms in PUBLISHED[tokens])),
     )
     return f"| {' | '.join(cells)} |"
@@ -123,8 +114,8 @@ def lines(tokens: int, library: Path | None) -> Iterator[str]:
         programs[program.code] = program
         patterns.setdefault(program.code, []).append(pattern)
     for code, program in programs.items():
-        measured = run(program, library) if library and Pattern.SEQUENTIAL in patterns[code] else None
-        yield line(tokens, patterns[code], program, measured)
+        simulated = simulate(program, library) if library and Pattern.SEQUENTIAL in patterns[code] else None
+        yield line(tokens, patterns[code], program, simulated)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -186,8 +186,13 @@ def run(program: Program, name: str) -> Run:
     folder = BUILD / name
     write_project(program, folder, rom=True)
     library = build_library(folder / VERILOG, TOP, BUILD / "simulators", optimise="-O1" if program.cycles < FEW_CYCLES else "-O3")
+    return simulate(program, library, rom=True)
+
+
+def simulate(program: Program, library: Path, *, rom: bool = False) -> Run:
+    """On a simulator. Asserts as `run`. rom: the program is in the circuit."""
     with VerilatedDevice(library, memory_bytes=program.memory_bytes, latency=DEFAULT_RESOURCES.latency) as device:
-        steps, counters = run_on(device, program, rom=True)
+        steps, counters = run_on(device, program, rom=rom)
     return Run(counters["cycles"], sum(step.external_bytes for step in steps))
 
 

@@ -3,7 +3,7 @@ more is ever kept than what a band needs; what two bands need is made twice. Whe
 while the next one does on the band before.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -64,14 +64,10 @@ class BandRows:
         outs = (_made(way, range(1)).operands["out"].buffer for way in self.ways[:-1])
         return {buffer.name: self.bands.at_once * self.rows[buffer.name] * buffer.row_words for buffer in outs}
 
-    def placed(self, task: Task, band: int, rows: Sequence[range]) -> Task:
-        """A task of a band, where these buffers begin with what is kept: of every second band behind that of the first."""
-        kept, behind = self._written(rows), band % self.bands.at_once
-        origins = {name: of_it.start - behind * self.rows[name] for name, of_it in kept.items()}
-        operands = {
-            field: replace(operand, origin=origins.get(operand.buffer.name, operand.origin)) for field, operand in task.operands.items()
-        }
-        return replace(task, operands=operands)
+    def origins(self, band: int, rows: Sequence[range]) -> dict[str, int]:
+        """The row with which the place of each of these buffers begins: what is kept of every second band is behind that of the first."""
+        behind = band % self.bands.at_once
+        return {name: kept.start - behind * self.rows[name] for name, kept in self._written(rows).items()}
 
     def _written(self, rows: Sequence[range]) -> dict[str, range]:
         """Rows of each buffer between the operators."""
@@ -82,6 +78,14 @@ class BandRows:
 def part_of(way: Way, rows: range) -> Way:
     """Some rows of a way."""
     return replace(way, make=lambda row, *rest: way.make(rows.start + row, *rest), rows=len(rows))
+
+
+def placed(task: Task, origins: Mapping[str, int]) -> Task:
+    """A task where the places of these buffers begin with these rows."""
+    operands = {
+        field: replace(operand, origin=origins.get(operand.buffer.name, operand.origin)) for field, operand in task.operands.items()
+    }
+    return replace(task, operands=operands)
 
 
 def _made(way: Way, rows: range) -> Task:

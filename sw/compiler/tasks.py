@@ -1,12 +1,13 @@
 """Operators to tasks: what one engine does on rectangles of memory, tiled so that what isn't resident fits the staging area."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise, product, starmap
 
 from ...rtl.arch.steps import COMMANDS
 from .. import graph as ir
-from .bands import BandRows, Bands, part_of
+from .bands import BandRows, Bands, part_of, placed
 from .cost import compute_cycles
 from .errors import CompileError
 from .operands import Operands
@@ -35,18 +36,17 @@ class TaskMaker:
 
     def tasks(self, operator: ir.Operator, own: tuple[int, ...] = ()) -> Iterator[Task]:
         """The operator's tasks in order; if it has its ``own`` units, on those. Raises CompileError where it can't be mapped."""
-        yield from self._of_ways(operator, lambda: self._ways_of(operator), own)
+        yield from self._of_ways(operator, self._ways_of(operator), own)
 
     def bands(self, bands: Bands, operators: Mapping[str, ir.Operator]) -> Iterator[Task]:
         """Of operators by name. Raises CompileError as `tasks`."""
         rows_of, tasks = self.band_rows(bands, operators), dict[tuple[int, int], list[Task]]()
         for band, rows in enumerate(rows_of):
+            origins = rows_of.origins(band, rows)
             for i, (name, way, of_it) in enumerate(zip(bands.operators, rows_of.ways, rows, strict=True)):
-                made = self._of_ways(
-                    operators[name], lambda way=way, of_it=of_it: [part_of(way, of_it)], bands.units[i] if bands.units else ()
-                )
+                made = self._of_ways(operators[name], [part_of(way, of_it)], bands.units[i] if bands.units else ())
                 # Side by side each operator is a band ahead of the next one.
-                tasks[(band + i, -i) if bands.units else (band, i)] = [rows_of.placed(task, band, rows) for task in made]
+                tasks[(band + i, -i) if bands.units else (band, i)] = [placed(task, origins) for task in made]
         return (task for slot in sorted(tasks) for task in tasks[slot])
 
     def band_rows(self, bands: Bands, operators: Mapping[str, ir.Operator]) -> BandRows:
@@ -59,21 +59,19 @@ class TaskMaker:
         return BandRows(bands=bands, ways=[way for (way,) in ways])
 
     def _ways_of(self, operator: ir.Operator) -> list[Way]:
-        if type(operator) not in self._ways:
-            raise CompileError(_NOT_FUSED)
-        return list(self._ways[type(operator)](operator))
+        with _naming(operator):
+            if type(operator) not in self._ways:
+                raise CompileError(_NOT_FUSED)
+            return list(self._ways[type(operator)](operator))
 
-    def _of_ways(self, operator: ir.Operator, find: Callable[[], list[Way]], own: tuple[int, ...]) -> Iterator[Task]:
-        try:
-            ways = find()
+    def _of_ways(self, operator: ir.Operator, ways: Sequence[Way], own: tuple[int, ...]) -> Iterator[Task]:
+        with _naming(operator):
             units = len(own) or self._p.units
             shared = isinstance(operator, ir.MatMul) and len(ways) % units != 0
             made = (task for way in ways for task in (self._shared(way, units) if shared else self._tiled(way)))
             for number, task in enumerate(made):
                 COMMANDS[task.engine].pack(task.unplaced)  # raises where a dimension exceeds its field
                 yield replace(task, unit=own[number % units]) if own else task
-        except ValueError as e:
-            raise CompileError(f"{operator.node}: {e} ({operator})") from None
 
     def pipeline(self, pipeline: Pipeline, operators: Mapping[str, ir.Operator], *, first_link: int) -> PipelineTasks:
         """Of operators by name, with links from that number on. Raises CompileError where they can't be one."""
@@ -123,6 +121,15 @@ class TaskMaker:
         most = min(rows, way.most_rows)
         moved = -(-way.rows // most) * -(-way.cols // cols) * self._staging(way.make(0, most, 0, cols))
         return max(compute_cycles(way.make(0, rows, 0, cols).unplaced, self._p), moved * self._p.beats_per_word), moved
+
+
+@contextmanager
+def _naming(operator: ir.Operator) -> Iterator[None]:
+    """Says of what is wrong with an operator which it is."""
+    try:
+        yield
+    except ValueError as e:
+        raise CompileError(f"{operator.node}: {e} ({operator})") from None
 
 
 def _parts(count: int, most: int, units: int) -> int:

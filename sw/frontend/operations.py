@@ -34,9 +34,7 @@ def _conv(node: Node, operands: Operands) -> View:
     x, weights = operands.view(node, 0), operands.constant(node, 1)
     if weights is None or len(weights.shape) != 4 or len(x.shape) != 4:
         raise ValueError("only 2-D convolution with constant weights is supported")
-    value = convolve(node, x, weights, int(node.attributes.get("group", 1)), operands.names)
-    bias = operands.finite(node, 2)
-    return value if bias is None else _biased(value, bias.moved(lambda b: b.reshape(-1, 1, 1)))
+    return _convolved(node, x, weights, int(node.attributes.get("group", 1)), operands)
 
 
 def _conv_transpose(node: Node, operands: Operands) -> View:
@@ -54,7 +52,12 @@ def _conv_transpose(node: Node, operands: Operands) -> View:
     if min(around) < 0:
         raise ValueError(f"pads {list(pads)} of a transposed convolution must not be more than {reach * 2}")
     turned = weights.moved(lambda w: np.flip(w, (2, 3)).swapaxes(0, 1))
-    value = convolve(replace(node, attributes={"dilations": dilations, "pads": around}), x, turned, 1, operands.names)
+    return _convolved(replace(node, attributes={"dilations": dilations, "pads": around}), x, turned, 1, operands)
+
+
+def _convolved(node: Node, x: View, weights: Constant, groups: int, operands: Operands) -> View:
+    """With the node's bias, if it has one."""
+    value = convolve(node, x, weights, groups, operands.names)
     bias = operands.finite(node, 2)
     return value if bias is None else _biased(value, bias.moved(lambda b: b.reshape(-1, 1, 1)))
 

@@ -25,6 +25,7 @@ from ...rtl.arch.steps import (
 from ...rtl.arch.workers import workers_of
 from .activation import ActivationParameters, ActivationTable, activation
 from .add import AddParameters, add, rescale
+from .convolution import pooled, repeated
 from .importance import add_attention, pick
 from .layernorm import LayerNormParameters, layernorm
 from .links import Ring, rings
@@ -191,12 +192,12 @@ class Machine:
         in_pairs = not c["pooled"] or c["lines"] % 2 == p.cols % 2 == 0
         if not (p.packing and c["n"] == p.cols and fits and in_pairs):
             raise ValueError("a machine with packing packs rows of cols results, and pools or repeats those of 8 bits without a residual")
-        lines = results.reshape(c["lines"], -1)
+        lines, width = c["lines"], c["m"] * c["n"]
         if c["pooled"]:
-            lines = lines.reshape(c["lines"] // 2, 2, -1, 2).max(axis=(1, 3))
+            lines, results = lines // 2, pooled(results.reshape(-1, 1), width)
         if c["repeated"]:
-            lines = lines.repeat(2, axis=0).repeat(2, axis=1)
-        self.write_matrix(c["out"], c["out_stride"], lines, wide=wide, whole_words=False)
+            lines, results = 2 * lines, repeated(results.reshape(-1, 1), width)
+        self.write_matrix(c["out"], c["out_stride"], results.reshape(lines, -1), wide=wide, whole_words=False)
 
     def _compute(self, c: Mapping[str, int]) -> None:
         p = self.parameters
