@@ -18,7 +18,7 @@ from celosia.sw.compiler.program import Compiler, Program
 from celosia.sw.executor import execute
 from celosia.sw.frontend.importer import import_model
 from celosia.tb.graphs import Builder, random_inputs
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from maps import random_maps
 from random_graphs import run_on_golden_machine
@@ -35,6 +35,7 @@ def check(program: Program, graph: ir.Graph, seed: int = 1) -> None:
 
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 1 << 16), st.sampled_from((1, 2, 3)), st.sampled_from(ARRAYS), st.sampled_from(list(Pattern)))
+@example(seed=91, units=1, array=(8, 1), pattern=Pattern.SEQUENTIAL)  # a map of one column, upsampled
 def test_every_pattern_computes_what_the_executor_does(seed: int, units: int, array: tuple[int, int], pattern: Pattern) -> None:
     machine = replace(MACHINE, units=units, rows=array[0], cols=array[1], lanes=1)
     graph = random_maps(seed, channels=1 if array[1] == 1 else 0)

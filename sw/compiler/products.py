@@ -120,7 +120,7 @@ class Products:
         """What output channels n to n + cols - 1 need of ``lines`` of the map, and what makes the fields for its windows."""
         window, layout, bits = op.window, self._operands.layouts[part.a.tensor.name], place_bits(self._p.rows)
         assert window
-        if layout.line > 1:  # kept without gaps
+        if op.run or layout.line > 1:  # kept without gaps, if only a pixel a line
             pixel = part.a.cols
 
             def walk_runs(address: int, stride: int, **place: int) -> Mapping[str, int]:
