@@ -47,7 +47,7 @@ def build_library(verilog: Path, top: str, out: Path, *, trace: bool = False, op
                 shutil.copy(source, work)
             with runtime.shared_runtime(work / "obj", "library", f"{trace=}"):
                 tool.run(options, folder=work)
-            _publish(work / "obj" / "library.so", library)
+            publish(work / "obj" / "library.so", library)
     return library
 
 
@@ -75,7 +75,7 @@ def _digest(settings: Sequence[str]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _publish(made: Path, final: Path) -> None:
+def publish(made: Path, final: Path) -> None:
     """Copy beside, then rename: ``final`` is complete or absent, also when two processes build it."""
     descriptor, beside = tempfile.mkstemp(dir=final.parent, prefix=final.name)
     try:
