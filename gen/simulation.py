@@ -18,11 +18,19 @@ _SOURCES = [Path(driver.__file__).parent / name for name in ("verilated_device.c
 
 
 def build_library(verilog: Path, top: str, out: Path, *, trace: bool = False, optimise: Literal["-O1", "-O3"] = "-O3") -> Path:
-    """Build the library of module ``top`` of the file ``verilog`` in the folder ``out`` and return its path.
+    """Build the library of module ``top`` of the file ``verilog`` in the folder ``out`` and return its path. See compile_library."""
+    return compile_library(_with_top(verilog, top), top, _SOURCES, out, trace=trace, optimise=optimise)
+
+
+def compile_library(
+    design: str, name: str, sources: Sequence[Path], out: Path, *, trace: bool = False, optimise: Literal["-O1", "-O3"] = "-O3"
+) -> Path:
+    """Build a library of the Verilog ``design``, whose module ``simulation`` becomes class Vtop, and of the C++ ``sources``, the first of
+    which is compiled and may include the others; return its path in the folder ``out``.
 
     trace: able to write waveforms, at some cost in speed. optimise: -O1 builds fast, -O3 runs fast.
-    The file's name holds a hash of all that it is made from, so an unchanged design is not built again. Nothing is left
-    in ``out`` when the build fails with ToolError.
+    The file's name, which begins with ``name``, holds a hash of all that it is made from, so an unchanged design is not built again.
+    Nothing is left in ``out`` when the build fails with ToolError.
     """
     tool = verilator.find()
     options = [
@@ -33,17 +41,16 @@ def build_library(verilog: Path, top: str, out: Path, *, trace: bool = False, op
         *(["--flatten"] if optimise == "-O3" else []),  # else instances of a module share its code, which builds faster
         *("-CFLAGS", f"-fPIC -fvisibility=hidden -fno-gnu-unique {_RIGHT}", "-LDFLAGS", "-shared -Wl,-Bsymbolic"),
         *("-MAKEFLAGS", f"OPT_FAST={optimise} OPT_SLOW=-O0 OPT_GLOBAL=-O2"),
-        *("design.v", "verilated_device.cpp"),
+        *("design.v", sources[0].name),
     ]
-    design = _with_top(verilog, top)
-    library = out / f"{top}-{_digest([design, tool.version, *options])}.so"
+    library = out / f"{name}-{_digest([design, tool.version, *options], sources)}.so"
     if not library.exists():
         out.mkdir(parents=True, exist_ok=True)
         # Make can't build under a path with a space; a system's temporary folder has none.
         with tempfile.TemporaryDirectory(prefix="celosia-") as folder:
             work = Path(folder)
             (work / "design.v").write_text(design)
-            for source in _SOURCES:
+            for source in sources:
                 shutil.copy(source, work)
             with runtime.shared_runtime(work / "obj", "library", f"{trace=}"):
                 tool.run(options, folder=work)
@@ -68,9 +75,9 @@ endmodule
 """
 
 
-def _digest(settings: Sequence[str]) -> str:
+def _digest(settings: Sequence[str], sources: Sequence[Path]) -> str:
     digest = hashlib.sha256(repr(settings).encode())
-    for file in _SOURCES:
+    for file in sources:
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
 

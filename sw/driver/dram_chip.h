@@ -38,11 +38,11 @@ public:
         , m_zero(row_bytes()) {}
 
     /* A clock cycle. write_bus: the column_bytes that the data bus carries to the chip in it; those of a WR, WRGB or WRMAC are taken
-     * `cwl` cycles after it. */
-    void clock(const Command &command, const uint8_t *write_bus) {
+     * `cwl` cycles after it. mask: a bit for each byte of a WR that stays as it is. */
+    void clock(const Command &command, const uint8_t *write_bus, uint64_t mask = 0) {
         if (read()) m_reads.pop_front();
         if (!m_writes.empty() && m_writes.front().due == m_now) {
-            land(m_writes.front().command, write_bus);
+            land(m_writes.front().command, write_bus, mask);
             m_writes.pop_front();
         }
         if (command.opcode < OPCODES) ++m_counts[command.opcode];
@@ -147,8 +147,8 @@ private:
     }
 
     /* Write data is on the bus. */
-    void land(const Command &c, const uint8_t *data) {
-        if (c.opcode == WR) write(c.bank, c.row, c.column, data);
+    void land(const Command &c, const uint8_t *data, uint64_t mask) {
+        if (c.opcode == WR) write(c.bank, c.row, c.column, data, mask);
         if (c.opcode == WRGB) memcpy(m_buffer[c.buffer].data(), data, m.column_bytes);
         if (c.opcode == WRMAC)
             for (uint32_t i = 0; i < accumulators(); ++i) memcpy(&m_banks[c.column * accumulators() + i].accumulator, data + 4 * i, 4);
@@ -184,8 +184,10 @@ private:
 
     uint32_t accumulators() const { return m.column_bytes / 4; } /* in a burst */
     const uint8_t *column(const Command &c) const { return row(c.bank, m_banks[c.bank].row) + c.column * m.column_bytes; }
-    void write(uint32_t bank, uint32_t to, uint32_t column, const uint8_t *data) {
-        memcpy(row(bank, to) + column * m.column_bytes, data, m.column_bytes);
+    void write(uint32_t bank, uint32_t to, uint32_t column, const uint8_t *data, uint64_t mask = 0) {
+        uint8_t *bytes = row(bank, to) + column * m.column_bytes;
+        for (uint32_t i = 0; i < m.column_bytes; ++i)
+            if (!(mask >> i & 1)) bytes[i] = data[i];
     }
 
     void violate(const Command &c, const char *reason) {

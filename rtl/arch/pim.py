@@ -1,0 +1,49 @@
+"""The PIM controller's macro instructions, each of many commands to the DRAM, and its errors."""
+
+import enum
+
+from .record import Field, Record
+
+
+class Macro(enum.IntEnum):
+    """What the controller is told. Data of a macro follow each other on the streams ``write`` and ``read``, columns of `column_bytes`; of
+    several macros in the macros' order."""
+
+    SET_MODE = 0  # number format and activation function: `mode`
+    WRITE_BUFFER = 1  # `count` columns to the global buffers from `buffer` on, the same to all channels
+    WRITE_ACCUMULATORS = 2  # all banks': for each channel, in turn, `accumulator_columns` columns
+    MAC_ALL = 3  # in all banks: `count` columns from `row` and `column` on, with as many of the global buffer from `buffer` on
+    MAC_BANK = 4  # the same in `bank`
+    ACTIVATE = 5  # the activation function of all accumulators
+    READ_ACCUMULATORS = 6  # as WRITE_ACCUMULATORS
+    COPY_TO_BUFFER = 7  # `count` columns of `bank` from `row` and `column` on to the global buffer from `buffer` on
+    COPY_FROM_BUFFER = 8  # the reverse
+    READ = 9  # `count` columns of `bank` from `row` and `column` on; for each channel in turn
+    WRITE = 10  # the same data to all channels
+
+
+# channels: a bit for each channel that does it. Where a row's columns end, `count` goes on in the next row.
+MACRO = Record(
+    "macro",
+    (
+        *(Field("operation", 8), Field("mode", 8)),
+        *(Field("bank", 16), Field("channels", 32), Field("row", 32)),
+        *(Field(name, 16) for name in ("column", "buffer")),
+        Field("count", 32),
+    ),
+)
+
+
+class PimError(enum.IntEnum):
+    """What was wrong with a macro. It did nothing, and those behind it do nothing until the error is cleared; their data are dropped."""
+
+    NONE = 0
+    OPERATION = 1  # unknown, or a `mode` that there isn't
+    CHANNELS = 2  # none, or one that there isn't
+    BANK = 3
+    ROW = 4  # or it goes on beyond the last one
+    COLUMN = 5
+    COUNT = 6  # zero
+    BUFFER = 7  # or it goes on beyond the last column
+    MODE = 8  # a multiply-accumulate macro while the format is OFF
+    NO_DATA = 9  # a channel's DRAM gave no data for a read: `error_channel`; what it should have given is undefined

@@ -1,0 +1,104 @@
+"""A channel's controller: operations of two sources and their data, to the pins."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.utils import ceil_log2
+
+from ..arch.dram import Dram
+from ..delay import delay
+from ..places import Places
+from ..streams import Queue
+from .layouts import Dfi, of_kind, operation_layout
+from .scheduler import READS, WRITES, Scheduler
+
+WRITE_DEPTH = 16  # bursts that wait for their command
+
+
+def write_layout(dram: Dram) -> data.StructLayout:
+    return data.StructLayout({"data": 8 * dram.column_bytes, "mask": dram.column_bytes})
+
+
+def read_layout(dram: Dram) -> data.StructLayout:
+    """missing: the DRAM gave nothing."""
+    return data.StructLayout({"data": 8 * dram.column_bytes, "missing": 1})
+
+
+class Channel(wiring.Component):
+    """Members
+    -------
+    macros, ordinary: the two sources of operations, `operation_layout`; each with the bursts that it writes and those that it reads, in
+    its order. dfi: to the DRAM. idle: nothing is under way.
+    """
+
+    PATIENCE = 64  # cycles after which ordinary operations go first
+    BATCH = 8  # ordinary operations that then go
+
+    def __init__(self, dram: Dram) -> None:
+        self.dram = dram
+        operations, write, read = (stream.Signature(layout(dram)) for layout in (operation_layout, write_layout, read_layout))
+        members = {}
+        for source in ("macros", "ordinary"):
+            members |= {source: In(operations), f"{source}_write": In(write), f"{source}_read": Out(read)}
+        super().__init__({**members, "dfi": Out(Dfi(dram)), "idle": Out(1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        t, dfi = self.dram.timing, self.dfi
+        m.submodules.scheduler = scheduler = Scheduler(self.dram)
+        m.d.comb += dfi.command.eq(scheduler.issued)
+        self._merge(m, scheduler.operations)
+
+        # From the decision for a command to its data
+        writes, reads = (of_kind(scheduler.decided.command, kinds) for kinds in (WRITES, READS))
+        sources, whose = ("macros", "ordinary"), Cat(~scheduler.ordinary, scheduler.ordinary)
+        pops = delay(m, Mux(writes, whose, 0), t.cwl + 1, reset_less=False)
+        arrives = delay(m, Mux(reads, whose, 0), t.cl + 1, reset_less=False)
+        depth = 1 << ceil_log2(t.cl // t.ccd_s + 4)
+        moving = []
+        for i, source in enumerate(sources):
+            port = getattr(self, f"{source}_write")
+            m.submodules[f"{source}_written"] = queue = Queue(write_layout(self.dram), depth=WRITE_DEPTH)
+            connect(m, flipped(port), queue.i)
+            m.d.comb += queue.o.ready.eq(pops[i])
+            moving.append(queue.level != 0)
+            waiting = Signal(range(WRITE_DEPTH + 1), name=f"{source}_waiting")
+            m.d.sync += waiting.eq(waiting + (port.valid & port.ready) - (writes & whose[i]))
+            m.d.comb += scheduler.may_write[i].eq(waiting != 0)
+            with m.If(pops[i]):
+                m.d.comb += [dfi.write_data.eq(queue.o.payload.data), dfi.write_mask.eq(queue.o.payload.mask)]
+
+            m.submodules[f"{source}_arrived"] = queue = Queue(read_layout(self.dram), depth=depth)
+            connect(m, queue.o, flipped(getattr(self, f"{source}_read")))
+            places = Places(depth)
+            m.d.sync += places.change(taken=reads & whose[i], given=queue.o.valid & queue.o.ready)
+            m.d.comb += [
+                scheduler.may_read[i].eq(places.any),
+                queue.i.valid.eq(arrives[i]),
+                queue.i.payload.data.eq(dfi.read_data),
+                queue.i.payload.missing.eq(~dfi.read_valid),
+            ]
+            moving.append(places.left != depth)
+        m.d.comb += self.idle.eq(~(Cat(moving).any() | scheduler.busy))
+        return m
+
+    def _merge(self, m: Module, operations: stream.Interface) -> None:
+        """Those of macros first, but ordinary ones when none are there, or after a while."""
+        waited, batch = Signal(range(self.PATIENCE + 1)), Signal(range(self.BATCH + 1))
+        ordinary = self.ordinary.valid & (~self.macros.valid | (batch != 0))
+        taken = operations.valid & operations.ready
+        m.d.comb += [
+            operations.valid.eq(self.ordinary.valid | self.macros.valid),
+            operations.payload.eq(Mux(ordinary, self.ordinary.payload, self.macros.payload)),
+            operations.payload.ordinary.eq(ordinary),
+            self.ordinary.ready.eq(ordinary & operations.ready),
+            self.macros.ready.eq(~ordinary & operations.ready),
+        ]
+        with m.If(~self.ordinary.valid):
+            m.d.sync += [waited.eq(0), batch.eq(0)]
+        with m.Elif(taken & ordinary):
+            m.d.sync += [waited.eq(0), batch.eq(Mux(batch == 0, 0, batch - 1))]
+        with m.Elif(waited == self.PATIENCE):
+            m.d.sync += batch.eq(Mux(batch == 0, self.BATCH, batch))
+        with m.Else():
+            m.d.sync += waited.eq(waited + 1)

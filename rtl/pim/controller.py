@@ -1,0 +1,102 @@
+"""The PIM controller: macro instructions and ordinary traffic to the commands of a DRAM whose banks multiply and add."""
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from ..arch.dram import Dram
+from ..arch.pim import MACRO, PimError
+from ..axi import axi4_ports
+from ..layouts import record_layout
+from ..streams import Queue
+from .axi_port import PREFIX, AxiPort
+from .channel import Channel
+from .layouts import Dfi
+from .macros import ROUTE, MacroExpander
+from .routes import ReadRoutes, WriteRoutes
+
+ROUTES = 4  # macros ahead of their data
+
+
+class PimController(wiring.Component):
+    """Members
+    -------
+    macros: `MACRO` (rtl/arch/pim.py). write, read: their data, columns of `column_bytes` bytes, the lowest one first. s_axi_*: AXI4 slave
+    for ordinary traffic (rtl/pim/axi_port.py). dfi<n>: the pins of channel n. idle: nothing is under way. error, error_macro,
+    error_channel: see PimError; the number of the macro counts from the last ``clear``, which forgets the error. A macro with an error,
+    and those behind it, do nothing.
+    """
+
+    def __init__(self, dram: Dram) -> None:
+        self.dram = dram
+        column = stream.Signature(8 * dram.column_bytes)
+        super().__init__(
+            {
+                "macros": In(stream.Signature(record_layout(MACRO))),
+                "write": In(column),
+                "read": Out(column),
+                "clear": In(1),
+                "error": Out(range(max(PimError) + 1)),
+                "error_macro": Out(32),
+                "error_channel": Out(range(dram.channels)),
+                "idle": Out(1),
+                **{name: member.flip() for name, member in axi4_ports(dram.column_bytes, PREFIX).items()},
+                **{f"dfi{channel}": Out(Dfi(dram)) for channel in range(dram.channels)},
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        d = self.dram
+        m.submodules.expander = expander = MacroExpander(d)
+        m.submodules.write_queue = write_queue = Queue(ROUTE, depth=ROUTES)
+        m.submodules.read_queue = read_queue = Queue(ROUTE, depth=ROUTES)
+        m.submodules.write_routes = writes = WriteRoutes(d)
+        m.submodules.read_routes = reads = ReadRoutes(d)
+        connect(m, flipped(self.macros), expander.macros)
+        for queue, source, sink in (write_queue, expander.writes, writes.routes), (read_queue, expander.reads, reads.routes):
+            connect(m, source, queue.i)
+            connect(m, queue.o, sink)
+        connect(m, flipped(self.write), writes.i)
+        connect(m, reads.o, flipped(self.read))
+
+        m.submodules.axi_port = port = AxiPort(d)
+        for name, member in axi4_ports(d.column_bytes, PREFIX).items():
+            inner, outer = getattr(port, name), getattr(self, name)
+            m.d.comb += inner.eq(outer) if member.flow is Out else outer.eq(inner)
+
+        given, idle = Signal(d.channels), Signal(d.channels)  # given: the channels that have this operation
+        operations, ready = expander.operations, Signal(d.channels)
+        missing = operations.payload.channels & ~given
+        m.d.comb += operations.ready.eq((missing & ~ready) == 0)
+        m.d.sync += given.eq(given | (missing & ready & operations.valid.replicate(d.channels)))
+        with m.If(operations.valid & operations.ready):
+            m.d.sync += given.eq(0)
+        for i in range(d.channels):
+            m.submodules[f"channel{i}"] = channel = Channel(d)
+            connect(m, channel.dfi, flipped(getattr(self, f"dfi{i}")))
+            connect(m, getattr(port, f"operations{i}"), channel.ordinary)
+            connect(m, getattr(port, f"write{i}"), channel.ordinary_write)
+            connect(m, channel.ordinary_read, getattr(port, f"read{i}"))
+            written, read = getattr(writes, f"o{i}"), getattr(reads, f"i{i}")
+            connect(m, channel.macros_read, read)
+            m.d.comb += [
+                channel.macros.valid.eq(operations.valid & missing[i]),
+                channel.macros.payload.eq(operations.payload.operation),
+                ready[i].eq(channel.macros.ready),
+                channel.macros_write.valid.eq(written.valid),
+                channel.macros_write.payload.data.eq(written.payload),
+                written.ready.eq(channel.macros_write.ready),
+                idle[i].eq(channel.idle),
+            ]
+        under_way = Cat(expander.busy, write_queue.o.valid, read_queue.o.valid, writes.busy, reads.busy, ~port.idle)
+        m.d.comb += [
+            expander.clear.eq(self.clear),
+            expander.no_data.eq(reads.missing),
+            expander.no_data_channel.eq(reads.missing_channel),
+            self.error.eq(expander.error),
+            self.error_macro.eq(expander.error_macro),
+            self.error_channel.eq(expander.error_channel),
+            self.idle.eq(~under_way.any() & idle.all()),
+        ]
+        return m

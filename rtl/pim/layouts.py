@@ -1,0 +1,53 @@
+"""What goes over a channel's pins, and what its scheduler is asked for."""
+
+from amaranth.hdl import Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..arch.dram import Command, Dram
+
+COMMAND_BITS = max(Command).bit_length()
+
+
+def of_kind(command: Value, kinds: frozenset[Command] | set[Command]) -> Value:
+    """Whether a command is one of these."""
+    return command.matches(*sorted(kinds))
+
+
+def command_layout(dram: Dram) -> data.StructLayout:
+    """As on the pins: Command, of `row` for MRS its value."""
+    return data.StructLayout(
+        {
+            "command": COMMAND_BITS,
+            "bank": range(dram.banks),
+            "row": range(max(dram.rows, 16)),
+            "column": range(dram.columns),
+            "buffer": range(dram.buffer_columns),
+        }
+    )
+
+
+def operation_layout(dram: Dram) -> data.StructLayout:
+    """``count`` column commands that follow each other through `column` and `buffer`, in one row. ordinary: whose data these are."""
+    members = dict(command_layout(dram).members)
+    return data.StructLayout({**members, "count": range(max(dram.columns, dram.buffer_columns) + 1), "ordinary": 1})
+
+
+class Dfi(wiring.Signature):
+    """A channel's pins, as its controller sees them: a command a cycle, NOP where there is none; a burst of the data bus is one value.
+
+    write_data, write_mask: of a WR, WRGB or WRMAC, `cwl` cycles behind it; bytes with a mask bit are left as they are. read_data,
+    read_valid: of a RD or RDMAC, `cl` cycles behind it.
+    """
+
+    def __init__(self, dram: Dram) -> None:
+        bits = 8 * dram.column_bytes
+        super().__init__(
+            {
+                "command": Out(command_layout(dram)),
+                "write_data": Out(bits),
+                "write_mask": Out(dram.column_bytes),
+                "read_data": In(bits),
+                "read_valid": In(1),
+            }
+        )

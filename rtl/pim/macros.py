@@ -1,0 +1,152 @@
+"""Macro instructions, checked and made into operations of the channels and routes of their data."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from ..arch.dram import MODE_FORMAT, MODE_FUNCTION, Command, Dram, Function, NumberFormat
+from ..arch.pim import MACRO, Macro, PimError
+from ..layouts import record_layout
+from ..select import select
+from .layouts import operation_layout
+
+_COMMANDS = {
+    Macro.SET_MODE: Command.MRS,
+    Macro.WRITE_BUFFER: Command.WRGB,
+    Macro.WRITE_ACCUMULATORS: Command.WRMAC,
+    Macro.MAC_ALL: Command.MACA,
+    Macro.MAC_BANK: Command.MAC,
+    Macro.ACTIVATE: Command.AF,
+    Macro.READ_ACCUMULATORS: Command.RDMAC,
+    Macro.COPY_TO_BUFFER: Command.RDCP,
+    Macro.COPY_FROM_BUFFER: Command.WRCP,
+    Macro.READ: Command.RD,
+    Macro.WRITE: Command.WR,
+}
+_OF_ACCUMULATORS = {Macro.WRITE_ACCUMULATORS, Macro.READ_ACCUMULATORS}
+_SINGLE = {Macro.SET_MODE, Macro.ACTIVATE}
+_IN_BANK = {Macro.MAC_BANK, Macro.COPY_TO_BUFFER, Macro.COPY_FROM_BUFFER, Macro.READ, Macro.WRITE}
+_IN_ROWS = _IN_BANK | {Macro.MAC_ALL}
+_WITH_BUFFER = {Macro.WRITE_BUFFER, Macro.MAC_ALL, Macro.MAC_BANK, Macro.COPY_TO_BUFFER, Macro.COPY_FROM_BUFFER}
+_WITHOUT_FORMAT = {Macro.SET_MODE, Macro.READ, Macro.WRITE}
+_WRITING = {Macro.WRITE_BUFFER, Macro.WRITE_ACCUMULATORS, Macro.WRITE}
+_READING = {Macro.READ_ACCUMULATORS, Macro.READ}
+
+# Where the data of a macro go, or come from: count columns, for all channels at once or for each in turn. drop: to nowhere.
+ROUTE = data.StructLayout({"channels": 32, "count": 32, "in_turn": 1, "drop": 1})
+
+
+class MacroExpander(wiring.Component):
+    """Members
+    -------
+    macros: `MACRO`. operations: each for `channels`. writes, reads: a route for each macro that has data. no_data, no_data_channel: a
+    channel gave none. error, error_macro, error_channel: the first one since ``clear``, the number of its macro, counted from there, and
+    the channel of NO_DATA. busy.
+    """
+
+    def __init__(self, dram: Dram) -> None:
+        self.dram = dram
+        operation = data.StructLayout({"operation": operation_layout(dram), "channels": dram.channels})
+        super().__init__(
+            {
+                "macros": In(stream.Signature(record_layout(MACRO))),
+                "operations": Out(stream.Signature(operation)),
+                "writes": Out(stream.Signature(ROUTE)),
+                "reads": Out(stream.Signature(ROUTE)),
+                "clear": In(1),
+                "no_data": In(1),
+                "no_data_channel": In(range(dram.channels)),
+                "error": Out(range(max(PimError) + 1)),
+                "error_macro": Out(32),
+                "error_channel": Out(range(dram.channels)),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        d = self.dram
+        macro, number = Signal(record_layout(MACRO), reset_less=True), Signal(32)
+        has_format, stopped = Signal(), Signal()
+        m.d.comb += stopped.eq(self.error != PimError.NONE)
+        count = Mux(_is(macro, _OF_ACCUMULATORS), d.accumulator_columns, Mux(_is(macro, _SINGLE), 1, macro.count))
+        problem = Signal(self.error.shape())
+        self._check(m, macro, count, has_format, problem)
+
+        route = data.View(ROUTE, Cat(macro.channels, Value.cast(count)[:32], ~_is(macro, {Macro.WRITE_BUFFER, Macro.WRITE}), stopped))
+        m.d.comb += [
+            self.busy.eq(1),
+            self.writes.payload.eq(route),
+            self.reads.payload.eq(route),
+        ]
+        left, operation = Signal(32), self.operations.payload.operation
+        columns = d.columns - macro.column[: exact_log2(d.columns)]  # of the row
+        many = Mux(_is(macro, _IN_ROWS) & (columns < left), columns, left)
+        m.d.comb += [
+            self.operations.payload.channels.eq(macro.channels),
+            operation.command.eq(select(macro.operation, [Const(_COMMANDS[kind], 5) for kind in Macro])),
+            operation.bank.eq(macro.bank),
+            operation.row.eq(Mux(macro.operation == Macro.SET_MODE, macro.mode, macro.row)),
+            operation.column.eq(Mux(_is(macro, _IN_ROWS), macro.column, 0)),
+            operation.buffer.eq(macro.buffer),
+            operation.count.eq(many),
+        ]
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += [self.busy.eq(self.macros.valid), self.macros.ready.eq(1)]
+                m.d.sync += macro.eq(self.macros.payload)
+                with m.If(self.macros.valid):
+                    m.d.sync += number.eq(number + 1)
+                    m.next = "CHECK"
+            with m.State("CHECK"):
+                m.d.sync += left.eq(count)
+                with m.If(~stopped & (problem != PimError.NONE)):
+                    m.d.sync += [self.error.eq(problem), self.error_macro.eq(number - 1)]
+                m.next = "ROUTE"
+            with m.State("ROUTE"):
+                writes, reads = _is(macro, _WRITING), _is(macro, _READING) & ~stopped
+                m.d.comb += [self.writes.valid.eq(writes), self.reads.valid.eq(reads)]
+                with m.If((~writes | self.writes.ready) & (~reads | self.reads.ready)):
+                    m.next = "IDLE"
+                    with m.If(~stopped):
+                        m.next = "RUN"
+                        with m.If(macro.operation == Macro.SET_MODE):
+                            m.d.sync += has_format.eq(macro.mode >> MODE_FORMAT & 3 != NumberFormat.OFF)
+            with m.State("RUN"):
+                m.d.comb += self.operations.valid.eq(1)
+                with m.If(self.operations.ready):
+                    m.d.sync += [left.eq(left - many), macro.row.eq(macro.row + 1), macro.column.eq(0)]
+                    m.d.sync += macro.buffer.eq(macro.buffer + many)
+                    with m.If(left == many):
+                        m.next = "IDLE"
+        with m.If(self.no_data & ~stopped):
+            m.d.sync += [self.error.eq(PimError.NO_DATA), self.error_macro.eq(number), self.error_channel.eq(self.no_data_channel)]
+        with m.If(self.clear):
+            m.d.sync += [self.error.eq(PimError.NONE), number.eq(0)]
+        return m
+
+    def _check(self, m: Module, macro: data.View, count: Value, has_format: Value, problem: Signal) -> None:
+        """``problem``: what is wrong with the macro; the first of several."""
+        d = self.dram
+        in_rows, with_buffer = _is(macro, _IN_ROWS), _is(macro, _WITH_BUFFER)
+        end = (macro.row << exact_log2(d.columns)) + macro.column + macro.count
+        formats, functions = 1 << MODE_FORMAT, 1 << MODE_FUNCTION
+        modes = [kind * formats + function * functions for kind in NumberFormat for function in Function]
+        wrong = {
+            PimError.OPERATION: (macro.operation > max(Macro)) | ((macro.operation == Macro.SET_MODE) & ~macro.mode.matches(*modes)),
+            PimError.CHANNELS: (macro.channels == 0) | (macro.channels >> d.channels != 0),
+            PimError.COUNT: count == 0,
+            PimError.BANK: _is(macro, _IN_BANK) & (macro.bank >= d.banks),
+            PimError.COLUMN: in_rows & (macro.column >= d.columns),
+            PimError.ROW: in_rows & (end > d.rows * d.columns),
+            PimError.BUFFER: with_buffer & (macro.buffer + macro.count > d.buffer_columns),
+            PimError.MODE: ~_is(macro, _WITHOUT_FORMAT) & ~has_format,
+        }
+        for code, found in reversed(wrong.items()):
+            with m.If(found):
+                m.d.comb += problem.eq(code)
+
+
+def _is(macro: data.View, kinds: set[Macro]) -> Value:
+    return macro.operation.matches(*sorted(kinds))

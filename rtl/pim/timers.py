@@ -1,0 +1,153 @@
+"""When each command may be given to a channel: counters of what is left of every constraint, set by the commands that were given."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..arch.dram import Command, Dram, Timing
+from .layouts import command_layout, of_kind
+
+ACT, PRE, PREA, RD, WR, REF, MRS = Command.ACT, Command.PRE, Command.PREA, Command.RD, Command.WR, Command.REF, Command.MRS
+ACTA, MACA, MAC, WRGB, WRMAC, RDMAC, AF, RDCP, WRCP = (
+    *(Command.ACTA, Command.MACA, Command.MAC, Command.WRGB, Command.WRMAC),
+    *(Command.RDMAC, Command.AF, Command.RDCP, Command.WRCP),
+)
+IN_ALL_BANKS = frozenset({ACTA, PREA, MACA})
+OF_A_BANK = frozenset({ACT, PRE, RD, WR, MAC, RDCP, WRCP})
+LATENCY = 2  # cycles from the decision for a command to its place in the counters
+
+
+class Wait(NamedTuple):
+    """A counter: each command of ``after`` sets it to at least so many cycles; those of ``later`` wait until no more than so many are
+    left."""
+
+    after: Mapping[Command, int]
+    later: Mapping[Command, int]
+
+
+def _until_done(after: Mapping[Command, int], *later: Command) -> Wait:
+    return Wait(after, dict.fromkeys(later, 0))
+
+
+def _each(cycles: int, *commands: Command) -> dict[Command, int]:
+    return dict.fromkeys(commands, cycles)
+
+
+def bank_waits(t: Timing) -> list[Wait]:
+    """One set for each bank."""
+    to_column = {RD: t.rcd_rd, WR: t.rcd_wr, MAC: t.rcd_mac, MACA: t.rcd_mac, RDCP: t.rcd_rdcp, WRCP: t.rcd_wrcp}
+    longest = max(to_column.values())
+    return [
+        _until_done({**_each(t.rp, PRE, PREA), **_each(t.rc, ACT, ACTA)}, ACT, ACTA),
+        _until_done(
+            {**_each(t.ras, ACT, ACTA), **_each(t.rtp, RD, MAC, MACA, RDCP), **_each(t.write_end + t.wr, WR, WRCP)},
+            *(PRE, PREA),
+        ),
+        Wait(_each(longest, ACT, ACTA), {command: longest - cycles for command, cycles in to_column.items()}),
+    ]
+
+
+def group_waits(t: Timing) -> list[Wait]:
+    """One set for each group of banks."""
+    columns = _each(t.ccd_l, RD, MAC, MACA, RDCP)
+    return [
+        _until_done(_each(t.rrd_l, ACT), ACT),
+        _until_done({**columns, **_each(t.write_end + t.wtr_l, WR, WRCP)}, RD, MAC, MACA, RDCP),
+        _until_done({**columns, **_each(t.ccd_l, WR, WRCP)}, WR, WRCP),
+    ]
+
+
+def channel_waits(t: Timing) -> list[Wait]:
+    written, turned = t.write_end + t.wtr_l, _each(t.rtw, RD, RDMAC)
+    return [
+        _until_done({**_each(t.mode, MRS), **_each(t.rfc, REF)}, *(command for command in Command if command is not Command.NOP)),
+        _until_done(_each(t.rrd_s, ACT), ACT),
+        _until_done({**_each(t.ccd_s, RD, MAC, MACA, RDCP), **_each(t.write_end + t.wtr_s, WR, WRCP)}, RD, MAC, RDCP),
+        _until_done({**_each(t.ccd_s, MAC, MACA, RDCP, WR, WRCP), **turned}, WR),
+        _until_done({**_each(t.ccd_s, RD, MAC, MACA, WR, WRCP), RDCP: max(t.cl, t.ccd_s), WRGB: t.write_end}, WRCP),
+        _until_done(
+            {**_each(t.ccd_l, MAC, MACA), **_each(t.write_end, WRGB, WRMAC), RDCP: t.cl, AF: t.af},
+            *(MAC, MACA),
+        ),
+        _until_done({**_each(t.ccd_l, WRGB, AF), **turned, WRMAC: t.ccd_l}, WRGB),
+        _until_done({**_each(t.ccd_l, WRGB, WRMAC), **turned, AF: t.af}, WRMAC),
+        _until_done({**_each(t.ccd_l, WRGB, RDMAC), WRMAC: written, AF: max(t.af, t.ccd_l)}, RDMAC, AF),
+        _until_done(
+            {
+                **_each(t.cl + t.burst, RD, RDMAC),
+                **_each(t.write_end, WR, WRGB, WRMAC, WRCP),
+                **_each(t.ccd_l, MAC, MACA, RDCP, AF),
+            },
+            MRS,
+        ),
+        _until_done({**_each(t.rp, PRE, PREA), **_each(t.rc, ACT, ACTA)}, REF),
+    ]
+
+
+class Timers(wiring.Component):
+    """Members
+    -------
+    issued: the command on the pins. ready_<command>: for each bank, where the command is of one, whether it may be decided on in this
+    cycle as far as all commands know that were decided on LATENCY or more cycles ago. Decided on is the cycle before the pins.
+    """
+
+    def __init__(self, dram: Dram) -> None:
+        self.dram = dram
+        ready = {f"ready_{c.name}": Out(dram.banks if c in OF_A_BANK else 1) for c in Command if c is not Command.NOP}
+        super().__init__({"issued": In(command_layout(dram)), **ready})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        d = self.dram
+        ready: dict[Command, list[Value]] = {command: [] for command in Command}  # for each bank, or one for all
+        banks, groups = range(d.banks), range(d.bank_groups)
+        at_all = of_kind(self.issued.command, IN_ALL_BANKS)
+        at_bank = [at_all | (self.issued.bank == bank) for bank in banks]
+        group = self.issued.bank // d.group_banks
+        at_group = [at_all | (group == g) for g in groups]
+        for scope, waits, at in (
+            ("bank", bank_waits(d.timing), at_bank),
+            ("group", group_waits(d.timing), at_group),
+            ("channel", channel_waits(d.timing), [Const(1, 1)]),
+        ):
+            for number, wait in enumerate(waits):
+                counters = [self._counter(m, wait, here, f"{scope}{i}_wait{number}") for i, here in enumerate(at)]
+                for command, left in wait.later.items():
+                    ready[command].append(Cat((counter <= left).replicate(d.banks // len(at)) for counter in counters))
+        for command in Command:
+            if command is Command.ACT:
+                ready[command].append(self._four_activates(m).replicate(d.banks))
+            if command is not Command.NOP:
+                port, terms = getattr(self, f"ready_{command.name}"), ready[command]
+                allowed = terms[0]
+                for term in terms[1:]:
+                    allowed = allowed & term
+                m.d.comb += port.eq(allowed if command in OF_A_BANK else allowed.all())
+        return m
+
+    def _counter(self, m: Module, wait: Wait, here: Value, name: str) -> Signal:
+        """What is left of a wait in one place."""
+        loads = {command: max(0, cycles - LATENCY) for command, cycles in wait.after.items()}
+        left = Signal(range(max(loads.values()) + 1), name=name)
+        passed = Signal.like(left, name=f"{name}_passed")
+        m.d.comb += passed.eq(Mux(left == 0, 0, left - 1))
+        m.d.sync += left.eq(passed)
+        for cycles in sorted(set(loads.values())):
+            commands = {command for command, load in loads.items() if load == cycles}
+            with m.If(here & of_kind(self.issued.command, commands) & (passed < cycles)):
+                m.d.sync += left.eq(cycles)
+        return left
+
+    def _four_activates(self, m: Module) -> Value:
+        """Whether the fourth ACT before the next one is long enough ago: each ACT has one of four counters."""
+        cycles = max(0, self.dram.timing.faw - LATENCY)
+        which = Signal(2, name="activate")
+        lefts = [Signal(range(cycles + 1), name=f"activate{i}_left") for i in range(4)]
+        activates = self.issued.command == ACT
+        m.d.sync += which.eq(which + activates)
+        for i, left in enumerate(lefts):
+            m.d.sync += left.eq(Mux(activates & (which == i), cycles, Mux(left == 0, 0, left - 1)))
+        return Cat((left == 0) for left in lefts).bit_select(which, 1)

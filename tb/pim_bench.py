@@ -1,0 +1,252 @@
+"""The PIM controller with a DRAM on its pins, Verilated: what goes into its ports, what comes out, and the referee of its commands."""
+
+import ctypes
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..gen.simulation import compile_library
+from ..gen.verilog import to_verilog
+from ..rtl.arch.dram import POSTPONED_REFRESHES, Command, Dram
+from ..rtl.arch.pim import MACRO, Macro, PimError
+from ..rtl.axi import axi4_ports
+from ..rtl.pim.axi_port import PREFIX
+from ..rtl.pim.controller import PimController
+from ..rtl.pim.layouts import COMMAND_BITS, command_layout
+from ..sw import driver
+from ..sw.driver.dram_rules import rules
+
+_HERE, _DRIVER = Path(__file__).parent, Path(driver.__file__).parent
+_SOURCES = [
+    *(_HERE / f"pim_bench.{kind}" for kind in ("cpp", "h")),
+    *(_DRIVER / f"dram_{part}.h" for part in ("chip", "checker", "command", "mac")),
+]
+_SPARE = 128  # bits beyond a port's own, so that all are wide ones in C++
+_MACRO_BYTES = MACRO.bits // 8
+_OKAY = 0
+
+
+class _Config(ctypes.Structure):
+    _fields_ = tuple(
+        (name, ctypes.c_uint32)
+        for name in (
+            *("channels", "command_bits", "bank_bits", "row_bits", "column_bits"),
+            *("bank_groups", "group_banks", "rows", "columns", "column_bytes", "buffer_columns", "cl", "cwl", "burst"),
+            *("refresh_interval", "postponed"),
+        )
+    )
+
+
+class _Rule(ctypes.Structure):
+    _fields_ = (("name", ctypes.c_char_p), *((name, ctypes.c_uint32) for name in ("earlier", "later", "scope", "delay", "window")))
+
+
+_COMMAND = np.dtype([("cycle", np.uint64), *((name, np.uint32) for name in ("channel", "command", "bank", "row", "column", "buffer"))])
+
+
+class PimBench:
+    """A controller out of reset, with an empty DRAM.
+
+    folder: where its library is kept. Every violation of the DRAM's rules raises AssertionError where `run` comes to it. Columns are rows
+    of `column_bytes` bytes.
+    """
+
+    def __init__(self, dram: Dram, folder: Path, *, refresh: bool = True) -> None:
+        self.dram = dram
+        design = _wrapper(dram) + to_verilog(PimController(dram), name="pim")
+        self._lib = ctypes.CDLL(str(compile_library(design, "pim", _SOURCES, folder, optimise="-O1")))
+        self._lib.bench_open.restype = ctypes.c_void_p
+        self._lib.bench_violation.restype = ctypes.c_char_p
+        self._lib.bench_cycles.restype = self._lib.bench_count.restype = ctypes.c_uint64
+        table = [_Rule(rule.name.encode(), *rule[1:]) for rule in rules(dram)]
+        config = _Config(
+            channels=dram.channels,
+            command_bits=COMMAND_BITS,
+            **{f"{field}_bits": command_layout(dram)[field].width for field in ("bank", "row", "column")},
+            **{name: getattr(dram, name) for name in ("bank_groups", "group_banks", "rows", "columns", "column_bytes", "buffer_columns")},
+            **{name: getattr(dram.timing, name) for name in ("cl", "cwl", "burst")},
+            refresh_interval=dram.timing.refi if refresh else 0,
+            postponed=POSTPONED_REFRESHES,
+        )
+        self._bench = ctypes.c_void_p(self._lib.bench_open(ctypes.byref(config), (_Rule * len(table))(*table), len(table)))
+
+    def close(self) -> None:
+        self._lib.bench_close(self._bench)
+
+    def __enter__(self) -> "PimBench":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def macro(self, operation: Macro | int, **fields: int) -> None:
+        """channels: all, unless given."""
+        values = {"operation": operation, "channels": (1 << self.dram.channels) - 1, **fields}
+        self._lib.bench_macros(self._bench, MACRO.pack(values).to_bytes(_MACRO_BYTES, "little"), 1)
+
+    def write(self, columns: ArrayLike) -> None:
+        """Data of macros."""
+        data = self._columns(columns)
+        self._lib.bench_write(self._bench, data.ctypes.data_as(ctypes.c_void_p), len(data))
+
+    def read(self) -> NDArray[np.uint8]:
+        """All data of macros that came since."""
+        return self._taken(self._lib.bench_read, self.dram.column_bytes)
+
+    def axi_read(self, address: int, beats: int) -> None:
+        self._lib.bench_axi_read(self._bench, address, beats)
+
+    def axi_write(self, address: int, columns: ArrayLike, strobes: Sequence[int] | None = None) -> None:
+        """strobes: a bit for each byte, of each beat; all, unless given."""
+        data = self._columns(columns)
+        chosen = np.array(strobes or [(1 << self.dram.column_bytes) - 1] * len(data), np.uint64)
+        pointers = (array.ctypes.data_as(ctypes.c_void_p) for array in (data, chosen))
+        self._lib.bench_axi_write(self._bench, address, len(data), *pointers)
+
+    def axi_beats(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """All beats read since, and their responses."""
+        beats = self._taken(self._lib.bench_axi_beats, self.dram.column_bytes + 1)
+        return beats[:, :-1], beats[:, -1]
+
+    def axi_responses(self) -> NDArray[np.uint8]:
+        """To the writes since."""
+        return self._taken(self._lib.bench_axi_responses, 1)[:, 0]
+
+    def stall(self, probability: float, seed: int) -> None:
+        """Of each port in each cycle."""
+        self._lib.bench_stall(self._bench, round(256 * probability), ctypes.c_uint64(seed))
+
+    def run(self, cycles: int) -> None:
+        self._ran(self._lib.bench_run(self._bench, ctypes.c_uint64(cycles), 0))
+
+    def finish(self, limit: int = 1_000_000) -> int:
+        """To where nothing is to be done: the cycles that it took. Raises AssertionError beyond the limit."""
+        first = self.cycles
+        assert self._ran(self._lib.bench_run(self._bench, ctypes.c_uint64(limit), 1)), f"not idle after {limit} cycles"
+        return self.cycles - first
+
+    def _ran(self, ended: int) -> bool:
+        violation = self._lib.bench_violation(self._bench).decode()
+        assert not violation, violation
+        return bool(ended)
+
+    @property
+    def cycles(self) -> int:
+        return self._lib.bench_cycles(self._bench)
+
+    def clear(self) -> None:
+        """The error, in the next cycle."""
+        self._lib.bench_clear(self._bench)
+
+    @property
+    def error(self) -> tuple[PimError, int, int]:
+        """With the numbers of its macro and channel."""
+        values = [ctypes.c_uint32() for _ in range(3)]
+        self._lib.bench_error(self._bench, *(ctypes.byref(value) for value in values))
+        return PimError(values[0].value), values[1].value, values[2].value
+
+    def mute(self, channel: int, mute: bool) -> None:
+        """A muted channel's DRAM answers nothing."""
+        self._lib.bench_mute(self._bench, channel, int(mute))
+
+    def row(self, channel: int, bank: int, row: int) -> NDArray[np.uint8]:
+        """[columns, column_bytes], from the DRAM itself."""
+        data = np.zeros((self.dram.columns, self.dram.column_bytes), np.uint8)
+        assert not self._lib.bench_row(self._bench, channel, bank, row, data.ctypes.data_as(ctypes.c_void_p), 0)
+        return data
+
+    def set_row(self, channel: int, bank: int, row: int, columns: ArrayLike) -> None:
+        data = self._columns(columns)
+        assert data.shape[0] == self.dram.columns
+        assert not self._lib.bench_row(self._bench, channel, bank, row, data.ctypes.data_as(ctypes.c_void_p), 1)
+
+    def counts(self) -> Mapping[Command, int]:
+        """Of the commands to all channels."""
+        channels = range(self.dram.channels)
+        return {c: sum(self._lib.bench_count(self._bench, channel, c) for channel in channels) for c in Command}
+
+    def record(self) -> None:
+        """Keep the commands from now on."""
+        self._lib.bench_record(self._bench)
+
+    def commands(self) -> NDArray:
+        """Those kept: cycle, channel, command, bank, row, column, buffer."""
+        found = np.zeros(self._lib.bench_commands(self._bench, None, 0), _COMMAND)
+        self._lib.bench_commands(self._bench, found.ctypes.data_as(ctypes.c_void_p), len(found))
+        return found
+
+    def _columns(self, columns: ArrayLike) -> NDArray[np.uint8]:
+        return np.ascontiguousarray(columns, np.uint8).reshape(-1, self.dram.column_bytes)
+
+    def _taken(self, take: ctypes._CFuncPtr, size: int) -> NDArray[np.uint8]:  # pyright: ignore[reportPrivateUsage]
+        found, most = [np.zeros((0, size), np.uint8)], 4096
+        while True:
+            some = np.zeros((most, size), np.uint8)
+            count = take(self._bench, some.ctypes.data_as(ctypes.c_void_p), most)
+            found.append(some[:count])
+            if count < most:
+                return np.concatenate(found)
+
+
+def _wrapper(dram: Dram) -> str:
+    """The controller with what the bench needs of each channel side by side, in ports that are wide ones for C++."""
+    width, channels = 8 * dram.column_bytes, range(dram.channels)
+
+    def port(direction: str, bits: int, name: str) -> str:
+        return f"{direction} [{bits + _SPARE - 1}:0] {name}"
+
+    def joined(name: str, size: int) -> Iterable[str]:
+        return (f"assign {name}[{size * i} +: {size}] = {{{size}'d0, dfi{i}__{pin}}};" for i in channels for pin in [_PINS[name]])
+
+    single = ("macro_valid", "write_valid", "read_ready", "clear", "axi_arvalid", "axi_awvalid", "axi_wvalid", "axi_rready", "axi_bready")
+    answers = (
+        "macro_ready",
+        "write_ready",
+        "read_valid",
+        "axi_arready",
+        "axi_awready",
+        "axi_wready",
+        "axi_rvalid",
+        "axi_rlast",
+        "axi_bvalid",
+    )
+    ports = [
+        *(f"input {name}" for name in ("clk", "rst", *single)),
+        *(f"output {name}" for name in (*answers, "idle")),
+        *(port("input", bits, name) for name, bits in (("macro", MACRO.bits), ("write_data", width), ("axi_ar", 64), ("axi_aw", 64))),
+        port("input", width + 72, "axi_w"),
+        *(port("output", width, name) for name in ("read_data", "axi_rdata")),
+        *(f"output [1:0] axi_{channel}resp" for channel in "rb"),
+        *(f"output [31:0] {name}" for name in ("error", "error_macro", "error_channel")),
+        *(port("output", size * dram.channels, name) for name, size in (("commands", 64), ("write_bus", width), ("mask_bus", 64))),
+        port("input", width * dram.channels, "read_bus"),
+        "input [31:0] read_bus_valid",
+    ]
+    size = (dram.column_bytes - 1).bit_length()
+    fixed = {f"a{c}{name}": value for c in "rw" for name, value in (("id", "1'd0"), ("size", f"3'd{size}"), ("burst", "2'd1"))}
+    beats = {"wdata": f"axi_w[{width - 1}:0]", "wstrb": f"axi_w[{width} +: {dram.column_bytes}]", "wlast": f"axi_w[{width + 64}]"}
+    bursts = {f"a{c}{name}": f"axi_a{c}[{place}]" for c in "rw" for name, place in (("addr", "31:0"), ("len", "39:32"))}
+    same = {n: f"axi_{n}" for n in axi4_ports(dram.column_bytes, "") if n not in (*fixed, *beats, *bursts, "rid", "bid")}
+    wires = [f"wire [{size - 1}:0] dfi{i}__{pin};" for i in channels for pin, size in (("write_data", width), ("write_mask", width // 8))]
+    wires += [f"wire [{command_layout(dram).size - 1}:0] dfi{i}__command;" for i in channels]
+    connections = [
+        *(f".{PREFIX}{name}({value})" for name, value in (fixed | beats | bursts | same).items()),
+        f".macros__payload(macro[{MACRO.bits - 1}:0]), .macros__valid(macro_valid), .macros__ready(macro_ready)",
+        f".write__payload(write_data[{width - 1}:0]), .write__valid(write_valid), .write__ready(write_ready)",
+        f".read__payload(read_data[{width - 1}:0]), .read__valid(read_valid), .read__ready(read_ready)",
+        ".clk(clk), .rst(rst), .clear(clear), .idle(idle), .error(error), .error_macro(error_macro), .error_channel(error_channel)",
+        *(f".dfi{i}__{pin}(dfi{i}__{pin})" for i in channels for pin in _PINS.values()),
+        *(f".dfi{i}__read_data(read_bus[{width * i} +: {width}]), .dfi{i}__read_valid(read_bus_valid[{i}])" for i in channels),
+    ]
+    sides = [line for name, size in (("commands", 64), ("write_bus", width), ("mask_bus", 64)) for line in joined(name, size)]
+    newline = "\n  "
+    return f"""module simulation({", ".join(ports)});
+  {newline.join(wires + sides)}
+  pim pim({", ".join(connections)});
+endmodule
+"""
+
+
+_PINS = {"commands": "command", "write_bus": "write_data", "mask_bus": "write_mask"}  # of a channel, by the name of all channels'
