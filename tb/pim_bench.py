@@ -60,7 +60,8 @@ class PimBench:
         self._lib.bench_open.restype = ctypes.c_void_p
         self._lib.bench_violation.restype = ctypes.c_char_p
         self._lib.bench_cycles.restype = self._lib.bench_count.restype = ctypes.c_uint64
-        table = [_Rule(rule.name.encode(), *rule[1:]) for rule in rules(dram)]
+        self._names = [rule.name.encode() for rule in rules(dram)]  # to which the referee has pointers
+        table = [_Rule(name, *rule[1:]) for name, rule in zip(self._names, rules(dram), strict=True)]
         config = _Config(
             channels=dram.channels,
             command_bits=COMMAND_BITS,
@@ -125,7 +126,9 @@ class PimBench:
         """To where nothing is to be done: the cycles that it took. Raises AssertionError beyond the limit."""
         first = self.cycles
         assert self._ran(self._lib.bench_run(self._bench, ctypes.c_uint64(limit), 1)), f"not idle after {limit} cycles"
-        return self.cycles - first
+        took = self.cycles - first
+        self.run(self.dram.timing.write_end)  # until copies, too, are in the DRAM
+        return took
 
     def _ran(self, ended: int) -> bool:
         violation = self._lib.bench_violation(self._bench).decode()

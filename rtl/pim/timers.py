@@ -72,9 +72,9 @@ def channel_waits(t: Timing) -> list[Wait]:
             {**_each(t.ccd_l, MAC, MACA), **_each(t.write_end, WRGB, WRMAC), RDCP: t.cl, AF: t.af},
             *(MAC, MACA),
         ),
-        _until_done({**_each(t.ccd_l, WRGB, AF), **turned, WRMAC: t.ccd_l}, WRGB),
+        _until_done({**_each(t.ccd_l, WRGB, WRMAC, AF), **turned, RDCP: t.cl}, WRGB),
         _until_done({**_each(t.ccd_l, WRGB, WRMAC), **turned, AF: t.af}, WRMAC),
-        _until_done({**_each(t.ccd_l, WRGB, RDMAC), WRMAC: written, AF: max(t.af, t.ccd_l)}, RDMAC, AF),
+        _until_done({RDMAC: t.ccd_l, WRGB: max(t.ccd_l, t.write_end + 2 - t.cl), WRMAC: written, AF: max(t.af, t.ccd_l)}, RDMAC, AF),
         _until_done(
             {
                 **_each(t.cl + t.burst, RD, RDMAC),

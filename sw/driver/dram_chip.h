@@ -134,14 +134,14 @@ private:
         case MRS: set_mode(c.row); break;
         case RD: answer(column(c)); break;
         case RDMAC: read_accumulators(c.column); break;
-        case WR: m_writes.push_back({m_now + m.cwl, {WR, c.bank, m_banks[c.bank].row, c.column, 0}}); break;
+        case WR:
+        case WRCP: m_writes.push_back({m_now + m.cwl, {c.opcode, c.bank, m_banks[c.bank].row, c.column, c.buffer}}); break;
         case WRGB:
         case WRMAC: m_writes.push_back({m_now + m.cwl, c}); break;
         case MAC: multiply(c); break;
         case MACA: for (uint32_t bank = 0; bank < m_banks.size(); ++bank) multiply({MAC, bank, 0, c.column, c.buffer}); break;
         case AF: for (Bank &bank : m_banks) bank.accumulator = function(bank.accumulator); break;
         case RDCP: memcpy(m_buffer[c.buffer].data(), column(c), m.column_bytes); break;
-        case WRCP: write(c.bank, m_banks[c.bank].row, c.column, m_buffer[c.buffer].data()); break;
         default: break;
         }
     }
@@ -149,6 +149,7 @@ private:
     /* Write data is on the bus. */
     void land(const Command &c, const uint8_t *data, uint64_t mask) {
         if (c.opcode == WR) write(c.bank, c.row, c.column, data, mask);
+        if (c.opcode == WRCP) write(c.bank, c.row, c.column, m_buffer[c.buffer].data(), 0);
         if (c.opcode == WRGB) memcpy(m_buffer[c.buffer].data(), data, m.column_bytes);
         if (c.opcode == WRMAC)
             for (uint32_t i = 0; i < accumulators(); ++i) memcpy(&m_banks[c.column * accumulators() + i].accumulator, data + 4 * i, 4);
@@ -184,7 +185,7 @@ private:
 
     uint32_t accumulators() const { return m.column_bytes / 4; } /* in a burst */
     const uint8_t *column(const Command &c) const { return row(c.bank, m_banks[c.bank].row) + c.column * m.column_bytes; }
-    void write(uint32_t bank, uint32_t to, uint32_t column, const uint8_t *data, uint64_t mask = 0) {
+    void write(uint32_t bank, uint32_t to, uint32_t column, const uint8_t *data, uint64_t mask) {
         uint8_t *bytes = row(bank, to) + column * m.column_bytes;
         for (uint32_t i = 0; i < m.column_bytes; ++i)
             if (!(mask >> i & 1)) bytes[i] = data[i];
