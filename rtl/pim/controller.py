@@ -15,7 +15,7 @@ from .layouts import Dfi
 from .macros import ROUTE, MacroExpander
 from .routes import ReadRoutes, WriteRoutes
 
-ROUTES = 4  # macros ahead of their data
+ROUTES = 32  # macros ahead of their data: reads of single columns follow each other while the first one's is on its way
 
 
 class PimController(wiring.Component):
