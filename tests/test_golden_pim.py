@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bf16 import patterns
 from celosia.sw.golden.pim import error_bound, from_bf16, mac, matrix_vector, relu, to_bf16
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -12,12 +13,6 @@ from numpy.typing import NDArray
 
 INF, NAN, ONE, LARGEST, TINY = 0x7F80, 0x7FC0, 0x3F80, 0x7F7F, 0x0001
 CANONICAL = 0x7FC00000
-
-
-def patterns(rng: np.random.Generator, shape: tuple[int, ...], exponents: tuple[int, int]) -> NDArray[np.uint16]:
-    """Random finite BF16 numbers whose biased exponents are in a range."""
-    sign, exponent, fraction = rng.integers(0, 2, shape), rng.integers(*exponents, shape), rng.integers(0, 128, shape)
-    return (sign << 15 | exponent << 7 | fraction).astype(np.uint16)
 
 
 def exact(weights: NDArray[np.uint16], vector: NDArray[np.uint16], start: NDArray[np.float32]) -> list[Fraction]:

@@ -21,7 +21,7 @@ CELOSIA_API const uint8_t *celosia_dram_chip_row(const dram::Chip *chip, uint32_
     return chip->contains(bank, row) ? chip->row(bank, row) : nullptr;
 }
 CELOSIA_API uint8_t *celosia_dram_chip_row_to_write(dram::Chip *chip, uint32_t bank, uint32_t row) {
-    return chip->contains(bank, row) ? chip->row(bank, row) : nullptr;
+    return chip->contains(bank, row) ? chip->row_to_write(bank, row) : nullptr;
 }
 
 CELOSIA_API uint64_t celosia_dram_chip_count(const dram::Chip *chip, uint32_t opcode) { return chip->count(opcode); }

@@ -67,7 +67,7 @@ public:
         const auto &rows = m_banks[bank].rows;
         return row < rows.size() && rows[row] ? rows[row].get() : m_zero.data();
     }
-    uint8_t *row(uint32_t bank, uint32_t row) {
+    uint8_t *row_to_write(uint32_t bank, uint32_t row) {
         auto &rows = m_banks[bank].rows;
         if (row >= rows.size()) rows.resize(row + 1);
         if (!rows[row]) rows[row] = std::make_unique<uint8_t[]>(row_bytes());
@@ -185,7 +185,7 @@ private:
     uint32_t accumulators() const { return m.column_bytes / 4; } /* in a burst */
     const uint8_t *column(const Command &c) const { return row(c.bank, m_banks[c.bank].row) + c.column * m.column_bytes; }
     void write(uint32_t bank, uint32_t to, uint32_t column, const uint8_t *data) {
-        memcpy(row(bank, to) + column * m.column_bytes, data, m.column_bytes);
+        memcpy(row_to_write(bank, to) + column * m.column_bytes, data, m.column_bytes);
     }
 
     void violate(const Command &c, const char *reason) {
