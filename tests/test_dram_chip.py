@@ -145,21 +145,34 @@ def test_mac_is_of_one_bank() -> None:
     assert bench.read_accumulators(np.int32).tolist() == [0] * 6 + [-sum(range(32))] + [0] * 9
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("function", Function)
+def test_activation_functions_of_what_was_written(kind: NumberFormat, function: Function) -> None:
+    values = np.array([0, 1, 1 << 31, 0x7F800000, 0xFF800000, 0x7F800001, 0xFFC00000, 0xBF800000] * 2, np.uint32)
+    bench = Bench()
+    bench.mode(kind, registers=True, function=function)
+    bench.write_accumulators(values)
+    bench.do(C.AF)
+    expected = values if function is Function.NONE else relu(values.view(np.int32 if kind is NumberFormat.INT8 else np.float32))
+    assert bench.read_accumulators(np.uint32).tolist() == expected.view(np.uint32).tolist()
+
+
+@pytest.mark.parametrize("spacing", [1, 3])
 @pytest.mark.parametrize("name", PRESETS)
-def test_data_is_on_the_bus_in_its_cycles(name: str) -> None:
-    """Reads and writes as fast as the bus allows; in each cycle it carries other data."""
+def test_data_is_on_the_bus_in_its_cycles(name: str, spacing: int) -> None:
+    """In each cycle the bus carries other data."""
     dram = PRESETS[name]
     t, size = dram.timing, dram.column_bytes
     chip = Chip(dram)
     bus = [bytes([cycle]) * size for cycle in range(2 * (t.cl + t.cwl) + 40)]
-    commands = {0: (C.ACT, 0)} | {1 + t.ccd_s * i: (C.WR, i) for i in range(4)} | {20 + t.ccd_s * i: (C.RD, i) for i in range(4)}
+    commands = {0: (C.ACT, 0)} | {1 + spacing * i: (C.WR, i) for i in range(4)} | {20 + spacing * i: (C.RD, i) for i in range(4)}
     answers = {}
     for cycle, data in enumerate(bus):
         command, column = commands.get(cycle, (C.NOP, 0))
         answer = chip.clock(command, column=column, data=data)
         if answer is not None:
             answers[cycle + 1] = answer
-    assert answers == {20 + t.ccd_s * i + t.cl: bus[1 + t.ccd_s * i + t.cwl] for i in range(4)}
+    assert answers == {20 + spacing * i + t.cl: bus[1 + spacing * i + t.cwl] for i in range(4)}
     assert chip.violation == ""
 
 
@@ -237,7 +250,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("before", "command", "operands", "message"), ERRORS)
-def test_what_the_state_forbids(before: list[tuple[C, dict[str, int]]], command: int, operands: dict[str, int], message: str) -> None:
+def test_what_the_state_forbids(before: list[tuple[C, dict[str, Any]]], command: int, operands: dict[str, Any], message: str) -> None:
     chip = Chip(QUICK)
     for earlier, earlier_operands in before:
         chip.clock(earlier, **earlier_operands)

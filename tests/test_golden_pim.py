@@ -90,7 +90,7 @@ def test_products_are_added_in_pairs() -> None:
     zero = np.zeros((), np.float32)
     assert float(mac(zero, column, ones)) == 2
     assert float(mac(zero, column[[0, 2, 1, 3]], ones)) == 1  # 2**24 + 1 is a tie
-    assert float(mac(np.float32(2.0**24), column[[2, 3, 2, 3]], ones)) == 2.0**24 + 4  # the tree first, then the accumulator
+    assert float(mac(np.array(2.0**24, np.float32), column[[2, 3, 2, 3]], ones)) == 2.0**24 + 4  # the tree first, then the accumulator
     assert float(matrix_vector(column[None, [0, 2, 1, 3]], ones, 2)[0]) == 1
 
 
