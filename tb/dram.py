@@ -22,7 +22,7 @@ _OPTIONS = ("-std=c++17", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared", "-fvisi
 _INT, _U32, _U64, _POINTER, _TEXT = ctypes.c_int, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_char_p
 
 
-class _Rule(ctypes.Structure):
+class RuleRecord(ctypes.Structure):
     _fields_ = (("name", _TEXT), *((field, _U32) for field in ("earlier", "later", "scope", "delay", "window")))
 
 
@@ -50,7 +50,7 @@ def _library() -> ctypes.CDLL:
         ("command_name", _TEXT, [_U32]),
         ("chip_open", _POINTER, [_POINTER]),
         ("chip_close", None, [_POINTER]),
-        ("chip_clock", _POINTER, [_POINTER, _POINTER, _TEXT]),
+        ("chip_clock", _POINTER, [_POINTER, _POINTER, _TEXT, _U64]),
         ("chip_mute", None, [_POINTER, _INT]),
         ("chip_row", _POINTER, [_POINTER, _U32, _U32]),
         ("chip_row_to_write", _POINTER, [_POINTER, _U32, _U32]),
@@ -89,9 +89,18 @@ class Chip:
         weakref.finalize(self, self._lib.celosia_dram_chip_close, self._handle)
 
     def clock(
-        self, command: int = Command.NOP, *, bank: int = 0, row: int = 0, column: int = 0, buffer: int = 0, data: bytes | None = None
+        self,
+        command: int = Command.NOP,
+        *,
+        bank: int = 0,
+        row: int = 0,
+        column: int = 0,
+        buffer: int = 0,
+        data: bytes | None = None,
+        mask: int = 0,
     ) -> bytes | None:
-        """One clock cycle, with what the command bus and the data bus (column_bytes; zeros if None) carry to the chip in it.
+        """One clock cycle, with what the command bus and the data bus (column_bytes; zeros if None) carry to the chip in it. mask: a bit
+        for each byte that a WR leaves as it is.
 
         Returns what the data bus carries from the chip in the next cycle, None if nothing: so a bench samples the buses at the clock's
         edge, calls this and drives the answer.
@@ -99,7 +108,7 @@ class Chip:
         size = self._dram.column_bytes
         if data is not None and len(data) != size:
             raise ValueError(f"the data bus carries {size} bytes, not {len(data)}")
-        answer = self._lib.celosia_dram_chip_clock(self._handle, (_U32 * 5)(command, bank, row, column, buffer), data or bytes(size))
+        answer = self._lib.celosia_dram_chip_clock(self._handle, (_U32 * 5)(command, bank, row, column, buffer), data or bytes(size), mask)
         return ctypes.string_at(answer, size) if answer else None
 
     def mute(self, on: bool) -> None:
@@ -147,7 +156,7 @@ class Checker:
         self.rules = dram_rules.rules(dram) if rules is None else rules
         self._lib = _library()
         # Kept, since the library looks at the names in it.
-        self._table = (_Rule * len(self.rules))(*((rule.name.encode(), *rule[1:]) for rule in self.rules))
+        self._table = (RuleRecord * len(self.rules))(*((rule.name.encode(), *rule[1:]) for rule in self.rules))
         self._handle = self._lib.celosia_dram_checker_open(
             dram.bank_groups, dram.group_banks, self._table, len(self.rules), dram.timing.refi if refresh else 0, POSTPONED_REFRESHES
         )

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "Vtop.h"
-#include "dram_checker.h"
 #include "dram_chip.h"
 #include "verilated.h"
 
@@ -172,13 +171,8 @@ struct Bench {
     }
 };
 
-API Bench *bench_open(const BenchConfig *config, const BenchRule *rules, uint32_t count) {
-    std::vector<dram::Rule> table;
-    for (uint32_t i = 0; i < count; ++i) {
-        const BenchRule &r = rules[i];
-        table.push_back({r.name, r.earlier, r.later, r.scope, r.delay, r.window});
-    }
-    return new Bench(*config, table);
+API Bench *bench_open(const BenchConfig *config, const dram::Rule *rules, uint32_t count) {
+    return new Bench(*config, {rules, rules + count});
 }
 API void bench_close(Bench *bench) { delete bench; }
 
@@ -237,9 +231,9 @@ API int bench_row(Bench *bench, uint32_t channel, uint32_t bank, uint32_t row, u
     dram::Chip &chip = *bench->chips[channel];
     const uint32_t size = chip.row_bytes();
     if (write)
-        memcpy(chip.row(bank, row), data, size);
+        memcpy(chip.row_to_write(bank, row), data, size);
     else
-        memcpy(data, static_cast<const dram::Chip &>(chip).row(bank, row), size);
+        memcpy(data, chip.row(bank, row), size);
     return 0;
 }
 API uint64_t bench_count(Bench *bench, uint32_t channel, uint32_t opcode) { return bench->chips[channel]->count(opcode); }

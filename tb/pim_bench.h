@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "dram_checker.h"
+
 #define API extern "C" __attribute__((visibility("default")))
 
 typedef struct Bench Bench;
@@ -22,13 +24,7 @@ struct BenchCommand {
     uint32_t channel, opcode, bank, row, column, buffer;
 };
 
-/* A rule of sw/driver/dram_rules.py. */
-struct BenchRule {
-    const char *name;
-    uint32_t earlier, later, scope, delay, window;
-};
-
-API Bench *bench_open(const BenchConfig *config, const BenchRule *rules, uint32_t count);
+API Bench *bench_open(const BenchConfig *config, const dram::Rule *rules, uint32_t count);
 API void bench_close(Bench *bench);
 
 /* What goes in: macros of 20 bytes, columns of data, and AXI bursts; beats of writes follow each other. */

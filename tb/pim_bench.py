@@ -1,6 +1,7 @@
 """The PIM controller with a DRAM on its pins, Verilated: what goes into its ports, what comes out, and the referee of its commands."""
 
 import ctypes
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from ..rtl.pim.controller import PimController
 from ..rtl.pim.layouts import COMMAND_BITS, command_layout
 from ..sw import driver
 from ..sw.driver.dram_rules import rules
+from . import runner
+from .dram import RuleRecord
 
 _HERE, _DRIVER = Path(__file__).parent, Path(driver.__file__).parent
 _SOURCES = [
@@ -39,29 +42,31 @@ class _Config(ctypes.Structure):
     )
 
 
-class _Rule(ctypes.Structure):
-    _fields_ = (("name", ctypes.c_char_p), *((name, ctypes.c_uint32) for name in ("earlier", "later", "scope", "delay", "window")))
-
-
 _COMMAND = np.dtype([("cycle", np.uint64), *((name, np.uint32) for name in ("channel", "command", "bank", "row", "column", "buffer"))])
 
 
-class PimBench:
-    """A controller out of reset, with an empty DRAM.
+@functools.cache
+def _library(dram: Dram) -> ctypes.CDLL:
+    design = _wrapper(dram) + to_verilog(PimController(dram), name="pim")
+    with runner.own_folder(design) as folder:
+        lib = ctypes.CDLL(str(compile_library(design, "pim", _SOURCES, folder, optimise="-O1")))
+    lib.bench_open.restype = ctypes.c_void_p
+    lib.bench_violation.restype = ctypes.c_char_p
+    lib.bench_cycles.restype = lib.bench_count.restype = ctypes.c_uint64
+    return lib
 
-    folder: where its library is kept. Every violation of the DRAM's rules raises AssertionError where `run` comes to it. Columns are rows
-    of `column_bytes` bytes.
+
+class PimBench:
+    """A controller out of reset, with an empty DRAM. Its library is built unless that was done before.
+
+    refresh: whether the referee asks for refreshes. Every violation of the DRAM's rules raises AssertionError where `run` comes to it.
+    Columns are rows of `column_bytes` bytes.
     """
 
-    def __init__(self, dram: Dram, folder: Path, *, refresh: bool = True) -> None:
-        self.dram = dram
-        design = _wrapper(dram) + to_verilog(PimController(dram), name="pim")
-        self._lib = ctypes.CDLL(str(compile_library(design, "pim", _SOURCES, folder, optimise="-O1")))
-        self._lib.bench_open.restype = ctypes.c_void_p
-        self._lib.bench_violation.restype = ctypes.c_char_p
-        self._lib.bench_cycles.restype = self._lib.bench_count.restype = ctypes.c_uint64
+    def __init__(self, dram: Dram, *, refresh: bool = True) -> None:
+        self.dram, self._lib = dram, _library(dram)
         self._names = [rule.name.encode() for rule in rules(dram)]  # to which the referee has pointers
-        table = [_Rule(name, *rule[1:]) for name, rule in zip(self._names, rules(dram), strict=True)]
+        table = [RuleRecord(name, *rule[1:]) for name, rule in zip(self._names, rules(dram), strict=True)]
         config = _Config(
             channels=dram.channels,
             command_bits=COMMAND_BITS,
@@ -71,7 +76,7 @@ class PimBench:
             refresh_interval=dram.timing.refi if refresh else 0,
             postponed=POSTPONED_REFRESHES,
         )
-        self._bench = ctypes.c_void_p(self._lib.bench_open(ctypes.byref(config), (_Rule * len(table))(*table), len(table)))
+        self._bench = ctypes.c_void_p(self._lib.bench_open(ctypes.byref(config), (RuleRecord * len(table))(*table), len(table)))
 
     def close(self) -> None:
         self._lib.bench_close(self._bench)

@@ -58,7 +58,7 @@ def run_verilog(source: Path, bench: str) -> None:
 
 def build_machine(verilog: Path) -> Path:
     """The library of the accelerator in this file, for a VerilatedDevice; built unless that was done before."""
-    with _own_folder(verilog.read_text()) as folder:
+    with own_folder(verilog.read_text()) as folder:
         return build_library(verilog, project.TOP, folder, optimise="-O1")
 
 
@@ -92,7 +92,7 @@ def _build(verilog: str, top: str) -> Path:
     options = ["-O3", "--x-assign", "fast", "-Wno-fatal", "--timescale", "1ns/1ps", *ports_only, *lint.waiver_options()]
     libraries = str(cocotb_tools.config.libs_dir)  # the simulator finds cocotb by this path
     made_from = (verilog, options, _MAKE, verilator.find().version, metadata.version("cocotb"), libraries)
-    with _own_folder(made_from) as folder:
+    with own_folder(made_from) as folder:
         if not (folder / top).exists():
             shutil.rmtree(folder, ignore_errors=True)  # of a build that was broken off
             folder.mkdir()
@@ -107,7 +107,7 @@ def _build(verilog: str, top: str) -> Path:
 
 
 @contextmanager
-def _own_folder(made_from: object) -> Iterator[Path]:
+def own_folder(made_from: object) -> Iterator[Path]:
     """Where the simulator made from this is kept; processes that need the same one wait for each other."""
     benches = verilator.cache_folder() / "benches"
     benches.mkdir(parents=True, exist_ok=True)

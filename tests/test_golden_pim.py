@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bf16 import patterns
 from celosia.sw.golden.pim import error_bound, from_bf16, mac, matrix_vector, relu, to_bf16
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -12,12 +13,6 @@ from numpy.typing import NDArray
 
 INF, NAN, ONE, LARGEST, TINY = 0x7F80, 0x7FC0, 0x3F80, 0x7F7F, 0x0001
 CANONICAL = 0x7FC00000
-
-
-def patterns(rng: np.random.Generator, shape: tuple[int, ...], exponents: tuple[int, int]) -> NDArray[np.uint16]:
-    """Random finite BF16 numbers whose biased exponents are in a range."""
-    sign, exponent, fraction = rng.integers(0, 2, shape), rng.integers(*exponents, shape), rng.integers(0, 128, shape)
-    return (sign << 15 | exponent << 7 | fraction).astype(np.uint16)
 
 
 def exact(weights: NDArray[np.uint16], vector: NDArray[np.uint16], start: NDArray[np.float32]) -> list[Fraction]:
@@ -95,7 +90,7 @@ def test_products_are_added_in_pairs() -> None:
     zero = np.zeros((), np.float32)
     assert float(mac(zero, column, ones)) == 2
     assert float(mac(zero, column[[0, 2, 1, 3]], ones)) == 1  # 2**24 + 1 is a tie
-    assert float(mac(np.float32(2.0**24), column[[2, 3, 2, 3]], ones)) == 2.0**24 + 4  # the tree first, then the accumulator
+    assert float(mac(np.array(2.0**24, np.float32), column[[2, 3, 2, 3]], ones)) == 2.0**24 + 4  # the tree first, then the accumulator
     assert float(matrix_vector(column[None, [0, 2, 1, 3]], ones, 2)[0]) == 1
 
 

@@ -64,7 +64,8 @@ MODE_FUNCTION = 3  # of the Function
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Cycles of the command clock between commands (JEDEC's names); rcd_mac, rcd_rdcp, rcd_wrcp, mode and af are AiM's.
+    """Cycles of the command clock between commands (JEDEC's names); rcd_mac, rcd_rdcp, rcd_wrcp, mode and af are AiM's. At least 2, which
+    is how long the controller takes to know of a command; but for what is added to others.
 
     rcd_*: ACT to RD, WR, MAC, RDCP, WRCP of the bank. rp: PRE to ACT. ras: ACT to PRE. rc: ACT to ACT of a bank. rrd_s, rrd_l: ACT to ACT
     of any bank, of one of the same group. faw: four ACTs to the fifth. ccd_s, ccd_l: a column command to the next, and in the same group;
@@ -100,8 +101,8 @@ class Timing:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            most = 1 << (16 if name == "refi" else 10)
-            require(type(value) is int and 1 <= value < most, name, f"an integer in 1..{most - 1}", value)
+            least, most = 1 if name in ("burst", "wtr_s", "wtr_l") else 2, (1 << (16 if name == "refi" else 10)) - 1
+            require(type(value) is int and least <= value <= most, name, f"an integer in {least}..{most}", value)
         for short, long in ("ccd_s", "ccd_l"), ("rrd_s", "rrd_l"), ("wtr_s", "wtr_l"), ("burst", "ccd_s"):
             require(getattr(self, short) <= getattr(self, long), short, f"at most {long} ({getattr(self, long)})", getattr(self, short))
 

@@ -94,9 +94,9 @@ class MacroExpander(wiring.Component):
         ]
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += [self.busy.eq(self.macros.valid), self.macros.ready.eq(1)]
+                m.d.comb += [self.busy.eq(self.macros.valid), self.macros.ready.eq(~self.clear)]
                 m.d.sync += macro.eq(self.macros.payload)
-                with m.If(self.macros.valid):
+                with m.If(self.macros.valid & self.macros.ready):
                     m.d.sync += number.eq(number + 1)
                     m.next = "CHECK"
             with m.State("CHECK"):

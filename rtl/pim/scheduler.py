@@ -15,7 +15,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..arch.dram import IN_MEMORY_MODE, IN_REGISTER_MODE, MODE_REGISTERS, Command, Dram
-from ..arch.parameters import require
 from ..select import select_one_hot, union
 from .bank_rows import BankRows
 from .layouts import command_layout, of_kind, operation_layout
@@ -48,16 +47,11 @@ class Scheduler(wiring.Component):
     that is not ordinary, and of one that is, have arrived, or have a place to go to; as of two cycles after the last burst.
     decided: the command that is on the pins in the next cycle. issued: on the pins. ordinary: whose data a column command decided on
     moves. busy: whether there are operations.
-
-    Raises ParameterError where the DRAM allows commands of a kind in every cycle.
     """
 
     WINDOW = 4  # operations
 
     def __init__(self, dram: Dram) -> None:
-        t = dram.timing
-        for name in ("ccd_s", "rrd_s", "rp", "rtp", "rcd_wr", "cwl", "cl"):
-            require(getattr(t, name) >= 2, name, "at least 2 for this controller", getattr(t, name))
         self.dram = dram
         super().__init__(
             {

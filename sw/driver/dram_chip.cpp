@@ -10,8 +10,9 @@ CELOSIA_API dram::Chip *celosia_dram_chip_open(const dram::Geometry *geometry) {
 CELOSIA_API void celosia_dram_chip_close(dram::Chip *chip) { delete chip; }
 
 /* A clock cycle. Returns what the data bus carries in the next one, NULL if nothing. */
-CELOSIA_API const uint8_t *celosia_dram_chip_clock(dram::Chip *chip, const dram::Command *command, const uint8_t *write_bus) {
-    chip->clock(*command, write_bus);
+CELOSIA_API const uint8_t *celosia_dram_chip_clock(dram::Chip *chip, const dram::Command *command, const uint8_t *write_bus,
+                                                   uint64_t mask) {
+    chip->clock(*command, write_bus, mask);
     return chip->read();
 }
 CELOSIA_API void celosia_dram_chip_mute(dram::Chip *chip, int mute) { chip->mute(mute != 0); }
@@ -21,7 +22,7 @@ CELOSIA_API const uint8_t *celosia_dram_chip_row(const dram::Chip *chip, uint32_
     return chip->contains(bank, row) ? chip->row(bank, row) : nullptr;
 }
 CELOSIA_API uint8_t *celosia_dram_chip_row_to_write(dram::Chip *chip, uint32_t bank, uint32_t row) {
-    return chip->contains(bank, row) ? chip->row(bank, row) : nullptr;
+    return chip->contains(bank, row) ? chip->row_to_write(bank, row) : nullptr;
 }
 
 CELOSIA_API uint64_t celosia_dram_chip_count(const dram::Chip *chip, uint32_t opcode) { return chip->count(opcode); }

@@ -1,6 +1,6 @@
 /* One channel of a DRAM whose banks multiply and add: what rtl/arch/dram.py says its commands do, not how long they take.
  *
- * Effects are at once, but for data on the bus; that each comes late enough is dram_checker.h's to see. A command that the channel's
+ * Effects are at once, but for writes and data on the bus; that each comes late enough is dram_checker.h's to see. A command that the channel's
  * state forbids is a violation and does nothing.
  */
 #ifndef CELOSIA_DRAM_CHIP_H
@@ -67,7 +67,7 @@ public:
         const auto &rows = m_banks[bank].rows;
         return row < rows.size() && rows[row] ? rows[row].get() : m_zero.data();
     }
-    uint8_t *row(uint32_t bank, uint32_t row) {
+    uint8_t *row_to_write(uint32_t bank, uint32_t row) {
         auto &rows = m_banks[bank].rows;
         if (row >= rows.size()) rows.resize(row + 1);
         if (!rows[row]) rows[row] = std::make_unique<uint8_t[]>(row_bytes());
@@ -186,7 +186,7 @@ private:
     uint32_t accumulators() const { return m.column_bytes / 4; } /* in a burst */
     const uint8_t *column(const Command &c) const { return row(c.bank, m_banks[c.bank].row) + c.column * m.column_bytes; }
     void write(uint32_t bank, uint32_t to, uint32_t column, const uint8_t *data, uint64_t mask) {
-        uint8_t *bytes = row(bank, to) + column * m.column_bytes;
+        uint8_t *bytes = row_to_write(bank, to) + column * m.column_bytes;
         for (uint32_t i = 0; i < m.column_bytes; ++i)
             if (!(mask >> i & 1)) bytes[i] = data[i];
     }

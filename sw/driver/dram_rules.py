@@ -1,8 +1,8 @@
 """The table of rules that a DRAM channel's commands keep, from its timing: what dram_checker.h enforces.
 
 The timing's names are JEDEC's (`rtl/arch/dram.py`). A rule of a group or bank counts the commands for all banks in each. Names beyond
-JEDEC's: tMAC of any two MACs, tREG of commands to the registers, tBUFFER of the global buffer's use after it was written, tACC of the
-accumulators', tMOD after a mode switch, tTOMOD before it, tAF after an activation function.
+JEDEC's: tMAC of any two MACs, tREG of two commands to registers, tRTW and tBUS where the data bus turns, tBUFFER of the global buffer's use
+after it was written, tACC of the accumulators', tAF of their function's results, tMOD after a switch of the mode, tTOMOD before it.
 """
 
 import enum

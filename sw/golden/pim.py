@@ -12,12 +12,10 @@ absolute products off (Higham, Accuracy and Stability of Numerical Algorithms, 4
 off by 2**-150 at most, before that. `error_bound` computes it; it holds where nothing overflows.
 """
 
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-Accumulator = TypeVar("Accumulator", NDArray[np.int32], NDArray[np.float32])
 
 
 def to_bf16(x: ArrayLike) -> NDArray[np.uint16]:
@@ -33,7 +31,7 @@ def from_bf16(patterns: ArrayLike) -> NDArray[np.float32]:
     return (np.asarray(patterns, np.uint16).astype(np.uint32) << 16).view(np.float32)
 
 
-def mac(accumulator: Accumulator, weights: NDArray[Any], vector: NDArray[Any]) -> Accumulator:
+def mac(accumulator: NDArray[Any], weights: NDArray[Any], vector: NDArray[Any]) -> NDArray[Any]:
     """``accumulator + weights . vector`` of one column.
 
     accumulator: int32 or float32, [...]. weights: [..., lanes], vector: [lanes], both int8 or both uint16 patterns.
@@ -48,13 +46,13 @@ def mac(accumulator: Accumulator, weights: NDArray[Any], vector: NDArray[Any]) -
         return _canonical(accumulator + sums[..., 0])
 
 
-def relu(accumulator: Accumulator) -> Accumulator:
+def relu(accumulator: NDArray[Any]) -> NDArray[Any]:
     """int32: max(x, 0). FP32: what is below zero, and -0, become +0; a NaN becomes 0x7FC00000."""
     positive = np.where(accumulator > 0, accumulator, accumulator.dtype.type(0))
     return positive if accumulator.dtype == np.int32 else _canonical(np.where(np.isnan(accumulator), accumulator, positive))
 
 
-def _canonical(x: NDArray[np.float32]) -> NDArray[np.float32]:
+def _canonical(x: NDArray[Any]) -> NDArray[Any]:
     return np.where(np.isnan(x), np.float32(np.nan), x)
 
 

@@ -14,7 +14,7 @@ from .operations import Operation
 WINDOW = 4  # operations that rows are opened for
 _MACRO_PACE = 4  # cycles from the last operation of a macro to the first of the next, as they enter the window
 _OF_BANK = {Command.ACT, Command.PRE, Command.RD, Command.WR, Command.MAC, Command.RDCP, Command.WRCP}
-_NEVER = -(10**9)
+_NEVER, _FOREVER = -(10**9), 10**18
 
 
 class Run(NamedTuple):
@@ -66,7 +66,7 @@ class _Place:
     """An operation of the window, from `arrival` on."""
 
     def __init__(self, operation: Operation, arrival: int) -> None:
-        self.operation, self.arrival = operation, arrival
+        self.operation, self.arrival, self.left = operation, arrival, operation.count  # left: column commands
         self.in_row, self.in_all = operation.command in IN_MEMORY_MODE, operation.command is Command.MACA
 
     def shares_bank(self, other: "_Place") -> bool:
@@ -96,31 +96,39 @@ class ChannelSchedule:
         while window:
             head = window[0]
             choices = [self._row_change(place, i, window, running) for i, place in enumerate(window)]
-            if running is None and all(choice is None or choice[2] != 0 for choice in choices):
+            if running is None:
                 choices.append(self._column(head))
             chosen = min((choice for choice in choices if choice), default=None, key=lambda choice: choice[:3])
             end = running.cycle + (running.count - 1) * running.step if running else 0
             if running and (chosen is None or chosen[0] >= end):
                 self._now, running = end, None
-                window.popleft()
-                self._fill(window, waiting, end + 2)
+                if head.left == 0:
+                    window.popleft()
+                    self._fill(window, waiting, end + 2)
                 continue
             assert chosen
-            cycle, kind, _, command = chosen
-            if running is None and self._owed(cycle - 1) >= POSTPONED_REFRESHES:
+            cycle, _, index, command = chosen
+            if running is None and cycle > self._urgent:
                 yield from self._refreshes()
                 continue
-            place = head if kind == 0 else window[chosen[2]]
-            bank, row = place.operation.bank, place.operation.row
+            place = window[index]
             if command is place.operation.command:
-                step = self._history.step(command)
-                running = Run(cycle, command, bank, row, place.operation.count, step)
-                self._history.give(cycle + (running.count - 1) * step, command, bank)
-                self.counts[command] += running.count
-                self._now = cycle
+                running = self._start(place, cycle)
                 yield running
             else:
-                yield self._give(cycle, command, bank, row)
+                yield self._give(cycle, command, place.operation.bank, place.operation.row)
+
+    def _start(self, place: _Place, cycle: int) -> Run:
+        """The operation's column commands, but of others than MACs only those before a refresh."""
+        command, bank, row, *_ = place.operation
+        step, count = self._history.step(command), place.left
+        if command not in (Command.MAC, Command.MACA) and self._refresh:
+            count = min(count, (self._urgent - cycle) // step + 1)
+        place.left -= count
+        self._history.give(cycle + (count - 1) * step, command, bank)
+        self.counts[command] += count
+        self._now = cycle
+        return Run(cycle, command, bank, row, count, step)
 
     @property
     def now(self) -> int:
@@ -145,11 +153,13 @@ class ChannelSchedule:
             cycle += 1
         return cycle, 1 if closed else 2, index, command
 
-    def _column(self, head: _Place) -> tuple[int, int, int, Command]:
-        """The first column command of the first operation, or the change of mode that it needs."""
+    def _column(self, head: _Place) -> tuple[int, int, int, Command] | None:
+        """The first column command of the first operation, if its row is open, or the change of mode that it needs."""
         command = head.operation.command
-        if (command in IN_REGISTER_MODE and not self._registers) or (command in IN_MEMORY_MODE and self._registers):
+        if (command in IN_REGISTER_MODE and not self._registers) or (head.in_row and self._registers):
             command = Command.MRS
+        elif head.in_row and not self._hit(head):
+            return None
         cycle = max(self._history.earliest(command, head.operation.bank), head.arrival, self._now + 1)
         return cycle, 0, 0, command
 
@@ -177,13 +187,15 @@ class ChannelSchedule:
                 pass
         return Run(cycle, command, bank, row)
 
-    def _owed(self, cycle: int) -> int:
-        """Refreshes that are due and not given."""
-        return cycle // self.dram.timing.refi - self.counts[Command.REF] if self._refresh else 0
+    @property
+    def _urgent(self) -> int:
+        """The last cycle in which no refresh must come first."""
+        return (self.counts[Command.REF] + POSTPONED_REFRESHES) * self.dram.timing.refi if self._refresh else _FOREVER
 
     def _refreshes(self) -> Iterator[Run]:
         """All that are owed."""
+        first = self._urgent + 1
         if self._open:
-            yield self._give(max(self._history.earliest(Command.PREA), self._now + 1), Command.PREA)
-        while self._owed(self._now) > 0:
-            yield self._give(max(self._history.earliest(Command.REF), self._now + 1), Command.REF)
+            yield self._give(max(self._history.earliest(Command.PREA), self._now + 1, first), Command.PREA)
+        while self._now // self.dram.timing.refi > self.counts[Command.REF]:
+            yield self._give(max(self._history.earliest(Command.REF), self._now + 1, first), Command.REF)
