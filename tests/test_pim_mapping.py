@@ -81,8 +81,12 @@ def test_attention_is_products_of_each_head(heads: int, width: int, sets: int, t
     keys, values = rng.integers(-128, 128, (2, tokens, heads, width), np.int8)
     query, probabilities = rng.integers(-128, 128, (heads, width), np.int8), rng.integers(-128, 128, (heads, tokens), np.int8)
     on = device(dram, NumberFormat.INT8, cache.image(keys[:-1], values))
-    executed(on, cache.key_macros(tokens - 1), cache.key(keys[-1], tokens - 1))
-    scores = cache.scores(executed(on, cache.score_macros(tokens), cache.queries(query, tokens)), tokens)
+    executed(on, cache.query_macros(), cache.queries(query))
+    answers = []
+    for slot, new in enumerate(cache.keys(keys[-1])):
+        executed(on, cache.key_macros(slot, tokens - 1), new)
+        answers.append(executed(on, cache.score_macros(slot, tokens), cache.score_data(tokens)))
+    scores = cache.scores(np.concatenate(answers), tokens)
     assert (scores == np.einsum("hw,thw->ht", query.astype(np.int32), keys)).all()
     macros = [macro for slot in range(cache.slots) for macro in cache.value_macros(slot, tokens)]
     weighted = cache.weighted(executed(on, macros, cache.probabilities(probabilities)))
@@ -108,9 +112,9 @@ def test_what_does_not_fit_is_refused() -> None:
     ):
         MatrixMap(dram=SMALL, m=33, k=2049, row=2)
     cache = CacheMap(dram=SMALL, heads=2, width=8, tokens=8)
-    for use in (cache.key_macros, cache.value_places):
+    for use in (cache.value_places(8), cache.key_macros(0, 8)):
         with pytest.raises(MappingError, match=r"^the cache is full: it has room for 8 tokens, and none for token 8$"):
-            list(use(8))
+            list(use)
     with pytest.raises(
         MappingError, match=r"^a cache of 32 tokens needs 64 rows of each bank from row 1 on, the device has 64, 1 too few$"
     ):

@@ -3,9 +3,9 @@
 The channels are cut into sets of as many, `sets` of them, and each head is one set's: head h is set h % sets' slot h // sets. All sets do
 the same at the same time, each on what its global buffers hold: its heads' queries and probabilities. A set gives `outputs` sums at once.
 
-Keys lie row-major: token t is bank t % outputs', group t // outputs; the keys of a set's slots follow each other, then come those of the
-next group. A group's scores are read slot by slot. Values lie column-major: feature j is bank j % outputs', part j // outputs; all tokens
-that there is room for follow each other, then come those of the next part, then of the next slot.
+Keys lie row-major: token t is bank t % outputs', group t // outputs. Values lie column-major: feature j is bank j % outputs', part
+j // outputs, and all tokens that there is room for follow each other. The groups of a slot's keys follow each other, then come those of the
+next slot, so that a slot's scores are there before the next one's are begun, and each row is opened once; so do the parts of its values.
 
 More sets are better where few tokens would leave banks idle in the last group, fewer where heads would leave sets idle in the last slot.
 """
@@ -85,31 +85,35 @@ class CacheMap:
         size = self.dram.channels // self.sets
         return [((1 << size) - 1) << size * number for number in range(self.sets)]
 
-    def key_place(self, group: int, slot: int = 0) -> int:
+    def key_place(self, slot: int, group: int) -> int:
         """The first column, counted from row 0 on."""
-        return self.row * self.dram.columns + (group * self.slots + slot) * self.key_columns
+        return self.row * self.dram.columns + (slot * self.groups(self.tokens) + group) * self.key_columns
 
     def value_place(self, slot: int, part: int) -> int:
         return (self.row + self.key_rows) * self.dram.columns + (slot * self.parts + part) * self.token_columns
 
     # Scores
 
-    def score_macros(self, tokens: int) -> Macros:
-        """Of the scores of all heads with the keys of ``tokens`` tokens."""
-        yield from self._to_buffers(self.slots * self.key_columns)
-        for group in range(self.groups(tokens)):
-            for slot in range(self.slots):
-                yield from sums_of(self.dram, slot * self.key_columns, self.key_place(group, slot), self.key_columns)
+    def query_macros(self) -> Macros:
+        """Of a query, before all scores."""
+        return self._to_buffers(self.slots * self.key_columns)
 
-    def queries(self, query: NDArray[np.int8], tokens: int) -> Columns:
-        """The data of `score_macros`, for a query [heads, width]."""
-        in_buffers = self._by_set(in_columns(query, self.dram)).reshape(-1, self.dram.column_bytes)
-        return np.concatenate([in_buffers, start_values(self.dram, self.groups(tokens) * self.slots)])
+    def queries(self, query: NDArray[np.int8]) -> Columns:
+        """Their data, for a query [heads, width]."""
+        return self._by_set(in_columns(query, self.dram)).reshape(-1, self.dram.column_bytes)
+
+    def score_macros(self, slot: int, tokens: int) -> Macros:
+        """Of the scores of a slot's heads with the keys of ``tokens`` tokens."""
+        for group in range(self.groups(tokens)):
+            yield from sums_of(self.dram, slot * self.key_columns, self.key_place(slot, group), self.key_columns)
+
+    def score_data(self, tokens: int) -> Columns:
+        return start_values(self.dram, self.groups(tokens))
 
     def scores(self, read: Columns, tokens: int) -> NDArray[np.int32]:
-        """[heads, tokens] of what `score_macros` answer."""
-        sums = read.reshape(-1).view(np.int32).reshape(-1, self.slots, self.sets, self.outputs)
-        return sums.transpose(1, 2, 0, 3).reshape(self.slots * self.sets, -1)[: self.heads, :tokens]
+        """[heads, tokens] of what `score_macros` of all slots answer."""
+        sums = read.reshape(-1).view(np.int32).reshape(self.slots, -1, self.sets, self.outputs)
+        return sums.swapaxes(1, 2).reshape(self.slots * self.sets, -1)[: self.heads, :tokens]
 
     # Values weighted with probabilities
 
@@ -143,25 +147,21 @@ class CacheMap:
         if token >= self.tokens:
             raise MappingError(f"the cache is full: it has room for {self.tokens} tokens, and none for token {token}")
 
-    def key_macros(self, token: int) -> Macros:
-        """Of a new token's key: it lies in one bank of one channel of each set. The row is opened in all banks, by a sum over a column that
-        nobody reads: that takes as long as in one bank, and lets sums that follow find it open."""
+    def key_macros(self, slot: int, token: int) -> Macros:
+        """Of a new token's keys of a slot: they lie in one bank of one channel of each set. A sum over a column, which nobody reads, opens
+        the row in all banks, so the slot's scores may find it open."""
         self.check_room(token)
         group, output = divmod(token, self.outputs)
         channel, bank = divmod(output, self.dram.banks)
-        for place, count in self._in_rows(self.key_place(group), self.slots * self.key_columns):
-            row, column = divmod(place, self.dram.columns)
-            yield Macro.MAC_ALL, {"row": row, "column": column, "buffer": 0, "count": 1}
-            for number in range(self.sets):
-                chosen = 1 << number * self.dram.channels // self.sets + channel
-                yield Macro.WRITE, {"channels": chosen, "bank": bank, "row": row, "column": column, "count": count}
+        row, column = divmod(self.key_place(slot, group), self.dram.columns)
+        place = {"row": row, "column": column, "count": self.key_columns}
+        yield Macro.MAC_ALL, {**place, "buffer": 0, "count": 1}
+        for number in range(self.sets):
+            yield Macro.WRITE, {**place, "channels": 1 << number * self.dram.channels // self.sets + channel, "bank": bank}
 
-    def key(self, key: NDArray[np.int8], token: int) -> Columns:
-        """The data of `key_macros`, for a key [heads, width]."""
-        first = self.key_place(token // self.outputs)
-        by_set = self._by_set(in_columns(key, self.dram)).reshape(self.sets, -1, self.dram.column_bytes)
-        pieces = self._in_rows(first, self.slots * self.key_columns)
-        return np.concatenate([part[place - first : place - first + count] for place, count in pieces for part in by_set])
+    def keys(self, key: NDArray[np.int8]) -> Columns:
+        """The data of `key_macros`, for a key [heads, width]: [slots, sets * key_columns, column_bytes]."""
+        return self._by_set(in_columns(key, self.dram)).swapaxes(0, 1).reshape(self.slots, -1, self.dram.column_bytes)
 
     def value_places(self, token: int) -> Iterator[tuple[int, int]]:
         """Row and column of a new token's byte, of all banks, for each slot and part in turn."""
@@ -170,33 +170,25 @@ class CacheMap:
             for part in range(self.parts):
                 yield divmod(self.value_place(slot, part) + token // self.dram.column_bytes, self.dram.columns)
 
-    def _in_rows(self, place: int, count: int) -> Iterator[tuple[int, int]]:
-        """Columns from a place on, cut where a row ends: first place and count of each part."""
-        while count:
-            here = min(count, self.dram.columns - place % self.dram.columns)
-            yield place, here
-            place, count = place + here, count - here
-
     # What lies where
 
     def image(self, keys: NDArray[np.int8], values: NDArray[np.int8]) -> Image:
         """Of keys and values, both [tokens, heads, width]: what the rows of the DRAM hold."""
         keys, values = (np.pad(x, ((0, self.tokens - len(x)), *[(0, 0)] * 2)) for x in (keys, values))
-        by_token = in_columns(keys, self.dram).swapaxes(0, 1)  # [heads, tokens, columns, bytes]
-        by_feature = in_columns(values.transpose(1, 2, 0), self.dram)  # [heads, width, token columns, bytes]
+        by_token = in_columns(keys, self.dram).swapaxes(0, 1)
+        by_feature = in_columns(values.transpose(1, 2, 0), self.dram)
         return {
-            **filled_rows(self.dram, self.row, self._of_banks(by_token, ahead=2)),
-            **filled_rows(self.dram, self.row + self.key_rows, self._of_banks(by_feature, ahead=1)),
+            **filled_rows(self.dram, self.row, self._of_banks(by_token)),
+            **filled_rows(self.dram, self.row + self.key_rows, self._of_banks(by_feature)),
         }
 
-    def _of_banks(self, x: Columns, ahead: int) -> Columns:
-        """[heads, of banks in turn, columns, bytes] to [N, n, bytes]: the turns (2) or the slots (1) lie further apart."""
+    def _of_banks(self, x: Columns) -> Columns:
+        """[heads, tokens or features, n, bytes] to what follows each other in each bank, [N, columns, bytes]."""
         turns = -(-x.shape[1] // self.outputs)
         whole = np.zeros((self.slots * self.sets, turns * self.outputs, *x.shape[2:]), np.uint8)
         whole[: self.heads, : x.shape[1]] = x
         by_bank = whole.reshape(self.slots, self.sets, turns, self.outputs, *x.shape[2:])
-        order = (1, 3, 2, 0, 4, 5) if ahead == 2 else (1, 3, 0, 2, 4, 5)
-        return by_bank.transpose(order).reshape(self.sets * self.outputs, -1, self.dram.column_bytes)
+        return by_bank.transpose(1, 3, 0, 2, 4, 5).reshape(self.sets * self.outputs, -1, self.dram.column_bytes)
 
     def _by_set(self, heads: Columns) -> Columns:
         """[heads, n, bytes] to [sets, slots, n, bytes]."""
