@@ -5,6 +5,7 @@ are the model's.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
@@ -44,7 +45,7 @@ class Run:
 
     tokens: int
     cycles: float
-    parts: Counter[str]
+    parts: Mapping[str, float]
     counts: Counter[Command]
     columns: int
 
@@ -56,10 +57,11 @@ class Run:
 @cache
 def run(model: Model, dram: Dram, mhz: int, tokens: int, *, split: bool = True) -> Run:
     decoder = Decoder(model=model, dram=dram, accelerator=Accelerator(mhz=mhz), split=split)
-    spent, counts, columns = Counter[str](), Counter[Command](), 0
+    spent: dict[str, float] = {}
+    counts, columns = Counter[Command](), 0
     for position in range(tokens):
         token = decoder.token(position)
-        spent.update(token.cycles)
+        spent = {part: spent.get(part, 0) + cycles for part, cycles in token.cycles.items()}
         counts.update(token.counts)
         columns += token.columns
     cycles = with_refreshes(dram, sum(spent.values()))
@@ -205,16 +207,8 @@ def group_cycles(dram: Dram, k: int, *, split: bool = True, start_values: bool =
 
 
 def limits() -> str:
-    lines = [
-        (
-            "a group of 128 outputs, by k, cycles",
-            "MACs alone",
-            "whole",
-            "not split",
-            "without start values",
-            "were switches of the mode free",
-        )
-    ]
+    header = "a group of 128 outputs, by k, cycles", "MACs alone", "whole", "not split", "without start values", "switches of the mode free"
+    lines: list[tuple[str, ...]] = [header]
     for k in (64, 768, 1024, 1280, 1600, 2048):
         free = replace(AIM, timing=replace(AIM.timing, mode=2))
         macs = -(-k // AIM.column_bytes) * AIM.timing.ccd_l
@@ -246,7 +240,7 @@ def picture() -> None:
     plt.rcParams |= {"svg.hashsalt": "celosia", "font.size": 9}
     figure, both = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
     spent, positions = run(MODELS[PICTURED], AIM, 100, 1024).parts, range(0, 1024, 16)
-    names = [part for part, cycles in spent.most_common() if cycles > LEAST_SHARE * spent.total()]
+    names = sorted((part for part, cycles in spent.items() if cycles > LEAST_SHARE * sum(spent.values())), key=lambda part: -spent[part])
     for axes, mhz in zip(both, (1000, 100), strict=True):
         decoder = Decoder(model=MODELS[PICTURED], dram=AIM, accelerator=Accelerator(mhz=mhz))
         tokens = [decoder.token(position).cycles for position in positions]
