@@ -49,7 +49,7 @@ class Traffic:
 
     def random_macro(self) -> None:
         d, rng = self.dram, self._random
-        operation = rng.choices((*Macro,), [1, 6, 3, 12, 6, 2, 4, 2, 2, 4, 6])[0]
+        operation = rng.choices((*Macro,), [1, 6, 3, 12, 6, 2, 4, 2, 2, 4, 6, 3])[0]
         channels = rng.choice(((1 << d.channels) - 1, rng.randrange(1, 1 << d.channels)))
         buffer = rng.randrange(d.buffer_columns)
         count = rng.randint(1, min(d.buffer_columns - buffer, rng.choice((4, 20, 2 * d.columns))))
@@ -64,6 +64,9 @@ class Traffic:
                 self.macro(operation, count, buffer=buffer, count=count, **together)
             case Macro.WRITE_ACCUMULATORS:
                 self.macro(operation, channels.bit_count() * d.accumulator_columns, **together)
+            case Macro.SCATTER:
+                lane = rng.randrange(d.column_bytes)
+                self.macro(operation, channels.bit_count(), row=row, column=column, buffer=lane, **together)
             case Macro.ACTIVATE | Macro.READ_ACCUMULATORS:
                 self.macro(operation, **together)
             case Macro.WRITE:

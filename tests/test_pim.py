@@ -157,7 +157,7 @@ def test_neither_macros_nor_ordinary_traffic_starve() -> None:
 
 
 BAD = [
-    (PimError.OPERATION, 11, {}, 0),
+    (PimError.OPERATION, 12, {}, 0),
     (PimError.OPERATION, Macro.SET_MODE, {"mode": 6}, 0),
     (PimError.OPERATION, Macro.SET_MODE, {"mode": 1}, 0),
     (PimError.CHANNELS, Macro.READ, {"channels": 0, "count": 1}, 0),
@@ -170,6 +170,8 @@ BAD = [
     (PimError.COLUMN, Macro.READ, {"column": 64, "count": 1}, 0),
     (PimError.BUFFER, Macro.WRITE_BUFFER, {"buffer": 60, "count": 5}, 5),
     (PimError.BUFFER, Macro.MAC_BANK, {"buffer": 64, "count": 1}, 0),
+    (PimError.BUFFER, Macro.SCATTER, {"buffer": 32}, 2),
+    (PimError.ROW, Macro.SCATTER, {"row": 16384}, 2),
 ]
 
 

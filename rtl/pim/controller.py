@@ -78,15 +78,12 @@ class PimController(wiring.Component):
             connect(m, getattr(port, f"operations{i}"), channel.ordinary)
             connect(m, getattr(port, f"write{i}"), channel.ordinary_write)
             connect(m, channel.ordinary_read, getattr(port, f"read{i}"))
-            written, read = getattr(writes, f"o{i}"), getattr(reads, f"i{i}")
-            connect(m, channel.macros_read, read)
+            connect(m, getattr(writes, f"o{i}"), channel.macros_write)
+            connect(m, channel.macros_read, getattr(reads, f"i{i}"))
             m.d.comb += [
                 channel.macros.valid.eq(operations.valid & missing[i]),
                 channel.macros.payload.eq(operations.payload.operation),
                 ready[i].eq(channel.macros.ready),
-                channel.macros_write.valid.eq(written.valid),
-                channel.macros_write.payload.data.eq(written.payload),
-                written.ready.eq(channel.macros_write.ready),
                 idle[i].eq(channel.idle),
             ]
         under_way = Cat(expander.busy, write_queue.o.valid, read_queue.o.valid, writes.busy, reads.busy, ~port.idle)

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..arch.dram import Command, Dram
 
 COMMAND_BITS = max(Command).bit_length()
+LANE_BITS = 6  # of a byte's number in a column
 
 
 def of_kind(command: Value, kinds: frozenset[Command] | set[Command]) -> Value:
@@ -31,6 +32,16 @@ def operation_layout(dram: Dram) -> data.StructLayout:
     """``count`` column commands that follow each other through `column` and `buffer`, in one row. ordinary: whose data these are."""
     members = dict(command_layout(dram).members)
     return data.StructLayout({**members, "count": range(max(dram.columns, dram.buffer_columns) + 1), "ordinary": 1})
+
+
+def write_layout(dram: Dram) -> data.StructLayout:
+    """A burst to write. scatters: its first bytes instead, one to each bank, each to byte `lane` of a burst."""
+    return data.StructLayout({"data": 8 * dram.column_bytes, "mask": dram.column_bytes, "scatters": 1, "lane": LANE_BITS})
+
+
+def read_layout(dram: Dram) -> data.StructLayout:
+    """missing: the DRAM gave nothing."""
+    return data.StructLayout({"data": 8 * dram.column_bytes, "missing": 1})
 
 
 class Dfi(wiring.Signature):

@@ -8,36 +8,20 @@ is not in the counters yet, so nothing goes to its banks, and nothing of its kin
 Refreshes come between operations: when one is owed and nothing is to be done, and all that are owed when no more may be postponed.
 """
 
-from typing import NamedTuple
-
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
-from ..arch.dram import IN_MEMORY_MODE, IN_REGISTER_MODE, MODE_REGISTERS, Command, Dram
+from ..arch.dram import IN_REGISTER_MODE, MODE_REGISTERS, Command, Dram
 from ..select import select_one_hot, union
-from .bank_rows import BankRows
 from .layouts import command_layout, of_kind, operation_layout
 from .refresh import RefreshDebt
 from .timers import IN_ALL_BANKS, OF_A_BANK, Timers
+from .window import IN_ROWS, Window
 
 ACTIVATES = frozenset({Command.ACT, Command.ACTA})
-IN_ROWS = IN_MEMORY_MODE
-COLUMNS = IN_MEMORY_MODE | IN_REGISTER_MODE
-WRITES = frozenset({Command.WR, Command.WRGB, Command.WRMAC})
-READS = frozenset({Command.RD, Command.RDMAC})
+COLUMNS = IN_ROWS | IN_REGISTER_MODE
 FOR_ALL = frozenset({Command.MRS, Command.REF})  # constraints on every command follow them
-
-
-class _Place(NamedTuple):
-    """An operation of the window, and what it asks for."""
-
-    operation: data.View
-    valid: Value
-    in_row: Value
-    in_all: Value
-    touched: Value  # its banks, by the command of the cycle before
-    blocked: Value  # by an older operation
 
 
 class Scheduler(wiring.Component):
@@ -68,120 +52,88 @@ class Scheduler(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.timers = timers = Timers(self.dram)
-        m.submodules.rows = rows = BankRows(self.dram, self.WINDOW)
+        m.submodules.window = window = Window(self.dram, self.WINDOW)
         m.submodules.refresh = refresh = RefreshDebt(self.dram.timing)
+        connect(m, flipped(self.operations), window.operations)
         issued, decided = self.issued, self.decided
         m.d.sync += issued.eq(decided)
-        m.d.comb += [timers.issued.eq(issued), rows.issued.eq(issued)]
-        advance, done = Signal(), Signal()
-        window, level = self._window(m, advance, done)
-        places = self._places(window, level)
-        head, first = window[0], places[0]
-        for place, asked in zip(places, rows.asked, strict=True):
-            m.d.comb += [asked.bank.eq(place.operation.bank), asked.row.eq(place.operation.row), asked.in_all.eq(place.in_all)]
+        m.d.comb += [timers.issued.eq(issued), window.issued.eq(issued)]
+        refreshing, nothing = Signal(), issued.command == Command.NOP
+        moved, settling = of_kind(issued.command, OF_A_BANK | IN_ALL_BANKS), of_kind(issued.command, FOR_ALL)
+        in_all_banks = of_kind(issued.command, IN_ALL_BANKS)
+        # The banks of each operation's place have had the last command, which is not in the counters yet
+        touched = Cat(moved & (in_all_banks | place.in_all | (issued.bank == place.operation.bank)) for place in window.places)
 
-        # The mode, and the first operation's column command or change of mode
-        mode = Signal(issued.row.shape())
-        registers, settling = Signal(), of_kind(issued.command, FOR_ALL)
-        is_register, is_memory = of_kind(head.command, IN_REGISTER_MODE), of_kind(head.command, IN_MEMORY_MODE)
-        wrong_mode = (is_register & ~registers) | (is_memory & registers)
-        has_data = ~of_kind(head.command, WRITES) | self.may_write.bit_select(head.ordinary, 1)
-        has_place = ~of_kind(head.command, READS) | self.may_read.bit_select(head.ordinary, 1)
-        refreshing, quiet = Signal(), ~of_kind(issued.command, COLUMNS | FOR_ALL)
-        goes_on = first.valid & quiet & ~refreshing
-        in_time = union(
-            [head.command == command for command in sorted(COLUMNS)],
-            [
-                getattr(timers, f"ready_{c.name}").bit_select(head.bank, 1) if c in OF_A_BANK else getattr(timers, f"ready_{c.name}")
-                for c in sorted(COLUMNS)
-            ],
-        )
-        set_mode = head.command == Command.MRS
-        column = goes_on & ~wrong_mode & ~set_mode & in_time & (~first.in_row | (rows.hit[0] & ~first.touched)) & has_data & has_place
-        changes = goes_on & (wrong_mode | set_mode) & timers.ready_MRS
-        m.d.comb += [advance.eq(column | (changes & set_mode)), done.eq(advance & (head.count == 1)), self.ordinary.eq(head.ordinary)]
-        with m.If(changes):
-            with m.If(set_mode):
-                m.d.sync += mode.eq(head.row)
-            with m.Else():
-                m.d.sync += registers.eq(is_register)
-        new_mode = Mux(set_mode, head.row | Mux(registers, MODE_REGISTERS, 0), mode | Mux(is_register, MODE_REGISTERS, 0))
+        # The first operation's column command, or the change of mode that it needs
+        place, valid = window.places[0], window.valid[0]
+        head = place.operation
+        mode, registers = Signal(issued.row.shape()), Signal()
+        wrong_mode = (place.in_registers & ~registers) | (place.in_row & registers)
+        has_data = ~place.writes | self.may_write.bit_select(head.ordinary, 1)
+        has_room = ~place.reads | self.may_read.bit_select(head.ordinary, 1)
+        goes_on = valid & ~of_kind(issued.command, COLUMNS | FOR_ALL) & ~refreshing
+        in_row = ~place.in_row | (window.hit[0] & ~touched[0])
+        in_time = union([head.command == command for command in sorted(COLUMNS)], [_ready(timers, c, place) for c in sorted(COLUMNS)])
+        column = goes_on & ~wrong_mode & ~place.sets_mode & in_row & has_data & has_room & in_time
+        changes = goes_on & (wrong_mode | place.sets_mode) & timers.ready_MRS
+        m.d.comb += [
+            window.advance.eq(column | (changes & place.sets_mode)),
+            window.done.eq(window.advance & place.last),
+            self.ordinary.eq(head.ordinary),
+            self.busy.eq(valid),
+        ]
+        with m.If(changes & place.sets_mode):
+            m.d.sync += mode.eq(head.row)
+        with m.If(changes & ~place.sets_mode):
+            m.d.sync += registers.eq(place.in_registers)
+        new_mode = Mux(place.sets_mode, head.row, mode) | Mux(Mux(place.sets_mode, registers, place.in_registers), MODE_REGISTERS, 0)
 
         # Rows that are opened and closed
-        free = [place.valid & place.in_row & ~place.blocked & ~place.touched & ~settling & ~refreshing for place in places]
-        opens = Cat(self._opens(timers, place) for place in places) & Cat(free) & rows.closed
-        opens &= ~of_kind(issued.command, ACTIVATES).replicate(self.WINDOW)
-        closes = Cat(self._closes(timers, place) for place in places) & Cat(free) & ~rows.closed & ~rows.hit
+        places = [*window.places]
+        in_all = Cat(place.in_all for place in places)
+        free = window.valid & Cat(place.in_row for place in places) & ~window.blocked & ~touched
+        free &= ~(settling | refreshing).replicate(self.WINDOW)
+        can_open = Cat(Mux(place.in_all, timers.ready_ACTA, _ready(timers, Command.ACT, place)) for place in places)
+        can_close = Cat(Mux(place.in_all, timers.ready_PREA, _ready(timers, Command.PRE, place)) for place in places)
+        opens = free & window.closed & can_open & ~of_kind(issued.command, ACTIVATES).replicate(self.WINDOW)
+        closes = free & ~window.closed & ~window.hit & can_close
 
-        # Refreshes
-        started = Signal()  # a row of multiply-accumulates has begun
-        computes = of_kind(head.command, {Command.MAC, Command.MACA})
-        with m.If(advance):
-            m.d.sync += started.eq(~done & computes)
-        between = ~(started | (advance & ~done & computes))
-        with m.If((refresh.urgent | (refresh.owed & ~first.valid)) & between):
+        # Refreshes: not within a row of multiply-accumulates
+        started = Signal()
+        goes_on_with_row = Mux(window.advance, place.computes & ~place.last, started)
+        m.d.sync += started.eq(goes_on_with_row)
+        with m.If((refresh.urgent | (refresh.owed & ~valid)) & ~goes_on_with_row):
             m.d.sync += refreshing.eq(1)
         with m.Elif(~refresh.owed):
             m.d.sync += refreshing.eq(0)
-        nothing = issued.command == Command.NOP
-        closes_all = refreshing & rows.any_open & nothing & timers.ready_PREA
-        refreshes = refreshing & ~rows.any_open & nothing & timers.ready_REF & refresh.owed
+        closes_all = refreshing & window.any_open & nothing & timers.ready_PREA
+        refreshes = refreshing & ~window.any_open & nothing & timers.ready_REF & refresh.owed
         m.d.comb += refresh.refreshed.eq(refreshes)
 
-        busy = column | changes
-        act, pre = _first(opens) & ~busy.replicate(self.WINDOW), _first(closes) & ~(busy | opens.any()).replicate(self.WINDOW)
-        in_all = Cat(place.in_all for place in places)
-        chosen = select_one_hot(act | pre, [Cat(place.operation.bank, place.operation.row) for place in places])
-        commands = {
-            Command.MRS: changes,
+        # What is given unless the first operation goes on, which is known late
+        act, pre = _first(opens), _first(closes) & ~opens.any().replicate(self.WINDOW)
+        others = {
             **{Command.ACT: (act & ~in_all).any(), Command.ACTA: (act & in_all).any()},
             **{Command.PRE: (pre & ~in_all).any(), Command.PREA: (pre & in_all).any() | closes_all},
             Command.REF: refreshes,
         }
+        bank, row = (select_one_hot(act | pre, [place.operation[name] for place in places]) for name in ("bank", "row"))
         m.d.comb += [
-            decided.command.eq(union([*commands.values(), column], [*commands, head.command])),
-            Cat(decided.bank, decided.row).eq(Mux(column, Cat(head.bank, head.row), Mux(changes, Cat(head.bank, new_mode), chosen))),
+            decided.command.eq(Mux(column, head.command, Mux(changes, Command.MRS, union([*others.values()], [*others])))),
+            decided.bank.eq(Mux(column, head.bank, bank)),
+            decided.row.eq(Mux(changes, new_mode, row)),  # nothing of a column command
             decided.column.eq(head.column),
             decided.buffer.eq(head.buffer),
-            self.busy.eq(first.valid),
         ]
         return m
 
-    def _window(self, m: Module, advance: Value, done: Value) -> tuple[list[data.View], Signal]:
-        """The operations, the first one as far as it has gone, and how many there are."""
-        window = [Signal(operation_layout(self.dram), name=f"operation{i}", reset_less=True) for i in range(self.WINDOW)]
-        level = Signal(range(self.WINDOW + 1))
-        taken, kept = self.operations.valid & self.operations.ready, Signal.like(level)
-        m.d.comb += [self.operations.ready.eq(level != self.WINDOW), kept.eq(level - done)]
-        m.d.sync += level.eq(kept + taken)
-        head = window[0]
-        with m.If(advance):
-            m.d.sync += [head.column.eq(head.column + 1), head.buffer.eq(head.buffer + 1), head.count.eq(head.count - 1)]
-        for i, operation in enumerate(window):
-            with m.If(kept == i):
-                m.d.sync += operation.eq(self.operations.payload)
-            with m.Elif(done):
-                m.d.sync += operation.eq(window[min(i + 1, self.WINDOW - 1)])
-        return window, level
 
-    def _places(self, window: list[data.View], level: Signal) -> list[_Place]:
-        issued, places = self.issued, []
-        moved = of_kind(issued.command, OF_A_BANK | IN_ALL_BANKS)
-        in_all_banks = of_kind(issued.command, IN_ALL_BANKS)
-        for i, operation in enumerate(window):
-            in_row, in_all = of_kind(operation.command, IN_ROWS), operation.command == Command.MACA
-            touched = moved & (in_all_banks | in_all | (issued.bank == operation.bank))
-            older = [other.in_row & (other.in_all | in_all | (other.operation.bank == operation.bank)) for other in places]
-            places.append(_Place(operation, level > i, in_row, in_all, touched, Cat(older).any()))
-        return places
-
-    def _opens(self, timers: Timers, place: _Place) -> Value:
-        return Mux(place.in_all, timers.ready_ACTA, timers.ready_ACT.bit_select(place.operation.bank, 1))
-
-    def _closes(self, timers: Timers, place: _Place) -> Value:
-        return Mux(place.in_all, timers.ready_PREA, timers.ready_PRE.bit_select(place.operation.bank, 1))
+def _ready(timers: Timers, command: Command, place: data.View) -> Value:
+    """Whether the command may be given, to the place's bank if it is of one."""
+    ready = getattr(timers, f"ready_{command.name}")
+    return (ready & place.at_bank).any() if command in OF_A_BANK else ready
 
 
 def _first(bits: Value) -> Value:
     """The lowest bit that is set, alone."""
-    return bits & ~(bits - 1)[: len(bits)] if len(bits) > 1 else bits
+    return bits & ~(bits - 1)[: len(bits)]

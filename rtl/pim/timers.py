@@ -1,5 +1,7 @@
 """When each command may be given to a channel: counters of what is left of every constraint, set by the commands that were given."""
 
+import functools
+import operator
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -18,6 +20,7 @@ ACTA, MACA, MAC, WRGB, WRMAC, RDMAC, AF, RDCP, WRCP = (
 IN_ALL_BANKS = frozenset({ACTA, PREA, MACA})
 OF_A_BANK = frozenset({ACT, PRE, RD, WR, MAC, RDCP, WRCP})
 LATENCY = 2  # cycles from the decision for a command to its place in the counters
+STATE_CYCLES = 3  # to where the window knows which rows are open: until then it could close a bank twice
 
 
 class Wait(NamedTuple):
@@ -46,6 +49,7 @@ def bank_waits(t: Timing) -> list[Wait]:
             {**_each(t.ras, ACT, ACTA), **_each(t.rtp, RD, MAC, MACA, RDCP), **_each(t.write_end + t.wr, WR, WRCP)},
             *(PRE, PREA),
         ),
+        _until_done(_each(STATE_CYCLES, PRE, PREA), PRE, PREA),
         Wait(_each(longest, ACT, ACTA), {command: longest - cycles for command, cycles in to_column.items()}),
     ]
 
@@ -114,32 +118,31 @@ class Timers(wiring.Component):
             ("channel", channel_waits(d.timing), [Const(1, 1)]),
         ):
             for number, wait in enumerate(waits):
-                counters = [self._counter(m, wait, here, f"{scope}{i}_wait{number}") for i, here in enumerate(at)]
-                for command, left in wait.later.items():
-                    ready[command].append(Cat((counter <= left).replicate(d.banks // len(at)) for counter in counters))
+                passed = [self._counter(m, wait, here, f"{scope}{i}_wait{number}") for i, here in enumerate(at)]
+                for command in wait.later:
+                    ready[command].append(Cat(bits[command].replicate(d.banks // len(at)) for bits in passed))
+        ready[Command.ACT].append(self._four_activates(m).replicate(d.banks))
         for command in Command:
-            if command is Command.ACT:
-                ready[command].append(self._four_activates(m).replicate(d.banks))
             if command is not Command.NOP:
-                port, terms = getattr(self, f"ready_{command.name}"), ready[command]
-                allowed = terms[0]
-                for term in terms[1:]:
-                    allowed = allowed & term
-                m.d.comb += port.eq(allowed if command in OF_A_BANK else allowed.all())
+                allowed = functools.reduce(operator.and_, ready[command])
+                m.d.sync += getattr(self, f"ready_{command.name}").eq(allowed if command in OF_A_BANK else allowed.all())
         return m
 
-    def _counter(self, m: Module, wait: Wait, here: Value, name: str) -> Signal:
-        """What is left of a wait in one place."""
+    def _counter(self, m: Module, wait: Wait, here: Value, name: str) -> dict[Command, Value]:
+        """What is left of a wait in one place: for each later command whether it need not wait for it in the next cycle."""
         loads = {command: max(0, cycles - LATENCY) for command, cycles in wait.after.items()}
         left = Signal(range(max(loads.values()) + 1), name=name)
         passed = Signal.like(left, name=f"{name}_passed")
         m.d.comb += passed.eq(Mux(left == 0, 0, left - 1))
         m.d.sync += left.eq(passed)
-        for cycles in sorted(set(loads.values())):
-            commands = {command for command, load in loads.items() if load == cycles}
-            with m.If(here & of_kind(self.issued.command, commands) & (passed < cycles)):
+        set_to = {cycles: here & of_kind(self.issued.command, _keys(loads, cycles)) for cycles in sorted(set(loads.values()))}
+        for cycles, sets in set_to.items():
+            with m.If(sets & (passed < cycles)):
                 m.d.sync += left.eq(cycles)
-        return left
+        return {
+            command: (passed <= most) & ~Cat(sets for cycles, sets in set_to.items() if cycles > most).any()
+            for command, most in wait.later.items()
+        }
 
     def _four_activates(self, m: Module) -> Value:
         """Whether the fourth ACT before the next one is long enough ago: each ACT has one of four counters."""
@@ -147,7 +150,13 @@ class Timers(wiring.Component):
         which = Signal(2, name="activate")
         lefts = [Signal(range(cycles + 1), name=f"activate{i}_left") for i in range(4)]
         activates = self.issued.command == ACT
-        m.d.sync += which.eq(which + activates)
+        following = Signal.like(which)
+        m.d.comb += following.eq(which + activates)
+        m.d.sync += which.eq(following)
         for i, left in enumerate(lefts):
             m.d.sync += left.eq(Mux(activates & (which == i), cycles, Mux(left == 0, 0, left - 1)))
-        return Cat((left == 0) for left in lefts).bit_select(which, 1)
+        return Cat((left <= 1) for left in lefts).bit_select(following, 1)
+
+
+def _keys(mapping: Mapping[Command, int], value: int) -> set[Command]:
+    return {key for key, its in mapping.items() if its == value}
