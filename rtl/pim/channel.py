@@ -9,9 +9,8 @@ from ..arch.dram import Dram
 from ..delay import delay
 from ..places import Places
 from ..streams import Queue
-from .layouts import Dfi, of_kind, operation_layout, read_layout, write_layout
+from .layouts import Dfi, operation_layout, read_layout, write_layout
 from .scheduler import Scheduler
-from .window import READS, WRITES
 
 WRITE_DEPTH = 16  # bursts that wait for their command
 
@@ -38,11 +37,11 @@ class Channel(wiring.Component):
         m = Module()
         t, dfi = self.dram.timing, self.dfi
         m.submodules.scheduler = scheduler = Scheduler(self.dram)
-        m.d.comb += dfi.command.eq(scheduler.issued)
+        m.d.comb += dfi.command.eq(scheduler.pins)
         self._merge(m, scheduler.operations)
 
         # From the decision for a command to its data
-        writes, reads = (of_kind(scheduler.decided.command, kinds) for kinds in (WRITES, READS))
+        writes, reads = scheduler.writes, scheduler.reads
         sources, whose = ("macros", "ordinary"), Cat(~scheduler.ordinary, scheduler.ordinary)
         pops = delay(m, Mux(writes, whose, 0), t.cwl + 1, reset_less=False)
         arrives = delay(m, Mux(reads, whose, 0), t.cl + 1, reset_less=False)

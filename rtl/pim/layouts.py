@@ -1,6 +1,8 @@
 """What goes over a channel's pins, and what its scheduler is asked for."""
 
-from amaranth.hdl import Value
+from collections.abc import Iterable
+
+from amaranth.hdl import Cat, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,6 +15,16 @@ LANE_BITS = 6  # of a byte's number in a column
 def of_kind(command: Value, kinds: frozenset[Command] | set[Command]) -> Value:
     """Whether a command is one of these."""
     return command.matches(*sorted(kinds))
+
+
+def given_layout(dram: Dram) -> data.StructLayout:
+    """A command without its columns, decoded: a bit for each Command, and one for each bank that it goes to, if it goes to any."""
+    return data.StructLayout({"kinds": len(Command), "at_bank": dram.banks, "row": range(max(dram.rows, 16))})
+
+
+def is_one_of(given: data.View, kinds: Iterable[Command]) -> Value:
+    """As `of_kind`, of a decoded command."""
+    return Cat(given.kinds[kind] for kind in sorted(kinds)).any()
 
 
 def command_layout(dram: Dram) -> data.StructLayout:

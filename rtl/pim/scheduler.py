@@ -8,13 +8,13 @@ is not in the counters yet, so nothing goes to its banks, and nothing of its kin
 Refreshes come between operations: when one is owed and nothing is to be done, and all that are owed when no more may be postponed.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..arch.dram import IN_REGISTER_MODE, MODE_REGISTERS, Command, Dram
 from ..select import select_one_hot, union
-from .layouts import command_layout, of_kind, operation_layout
+from .layouts import command_layout, given_layout, is_one_of, operation_layout
 from .refresh import RefreshDebt
 from .timers import IN_ALL_BANKS, OF_A_BANK, Timers
 from .window import IN_ROWS, Window
@@ -29,8 +29,8 @@ class Scheduler(wiring.Component):
     -------
     operations: `operation_layout`; of MRS the row is the mode without MODE_REGISTERS. may_write, may_read: whether data of an operation
     that is not ordinary, and of one that is, have arrived, or have a place to go to; as of two cycles after the last burst.
-    decided: the command that is on the pins in the next cycle. issued: on the pins. ordinary: whose data a column command decided on
-    moves. busy: whether there are operations.
+    pins: the command. writes, reads: whether that of the next cycle does. ordinary: whose data the next cycle's moves.
+    busy: whether there are operations.
     """
 
     WINDOW = 4  # operations
@@ -42,9 +42,8 @@ class Scheduler(wiring.Component):
                 "operations": In(stream.Signature(operation_layout(dram))),
                 "may_write": In(2),
                 "may_read": In(2),
-                "decided": Out(command_layout(dram)),
-                "issued": Out(command_layout(dram)),
-                "ordinary": Out(1),
+                "pins": Out(command_layout(dram)),
+                **{name: Out(1) for name in ("writes", "reads", "ordinary")},
                 "busy": Out(1),
             }
         )
@@ -55,25 +54,22 @@ class Scheduler(wiring.Component):
         m.submodules.window = window = Window(self.dram, self.WINDOW)
         m.submodules.refresh = refresh = RefreshDebt(self.dram.timing)
         connect(m, flipped(self.operations), window.operations)
-        issued, decided = self.issued, self.decided
-        m.d.sync += issued.eq(decided)
-        m.d.comb += [timers.issued.eq(issued), window.issued.eq(issued)]
-        refreshing, nothing = Signal(), issued.command == Command.NOP
-        moved, settling = of_kind(issued.command, OF_A_BANK | IN_ALL_BANKS), of_kind(issued.command, FOR_ALL)
-        in_all_banks = of_kind(issued.command, IN_ALL_BANKS)
+        given, refreshing = Signal(given_layout(self.dram)), Signal()  # given: the command on the pins, decoded
+        m.d.comb += [timers.given.eq(given), window.given.eq(given)]
+        moved, settling, nothing = is_one_of(given, OF_A_BANK | IN_ALL_BANKS), is_one_of(given, FOR_ALL), ~given.kinds[1:].any()
         # The banks of each operation's place have had the last command, which is not in the counters yet
-        touched = Cat(moved & (in_all_banks | place.in_all | (issued.bank == place.operation.bank)) for place in window.places)
+        touched = Cat(moved & (given.at_bank & place.at_bank).any() for place in window.places)
 
         # The first operation's column command, or the change of mode that it needs
         place, valid = window.places[0], window.valid[0]
         head = place.operation
-        mode, registers = Signal(issued.row.shape()), Signal()
+        mode, registers = Signal(given.row.shape()), Signal()
         wrong_mode = (place.in_registers & ~registers) | (place.in_row & registers)
         has_data = ~place.writes | self.may_write.bit_select(head.ordinary, 1)
         has_room = ~place.reads | self.may_read.bit_select(head.ordinary, 1)
-        goes_on = valid & ~of_kind(issued.command, COLUMNS | FOR_ALL) & ~refreshing
+        goes_on = valid & ~is_one_of(given, COLUMNS | FOR_ALL) & ~refreshing
         in_row = ~place.in_row | (window.hit[0] & ~touched[0])
-        in_time = union([head.command == command for command in sorted(COLUMNS)], [_ready(timers, c, place) for c in sorted(COLUMNS)])
+        in_time = Cat(_ready(timers, command, place) & place.kinds[command] for command in sorted(COLUMNS)).any()
         column = goes_on & ~wrong_mode & ~place.sets_mode & in_row & has_data & has_room & in_time
         changes = goes_on & (wrong_mode | place.sets_mode) & timers.ready_MRS
         m.d.comb += [
@@ -95,7 +91,7 @@ class Scheduler(wiring.Component):
         free &= ~(settling | refreshing).replicate(self.WINDOW)
         can_open = Cat(Mux(place.in_all, timers.ready_ACTA, _ready(timers, Command.ACT, place)) for place in places)
         can_close = Cat(Mux(place.in_all, timers.ready_PREA, _ready(timers, Command.PRE, place)) for place in places)
-        opens = free & window.closed & can_open & ~of_kind(issued.command, ACTIVATES).replicate(self.WINDOW)
+        opens = free & window.closed & can_open & ~is_one_of(given, ACTIVATES).replicate(self.WINDOW)
         closes = free & ~window.closed & ~window.hit & can_close
 
         # Refreshes: not within a row of multiply-accumulates
@@ -117,14 +113,22 @@ class Scheduler(wiring.Component):
             **{Command.PRE: (pre & ~in_all).any(), Command.PREA: (pre & in_all).any() | closes_all},
             Command.REF: refreshes,
         }
-        bank, row = (select_one_hot(act | pre, [place.operation[name] for place in places]) for name in ("bank", "row"))
-        m.d.comb += [
-            decided.command.eq(Mux(column, head.command, Mux(changes, Command.MRS, union([*others.values()], [*others])))),
-            decided.bank.eq(Mux(column, head.bank, bank)),
-            decided.row.eq(Mux(changes, new_mode, row)),  # nothing of a column command
-            decided.column.eq(head.column),
-            decided.buffer.eq(head.buffer),
+        names = ("bank", "row")
+        bank, row = (select_one_hot(act | pre, [place.operation[name] for place in places]) for name in names)
+        at_bank = select_one_hot(act | pre, [place.at_bank for place in places]) | closes_all.replicate(self.dram.banks)
+        other_kinds = Cat(others.get(command, Const(0, 1)) for command in Command)
+        kinds = Mux(column, place.kinds, Mux(changes, 1 << Command.MRS, other_kinds))
+        m.d.sync += [
+            given.kinds.eq(kinds),
+            given.at_bank.eq(Mux(column, place.at_bank, at_bank)),
+            given.row.eq(row),
+            self.pins.command.eq(Mux(column, head.command, Mux(changes, Command.MRS, union([*others.values()], [*others])))),
+            self.pins.bank.eq(Mux(column, head.bank, bank)),
+            self.pins.row.eq(Mux(changes, new_mode, row)),  # nothing of a column command
+            self.pins.column.eq(head.column),
+            self.pins.buffer.eq(head.buffer),
         ]
+        m.d.comb += [self.writes.eq(column & place.writes), self.reads.eq(column & place.reads)]
         return m
 
 

@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..arch.dram import Command, Dram, Timing
-from .layouts import command_layout, of_kind
+from .layouts import given_layout, is_one_of
 
 ACT, PRE, PREA, RD, WR, REF, MRS = Command.ACT, Command.PRE, Command.PREA, Command.RD, Command.WR, Command.REF, Command.MRS
 ACTA, MACA, MAC, WRGB, WRMAC, RDMAC, AF, RDCP, WRCP = (
@@ -94,24 +94,21 @@ def channel_waits(t: Timing) -> list[Wait]:
 class Timers(wiring.Component):
     """Members
     -------
-    issued: the command on the pins. ready_<command>: for each bank, where the command is of one, whether it may be decided on in this
+    given: the command on the pins. ready_<command>: for each bank, where the command is of one, whether it may be decided on in this
     cycle as far as all commands know that were decided on LATENCY or more cycles ago. Decided on is the cycle before the pins.
     """
 
     def __init__(self, dram: Dram) -> None:
         self.dram = dram
         ready = {f"ready_{c.name}": Out(dram.banks if c in OF_A_BANK else 1) for c in Command if c is not Command.NOP}
-        super().__init__({"issued": In(command_layout(dram)), **ready})
+        super().__init__({"given": In(given_layout(dram)), **ready})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         d = self.dram
         ready: dict[Command, list[Value]] = {command: [] for command in Command}  # for each bank, or one for all
-        banks, groups = range(d.banks), range(d.bank_groups)
-        at_all = of_kind(self.issued.command, IN_ALL_BANKS)
-        at_bank = [at_all | (self.issued.bank == bank) for bank in banks]
-        group = self.issued.bank // d.group_banks
-        at_group = [at_all | (group == g) for g in groups]
+        at_bank = [self.given.at_bank[bank] for bank in range(d.banks)]
+        at_group = [Cat(at_bank[first : first + d.group_banks]).any() for first in range(0, d.banks, d.group_banks)]
         for scope, waits, at in (
             ("bank", bank_waits(d.timing), at_bank),
             ("group", group_waits(d.timing), at_group),
@@ -135,7 +132,7 @@ class Timers(wiring.Component):
         passed = Signal.like(left, name=f"{name}_passed")
         m.d.comb += passed.eq(Mux(left == 0, 0, left - 1))
         m.d.sync += left.eq(passed)
-        set_to = {cycles: here & of_kind(self.issued.command, _keys(loads, cycles)) for cycles in sorted(set(loads.values()))}
+        set_to = {cycles: here & is_one_of(self.given, _keys(loads, cycles)) for cycles in sorted(set(loads.values()))}
         for cycles, sets in set_to.items():
             with m.If(sets & (passed < cycles)):
                 m.d.sync += left.eq(cycles)
@@ -149,7 +146,7 @@ class Timers(wiring.Component):
         cycles = max(0, self.dram.timing.faw - LATENCY)
         which = Signal(2, name="activate")
         lefts = [Signal(range(cycles + 1), name=f"activate{i}_left") for i in range(4)]
-        activates = self.issued.command == ACT
+        activates = self.given.kinds[ACT]
         following = Signal.like(which)
         m.d.comb += following.eq(which + activates)
         m.d.sync += which.eq(following)

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..arch.dram import IN_MEMORY_MODE, IN_REGISTER_MODE, Command, Dram
 from .bank_rows import BankRows
-from .layouts import command_layout, of_kind, operation_layout
+from .layouts import given_layout, of_kind, operation_layout
 
 IN_ROWS = IN_MEMORY_MODE
 WRITES = frozenset({Command.WR, Command.WRGB, Command.WRMAC})
@@ -15,15 +15,15 @@ COMPUTES = frozenset({Command.MAC, Command.MACA})
 
 
 def place_layout(dram: Dram) -> data.StructLayout:
-    """An operation, and what is known of it. at_bank: a bit for each bank. last: a single command is left."""
+    """An operation, and what is known of it. kinds, at_bank: as of `given_layout`. last: a single command is left."""
     known = ("in_row", "in_all", "in_registers", "writes", "reads", "computes", "sets_mode", "last")
-    return data.StructLayout({"operation": operation_layout(dram), "at_bank": dram.banks, **dict.fromkeys(known, 1)})
+    return data.StructLayout({"operation": operation_layout(dram), "kinds": len(Command), "at_bank": dram.banks, **dict.fromkeys(known, 1)})
 
 
 class Window(wiring.Component):
     """Members
     -------
-    operations: the next ones. issued: the command on the pins. places: the oldest operation first. valid: which of them there are.
+    operations: the next ones. given: the command on the pins. places: the oldest operation first. valid: which of them there are.
     blocked: those of which an older one needs the banks. hit, closed, any_open: as of `BankRows`, two cycles after the command was on the
     pins. advance: the first operation's next command is given; done: it was the last one.
 
@@ -35,7 +35,7 @@ class Window(wiring.Component):
         super().__init__(
             {
                 "operations": In(stream.Signature(operation_layout(dram))),
-                "issued": In(command_layout(dram)),
+                "given": In(given_layout(dram)),
                 "advance": In(1),
                 "done": In(1),
                 "places": Out(data.ArrayLayout(place_layout(dram), size)),
@@ -54,7 +54,7 @@ class Window(wiring.Component):
         places = [Signal(place_layout(self.dram), name=f"place{i}", reset_less=True) for i in range(size)]
         everyone = [*places, self._entering(m)]
         m.submodules.rows = rows = BankRows(self.dram, len(everyone))
-        m.d.comb += [rows.issued.eq(self.issued), self.any_open.eq(rows.any_open), Cat(self.places).eq(Cat(places))]
+        m.d.comb += [rows.given.eq(self.given), self.any_open.eq(rows.any_open), Cat(self.places).eq(Cat(places))]
         for asked, place in zip(rows.asked, everyone, strict=True):
             m.d.comb += [asked.bank.eq(place.operation.bank), asked.row.eq(place.operation.row), asked.in_all.eq(place.in_all)]
 
@@ -85,7 +85,8 @@ class Window(wiring.Component):
         kinds = {"in_row": IN_ROWS, "in_registers": IN_REGISTER_MODE, "writes": WRITES, "reads": READS, "computes": COMPUTES}
         m.d.comb += [
             new.operation.eq(self.operations.payload),
-            new.at_bank.eq(1 << self.operations.payload.bank),
+            new.kinds.eq(1 << command),
+            new.at_bank.eq(Mux(new.in_all, ~0, 1 << self.operations.payload.bank)),
             new.in_all.eq(command == Command.MACA),
             new.sets_mode.eq(command == Command.MRS),
             new.last.eq(self.operations.payload.count == 1),
@@ -95,5 +96,4 @@ class Window(wiring.Component):
 
 
 def _share_bank(place: data.View, other: data.View) -> Value:
-    same = place.in_all | other.in_all | (place.operation.bank == other.operation.bank)
-    return place.in_row & other.in_row & same
+    return place.in_row & other.in_row & (place.at_bank & other.at_bank).any()
