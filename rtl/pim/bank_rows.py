@@ -11,13 +11,13 @@ from .layouts import given_layout, is_one_of
 class BankRows(wiring.Component):
     """Members
     -------
-    given: the command on the pins; it shows in the next cycle. asked: rows of a bank, or of all banks at once. hit: for each of them
-    whether it is open; of all banks only if one command opened it. closed: whether the bank, or every bank, is closed. any_open.
+    given: the command on the pins; it shows in the next cycle. asked: rows of a bank, or of all banks at once (in_all). hit: for each of
+    them whether it is open; of all banks only if one command opened it. closed: whether the bank, or every bank, is closed. any_open.
     """
 
     def __init__(self, dram: Dram, places: int) -> None:
         self.dram, self.places = dram, places
-        asked = data.StructLayout({"bank": range(dram.banks), "row": range(dram.rows), "in_all": 1})
+        asked = data.StructLayout({"at_bank": dram.banks, "row": range(dram.rows), "in_all": 1})
         super().__init__(
             {
                 "given": In(given_layout(dram)),
@@ -44,11 +44,10 @@ class BankRows(wiring.Component):
             m.d.sync += alike.eq(0)
         for place in range(self.places):
             asked = self.asked[place]
-            opened = is_open.bit_select(asked.bank, 1)
-            same = Cat(row == asked.row for row in rows)
+            opened, same = is_open & asked.at_bank, Cat(row == asked.row for row in rows)
             m.d.comb += [
-                self.hit[place].eq(Mux(asked.in_all, alike & same[0], opened & same.bit_select(asked.bank, 1))),
-                self.closed[place].eq(Mux(asked.in_all, ~self.any_open, ~opened)),
+                self.hit[place].eq(Mux(asked.in_all, alike & same[0], (opened & same).any())),
+                self.closed[place].eq(~opened.any()),
             ]
         m.d.comb += self.any_open.eq(is_open.any())
         return m

@@ -9,19 +9,19 @@ Refreshes come between operations: when one is owed and nothing is to be done, a
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..arch.dram import IN_REGISTER_MODE, MODE_REGISTERS, Command, Dram
+from ..delay import delay
 from ..select import select_one_hot, union
 from .layouts import command_layout, given_layout, is_one_of, operation_layout
 from .refresh import RefreshDebt
-from .timers import IN_ALL_BANKS, OF_A_BANK, Timers
+from .timers import Timers
 from .window import IN_ROWS, Window
 
 ACTIVATES = frozenset({Command.ACT, Command.ACTA})
 COLUMNS = IN_ROWS | IN_REGISTER_MODE
-FOR_ALL = frozenset({Command.MRS, Command.REF})  # constraints on every command follow them
 
 
 class Scheduler(wiring.Component):
@@ -50,15 +50,19 @@ class Scheduler(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.timers = timers = Timers(self.dram)
+        m.submodules.groups = groups = Timers(self.dram, "group")
+        m.submodules.channel = channel = Timers(self.dram, "channel")
         m.submodules.window = window = Window(self.dram, self.WINDOW)
         m.submodules.refresh = refresh = RefreshDebt(self.dram.timing)
         connect(m, flipped(self.operations), window.operations)
         given, refreshing = Signal(given_layout(self.dram)), Signal()  # given: the command on the pins, decoded
-        m.d.comb += [timers.given.eq(given), window.given.eq(given)]
-        moved, settling, nothing = is_one_of(given, OF_A_BANK | IN_ALL_BANKS), is_one_of(given, FOR_ALL), ~given.kinds[1:].any()
-        # The banks of each operation's place have had the last command, which is not in the counters yet
-        touched = Cat(moved & (given.at_bank & place.at_bank).any() for place in window.places)
+        m.d.comb += [groups.given.eq(given), channel.given.eq(given), window.given.eq(given)]
+        column, changes, refreshes = Signal(), Signal(), Signal()
+        # Of the cycle before: a command of a column or the mode; one that constraints on every command follow; any
+        busy, settling, something = Signal(), Signal(), Signal()
+        # Banks that had one of the last two commands, of which the window does not know yet
+        lately = given.at_bank | delay(m, given.at_bank, 1, reset_less=False)
+        touched = Cat((lately & place.at_bank).any() for place in window.places)
 
         # The first operation's column command, or the change of mode that it needs
         place, valid = window.places[0], window.valid[0]
@@ -67,12 +71,14 @@ class Scheduler(wiring.Component):
         wrong_mode = (place.in_registers & ~registers) | (place.in_row & registers)
         has_data = ~place.writes | self.may_write.bit_select(head.ordinary, 1)
         has_room = ~place.reads | self.may_read.bit_select(head.ordinary, 1)
-        goes_on = valid & ~is_one_of(given, COLUMNS | FOR_ALL) & ~refreshing
-        in_row = ~place.in_row | (window.hit[0] & ~touched[0])
-        in_time = Cat(_ready(timers, command, place) & place.kinds[command] for command in sorted(COLUMNS)).any()
-        column = goes_on & ~wrong_mode & ~place.sets_mode & in_row & has_data & has_room & in_time
-        changes = goes_on & (wrong_mode | place.sets_mode) & timers.ready_MRS
+        goes_on = valid & ~busy & ~refreshing
+        in_row = ~place.in_row | (window.hit[0] & window.in_time[0])
+        in_channel = Cat(place.kinds[c] & getattr(channel, f"ready_{c.name}") for c in sorted(COLUMNS)).any()
+        in_groups = _everywhere(Mux(place.stores, groups.ready_WR, groups.ready_RD), place.at_group)
+        in_time = in_channel & in_groups
         m.d.comb += [
+            column.eq(goes_on & ~wrong_mode & ~place.sets_mode & in_row & has_data & has_room & in_time),
+            changes.eq(goes_on & (wrong_mode | place.sets_mode) & channel.ready_MRS),
             window.advance.eq(column | (changes & place.sets_mode)),
             window.done.eq(window.advance & place.last),
             self.ordinary.eq(head.ordinary),
@@ -88,11 +94,10 @@ class Scheduler(wiring.Component):
         places = [*window.places]
         in_all = Cat(place.in_all for place in places)
         free = window.valid & Cat(place.in_row for place in places) & ~window.blocked & ~touched
-        free &= ~(settling | refreshing).replicate(self.WINDOW)
-        can_open = Cat(Mux(place.in_all, timers.ready_ACTA, _ready(timers, Command.ACT, place)) for place in places)
-        can_close = Cat(Mux(place.in_all, timers.ready_PREA, _ready(timers, Command.PRE, place)) for place in places)
+        free &= (channel.ready_PRE & ~settling & ~refreshing).replicate(self.WINDOW)
+        can_open = window.opens & Cat(channel.ready_ACT & _everywhere(groups.ready_ACT, place.at_group) for place in places)
         opens = free & window.closed & can_open & ~is_one_of(given, ACTIVATES).replicate(self.WINDOW)
-        closes = free & ~window.closed & ~window.hit & can_close
+        closes = free & ~window.closed & ~window.hit & window.closes
 
         # Refreshes: not within a row of multiply-accumulates
         started = Signal()
@@ -102,9 +107,9 @@ class Scheduler(wiring.Component):
             m.d.sync += refreshing.eq(1)
         with m.Elif(~refresh.owed):
             m.d.sync += refreshing.eq(0)
-        closes_all = refreshing & window.any_open & nothing & timers.ready_PREA
-        refreshes = refreshing & ~window.any_open & nothing & timers.ready_REF & refresh.owed
-        m.d.comb += refresh.refreshed.eq(refreshes)
+        can_refresh = refreshing & ~something
+        closes_all = can_refresh & window.any_open & window.all_close & channel.ready_PREA
+        m.d.comb += [refreshes.eq(can_refresh & ~window.any_open & channel.ready_REF & refresh.owed), refresh.refreshed.eq(refreshes)]
 
         # What is given unless the first operation goes on, which is known late
         act, pre = _first(opens), _first(closes) & ~opens.any().replicate(self.WINDOW)
@@ -119,8 +124,11 @@ class Scheduler(wiring.Component):
         other_kinds = Cat(others.get(command, Const(0, 1)) for command in Command)
         kinds = Mux(column, place.kinds, Mux(changes, 1 << Command.MRS, other_kinds))
         m.d.sync += [
+            busy.eq(column | changes | refreshes),
+            settling.eq(changes | refreshes),
+            something.eq(column | changes | refreshes | closes_all | opens.any() | closes.any()),
             given.kinds.eq(kinds),
-            given.at_bank.eq(Mux(column, place.at_bank, at_bank)),
+            given.at_bank.eq(Mux(column, place.at_bank, Mux(changes, 0, at_bank))),
             given.row.eq(row),
             self.pins.command.eq(Mux(column, head.command, Mux(changes, Command.MRS, union([*others.values()], [*others])))),
             self.pins.bank.eq(Mux(column, head.bank, bank)),
@@ -132,10 +140,9 @@ class Scheduler(wiring.Component):
         return m
 
 
-def _ready(timers: Timers, command: Command, place: data.View) -> Value:
-    """Whether the command may be given, to the place's bank if it is of one."""
-    ready = getattr(timers, f"ready_{command.name}")
-    return (ready & place.at_bank).any() if command in OF_A_BANK else ready
+def _everywhere(ready: Value, places: Value) -> Value:
+    """Whether all of these places are ready."""
+    return (ready | ~places).all()
 
 
 def _first(bits: Value) -> Value:

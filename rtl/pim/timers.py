@@ -17,8 +17,6 @@ ACTA, MACA, MAC, WRGB, WRMAC, RDMAC, AF, RDCP, WRCP = (
     *(Command.ACTA, Command.MACA, Command.MAC, Command.WRGB, Command.WRMAC),
     *(Command.RDMAC, Command.AF, Command.RDCP, Command.WRCP),
 )
-IN_ALL_BANKS = frozenset({ACTA, PREA, MACA})
-OF_A_BANK = frozenset({ACT, PRE, RD, WR, MAC, RDCP, WRCP})
 LATENCY = 2  # cycles from the decision for a command to its place in the counters
 STATE_CYCLES = 3  # to where the window knows which rows are open: until then it could close a bank twice
 
@@ -55,12 +53,12 @@ def bank_waits(t: Timing) -> list[Wait]:
 
 
 def group_waits(t: Timing) -> list[Wait]:
-    """One set for each group of banks."""
+    """One set for each group of banks. What holds for RD does for MAC, MACA and RDCP, and what holds for WR does for WRCP."""
     columns = _each(t.ccd_l, RD, MAC, MACA, RDCP)
     return [
         _until_done(_each(t.rrd_l, ACT), ACT),
-        _until_done({**columns, **_each(t.write_end + t.wtr_l, WR, WRCP)}, RD, MAC, MACA, RDCP),
-        _until_done({**columns, **_each(t.ccd_l, WR, WRCP)}, WR, WRCP),
+        _until_done({**columns, **_each(t.write_end + t.wtr_l, WR, WRCP)}, RD),
+        _until_done({**columns, **_each(t.ccd_l, WR, WRCP)}, WR),
     ]
 
 
@@ -91,42 +89,45 @@ def channel_waits(t: Timing) -> list[Wait]:
     ]
 
 
+_WAITS = {"bank": bank_waits, "group": group_waits, "channel": channel_waits}
+
+
 class Timers(wiring.Component):
-    """Members
+    """The counters of one scope: bank, group or channel.
+
+    Members
     -------
-    given: the command on the pins. ready_<command>: for each bank, where the command is of one, whether it may be decided on in this
-    cycle as far as all commands know that were decided on LATENCY or more cycles ago. Decided on is the cycle before the pins.
+    given: the command on the pins. ready_<command>: for each bank or group, or for the channel, whether the command may be decided on in
+    this cycle, or of a bank in the next one, as far as all commands know that were decided on LATENCY or more cycles ago. Decided on is
+    the cycle before the pins. Commands that nothing in this scope holds back have none.
     """
 
-    def __init__(self, dram: Dram) -> None:
-        self.dram = dram
-        ready = {f"ready_{c.name}": Out(dram.banks if c in OF_A_BANK else 1) for c in Command if c is not Command.NOP}
-        super().__init__({"given": In(given_layout(dram)), **ready})
+    def __init__(self, dram: Dram, scope: str) -> None:
+        self.dram, self._scope = dram, scope
+        self._waits = _WAITS[scope](dram.timing)
+        self._places = {"bank": dram.banks, "group": dram.bank_groups, "channel": 1}[scope]
+        held = sorted({command for wait in self._waits for command in wait.later})
+        super().__init__({"given": In(given_layout(dram)), **{f"ready_{command.name}": Out(self._places) for command in held}})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        d = self.dram
-        ready: dict[Command, list[Value]] = {command: [] for command in Command}  # for each bank, or one for all
-        at_bank = [self.given.at_bank[bank] for bank in range(d.banks)]
-        at_group = [Cat(at_bank[first : first + d.group_banks]).any() for first in range(0, d.banks, d.group_banks)]
-        for scope, waits, at in (
-            ("bank", bank_waits(d.timing), at_bank),
-            ("group", group_waits(d.timing), at_group),
-            ("channel", channel_waits(d.timing), [Const(1, 1)]),
-        ):
-            for number, wait in enumerate(waits):
-                passed = [self._counter(m, wait, here, f"{scope}{i}_wait{number}") for i, here in enumerate(at)]
-                for command in wait.later:
-                    ready[command].append(Cat(bits[command].replicate(d.banks // len(at)) for bits in passed))
-        ready[Command.ACT].append(self._four_activates(m).replicate(d.banks))
-        for command in Command:
-            if command is not Command.NOP:
-                allowed = functools.reduce(operator.and_, ready[command])
-                m.d.sync += getattr(self, f"ready_{command.name}").eq(allowed if command in OF_A_BANK else allowed.all())
+        ready: dict[Command, list[Value]] = {}
+        share = self.dram.banks // self._places
+        for number, wait in enumerate(self._waits):
+            passed = []
+            for place in range(self._places):
+                here = self.given.at_bank[share * place : share * (place + 1)].any() if self._places > 1 else Const(1, 1)
+                passed.append(self._counter(m, wait, here, f"wait{number}_{place}"))
+            for command in wait.later:
+                ready.setdefault(command, []).append(Cat(bits[command] for bits in passed))
+        if self._scope == "channel":
+            ready[Command.ACT].append(self._four_activates(m))
+        for command, terms in ready.items():
+            m.d.sync += getattr(self, f"ready_{command.name}").eq(functools.reduce(operator.and_, terms))
         return m
 
     def _counter(self, m: Module, wait: Wait, here: Value, name: str) -> dict[Command, Value]:
-        """What is left of a wait in one place: for each later command whether it need not wait for it in the next cycle."""
+        """What is left of a wait in one place: for each later command whether it need not wait for it when it is asked for."""
         loads = {command: max(0, cycles - LATENCY) for command, cycles in wait.after.items()}
         left = Signal(range(max(loads.values()) + 1), name=name)
         passed = Signal.like(left, name=f"{name}_passed")
@@ -136,8 +137,9 @@ class Timers(wiring.Component):
         for cycles, sets in set_to.items():
             with m.If(sets & (passed < cycles)):
                 m.d.sync += left.eq(cycles)
+        ahead = 1 if self._scope == "bank" else 0
         return {
-            command: (passed <= most) & ~Cat(sets for cycles, sets in set_to.items() if cycles > most).any()
+            command: (passed <= most + ahead) & ~Cat(sets for cycles, sets in set_to.items() if cycles > most + ahead).any()
             for command, most in wait.later.items()
         }
 
