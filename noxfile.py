@@ -62,6 +62,13 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session
+def gpt(session: nox.Session) -> None:
+    """Perplexity of the example's language model, and a text that it writes: writes examples/gpt/README.md."""
+    session.install("-e", ".[demo]")
+    session.run("python", "-m", "examples.gpt.perplexity")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Simulation speed, cycles per image, share of peak, cycles of top-k: writes docs/bench.md and the pages of the blocks."""
     session.install("-e", ".[hdl]")
