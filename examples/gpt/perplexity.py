@@ -19,7 +19,8 @@ from .text import HERE, read_part, windows
 PROMPT, LENGTH = "And the king said unto Esther, ", 300  # characters
 LEGEND = """
 {windows} windows of {context} characters of test.txt, each run alone: of each the characters after the first are foretold from those
-before them in the window, {characters:,} in all. None of test.txt was trained or calibrated on. gpt_qdq.onnx has {size:,} bytes; a window takes {macs:,} multiply-accumulates.
+before them in the window, {characters:,} in all. None of test.txt was trained or calibrated on. gpt_qdq.onnx has {size:,} bytes; a
+window takes {macs:,} multiply-accumulates.
 """
 WRITTEN = f"How the integer executor goes on after `{PROMPT}`, the likeliest character after the other, {LENGTH} of them:"
 
