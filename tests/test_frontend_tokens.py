@@ -12,10 +12,11 @@ from celosia.rtl.arch.parameters import MachineParameters
 from celosia.sw import compile_model
 from celosia.sw import graph as ir
 from celosia.sw.compiler.errors import CompileError
-from celosia.sw.executor import InputError, dequantize_output, execute
+from celosia.sw.executor import InputError, check_input, dequantize_output, execute
 from celosia.sw.frontend import import_model
 from celosia.sw.frontend.reference import Reference
 from celosia.sw.manifest import Manifest, ManifestError
+from celosia.sw.report.page import random_array
 from numpy.typing import NDArray
 from onnx_models import Net
 from random_graphs import run_on_golden_machine
@@ -200,6 +201,7 @@ def test_manifest_keeps_the_choices(tmp_path: Path) -> None:
     (layout,) = Manifest.load(tmp_path).inputs
     assert isinstance(layout.port, ir.GraphInput)
     assert layout.port.choices == ROWS
+    check_input(layout.port, random_array(layout.port, np.random.default_rng(1)))
     text = (tmp_path / "manifest.json").read_text()
     for choices in (0, 40000):
         (tmp_path / "manifest.json").write_text(text.replace('"choices": 9', f'"choices": {choices}'))
