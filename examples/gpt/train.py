@@ -1,7 +1,7 @@
 """Train the example's GPT on a text from a Debian package and export it: writes calibration.txt, test.txt and gpt.onnx.
 
 `python -m examples.gpt.train` in the checkout. Needs the `train` extra (PyTorch CPU) and the Debian package bible-kjv. Takes about
-15 minutes on one core and gives the same network on every run of one machine.
+20 minutes on one core and gives the same network on every run of one machine.
 """
 
 import numpy as np
