@@ -11,7 +11,7 @@ from ..layouts import record_layout
 from ..streams import Queue
 from .axi_port import PREFIX, AxiPort
 from .channel import Channel
-from .layouts import Dfi
+from .layouts import CHANNEL_BITS, Dfi
 from .macros import ROUTE, MacroExpander
 from .routes import ReadRoutes, WriteRoutes
 
@@ -38,7 +38,7 @@ class PimController(wiring.Component):
                 "clear": In(1),
                 "error": Out(range(max(PimError) + 1)),
                 "error_macro": Out(32),
-                "error_channel": Out(range(dram.channels)),
+                "error_channel": Out(CHANNEL_BITS),
                 "idle": Out(1),
                 **{name: member.flip() for name, member in axi4_ports(dram.column_bytes, PREFIX).items()},
                 **{f"dfi{channel}": Out(Dfi(dram)) for channel in range(dram.channels)},

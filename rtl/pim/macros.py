@@ -9,7 +9,7 @@ from ..arch.dram import MODE_FORMAT, MODE_FUNCTION, Command, Dram, Function, Num
 from ..arch.pim import MACRO, Macro, PimError
 from ..layouts import record_layout
 from ..select import select
-from .layouts import LANE_BITS, operation_layout
+from .layouts import CHANNEL_BITS, LANE_BITS, operation_layout
 
 _COMMANDS = {
     Macro.SET_MODE: Command.MRS,
@@ -58,10 +58,10 @@ class MacroExpander(wiring.Component):
                 "reads": Out(stream.Signature(ROUTE)),
                 "clear": In(1),
                 "no_data": In(1),
-                "no_data_channel": In(range(dram.channels)),
+                "no_data_channel": In(CHANNEL_BITS),
                 "error": Out(range(max(PimError) + 1)),
                 "error_macro": Out(32),
-                "error_channel": Out(range(dram.channels)),
+                "error_channel": Out(CHANNEL_BITS),
                 "busy": Out(1),
             }
         )

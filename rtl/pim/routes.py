@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..arch.dram import Dram
 from ..select import select_one_hot
-from .layouts import read_layout, write_layout
+from .layouts import CHANNEL_BITS, read_layout, write_layout
 from .macros import ROUTE
 
 
@@ -83,7 +83,7 @@ class ReadRoutes(wiring.Component):
                 "routes": In(stream.Signature(ROUTE)),
                 "o": Out(stream.Signature(8 * dram.column_bytes)),
                 "missing": Out(1),
-                "missing_channel": Out(range(dram.channels)),
+                "missing_channel": Out(CHANNEL_BITS),
                 "busy": Out(1),
                 **inputs,
             }

@@ -133,13 +133,13 @@ class Timers(wiring.Component):
         passed = Signal.like(left, name=f"{name}_passed")
         m.d.comb += passed.eq(Mux(left == 0, 0, left - 1))
         m.d.sync += left.eq(passed)
-        set_to = {cycles: here & is_one_of(self.given, _keys(loads, cycles)) for cycles in sorted(set(loads.values()))}
+        set_to = {cycles: here & is_one_of(self.given, _keys(loads, cycles)) for cycles in sorted(set(loads.values())) if cycles}
         for cycles, sets in set_to.items():
-            with m.If(sets & (passed < cycles)):
+            with m.If(sets & _at_most(passed, cycles - 1)):
                 m.d.sync += left.eq(cycles)
         ahead = 1 if self._scope == "bank" else 0
         return {
-            command: (passed <= most + ahead) & ~Cat(sets for cycles, sets in set_to.items() if cycles > most + ahead).any()
+            command: _at_most(passed, most + ahead) & ~Cat(sets for cycles, sets in set_to.items() if cycles > most + ahead).any()
             for command, most in wait.later.items()
         }
 
@@ -155,6 +155,11 @@ class Timers(wiring.Component):
         for i, left in enumerate(lefts):
             m.d.sync += left.eq(Mux(activates & (which == i), cycles, Mux(left == 0, 0, left - 1)))
         return Cat((left <= 1) for left in lefts).bit_select(following, 1)
+
+
+def _at_most(count: Value, most: int) -> Value:
+    """Without a comparison that its width decides."""
+    return Const(1, 1) if most >= (1 << len(count)) - 1 else count <= most if most else count == 0
 
 
 def _keys(mapping: Mapping[Command, int], value: int) -> set[Command]:
