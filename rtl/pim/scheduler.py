@@ -108,7 +108,7 @@ class Scheduler(wiring.Component):
         with m.Elif(~refresh.owed):
             m.d.sync += refreshing.eq(0)
         can_refresh = refreshing & ~something
-        closes_all = can_refresh & window.any_open & window.all_close & channel.ready_PREA
+        closes_all = can_refresh & ~lately.any() & window.any_open & window.all_close & channel.ready_PREA
         m.d.comb += [refreshes.eq(can_refresh & ~window.any_open & channel.ready_REF & refresh.owed), refresh.refreshed.eq(refreshes)]
 
         # What is given unless the first operation goes on, which is known late
