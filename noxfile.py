@@ -113,6 +113,13 @@ def bench_gpt2_block(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_pim(session: nox.Session) -> None:
+    """Decoding GPTs with DRAM that computes, in the model and in part in simulation: writes docs/pim.md and its picture."""
+    session.install("-e", ".[hdl]")
+    session.run("python", "bench/pim.py")
+
+
+@nox.session
 def synth(session: nox.Session) -> None:
     """Area and clock of every block, or of those that are named: writes the tables of docs/blocks/."""
     session.install("-e", ".[synth]")

@@ -46,7 +46,11 @@ def parts(dram: Dram) -> Iterator[Part]:
     for sets in (1, dram.channels):
         cache = CacheMap(dram=dram, heads=HEADS, width=WIDTH, tokens=512, sets=sets)
         keys, values, query = numbers(TOKENS, HEADS, WIDTH), numbers(TOKENS, HEADS, WIDTH), numbers(HEADS, WIDTH)
-        shares, image, where = numbers(HEADS, TOKENS), cache.image(keys, values), f"{HEADS} heads in {sets} sets, {TOKENS} tokens"
+        shares, image, where = (
+            numbers(HEADS, TOKENS),
+            cache.image(keys, values),
+            f"heads: {HEADS}, sets: {sets}, tokens: {TOKENS}",
+        )
         macros, data = [*cache.query_macros()], [cache.queries(query)]
         for slot, new in enumerate(cache.keys(keys[-1])):
             macros += [*cache.key_macros(slot, TOKENS - 1), *cache.score_macros(slot, TOKENS)]

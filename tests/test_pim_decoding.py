@@ -8,7 +8,7 @@ from celosia.sw.pim.decoding import Accelerator, Decoder
 from celosia.sw.pim.mapping import MappingError, MatrixMap
 from celosia.sw.pim.models import MODELS, Model
 from celosia.sw.pim.operations import operations
-from celosia.sw.pim.phases import product, with_refreshes
+from celosia.sw.pim.phases import is_faster, product, with_refreshes
 from celosia.sw.pim.schedule import ChannelSchedule
 from celosia.tb.pim_layers import parts, simulate
 
@@ -39,6 +39,11 @@ def test_a_token_meets_all_weights_once_and_each_key_and_value() -> None:
     opening = cache.slots + len({row for row, _ in cache.value_places(position)})
     assert token.counts[Command.MACA] == AIM.channels * SMALL.layers * (of_weights + of_cache + opening)
     assert token.counts[Command.WR] == AIM.channels * SMALL.layers * (cache.slots * cache.key_columns + cache.slots * cache.parts * 16)
+
+
+def test_what_has_few_outputs_is_faster_fetched() -> None:
+    few, many = (MatrixMap(dram=AIM, m=m, k=768) for m in (4, 64))
+    assert [is_faster(product(matrix), matrix.m * 24) for matrix in (few, many)] == [False, True]
 
 
 def test_a_slower_accelerator_takes_longer_only_where_it_is_waited_for() -> None:

@@ -49,15 +49,16 @@ def executed(on: PimDevice, macros: Iterable[tuple[Macro, Mapping[str, int]]], d
     k=st.integers(1, 100),
     row=st.integers(0, 3),
     kind=st.sampled_from((NumberFormat.INT8, NumberFormat.BF16)),
+    split=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_a_product_is_the_golden_models(m: int, k: int, row: int, kind: NumberFormat, seed: int) -> None:
+def test_a_product_is_the_golden_models(m: int, k: int, row: int, kind: NumberFormat, split: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
     if kind is NumberFormat.INT8:
         matrix, vector = rng.integers(-128, 128, (m, k), np.int8), rng.integers(-128, 128, k, np.int8)
     else:
         matrix, vector = to_bf16(rng.normal(size=(m, k))), to_bf16(rng.normal(size=k))
-    there = MatrixMap(dram=SMALL, m=m, k=k, row=row, kind=kind)
+    there = MatrixMap(dram=SMALL, m=m, k=k, row=row, kind=kind, split=split)
     image = there.image(matrix)
     assert {r for _, _, r in image} == set(range(row, row + there.rows))
     found = there.result(executed(device(SMALL, kind, image), there.macros(), there.written(vector)))
@@ -106,6 +107,14 @@ def test_a_new_value_lies_where_it_is_scattered(heads: int, width: int, sets: in
     assert found == heads * width == sum(int(columns.sum()) for columns in image.values())
 
 
+@settings(deadline=None)
+@given(m=st.integers(1, 200), k=st.integers(1, 100))
+def test_no_group_is_split_that_fits_a_row(m: int, k: int) -> None:
+    there = MatrixMap(dram=SMALL, m=m, k=k, split=False)
+    for (first, end), places in zip(there.chunks, there.places, strict=True):
+        assert all(place // 8 == (place + end - first - 1) // 8 for place in places)
+
+
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(
         MappingError, match=r"^a matrix \[33, 2049\] needs 97 rows of each bank from row 2 on, the device has 64, 35 too few$"
@@ -128,4 +137,5 @@ def test_what_does_not_fit_is_refused() -> None:
 def test_heads_lie_in_as_many_sets_as_leave_the_fewest_banks_idle() -> None:
     aim = PRESETS["aim"]
     assert best_cache(aim, heads=12, width=64, tokens=1024).sets == 4
+    assert best_cache(aim, heads=16, width=64, tokens=1024).sets == 4  # more would leave softmax nothing to overlap with
     assert best_cache(replace(aim, channels=1), heads=12, width=64, tokens=1024).sets == 1

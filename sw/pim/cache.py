@@ -21,6 +21,8 @@ from ...rtl.arch.dram import Dram
 from ...rtl.arch.pim import Macro
 from .mapping import Columns, Image, Macros, MappingError, check_rows, filled_rows, in_columns, outputs, start_values, sums_of
 
+LEAST_SLOTS = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class CacheMap:
@@ -211,10 +213,13 @@ class CacheMap:
 
 
 def best_cache(dram: Dram, heads: int, width: int, tokens: int, row: int = 0) -> CacheMap:
-    """With as many sets as take the fewest sums, on average over the tokens. Raises MappingError if none fits."""
+    """With as many sets as take the fewest sums, on average over the tokens, but no more than leave LEAST_SLOTS slots: while the scores of
+    one are made, softmax works on those of the one before. Raises MappingError if none fits."""
     found: list[tuple[float, CacheMap]] = []
     error: MappingError | None = None
     for sets in (1 << i for i in range(dram.channels.bit_length())):
+        if sets > 1 and -(-heads // sets) < LEAST_SLOTS:
+            break
         try:
             cache = CacheMap(dram=dram, heads=heads, width=width, tokens=tokens, sets=sets, row=row)
         except MappingError as problem:

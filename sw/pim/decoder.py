@@ -1,7 +1,8 @@
 """A causal network, a token at a time: its products in DRAM that computes, on keys and values that stay there; the rest by golden models.
 
 The network is the graph of a whole sequence [T tokens, ...]. Row t of each tensor needs only rows up to t, and of those none again but
-those of keys and values. So a step computes row t of every operator, and its numbers are those that `execute` gives for the sequence, bit by bit.
+those of keys and values. So a step computes row t of every operator, and its numbers are those that `execute` gives for the sequence,
+bit by bit.
 
 The DRAM multiplies signed bytes without zero points. Of a product with constants the zero point of the vector is taken into account by
 the sums of the matrix's rows; of that of probabilities with values by the sums of the values so far, which the decoder keeps; queries and

@@ -3,10 +3,10 @@
 The DRAM's part is the controller's own account, command by command (phases.py). The accelerator's blocks take `lanes` elements a cycle,
 with the latencies of the machine's vector engine (sw/compiler/predict.py). A column a DRAM cycle goes between both, each way.
 
-What overlaps: results are requantized as they come, and their partial sums added, so of that the last results' latency is left; of
-queries and keys it passes while the values' products are made. The softmax of some heads works while others' scores are made, values
+What overlaps: results are requantized, and partial sums and residuals added, as they come, so of that the last results' latency is left;
+of queries and keys it passes while the values' products are made. The softmax of some heads works while others' scores are made, values
 are appended, and values are weighted with the probabilities that are there. A product in chunks begins with its first chunk when that is
-there. The argmax follows the logits as they come. Nothing else overlaps: LayerNorms, residuals and latencies stand between two products.
+there. The argmax follows the logits as they come. Nothing else overlaps: LayerNorms and latencies stand between two products.
 """
 
 from collections import Counter
@@ -56,12 +56,13 @@ class Token:
 
 @dataclass(frozen=True, kw_only=True)
 class Decoder:
-    """A model in a device, with a cache for `tokens` tokens. Raises MappingError where it doesn't fit."""
+    """A model in a device, with a cache for `tokens` tokens. split: see mapping.py. Raises MappingError where it doesn't fit."""
 
     model: Model
     dram: Dram
     accelerator: Accelerator = Accelerator()
     tokens: int = 1024
+    split: bool = True
 
     def __post_init__(self) -> None:
         of_layers = self.model.layers * (sum(matrix.rows for matrix in self.matrices.values()) + self.cache.rows)
@@ -97,7 +98,7 @@ class Decoder:
         return Token(cycles=cycles, counts=counts, columns=columns)
 
     def _matrix(self, m: int, k: int) -> MatrixMap:
-        return MatrixMap(dram=self.dram, m=m, k=k)
+        return MatrixMap(dram=self.dram, m=m, k=k, split=self.split)
 
     def _phases(self, position: int) -> Iterator[tuple[int, Phase]]:
         """How often."""
@@ -120,7 +121,7 @@ class Decoder:
 
     @property
     def _last(self) -> float:
-        """What the last results take to be requantized."""
+        """What the last results take in a block: to be requantized, say."""
         return self.accelerator.elementwise(outputs(self.dram))
 
     def _layer(self, position: int) -> Mapping[str, float]:
@@ -128,14 +129,13 @@ class Decoder:
         first, second = m["MLP, first"], m["MLP, second"]
         qkv, up = self._product(m["queries, keys, values"]), self._product(first)
         norm = a.rowwise(VectorOperation.LAYERNORM, 1, self.model.width)
-        residual = a.elementwise(self.model.width)
         of_first_chunk = 1 / len(second.chunks)
-        gelu = max(0.0, last + a.elementwise(outputs(self.dram)) - up * (1 - of_first_chunk))
+        gelu = max(0.0, 2 * last - up * (1 - of_first_chunk))
         return {
             **{name: self._product(matrix) for name, matrix in m.items()},
             **self._attention(position),
             "LayerNorm": 2 * norm,
-            "residual": 2 * residual,
+            "residual": 2 * last,
             "GELU": gelu,
             "requantization": max(0.0, last - qkv / 3) + 3 * last,
         }
@@ -161,5 +161,5 @@ class Decoder:
             "embedding": 2 * self._row.cycles + a.elementwise(width),
             "LayerNorm": a.rowwise(VectorOperation.LAYERNORM, 1, width),
             "logits": self._product(self.logits),
-            "argmax": self._last + a.elementwise(outputs(self.dram)),
+            "argmax": 2 * self._last,
         }

@@ -1,10 +1,13 @@
 """Where a matrix lies in DRAM whose banks compute, and which macros multiply it with a vector.
 
 All banks of all channels give an output at once: output i of a matrix [m, k] is bank i % N's, of N = channels * banks, and the outputs
-p * N to p * N + N - 1 are group p. The columns of a group follow those of the group before, so rows of DRAM are full; a group may begin in
-one row and end in the next. A k that the global buffer has no room for is cut into chunks, of which the first lies first, of all groups:
-the vector's chunk is written once and meets all groups, and the chunks' sums are added outside. The other order, all chunks of a group
-first, would save sums to read but write each chunk of the vector for every group, between two switches of the mode as well.
+p * N to p * N + N - 1 are group p. The columns of a group follow those of the group before, so rows of DRAM are full, and a group may
+begin in one row and end in the next. Or, not `split`, it begins a row if the one before has not enough left for it: then rows change
+while sums are read, which costs no time, but fewer columns find their row open, and the matrix takes more rows.
+
+A k that the global buffer has no room for is cut into chunks, of which the first lies first, of all groups: the vector's chunk is written
+once and meets all groups, and the chunks' sums are added outside. The other order, all chunks of a group first, would save sums to read but
+write each chunk of the vector for every group, between two switches of the mode as well.
 """
 
 from collections.abc import Iterator, Mapping
@@ -67,6 +70,7 @@ class MatrixMap:
     k: int
     row: int = 0
     kind: NumberFormat = NumberFormat.INT8
+    split: bool = True
 
     def __post_init__(self) -> None:
         check_rows(self.dram, f"a matrix [{self.m}, {self.k}]", self.row, self.rows)
@@ -82,15 +86,26 @@ class MatrixMap:
         size = -(-whole // -(-whole // self.dram.buffer_columns))
         return [(first, min(first + size, whole)) for first in range(0, whole, size)]
 
+    @cached_property
+    def places(self) -> list[list[int]]:
+        """The first column of each group, counted from row 0 on, by chunks."""
+        found, at = [], self.row * self.dram.columns
+        for first, end in self.chunks:
+            groups = []
+            for _ in range(self.groups):
+                in_row = at % self.dram.columns
+                if not self.split and in_row and in_row + end - first > self.dram.columns:
+                    at += self.dram.columns - in_row
+                groups.append(at)
+                at += end - first
+            found.append(groups)
+        return found
+
     @property
     def rows(self) -> int:
         """Of each bank."""
-        return -(-self.groups * self.chunks[-1][1] // self.dram.columns)
-
-    def place(self, chunk: int, group: int) -> int:
-        """The first column of a group's chunk, counted from row 0 on."""
-        first, end = self.chunks[chunk]
-        return self.row * self.dram.columns + self.groups * first + group * (end - first)
+        first, end = self.chunks[-1]
+        return -(-(self.places[-1][-1] + end - first) // self.dram.columns) - self.row
 
     def image(self, matrix: NDArray[Any]) -> Image:
         """Of a matrix [m, k], int8 or BF16 patterns: what its rows of the DRAM hold."""
@@ -98,15 +113,19 @@ class MatrixMap:
         whole = np.zeros((self.groups * outputs(d), self.k), matrix.dtype)
         whole[: self.m] = matrix
         by_group = in_columns(whole, d).reshape(self.groups, outputs(d), -1, d.column_bytes)
-        parts = [by_group[group, :, first:end] for first, end in self.chunks for group in range(self.groups)]
-        return filled_rows(d, self.row, np.concatenate(parts, axis=1))
+        of_banks = np.zeros((outputs(d), self.rows * d.columns, d.column_bytes), np.uint8)
+        for (first, end), places in zip(self.chunks, self.places, strict=True):
+            for group, place in zip(by_group, places, strict=True):
+                start = place - self.row * d.columns
+                of_banks[:, start : start + end - first] = group[:, first:end]
+        return filled_rows(d, self.row, of_banks)
 
     def macros(self) -> Macros:
         """Of a matrix-vector product."""
-        for chunk, (first, end) in enumerate(self.chunks):
+        for (first, end), places in zip(self.chunks, self.places, strict=True):
             yield Macro.WRITE_BUFFER, {"buffer": 0, "count": end - first}
-            for group in range(self.groups):
-                yield from sums_of(self.dram, 0, self.place(chunk, group), end - first)
+            for place in places:
+                yield from sums_of(self.dram, 0, place, end - first)
 
     def written(self, vector: NDArray[Any]) -> Columns:
         """The data of the macros, for a vector [k] of the matrix's type."""

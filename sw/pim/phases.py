@@ -73,6 +73,12 @@ def with_refreshes(dram: Dram, cycles: float) -> float:
     return cycles / (1 - (t.rfc + (t.rp + t.rcd_mac) / POSTPONED_REFRESHES) / t.refi)
 
 
+def is_faster(inside: Phase, columns: int) -> bool:
+    """Whether banks compute in less time than so many columns take to the accelerator: it could compute as fast as they come, one a cycle.
+    By this a mapper chooses between the banks and the compute unit."""
+    return inside.cycles < columns
+
+
 @cache
 def product(matrix: MatrixMap) -> Phase:
     return phase(matrix.dram, matrix.macros())
