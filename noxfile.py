@@ -117,6 +117,7 @@ def bench_pim(session: nox.Session) -> None:
     """Decoding GPTs with DRAM that computes, in the model and in part in simulation: writes docs/pim.md and its picture."""
     session.install("-e", ".[hdl]")
     session.run("python", "bench/pim.py")
+    session.run("python", "bench/pim_traffic.py")
 
 
 @nox.session

@@ -59,7 +59,7 @@ def commands_of(bench: PimBench) -> list[tuple[int, Command, int]]:
 
 
 def expected(runs: Iterable[Run]) -> list[tuple[int, Command, int]]:
-    each = ((run.cycle + i * run.step, run.command, run.bank if run.command in OF_BANK else 0) for run in runs for i in range(run.count))
+    each = ((run.cycle + i * run.step, run.command, run.bank if run.command in OF_BANK else 0) for run in runs for i in range(run.commands))
     return sorted(each)
 
 

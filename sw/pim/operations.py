@@ -25,12 +25,12 @@ _SINGLE = {Macro.SET_MODE, Macro.ACTIVATE}
 
 
 class Operation(NamedTuple):
-    """count commands. macro: the first operation of a macro."""
+    """``columns`` commands. macro: the first operation of a macro."""
 
     command: Command
     bank: int
     row: int
-    count: int
+    columns: int
     macro: bool = True
 
 
