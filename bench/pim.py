@@ -205,7 +205,7 @@ def group_cycles(dram: Dram, k: int, *, split: bool = True, start_values: bool =
 
 
 def limits() -> str:
-    lines = [
+    lines: list[tuple[str, ...]] = [
         (
             "a group of 128 outputs, by k, cycles",
             "MACs alone",
