@@ -51,14 +51,21 @@ def lint(session: nox.Session) -> None:
 def accuracy(session: nox.Session) -> None:
     """Every operator of the demo network against ONNX Runtime: writes the table of docs/accuracy.md."""
     session.install("-e", ".[test]")
-    session.run("python", "examples/digits/compare.py", "docs/accuracy.md")
+    session.run("python", "-m", "examples.digits.compare", "docs/accuracy.md")
 
 
 @nox.session
 def demo(session: nox.Session) -> None:
     """A quantized network to Verilog, and every test image through that Verilog."""
     session.install("-e", ".[demo]")
-    session.run("python", "examples/digits/demo.py", *session.posargs)
+    session.run("python", "-m", "examples.digits.demo", *session.posargs)
+
+
+@nox.session
+def gpt(session: nox.Session) -> None:
+    """Perplexity of the example's language model, and a text that it writes: writes examples/gpt/README.md."""
+    session.install("-e", ".[demo]")
+    session.run("python", "-m", "examples.gpt.perplexity")
 
 
 @nox.session
@@ -74,7 +81,7 @@ def bench(session: nox.Session) -> None:
 def bench_pruning(session: nox.Session) -> None:
     """Accuracy, cycles and bytes of the digits network with fewer tokens and heads: writes docs/pruning.md."""
     session.install("-e", ".[demo]", "matplotlib")
-    session.run("python", "examples/digits/prune.py")
+    session.run("python", "-m", "examples.digits.prune")
 
 
 @nox.session
@@ -110,6 +117,7 @@ def bench_pim(session: nox.Session) -> None:
     """Decoding GPTs with DRAM that computes, in the model and in part in simulation: writes docs/pim.md and its picture."""
     session.install("-e", ".[hdl]")
     session.run("python", "bench/pim.py")
+    session.run("python", "bench/pim_traffic.py")
 
 
 @nox.session

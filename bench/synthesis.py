@@ -20,6 +20,7 @@ from celosia.rtl.add import Add
 from celosia.rtl.arch.activation import ActivationCircuit
 from celosia.rtl.arch.attention import AttentionCircuit
 from celosia.rtl.arch.blocks import LaneCircuit
+from celosia.rtl.arch.dram import PRESETS
 from celosia.rtl.arch.formats import INT8, INT16, UINT8, UINT16
 from celosia.rtl.arch.kbest import KBestCircuit
 from celosia.rtl.arch.layernorm import LayerNormCircuit
@@ -32,6 +33,8 @@ from celosia.rtl.kbest import KBest
 from celosia.rtl.layernorm import LayerNorm
 from celosia.rtl.mac_columns import MacColumns
 from celosia.rtl.multiply import Multiply
+from celosia.rtl.pim.channel import Channel
+from celosia.rtl.pim.scheduler import Scheduler
 from celosia.rtl.softmax import Softmax
 from celosia.rtl.sorter import odd_even_merge_sort
 from celosia.rtl.topk import TopK
@@ -162,6 +165,10 @@ CONFIGURATIONS = {
         columns("int4, factors, no depthwise taps", weight_bits=4, depthwise_taps=0, factor_bits=8),
     ],
     "vector": [engine(lanes) for lanes in (1, 4)],
+    "pim": [
+        *(Configuration(label=f"scheduler, {name}", make=lambda dram=dram: Scheduler(dram), elements=1) for name, dram in PRESETS.items()),
+        *(Configuration(label=f"channel, {name}", make=lambda dram=dram: Channel(dram), elements=1) for name, dram in PRESETS.items()),
+    ],
     "accelerator": [replace(of_size, crowded=True) for of_size in by_size("1 lane, 64 KiB", Accelerator, 8)],
 }
 
@@ -175,7 +182,7 @@ Lattice ECP5 (LFE5U-85F, speed grade 6): cells after synthesis, without wide LUT
 clock after place and route, out of context, one seed, by nextpnr's static placer or, where that finds no end, its heap placer; routed by
 router1, the accelerator by router2, since router1 finds no end. Xilinx UltraScale+ (xcup): cells after synthesis; LUTs of logic + LUTs
 that are memory or shift registers. Each from the Verilog that `--fpga` writes for the family; with 27-bit multipliers not on the ECP5.
-Latency in cycles. Per cycle: elements, or MACs of the compute unit.
+Latency in cycles. Per cycle: elements, MACs of the compute unit, or commands of the PIM controller.
 """
 
 

@@ -14,6 +14,7 @@ from ..rtl.add import Add
 from ..rtl.arch.activation import ActivationCircuit
 from ..rtl.arch.attention import AttentionCircuit
 from ..rtl.arch.blocks import LaneCircuit
+from ..rtl.arch.dram import PimCircuit
 from ..rtl.arch.kbest import KBestCircuit
 from ..rtl.arch.layernorm import LayerNormCircuit
 from ..rtl.arch.parameters import MachineParameters, require
@@ -25,6 +26,7 @@ from ..rtl.compute import ComputeUnit
 from ..rtl.kbest import KBest
 from ..rtl.layernorm import LayerNorm
 from ..rtl.multiply import Multiply
+from ..rtl.pim.controller import PimController
 from ..rtl.softmax import Softmax
 from ..rtl.topk import TopK
 from ..rtl.vector import VectorEngine
@@ -108,6 +110,10 @@ def _fixed_activation(circuit: ActivationCircuit, **scales: Any) -> dict[str, in
     return _fields_of(circuit.record, ActivationParameters.from_scales(circuit, **scales))
 
 
+def _pim(circuit: PimCircuit) -> PimController:
+    return PimController(circuit.dram)
+
+
 _IN_SCALE = (float, "Scale of the input, to build in; without scales the parameters are given at run time.")
 _OUT_SCALE = (float, "Scale of the result, to build in.")
 
@@ -157,5 +163,6 @@ BLOCKS = {
     "kbest": Block("The k best of an unbounded stream, the best first: argmax, gating, beam search", KBest, KBestCircuit),
     "compute": Block("Compute unit: int8 matrix products on scratchpad ports", ComputeUnit, MachineParameters),
     "vector": Block("Vector engine: add, multiply, softmax, GELU, LayerNorm on scratchpad ports", VectorEngine, MachineParameters),
+    "pim": Block("PIM controller: macros and AXI4 to the commands of DRAM whose banks multiply", _pim, PimCircuit),
     "accelerator": Block("The whole machine, program in memory: AXI4 master, AXI4-Lite slave", Accelerator, MachineParameters),
 }

@@ -47,17 +47,21 @@ def quantize(array: ArrayLike, scale: ArrayLike, zero_point: int | Int, low: int
 
 
 def check_input(port: ir.Port, array: NDArray) -> None:
-    """Raises InputError unless the array has the port's shape and type, and only numbers."""
+    """Raises InputError unless the array has the port's shape and type, and only numbers, of rows only those that there are."""
     if array.shape != port.shape:
         raise InputError(f"input {port.name} must have the shape {list(port.shape)}, not {list(array.shape)}")
     if array.dtype != port.dtype:
         raise InputError(f"input {port.name} must be {port.dtype}, not {array.dtype}")
     if array.dtype.kind == "f" and np.isnan(array).any():
         raise InputError(f"input {port.name} must hold numbers, not NaN")
+    if isinstance(port, ir.GraphInput) and port.choices:
+        bad = array[(array < 0) | (array >= port.choices)]
+        if bad.size:
+            raise InputError(f"input {port.name} must hold numbers in 0..{port.choices - 1}, not {bad.flat[0]}")
 
 
 def quantize_input(port: ir.Port, array: NDArray) -> Int:
-    """The 2-D tensor [rows, cols] of a user's array. Raises InputError on a wrong shape or type, or NaN."""
+    """The 2-D tensor [rows, cols] of a user's array. Raises InputError as `check_input`."""
     check_input(port, array)
     flat = array.reshape(-1)[port.permutation]
     planes = isinstance(port, ir.GraphInput) and port.planes
@@ -133,8 +137,8 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
             if operator.importance:
                 places, values[IMPORTANCE] = pick(values[IMPORTANCE], operator.out.cols, operator.protected)
             else:
-                places = topk(read(operator.by)[0], operator.out.cols)
-            result = read(operator.labels)[:, places]
+                places = np.stack([topk(row, operator.out.cols) for row in read(operator.by)])
+            result = read(operator.labels)[0, places].reshape(operator.out.rows, -1)
         case ir.Fetch():
             shift = int(read(operator.shift)[0, 0]) if operator.shift else 0
             source = _shifted(operator.source, shift, beside=operator.beside)
@@ -171,7 +175,7 @@ def execute(graph: ir.Graph, arrays: Mapping[str, NDArray], *, lanes: int) -> di
     Raises
     ------
     InputError
-        If an array is missing, has a wrong shape or type, or holds NaN.
+        If an array is missing, has a wrong shape or type, or holds NaN or the number of a row that there is not.
     """
     for name in arrays:
         if name not in {port.name for port in graph.inputs}:

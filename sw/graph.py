@@ -356,10 +356,12 @@ class Softmax(RowOperator):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pick(OneResult):
-    """The elements of the row ``labels`` in the columns of the largest scores, in their order, as many as ``out`` has columns.
+    """The elements of the row ``labels`` in the columns of the largest scores, in their order, as many as ``out`` has columns; of equal
+    scores the first.
 
-    by: a row of scores. Or, where ``importance``, what was last added to the importance of the tokens, with a column for each: that is
-    then the score, those of the first ``protected`` tokens are larger than all, and what is not picked is forgotten.
+    by: rows of scores, each with a row of ``out``. Or, where ``importance``, what was last added to the importance of the tokens, with a
+    column for each: that is then the score, those of the first ``protected`` tokens are larger than all, and what is not picked is
+    forgotten.
     """
 
     by: Block
@@ -368,14 +370,21 @@ class Pick(OneResult):
     protected: int = 0
 
     def __post_init__(self) -> None:
-        if (self.labels.rows, self.labels.cols) != (1, self.by.cols) or (self.by.rows > 1 and not self.importance):
+        if (self.labels.rows, self.labels.cols) != (1, self.by.cols):
             raise ValueError(f"labels must be a row of one for each of {self.by.cols} scores, not {self.labels} for {self.by}")
-        if self.out.rows != 1 or self.out.cols > self.by.cols or self.out.tensor.bits != self.labels.tensor.bits:
-            raise ValueError(f"out must be a row of some of {self.labels}, not {self.out}")
+        rows = 1 if self.importance else self.by.rows
+        if self.out.rows != rows or self.out.cols > self.by.cols or self.out.tensor.bits != self.labels.tensor.bits:
+            raise ValueError(f"out must have {rows} rows, each of some of {self.labels}, not {self.out}")
 
     @property
     def inputs(self) -> tuple[Block, ...]:
         return (self.by, self.labels)
+
+
+def numbers_of(count: int, name: str = "") -> Block:
+    """0, 1, 2 and so on, as labels."""
+    data = np.arange(count, dtype=np.int16)[None]
+    return Tensor(name=name or f"numbers.{count}", rows=1, cols=count, bits=16, scale=1.0, zero_point=0, data=data).whole
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -476,9 +485,14 @@ class Port:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GraphInput(Port):
-    """An array that the user gives. planes: the tensor holds the high bits of all its rows, then the low ones (golden/planes.py)."""
+    """An array that the user gives.
+
+    planes: the tensor holds the high bits of all its rows, then the low ones (golden/planes.py). choices: of numbers that choose from so
+    many rows of a table, from 0 on; 0 of others.
+    """
 
     planes: bool = False
+    choices: int = 0
 
 
 class GraphOutput(Port):

@@ -23,7 +23,7 @@ from .compiler.layout import Layout
 from .compiler.program import Program, from_slots, to_slots
 
 MANIFEST, CONSTANTS, PROGRAM = "manifest.json", "constants.bin", "program.bin"
-PORT_TYPES = ("float32", "int8", "uint8", "int16", "uint16")
+PORT_TYPES = ("float32", "int8", "uint8", "int16", "uint16", "int32", "int64")
 MAX_COUNT = 1 << 26  # elements or bytes that a manifest may ask for
 
 
@@ -58,6 +58,7 @@ class PortLayout:
             **{"name": port.name, "shape": list(port.shape), "dtype": str(port.dtype), "scale": port.scale, "zero_point": port.zero_point},
             "permutation": None if (flat == np.arange(flat.size)).all() else flat.tolist(),
             "planes": isinstance(port, ir.GraphInput) and port.planes,
+            "choices": port.choices if isinstance(port, ir.GraphInput) else 0,
             "tensor": {
                 **{"rows": tensor.rows, "cols": tensor.cols, "bits": tensor.bits},
                 **{"group": self.layout.group, "line": self.layout.line, "spare": self.layout.spare, "offset": self.offset},
@@ -78,6 +79,9 @@ class PortLayout:
         planes = value["planes"] is True and kind is ir.GraphInput
         if (bits == 4) != planes or (planes and rows % 2):
             raise ValueError(f"{tensor.name} must have 4 bits, and as many rows for each, where it is in planes: not {bits} and {rows}")
+        dtype, choices = _dtype(value["dtype"]), _count(value["choices"], "choices", low=0)
+        if (dtype.itemsize > 2 and dtype.kind == "i" and kind is ir.GraphInput) != bool(choices) or choices > 1 << (bits - 1):
+            raise ValueError(f"{tensor.name} must have choices where it is int32 or int64, as many as {bits} bits hold, not {choices}")
         listed, size = value["permutation"], rows * cols // (1 + planes)
         permutation = np.arange(size) if listed is None else np.array(listed, np.int64)
         shape = tuple(_count(n, "a dimension") for n in value["shape"])
@@ -87,12 +91,12 @@ class PortLayout:
         port = kind(
             name=tensor.name,
             shape=shape,
-            dtype=_dtype(value["dtype"]),
+            dtype=dtype,
             tensor=tensor,
             scale=scale,
             zero_point=zero_point,
             permutation=permutation.reshape(-1, tensor.cols),
-            **({"planes": True} if planes else {}),
+            **({"planes": planes, "choices": choices} if kind is ir.GraphInput else {}),
         )
         return cls(port=port, layout=layout, offset=_count(value["tensor"]["offset"], "offset", low=0))
 

@@ -2,7 +2,7 @@
 
 import ctypes
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -188,7 +188,7 @@ class PimBench:
     def _columns(self, columns: ArrayLike) -> NDArray[np.uint8]:
         return np.ascontiguousarray(columns, np.uint8).reshape(-1, self.dram.column_bytes)
 
-    def _taken(self, take: ctypes._CFuncPtr, size: int) -> NDArray[np.uint8]:  # pyright: ignore[reportPrivateUsage]
+    def _taken(self, take: Callable[..., int], size: int) -> NDArray[np.uint8]:
         found, most = [np.zeros((0, size), np.uint8)], 4096
         while True:
             some = np.zeros((most, size), np.uint8)

@@ -1,11 +1,12 @@
 """Random macros and AXI bursts for the PIM controller, and what must come of them."""
 
 from random import Random
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..rtl.arch.dram import MODE_FORMAT, MODE_FUNCTION, Function, NumberFormat
+from ..rtl.arch.dram import IN_MEMORY_MODE, MODE_FORMAT, MODE_FUNCTION, Command, Function, NumberFormat
 from ..rtl.arch.pim import Macro
 from ..sw.golden.pim_device import PimDevice
 from .pim_bench import PimBench
@@ -49,7 +50,7 @@ class Traffic:
 
     def random_macro(self) -> None:
         d, rng = self.dram, self._random
-        operation = rng.choices((*Macro,), [1, 6, 3, 12, 6, 2, 4, 2, 2, 4, 6])[0]
+        operation = rng.choices((*Macro,), [1, 6, 3, 12, 6, 2, 4, 2, 2, 4, 6, 3])[0]
         channels = rng.choice(((1 << d.channels) - 1, rng.randrange(1, 1 << d.channels)))
         buffer = rng.randrange(d.buffer_columns)
         count = rng.randint(1, min(d.buffer_columns - buffer, rng.choice((4, 20, 2 * d.columns))))
@@ -64,6 +65,9 @@ class Traffic:
                 self.macro(operation, count, buffer=buffer, count=count, **together)
             case Macro.WRITE_ACCUMULATORS:
                 self.macro(operation, channels.bit_count() * d.accumulator_columns, **together)
+            case Macro.SCATTER:
+                lane = rng.randrange(d.column_bytes)
+                self.macro(operation, channels.bit_count(), row=row, column=column, buffer=lane, **together)
             case Macro.ACTIVATE | Macro.READ_ACCUMULATORS:
                 self.macro(operation, **together)
             case Macro.WRITE:
@@ -112,3 +116,34 @@ class Traffic:
         for row, bank, channel in np.ndindex(len(by_place), d.banks, d.channels):
             assert (self.bench.row(channel, bank, ROWS // 2 + row) == by_place[row, bank, :, channel]).all(), (channel, bank, row)
         self._expected, self._axi_expected, self._written = [self._expected[0][:0]], [], 0
+
+
+class Statistics(NamedTuple):
+    """row_hits: part of the commands on rows that found theirs open. command_bus, data_bus: part of the cycles of all channels in which
+    they were in use."""
+
+    cycles: int
+    row_hits: float
+    command_bus: float
+    data_bus: float
+    refreshes: int
+
+
+def drive(bench: PimBench, seed: int, cycles: int) -> Statistics:
+    """At least so many cycles of macros, bursts and both, each part checked, under stalls of every second part."""
+    traffic, part = Traffic(bench, seed), 0
+    while bench.cycles < cycles:
+        bench.stall((0, 0.2, 0, 0.7)[part % 4], part)
+        for _ in range(0 if part % 3 == 2 else 300):
+            traffic.random_macro()
+        traffic.random_bursts(0 if part % 3 == 0 else 300)
+        bench.finish()
+        traffic.check()
+        part += 1
+    counts, t = bench.counts(), bench.dram.timing
+    in_rows = sum(counts[command] for command in IN_MEMORY_MODE)
+    bursts = sum(counts[c] for c in (Command.RD, Command.WR, Command.WRGB, Command.WRMAC, Command.RDMAC))
+    opened = counts[Command.ACT] + counts[Command.ACTA]
+    all_cycles = bench.cycles * bench.dram.channels
+    given = sum(counts.values()) - counts[Command.NOP]
+    return Statistics(bench.cycles, 1 - opened / in_rows, given / all_cycles, bursts * t.burst / all_cycles, counts[Command.REF])

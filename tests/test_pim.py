@@ -59,7 +59,7 @@ def commands_of(bench: PimBench) -> list[tuple[int, Command, int]]:
 
 
 def expected(runs: Iterable[Run]) -> list[tuple[int, Command, int]]:
-    each = ((run.cycle + i * run.step, run.command, run.bank if run.command in OF_BANK else 0) for run in runs for i in range(run.count))
+    each = ((run.cycle + i * run.step, run.command, run.bank if run.command in OF_BANK else 0) for run in runs for i in range(run.commands))
     return sorted(each)
 
 
@@ -157,7 +157,7 @@ def test_neither_macros_nor_ordinary_traffic_starve() -> None:
 
 
 BAD = [
-    (PimError.OPERATION, 11, {}, 0),
+    (PimError.OPERATION, 12, {}, 0),
     (PimError.OPERATION, Macro.SET_MODE, {"mode": 6}, 0),
     (PimError.OPERATION, Macro.SET_MODE, {"mode": 1}, 0),
     (PimError.CHANNELS, Macro.READ, {"channels": 0, "count": 1}, 0),
@@ -170,6 +170,8 @@ BAD = [
     (PimError.COLUMN, Macro.READ, {"column": 64, "count": 1}, 0),
     (PimError.BUFFER, Macro.WRITE_BUFFER, {"buffer": 60, "count": 5}, 5),
     (PimError.BUFFER, Macro.MAC_BANK, {"buffer": 64, "count": 1}, 0),
+    (PimError.BUFFER, Macro.SCATTER, {"buffer": 32}, 2),
+    (PimError.ROW, Macro.SCATTER, {"row": 16384}, 2),
 ]
 
 

@@ -214,5 +214,5 @@ def test_planes() -> None:
 
 
 def test_needs_a_machine_with_pruning() -> None:
-    with pytest.raises(CompileError, match="what prunes needs a machine with pruning"):
+    with pytest.raises(CompileError, match="what prunes, looks rows up or finds the largest needs a machine with pruning"):
         compile_graph(prune(transformer(), Pruning(tokens=(0.5,))), replace(MACHINE, pruning=0))

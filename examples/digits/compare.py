@@ -9,7 +9,8 @@ from celosia.rtl.arch.targets import DEFAULT_TARGET, TARGETS
 from celosia.sw.executor import execute
 from celosia.sw.frontend import import_model
 from celosia.sw.frontend.reference import LayerDifference, Reference, compare_layers
-from data import load_split
+
+from .data import load_split
 
 HERE = Path(__file__).parent
 MARK = "<!-- written by nox -s accuracy -->"

@@ -1,4 +1,4 @@
-"""From the quantized digits network to its Verilog, run on every test image: `nox -s demo`, or `python demo.py [FOLDER]`.
+"""From the quantized digits network to its Verilog, run on every test image: `nox -s demo`, or `python -m examples.digits.demo [FOLDER]`.
 
 Exits with 1 if the hardware differs from the integer executor anywhere, or an accuracy is below what the network is known to reach.
 """
@@ -17,12 +17,13 @@ from celosia.sw.compiler.program import Program
 from celosia.sw.executor import execute
 from celosia.sw.manifest import PROGRAM
 from celosia.sw.report import write_report
-from data import load_split
 from numpy.typing import NDArray
-from quantize import FLOAT_MODEL, QDQ_MODEL, accuracy
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+
+from .data import load_split
+from .quantize import FLOAT_MODEL, QDQ_MODEL, accuracy
 
 FOLDER = Path(__file__).parents[2] / "build" / "digits"
 TARGET = "medium"

@@ -1,4 +1,4 @@
-"""Fewer tokens and heads on the digits: correct answers against cycles and bytes, `nox -s bench_pruning` or `python prune.py`.
+"""Fewer tokens and heads on the digits: correct answers against cycles and bytes: `nox -s bench_pruning`.
 
 Writes docs/pruning.md and draws docs/pruning.svg: accuracy by the integer executor on all test images, cycles of the Verilated machine on
 one image, which takes as many as any other, and bytes that its program moves from and to external memory in a run.
@@ -20,11 +20,12 @@ from celosia.sw.compiler.program import Program
 from celosia.sw.executor import execute
 from celosia.sw.golden.requantize import Int
 from celosia.sw.manifest import Manifest
-from data import load_split
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
-from quantize import QDQ_MODEL
 from rich.progress import track
+
+from .data import load_split
+from .quantize import QDQ_MODEL
 
 ROOT = Path(__file__).parents[2]
 PAGE, PICTURE = ROOT / "docs" / "pruning.md", ROOT / "docs" / "pruning.svg"

@@ -19,13 +19,8 @@ class BlockError(enum.IntFlag):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LaneCircuit:
-    """lanes: elements per cycle."""
-
-    lanes: int = 4
-
-    def __post_init__(self) -> None:
-        require(type(self.lanes) is int and 1 <= self.lanes <= 64, "lanes", "an integer in 1..64", self.lanes)
+class Circuit:
+    """Parameters that can be written as numbers and names."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:
@@ -40,6 +35,16 @@ class LaneCircuit:
         """All parameters as numbers and names."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {n: str(v) if isinstance(v, Format) else v.value if isinstance(v, enum.Enum) else v for n, v in values.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneCircuit(Circuit):
+    """lanes: elements per cycle."""
+
+    lanes: int = 4
+
+    def __post_init__(self) -> None:
+        require(type(self.lanes) is int and 1 <= self.lanes <= 64, "lanes", "an integer in 1..64", self.lanes)
 
 
 def require_scores(circuit: LaneCircuit, source: Format) -> None:

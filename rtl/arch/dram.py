@@ -6,8 +6,9 @@ a global buffer of `buffer_columns` columns, whose column the banks multiply wit
 """
 
 import enum
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
+from .blocks import Circuit
 from .parameters import power_of_two, require
 
 ACCUMULATOR_BYTES = 4
@@ -177,6 +178,14 @@ class Dram:
         return self.column_bytes // (2 if kind is NumberFormat.BF16 else 1)
 
 
+class Preset(enum.Enum):
+    """Of geometry and timing: PRESETS."""
+
+    AIM = "aim"
+    GDDR6 = "gddr6"
+    HBM2 = "hbm2"
+
+
 # In the order of Timing's fields.
 _TIMINGS = {
     #        rcd_rd wr mac rdcp wrcp rp  ras rc rrd_s l faw ccd_s l cl cwl burst wr rtp wtr_s l rfc refi  mode af
@@ -199,3 +208,22 @@ PRESETS = {
     "gddr6": _preset("gddr6"),
     "hbm2": _preset("hbm2", columns=32, buffer_columns=32),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class PimCircuit(Circuit):
+    """A controller for a device of a preset, with other channels.
+
+    preset: geometry and timing of aim (SK hynix's GDDR6-AiM), gddr6 or hbm2.
+    channels: of the device, each with a command and a data bus of its own.
+    """
+
+    preset: Preset = Preset.AIM
+    channels: int = 1
+
+    def __post_init__(self) -> None:
+        _ = self.dram  # which checks them
+
+    @property
+    def dram(self) -> Dram:
+        return replace(PRESETS[self.preset.value], channels=self.channels)

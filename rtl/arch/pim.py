@@ -20,6 +20,7 @@ class Macro(enum.IntEnum):
     COPY_FROM_BUFFER = 8  # the reverse
     READ = 9  # `count` columns of `bank` from `row` and `column` on; for each channel in turn
     WRITE = 10  # the same data to all channels
+    SCATTER = 11  # for each channel in turn a column of data, whose byte n goes to byte `buffer` of the place in bank n
 
 
 # channels: a bit for each channel that does it. Where a row's columns end, `count` goes on in the next row.
@@ -44,6 +45,6 @@ class PimError(enum.IntEnum):
     ROW = 4  # or it goes on beyond the last one
     COLUMN = 5
     COUNT = 6  # zero
-    BUFFER = 7  # or it goes on beyond the last column
+    BUFFER = 7  # or it goes on beyond the last column; of SCATTER, beyond a column's bytes
     MODE = 8  # a multiply-accumulate macro while the format is OFF
     NO_DATA = 9  # a channel's DRAM gave no data for a read: `error_channel`; what it should have given is undefined

@@ -10,8 +10,7 @@ from ..arch.parameters import EXTERNAL_ADDRESS_BITS
 from ..axi import axi4_ports
 from ..select import select_one_hot
 from ..streams import Queue
-from .channel import read_layout, write_layout
-from .layouts import operation_layout
+from .layouts import operation_layout, read_layout, write_layout
 
 PREFIX = "s_axi_"
 READS_UNDER_WAY = 64  # beats

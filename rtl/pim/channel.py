@@ -1,7 +1,7 @@
 """A channel's controller: operations of two sources and their data, to the pins."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
@@ -9,19 +9,10 @@ from ..arch.dram import Dram
 from ..delay import delay
 from ..places import Places
 from ..streams import Queue
-from .layouts import Dfi, of_kind, operation_layout
-from .scheduler import READS, WRITES, Scheduler
+from .layouts import Dfi, operation_layout, read_layout, write_layout
+from .scheduler import Scheduler
 
 WRITE_DEPTH = 16  # bursts that wait for their command
-
-
-def write_layout(dram: Dram) -> data.StructLayout:
-    return data.StructLayout({"data": 8 * dram.column_bytes, "mask": dram.column_bytes})
-
-
-def read_layout(dram: Dram) -> data.StructLayout:
-    """missing: the DRAM gave nothing."""
-    return data.StructLayout({"data": 8 * dram.column_bytes, "missing": 1})
 
 
 class Channel(wiring.Component):
@@ -46,11 +37,11 @@ class Channel(wiring.Component):
         m = Module()
         t, dfi = self.dram.timing, self.dfi
         m.submodules.scheduler = scheduler = Scheduler(self.dram)
-        m.d.comb += dfi.command.eq(scheduler.issued)
+        m.d.comb += dfi.command.eq(scheduler.pins)
         self._merge(m, scheduler.operations)
 
         # From the decision for a command to its data
-        writes, reads = (of_kind(scheduler.decided.command, kinds) for kinds in (WRITES, READS))
+        writes, reads = scheduler.writes, scheduler.reads
         sources, whose = ("macros", "ordinary"), Cat(~scheduler.ordinary, scheduler.ordinary)
         pops = delay(m, Mux(writes, whose, 0), t.cwl + 1, reset_less=False)
         arrives = delay(m, Mux(reads, whose, 0), t.cl + 1, reset_less=False)
@@ -60,13 +51,20 @@ class Channel(wiring.Component):
             port = getattr(self, f"{source}_write")
             m.submodules[f"{source}_written"] = queue = Queue(write_layout(self.dram), depth=WRITE_DEPTH)
             connect(m, flipped(port), queue.i)
-            m.d.comb += queue.o.ready.eq(pops[i])
             moving.append(queue.level != 0)
-            waiting = Signal(range(WRITE_DEPTH + 1), name=f"{source}_waiting")
-            m.d.sync += waiting.eq(waiting + (port.valid & port.ready) - (writes & whose[i]))
+            bursts, burst = Mux(port.payload.scatters, self.dram.banks, 1), queue.o.payload
+            waiting = Signal(range(WRITE_DEPTH * self.dram.banks + 1), name=f"{source}_waiting")  # bursts that no command is given for
+            m.d.sync += waiting.eq(waiting + Mux(port.valid & port.ready, bursts, 0) - (writes & whose[i]))
             m.d.comb += scheduler.may_write[i].eq(waiting != 0)
+            bank = Signal(range(self.dram.banks), name=f"{source}_bank")  # of what is scattered
             with m.If(pops[i]):
-                m.d.comb += [dfi.write_data.eq(queue.o.payload.data), dfi.write_mask.eq(queue.o.payload.mask)]
+                byte = burst.data.word_select(bank, 8)
+                m.d.comb += [
+                    dfi.write_data.eq(Mux(burst.scatters, byte.replicate(self.dram.column_bytes), burst.data)),
+                    dfi.write_mask.eq(Mux(burst.scatters, ~(1 << burst.lane), burst.mask)),
+                    queue.o.ready.eq(~burst.scatters | (bank == self.dram.banks - 1)),
+                ]
+                m.d.sync += bank.eq(Mux(queue.o.ready, 0, bank + 1))
 
             m.submodules[f"{source}_arrived"] = queue = Queue(read_layout(self.dram), depth=depth)
             connect(m, queue.o, flipped(getattr(self, f"{source}_read")))

@@ -11,7 +11,7 @@ from ..layouts import record_layout
 from ..streams import Queue
 from .axi_port import PREFIX, AxiPort
 from .channel import Channel
-from .layouts import Dfi
+from .layouts import CHANNEL_BITS, Dfi
 from .macros import ROUTE, MacroExpander
 from .routes import ReadRoutes, WriteRoutes
 
@@ -38,7 +38,7 @@ class PimController(wiring.Component):
                 "clear": In(1),
                 "error": Out(range(max(PimError) + 1)),
                 "error_macro": Out(32),
-                "error_channel": Out(range(dram.channels)),
+                "error_channel": Out(CHANNEL_BITS),
                 "idle": Out(1),
                 **{name: member.flip() for name, member in axi4_ports(dram.column_bytes, PREFIX).items()},
                 **{f"dfi{channel}": Out(Dfi(dram)) for channel in range(dram.channels)},
@@ -78,15 +78,12 @@ class PimController(wiring.Component):
             connect(m, getattr(port, f"operations{i}"), channel.ordinary)
             connect(m, getattr(port, f"write{i}"), channel.ordinary_write)
             connect(m, channel.ordinary_read, getattr(port, f"read{i}"))
-            written, read = getattr(writes, f"o{i}"), getattr(reads, f"i{i}")
-            connect(m, channel.macros_read, read)
+            connect(m, getattr(writes, f"o{i}"), channel.macros_write)
+            connect(m, channel.macros_read, getattr(reads, f"i{i}"))
             m.d.comb += [
                 channel.macros.valid.eq(operations.valid & missing[i]),
                 channel.macros.payload.eq(operations.payload.operation),
                 ready[i].eq(channel.macros.ready),
-                channel.macros_write.valid.eq(written.valid),
-                channel.macros_write.payload.data.eq(written.payload),
-                written.ready.eq(channel.macros_write.ready),
                 idle[i].eq(channel.idle),
             ]
         under_way = Cat(expander.busy, write_queue.o.valid, read_queue.o.valid, writes.busy, reads.busy, ~port.idle)

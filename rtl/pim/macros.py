@@ -1,6 +1,6 @@
 """Macro instructions, checked and made into operations of the channels and routes of their data."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -9,7 +9,7 @@ from ..arch.dram import MODE_FORMAT, MODE_FUNCTION, Command, Dram, Function, Num
 from ..arch.pim import MACRO, Macro, PimError
 from ..layouts import record_layout
 from ..select import select
-from .layouts import operation_layout
+from .layouts import CHANNEL_BITS, LANE_BITS, operation_layout
 
 _COMMANDS = {
     Macro.SET_MODE: Command.MRS,
@@ -23,18 +23,20 @@ _COMMANDS = {
     Macro.COPY_FROM_BUFFER: Command.WRCP,
     Macro.READ: Command.RD,
     Macro.WRITE: Command.WR,
+    Macro.SCATTER: Command.WR,
 }
 _OF_ACCUMULATORS = {Macro.WRITE_ACCUMULATORS, Macro.READ_ACCUMULATORS}
-_SINGLE = {Macro.SET_MODE, Macro.ACTIVATE}
+_SINGLE = {Macro.SET_MODE, Macro.ACTIVATE, Macro.SCATTER}
 _IN_BANK = {Macro.MAC_BANK, Macro.COPY_TO_BUFFER, Macro.COPY_FROM_BUFFER, Macro.READ, Macro.WRITE}
-_IN_ROWS = _IN_BANK | {Macro.MAC_ALL}
+_IN_ROWS = _IN_BANK | {Macro.MAC_ALL, Macro.SCATTER}
 _WITH_BUFFER = {Macro.WRITE_BUFFER, Macro.MAC_ALL, Macro.MAC_BANK, Macro.COPY_TO_BUFFER, Macro.COPY_FROM_BUFFER}
-_WITHOUT_FORMAT = {Macro.SET_MODE, Macro.READ, Macro.WRITE}
-_WRITING = {Macro.WRITE_BUFFER, Macro.WRITE_ACCUMULATORS, Macro.WRITE}
+_WITHOUT_FORMAT = {Macro.SET_MODE, Macro.READ, Macro.WRITE, Macro.SCATTER}
+_WRITING = {Macro.WRITE_BUFFER, Macro.WRITE_ACCUMULATORS, Macro.WRITE, Macro.SCATTER}
 _READING = {Macro.READ_ACCUMULATORS, Macro.READ}
 
-# Where the data of a macro go, or come from: count columns, for all channels at once or for each in turn. drop: to nowhere.
-ROUTE = data.StructLayout({"channels": 32, "count": 32, "in_turn": 1, "drop": 1})
+# Where the data of a macro go, or come from: count columns, for all channels at once or for each in turn. drop: to nowhere. scatters: each
+# column's bytes go to a bank each, to the place `lane` of a column there.
+ROUTE = data.StructLayout({"channels": 32, "count": 32, "in_turn": 1, "drop": 1, "scatters": 1, "lane": LANE_BITS})
 
 
 class MacroExpander(wiring.Component):
@@ -56,10 +58,10 @@ class MacroExpander(wiring.Component):
                 "reads": Out(stream.Signature(ROUTE)),
                 "clear": In(1),
                 "no_data": In(1),
-                "no_data_channel": In(range(dram.channels)),
+                "no_data_channel": In(CHANNEL_BITS),
                 "error": Out(range(max(PimError) + 1)),
                 "error_macro": Out(32),
-                "error_channel": Out(range(dram.channels)),
+                "error_channel": Out(CHANNEL_BITS),
                 "busy": Out(1),
             }
         )
@@ -74,15 +76,22 @@ class MacroExpander(wiring.Component):
         problem = Signal(self.error.shape())
         self._check(m, macro, count, has_format, problem)
 
-        route = data.View(ROUTE, Cat(macro.channels, Value.cast(count)[:32], ~_is(macro, {Macro.WRITE_BUFFER, Macro.WRITE}), stopped))
+        route = Signal(ROUTE)
         m.d.comb += [
-            self.busy.eq(1),
+            route.channels.eq(macro.channels),
+            route.count.eq(count),
+            route.in_turn.eq(~_is(macro, {Macro.WRITE_BUFFER, Macro.WRITE})),
+            route.drop.eq(stopped),
+            route.scatters.eq(macro.operation == Macro.SCATTER),
+            route.lane.eq(macro.buffer),
             self.writes.payload.eq(route),
             self.reads.payload.eq(route),
+            self.busy.eq(1),
         ]
         left, operation = Signal(32), self.operations.payload.operation
         columns = d.columns - macro.column[: exact_log2(d.columns)]  # of the row
-        many = Mux(_is(macro, _IN_ROWS) & (columns < left), columns, left)
+        scatters = macro.operation == Macro.SCATTER
+        many = Mux(scatters, 1, Mux(_is(macro, _IN_ROWS) & (columns < left), columns, left))
         m.d.comb += [
             self.operations.payload.channels.eq(macro.channels),
             operation.command.eq(select(macro.operation, [Const(_COMMANDS[kind], 5) for kind in Macro])),
@@ -100,7 +109,9 @@ class MacroExpander(wiring.Component):
                     m.d.sync += number.eq(number + 1)
                     m.next = "CHECK"
             with m.State("CHECK"):
-                m.d.sync += left.eq(count)
+                m.d.sync += left.eq(Mux(scatters, d.banks, count))
+                with m.If(scatters):
+                    m.d.sync += macro.bank.eq(0)
                 with m.If(~stopped & (problem != PimError.NONE)):
                     m.d.sync += [self.error.eq(problem), self.error_macro.eq(number - 1)]
                 m.next = "ROUTE"
@@ -116,8 +127,11 @@ class MacroExpander(wiring.Component):
             with m.State("RUN"):
                 m.d.comb += self.operations.valid.eq(1)
                 with m.If(self.operations.ready):
-                    m.d.sync += [left.eq(left - many), macro.row.eq(macro.row + 1), macro.column.eq(0)]
-                    m.d.sync += macro.buffer.eq(macro.buffer + many)
+                    m.d.sync += left.eq(left - many)
+                    with m.If(scatters):
+                        m.d.sync += macro.bank.eq(macro.bank + 1)
+                    with m.Else():
+                        m.d.sync += [macro.row.eq(macro.row + 1), macro.column.eq(0), macro.buffer.eq(macro.buffer + many)]
                     with m.If(left == many):
                         m.next = "IDLE"
         with m.If(self.no_data & ~stopped):
@@ -129,8 +143,9 @@ class MacroExpander(wiring.Component):
     def _check(self, m: Module, macro: data.View, count: Value, has_format: Value, problem: Signal) -> None:
         """``problem``: what is wrong with the macro; the first of several."""
         d = self.dram
-        in_rows, with_buffer = _is(macro, _IN_ROWS), _is(macro, _WITH_BUFFER)
-        end = (macro.row << exact_log2(d.columns)) + macro.column + macro.count
+        in_rows, scatters = _is(macro, _IN_ROWS), macro.operation == Macro.SCATTER
+        beyond_buffer = _is(macro, _WITH_BUFFER) & (macro.buffer + macro.count > d.buffer_columns)
+        end = (macro.row << exact_log2(d.columns)) + macro.column + count
         formats, functions = 1 << MODE_FORMAT, 1 << MODE_FUNCTION
         modes = [kind * formats + function * functions for kind in NumberFormat for function in Function]
         wrong = {
@@ -140,7 +155,7 @@ class MacroExpander(wiring.Component):
             PimError.BANK: _is(macro, _IN_BANK) & (macro.bank >= d.banks),
             PimError.COLUMN: in_rows & (macro.column >= d.columns),
             PimError.ROW: in_rows & (end > d.rows * d.columns),
-            PimError.BUFFER: with_buffer & (macro.buffer + macro.count > d.buffer_columns),
+            PimError.BUFFER: Mux(scatters, macro.buffer >= d.column_bytes, beyond_buffer),
             PimError.MODE: ~_is(macro, _WITHOUT_FORMAT) & ~has_format,
         }
         for code, found in reversed(wrong.items()):

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..arch.dram import Dram
 from ..select import select_one_hot
-from .channel import read_layout
+from .layouts import CHANNEL_BITS, read_layout, write_layout
 from .macros import ROUTE
 
 
@@ -39,9 +39,9 @@ class WriteRoutes(wiring.Component):
 
     def __init__(self, dram: Dram) -> None:
         self.dram = dram
-        column = stream.Signature(8 * dram.column_bytes)
-        outputs = {f"o{channel}": Out(column) for channel in range(dram.channels)}
-        super().__init__({"routes": In(stream.Signature(ROUTE)), "i": In(column), "busy": Out(1), **outputs})
+        outputs = {f"o{channel}": Out(stream.Signature(write_layout(dram))) for channel in range(dram.channels)}
+        column = In(stream.Signature(8 * dram.column_bytes))
+        super().__init__({"routes": In(stream.Signature(ROUTE)), "i": column, "busy": Out(1), **outputs})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -57,7 +57,12 @@ class WriteRoutes(wiring.Component):
             self.busy.eq(turns.active),
         ]
         for output, is_valid in zip(outputs, valid, strict=True):
-            m.d.comb += [output.valid.eq(is_valid), output.payload.eq(self.i.payload)]
+            m.d.comb += [
+                output.valid.eq(is_valid),
+                output.payload.data.eq(self.i.payload),
+                output.payload.scatters.eq(turns.route.scatters),
+                output.payload.lane.eq(turns.route.lane),
+            ]
         m.d.sync += given.eq(Mux(self.i.valid & self.i.ready, 0, given | (valid & ready)))
         with m.If(self.i.valid & self.i.ready):
             turns.advance(m)
@@ -78,7 +83,7 @@ class ReadRoutes(wiring.Component):
                 "routes": In(stream.Signature(ROUTE)),
                 "o": Out(stream.Signature(8 * dram.column_bytes)),
                 "missing": Out(1),
-                "missing_channel": Out(range(dram.channels)),
+                "missing_channel": Out(CHANNEL_BITS),
                 "busy": Out(1),
                 **inputs,
             }

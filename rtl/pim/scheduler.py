@@ -8,36 +8,20 @@ is not in the counters yet, so nothing goes to its banks, and nothing of its kin
 Refreshes come between operations: when one is owed and nothing is to be done, and all that are owed when no more may be postponed.
 """
 
-from typing import NamedTuple
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
-
-from ..arch.dram import IN_MEMORY_MODE, IN_REGISTER_MODE, MODE_REGISTERS, Command, Dram
+from ..arch.dram import IN_REGISTER_MODE, MODE_REGISTERS, Command, Dram
+from ..delay import delay
 from ..select import select_one_hot, union
-from .bank_rows import BankRows
-from .layouts import command_layout, of_kind, operation_layout
+from .layouts import command_layout, given_layout, is_one_of, operation_layout
 from .refresh import RefreshDebt
-from .timers import IN_ALL_BANKS, OF_A_BANK, Timers
+from .timers import Timers
+from .window import IN_ROWS, Window
 
 ACTIVATES = frozenset({Command.ACT, Command.ACTA})
-IN_ROWS = IN_MEMORY_MODE
-COLUMNS = IN_MEMORY_MODE | IN_REGISTER_MODE
-WRITES = frozenset({Command.WR, Command.WRGB, Command.WRMAC})
-READS = frozenset({Command.RD, Command.RDMAC})
-FOR_ALL = frozenset({Command.MRS, Command.REF})  # constraints on every command follow them
-
-
-class _Place(NamedTuple):
-    """An operation of the window, and what it asks for."""
-
-    operation: data.View
-    valid: Value
-    in_row: Value
-    in_all: Value
-    touched: Value  # its banks, by the command of the cycle before
-    blocked: Value  # by an older operation
+COLUMNS = IN_ROWS | IN_REGISTER_MODE
 
 
 class Scheduler(wiring.Component):
@@ -45,8 +29,8 @@ class Scheduler(wiring.Component):
     -------
     operations: `operation_layout`; of MRS the row is the mode without MODE_REGISTERS. may_write, may_read: whether data of an operation
     that is not ordinary, and of one that is, have arrived, or have a place to go to; as of two cycles after the last burst.
-    decided: the command that is on the pins in the next cycle. issued: on the pins. ordinary: whose data a column command decided on
-    moves. busy: whether there are operations.
+    pins: the command. writes, reads: whether that of the next cycle does. ordinary: whose data the next cycle's moves.
+    busy: whether there are operations.
     """
 
     WINDOW = 4  # operations
@@ -58,130 +42,109 @@ class Scheduler(wiring.Component):
                 "operations": In(stream.Signature(operation_layout(dram))),
                 "may_write": In(2),
                 "may_read": In(2),
-                "decided": Out(command_layout(dram)),
-                "issued": Out(command_layout(dram)),
-                "ordinary": Out(1),
+                "pins": Out(command_layout(dram)),
+                **{name: Out(1) for name in ("writes", "reads", "ordinary")},
                 "busy": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.timers = timers = Timers(self.dram)
-        m.submodules.rows = rows = BankRows(self.dram, self.WINDOW)
+        m.submodules.groups = groups = Timers(self.dram, "group")
+        m.submodules.channel = channel = Timers(self.dram, "channel")
+        m.submodules.window = window = Window(self.dram, self.WINDOW)
         m.submodules.refresh = refresh = RefreshDebt(self.dram.timing)
-        issued, decided = self.issued, self.decided
-        m.d.sync += issued.eq(decided)
-        m.d.comb += [timers.issued.eq(issued), rows.issued.eq(issued)]
-        advance, done = Signal(), Signal()
-        window, level = self._window(m, advance, done)
-        places = self._places(window, level)
-        head, first = window[0], places[0]
-        for place, asked in zip(places, rows.asked, strict=True):
-            m.d.comb += [asked.bank.eq(place.operation.bank), asked.row.eq(place.operation.row), asked.in_all.eq(place.in_all)]
+        connect(m, flipped(self.operations), window.operations)
+        given, refreshing = Signal(given_layout(self.dram)), Signal()  # given: the command on the pins, decoded
+        m.d.comb += [groups.given.eq(given), channel.given.eq(given), window.given.eq(given)]
+        column, changes, refreshes = Signal(), Signal(), Signal()
+        # Of the cycle before: a command of a column or the mode; one that constraints on every command follow; any
+        busy, settling, something = Signal(), Signal(), Signal()
+        # Banks that had one of the last two commands, of which the window does not know yet
+        lately = given.at_bank | delay(m, given.at_bank, 1, reset_less=False)
+        touched = Cat((lately & place.at_bank).any() for place in window.places)
 
-        # The mode, and the first operation's column command or change of mode
-        mode = Signal(issued.row.shape())
-        registers, settling = Signal(), of_kind(issued.command, FOR_ALL)
-        is_register, is_memory = of_kind(head.command, IN_REGISTER_MODE), of_kind(head.command, IN_MEMORY_MODE)
-        wrong_mode = (is_register & ~registers) | (is_memory & registers)
-        has_data = ~of_kind(head.command, WRITES) | self.may_write.bit_select(head.ordinary, 1)
-        has_place = ~of_kind(head.command, READS) | self.may_read.bit_select(head.ordinary, 1)
-        refreshing, quiet = Signal(), ~of_kind(issued.command, COLUMNS | FOR_ALL)
-        goes_on = first.valid & quiet & ~refreshing
-        in_time = union(
-            [head.command == command for command in sorted(COLUMNS)],
-            [
-                getattr(timers, f"ready_{c.name}").bit_select(head.bank, 1) if c in OF_A_BANK else getattr(timers, f"ready_{c.name}")
-                for c in sorted(COLUMNS)
-            ],
-        )
-        set_mode = head.command == Command.MRS
-        column = goes_on & ~wrong_mode & ~set_mode & in_time & (~first.in_row | (rows.hit[0] & ~first.touched)) & has_data & has_place
-        changes = goes_on & (wrong_mode | set_mode) & timers.ready_MRS
-        m.d.comb += [advance.eq(column | (changes & set_mode)), done.eq(advance & (head.count == 1)), self.ordinary.eq(head.ordinary)]
-        with m.If(changes):
-            with m.If(set_mode):
-                m.d.sync += mode.eq(head.row)
-            with m.Else():
-                m.d.sync += registers.eq(is_register)
-        new_mode = Mux(set_mode, head.row | Mux(registers, MODE_REGISTERS, 0), mode | Mux(is_register, MODE_REGISTERS, 0))
+        # The first operation's column command, or the change of mode that it needs
+        place, valid = window.places[0], window.valid[0]
+        head = place.operation
+        mode, registers = Signal(given.row.shape()), Signal()
+        wrong_mode = (place.in_registers & ~registers) | (place.in_row & registers)
+        has_data = ~place.writes | self.may_write.bit_select(head.ordinary, 1)
+        has_room = ~place.reads | self.may_read.bit_select(head.ordinary, 1)
+        goes_on = valid & ~busy & ~refreshing
+        in_row = ~place.in_row | (window.hit[0] & window.in_time[0])
+        in_channel = Cat(place.kinds[c] & getattr(channel, f"ready_{c.name}") for c in sorted(COLUMNS)).any()
+        in_groups = _everywhere(Mux(place.stores, groups.ready_WR, groups.ready_RD), place.at_group)
+        in_time = in_channel & in_groups
+        m.d.comb += [
+            column.eq(goes_on & ~wrong_mode & ~place.sets_mode & in_row & has_data & has_room & in_time),
+            changes.eq(goes_on & (wrong_mode | place.sets_mode) & channel.ready_MRS),
+            window.advance.eq(column | (changes & place.sets_mode)),
+            window.done.eq(window.advance & place.last),
+            self.ordinary.eq(head.ordinary),
+            self.busy.eq(valid),
+        ]
+        with m.If(changes & place.sets_mode):
+            m.d.sync += mode.eq(head.row)
+        with m.If(changes & ~place.sets_mode):
+            m.d.sync += registers.eq(place.in_registers)
+        new_mode = Mux(place.sets_mode, head.row, mode) | Mux(Mux(place.sets_mode, registers, place.in_registers), MODE_REGISTERS, 0)
 
         # Rows that are opened and closed
-        free = [place.valid & place.in_row & ~place.blocked & ~place.touched & ~settling & ~refreshing for place in places]
-        opens = Cat(self._opens(timers, place) for place in places) & Cat(free) & rows.closed
-        opens &= ~of_kind(issued.command, ACTIVATES).replicate(self.WINDOW)
-        closes = Cat(self._closes(timers, place) for place in places) & Cat(free) & ~rows.closed & ~rows.hit
+        places = [*window.places]
+        in_all = Cat(place.in_all for place in places)
+        free = window.valid & Cat(place.in_row for place in places) & ~window.blocked & ~touched
+        free &= (channel.ready_PRE & ~settling & ~refreshing).replicate(self.WINDOW)
+        can_open = window.opens & Cat(channel.ready_ACT & _everywhere(groups.ready_ACT, place.at_group) for place in places)
+        opens = free & window.closed & can_open & ~is_one_of(given, ACTIVATES).replicate(self.WINDOW)
+        closes = free & ~window.closed & ~window.hit & window.closes
 
-        # Refreshes
-        started = Signal()  # a row of multiply-accumulates has begun
-        computes = of_kind(head.command, {Command.MAC, Command.MACA})
-        with m.If(advance):
-            m.d.sync += started.eq(~done & computes)
-        between = ~(started | (advance & ~done & computes))
-        with m.If((refresh.urgent | (refresh.owed & ~first.valid)) & between):
+        # Refreshes: not within a row of multiply-accumulates
+        started = Signal()
+        goes_on_with_row = Mux(window.advance, place.computes & ~place.last, started)
+        m.d.sync += started.eq(goes_on_with_row)
+        with m.If((refresh.urgent | (refresh.owed & ~valid)) & ~goes_on_with_row):
             m.d.sync += refreshing.eq(1)
         with m.Elif(~refresh.owed):
             m.d.sync += refreshing.eq(0)
-        nothing = issued.command == Command.NOP
-        closes_all = refreshing & rows.any_open & nothing & timers.ready_PREA
-        refreshes = refreshing & ~rows.any_open & nothing & timers.ready_REF & refresh.owed
-        m.d.comb += refresh.refreshed.eq(refreshes)
+        can_refresh = refreshing & ~something
+        closes_all = can_refresh & ~lately.any() & window.any_open & window.all_close & channel.ready_PREA
+        m.d.comb += [refreshes.eq(can_refresh & ~window.any_open & channel.ready_REF & refresh.owed), refresh.refreshed.eq(refreshes)]
 
-        busy = column | changes
-        act, pre = _first(opens) & ~busy.replicate(self.WINDOW), _first(closes) & ~(busy | opens.any()).replicate(self.WINDOW)
-        in_all = Cat(place.in_all for place in places)
-        chosen = select_one_hot(act | pre, [Cat(place.operation.bank, place.operation.row) for place in places])
-        commands = {
-            Command.MRS: changes,
+        # What is given unless the first operation goes on, which is known late
+        act, pre = _first(opens), _first(closes) & ~opens.any().replicate(self.WINDOW)
+        others = {
             **{Command.ACT: (act & ~in_all).any(), Command.ACTA: (act & in_all).any()},
             **{Command.PRE: (pre & ~in_all).any(), Command.PREA: (pre & in_all).any() | closes_all},
             Command.REF: refreshes,
         }
-        m.d.comb += [
-            decided.command.eq(union([*commands.values(), column], [*commands, head.command])),
-            Cat(decided.bank, decided.row).eq(Mux(column, Cat(head.bank, head.row), Mux(changes, Cat(head.bank, new_mode), chosen))),
-            decided.column.eq(head.column),
-            decided.buffer.eq(head.buffer),
-            self.busy.eq(first.valid),
+        names = ("bank", "row")
+        bank, row = (select_one_hot(act | pre, [place.operation[name] for place in places]) for name in names)
+        at_bank = select_one_hot(act | pre, [place.at_bank for place in places]) | closes_all.replicate(self.dram.banks)
+        other_kinds = Cat(others.get(command, Const(0, 1)) for command in Command)
+        kinds = Mux(column, place.kinds, Mux(changes, 1 << Command.MRS, other_kinds))
+        m.d.sync += [
+            busy.eq(column | changes | refreshes),
+            settling.eq(changes | refreshes),
+            something.eq(column | changes | refreshes | closes_all | opens.any() | closes.any()),
+            given.kinds.eq(kinds),
+            given.at_bank.eq(Mux(column, place.at_bank, Mux(changes, 0, at_bank))),
+            given.row.eq(row),
+            self.pins.command.eq(Mux(column, head.command, Mux(changes, Command.MRS, union([*others.values()], [*others])))),
+            self.pins.bank.eq(Mux(column, head.bank, bank)),
+            self.pins.row.eq(Mux(changes, new_mode, row)),  # nothing of a column command
+            self.pins.column.eq(head.column),
+            self.pins.buffer.eq(head.buffer),
         ]
+        m.d.comb += [self.writes.eq(column & place.writes), self.reads.eq(column & place.reads)]
         return m
 
-    def _window(self, m: Module, advance: Value, done: Value) -> tuple[list[data.View], Signal]:
-        """The operations, the first one as far as it has gone, and how many there are."""
-        window = [Signal(operation_layout(self.dram), name=f"operation{i}", reset_less=True) for i in range(self.WINDOW)]
-        level = Signal(range(self.WINDOW + 1))
-        taken, kept = self.operations.valid & self.operations.ready, Signal.like(level)
-        m.d.comb += [self.operations.ready.eq(level != self.WINDOW), kept.eq(level - done)]
-        m.d.sync += level.eq(kept + taken)
-        head = window[0]
-        with m.If(advance):
-            m.d.sync += [head.column.eq(head.column + 1), head.buffer.eq(head.buffer + 1), head.count.eq(head.count - 1)]
-        for i, operation in enumerate(window):
-            with m.If(kept == i):
-                m.d.sync += operation.eq(self.operations.payload)
-            with m.Elif(done):
-                m.d.sync += operation.eq(window[min(i + 1, self.WINDOW - 1)])
-        return window, level
 
-    def _places(self, window: list[data.View], level: Signal) -> list[_Place]:
-        issued, places = self.issued, []
-        moved = of_kind(issued.command, OF_A_BANK | IN_ALL_BANKS)
-        in_all_banks = of_kind(issued.command, IN_ALL_BANKS)
-        for i, operation in enumerate(window):
-            in_row, in_all = of_kind(operation.command, IN_ROWS), operation.command == Command.MACA
-            touched = moved & (in_all_banks | in_all | (issued.bank == operation.bank))
-            older = [other.in_row & (other.in_all | in_all | (other.operation.bank == operation.bank)) for other in places]
-            places.append(_Place(operation, level > i, in_row, in_all, touched, Cat(older).any()))
-        return places
-
-    def _opens(self, timers: Timers, place: _Place) -> Value:
-        return Mux(place.in_all, timers.ready_ACTA, timers.ready_ACT.bit_select(place.operation.bank, 1))
-
-    def _closes(self, timers: Timers, place: _Place) -> Value:
-        return Mux(place.in_all, timers.ready_PREA, timers.ready_PRE.bit_select(place.operation.bank, 1))
+def _everywhere(ready: Value, places: Value) -> Value:
+    """Whether all of these places are ready."""
+    return (ready | ~places).all()
 
 
 def _first(bits: Value) -> Value:
     """The lowest bit that is set, alone."""
-    return bits & ~(bits - 1)[: len(bits)] if len(bits) > 1 else bits
+    return bits & ~(bits - 1)[: len(bits)]

@@ -1,5 +1,7 @@
 """When each command may be given to a channel: counters of what is left of every constraint, set by the commands that were given."""
 
+import functools
+import operator
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -8,16 +10,15 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..arch.dram import Command, Dram, Timing
-from .layouts import command_layout, of_kind
+from .layouts import given_layout, is_one_of
 
 ACT, PRE, PREA, RD, WR, REF, MRS = Command.ACT, Command.PRE, Command.PREA, Command.RD, Command.WR, Command.REF, Command.MRS
 ACTA, MACA, MAC, WRGB, WRMAC, RDMAC, AF, RDCP, WRCP = (
     *(Command.ACTA, Command.MACA, Command.MAC, Command.WRGB, Command.WRMAC),
     *(Command.RDMAC, Command.AF, Command.RDCP, Command.WRCP),
 )
-IN_ALL_BANKS = frozenset({ACTA, PREA, MACA})
-OF_A_BANK = frozenset({ACT, PRE, RD, WR, MAC, RDCP, WRCP})
 LATENCY = 2  # cycles from the decision for a command to its place in the counters
+STATE_CYCLES = 3  # to where the window knows which rows are open: until then it could close a bank twice
 
 
 class Wait(NamedTuple):
@@ -46,17 +47,18 @@ def bank_waits(t: Timing) -> list[Wait]:
             {**_each(t.ras, ACT, ACTA), **_each(t.rtp, RD, MAC, MACA, RDCP), **_each(t.write_end + t.wr, WR, WRCP)},
             *(PRE, PREA),
         ),
+        _until_done(_each(STATE_CYCLES, PRE, PREA), PRE, PREA),
         Wait(_each(longest, ACT, ACTA), {command: longest - cycles for command, cycles in to_column.items()}),
     ]
 
 
 def group_waits(t: Timing) -> list[Wait]:
-    """One set for each group of banks."""
+    """One set for each group of banks. What holds for RD does for MAC, MACA and RDCP, and what holds for WR does for WRCP."""
     columns = _each(t.ccd_l, RD, MAC, MACA, RDCP)
     return [
         _until_done(_each(t.rrd_l, ACT), ACT),
-        _until_done({**columns, **_each(t.write_end + t.wtr_l, WR, WRCP)}, RD, MAC, MACA, RDCP),
-        _until_done({**columns, **_each(t.ccd_l, WR, WRCP)}, WR, WRCP),
+        _until_done({**columns, **_each(t.write_end + t.wtr_l, WR, WRCP)}, RD),
+        _until_done({**columns, **_each(t.ccd_l, WR, WRCP)}, WR),
     ]
 
 
@@ -87,67 +89,78 @@ def channel_waits(t: Timing) -> list[Wait]:
     ]
 
 
+_WAITS = {"bank": bank_waits, "group": group_waits, "channel": channel_waits}
+
+
 class Timers(wiring.Component):
-    """Members
+    """The counters of one scope: bank, group or channel.
+
+    Members
     -------
-    issued: the command on the pins. ready_<command>: for each bank, where the command is of one, whether it may be decided on in this
-    cycle as far as all commands know that were decided on LATENCY or more cycles ago. Decided on is the cycle before the pins.
+    given: the command on the pins. ready_<command>: for each bank or group, or for the channel, whether the command may be decided on in
+    this cycle, or of a bank in the next one, as far as all commands know that were decided on LATENCY or more cycles ago. Decided on is
+    the cycle before the pins. Commands that nothing in this scope holds back have none.
     """
 
-    def __init__(self, dram: Dram) -> None:
-        self.dram = dram
-        ready = {f"ready_{c.name}": Out(dram.banks if c in OF_A_BANK else 1) for c in Command if c is not Command.NOP}
-        super().__init__({"issued": In(command_layout(dram)), **ready})
+    def __init__(self, dram: Dram, scope: str) -> None:
+        self.dram, self._scope = dram, scope
+        self._waits = _WAITS[scope](dram.timing)
+        self._places = {"bank": dram.banks, "group": dram.bank_groups, "channel": 1}[scope]
+        held = sorted({command for wait in self._waits for command in wait.later})
+        super().__init__({"given": In(given_layout(dram)), **{f"ready_{command.name}": Out(self._places) for command in held}})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        d = self.dram
-        ready: dict[Command, list[Value]] = {command: [] for command in Command}  # for each bank, or one for all
-        banks, groups = range(d.banks), range(d.bank_groups)
-        at_all = of_kind(self.issued.command, IN_ALL_BANKS)
-        at_bank = [at_all | (self.issued.bank == bank) for bank in banks]
-        group = self.issued.bank // d.group_banks
-        at_group = [at_all | (group == g) for g in groups]
-        for scope, waits, at in (
-            ("bank", bank_waits(d.timing), at_bank),
-            ("group", group_waits(d.timing), at_group),
-            ("channel", channel_waits(d.timing), [Const(1, 1)]),
-        ):
-            for number, wait in enumerate(waits):
-                counters = [self._counter(m, wait, here, f"{scope}{i}_wait{number}") for i, here in enumerate(at)]
-                for command, left in wait.later.items():
-                    ready[command].append(Cat((counter <= left).replicate(d.banks // len(at)) for counter in counters))
-        for command in Command:
-            if command is Command.ACT:
-                ready[command].append(self._four_activates(m).replicate(d.banks))
-            if command is not Command.NOP:
-                port, terms = getattr(self, f"ready_{command.name}"), ready[command]
-                allowed = terms[0]
-                for term in terms[1:]:
-                    allowed = allowed & term
-                m.d.comb += port.eq(allowed if command in OF_A_BANK else allowed.all())
+        ready: dict[Command, list[Value]] = {}
+        share = self.dram.banks // self._places
+        for number, wait in enumerate(self._waits):
+            passed = []
+            for place in range(self._places):
+                here = self.given.at_bank[share * place : share * (place + 1)].any() if self._places > 1 else Const(1, 1)
+                passed.append(self._counter(m, wait, here, f"wait{number}_{place}"))
+            for command in wait.later:
+                ready.setdefault(command, []).append(Cat(bits[command] for bits in passed))
+        if self._scope == "channel":
+            ready[Command.ACT].append(self._four_activates(m))
+        for command, terms in ready.items():
+            m.d.sync += getattr(self, f"ready_{command.name}").eq(functools.reduce(operator.and_, terms))
         return m
 
-    def _counter(self, m: Module, wait: Wait, here: Value, name: str) -> Signal:
-        """What is left of a wait in one place."""
+    def _counter(self, m: Module, wait: Wait, here: Value, name: str) -> dict[Command, Value]:
+        """What is left of a wait in one place: for each later command whether it need not wait for it when it is asked for."""
         loads = {command: max(0, cycles - LATENCY) for command, cycles in wait.after.items()}
         left = Signal(range(max(loads.values()) + 1), name=name)
         passed = Signal.like(left, name=f"{name}_passed")
         m.d.comb += passed.eq(Mux(left == 0, 0, left - 1))
         m.d.sync += left.eq(passed)
-        for cycles in sorted(set(loads.values())):
-            commands = {command for command, load in loads.items() if load == cycles}
-            with m.If(here & of_kind(self.issued.command, commands) & (passed < cycles)):
+        set_to = {cycles: here & is_one_of(self.given, _keys(loads, cycles)) for cycles in sorted(set(loads.values())) if cycles}
+        for cycles, sets in set_to.items():
+            with m.If(sets & _at_most(passed, cycles - 1)):
                 m.d.sync += left.eq(cycles)
-        return left
+        ahead = 1 if self._scope == "bank" else 0
+        return {
+            command: _at_most(passed, most + ahead) & ~Cat(sets for cycles, sets in set_to.items() if cycles > most + ahead).any()
+            for command, most in wait.later.items()
+        }
 
     def _four_activates(self, m: Module) -> Value:
         """Whether the fourth ACT before the next one is long enough ago: each ACT has one of four counters."""
         cycles = max(0, self.dram.timing.faw - LATENCY)
         which = Signal(2, name="activate")
         lefts = [Signal(range(cycles + 1), name=f"activate{i}_left") for i in range(4)]
-        activates = self.issued.command == ACT
-        m.d.sync += which.eq(which + activates)
+        activates = self.given.kinds[ACT]
+        following = Signal.like(which)
+        m.d.comb += following.eq(which + activates)
+        m.d.sync += which.eq(following)
         for i, left in enumerate(lefts):
             m.d.sync += left.eq(Mux(activates & (which == i), cycles, Mux(left == 0, 0, left - 1)))
-        return Cat((left == 0) for left in lefts).bit_select(which, 1)
+        return Cat((left <= 1) for left in lefts).bit_select(following, 1)
+
+
+def _at_most(count: Value, most: int) -> Value:
+    """Without a comparison that its width decides."""
+    return Const(1, 1) if most >= (1 << len(count)) - 1 else count <= most if most else count == 0
+
+
+def _keys(mapping: Mapping[Command, int], value: int) -> set[Command]:
+    return {key for key, its in mapping.items() if its == value}

@@ -65,4 +65,9 @@ class Operands:
 
     def require_pruning(self) -> None:
         if not self.parameters.pruning:
-            raise CompileError("what prunes needs a machine with pruning")
+            raise CompileError("what prunes, looks rows up or finds the largest needs a machine with pruning")
+
+    def require_row(self, cols: int) -> None:
+        """Of an operator that takes rows whole."""
+        if cols > self.parameters.row_elements:
+            raise CompileError(f"its rows have {cols} elements, but row_elements is {self.parameters.row_elements}")

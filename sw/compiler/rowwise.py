@@ -26,21 +26,21 @@ class Rowwise:
     """Makes the tasks of row operators from their ``operands``."""
 
     def __init__(self, operands: Operands) -> None:
-        self._operands, self._p = operands, operands.parameters
+        self._operands = operands
 
     def of(self, op: ir.Operator) -> Iterator[Way]:
         """Raises CompileError where the machine can't do it."""
         assert isinstance(op, ir.RowOperator)
         operation = OPERATIONS[type(op)]
-        p, q = self._p, op.parameters  # pyright: ignore[reportAttributeAccessIssue] - every row operator has parameters
+        q = op.parameters  # pyright: ignore[reportAttributeAccessIssue] - every row operator has parameters
         blocks = [op.a, op.out] + ([op.b] if isinstance(op, ir.PairOperator) else [])
         line = self._operands.layouts[op.a.tensor.name].line  # rows that lie side by side in a row of the buffer
         runs = list(segments(self._operands.layouts, blocks)) if line == 1 else [(0, op.a.cols * line)]
         whole_row = isinstance(op, ir.Softmax | ir.LayerNorm)
         if whole_row and len(runs) > 1:
             raise CompileError("its rows are kept in groups of columns")
-        if whole_row and op.a.cols > p.row_elements:
-            raise CompileError(f"its rows have {op.a.cols} elements, but row_elements is {p.row_elements}")
+        if whole_row:
+            self._operands.require_row(op.a.cols)
         command = {
             **{field: int(getattr(q, name)) for field, name in VECTOR_SCALARS[operation].items()},
             **{"operation": operation, "a_wide": int(op.a.tensor.bits == 16), "out_wide": int(op.out.tensor.bits == 16)},

@@ -1,4 +1,4 @@
-"""What prunes: picks of tokens, and rows that are gathered or fetched by their numbers."""
+"""What prunes, and what makes tokens numbers and back: the largest of a row, and rows that are gathered or fetched by their numbers."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,16 +18,21 @@ class Selection:
 
     def pick(self, op: ir.Pick) -> Iterator[Way]:
         self._operands.require_pruning()
+        self._operands.require_row(op.by.cols)
         cols, k = op.by.cols, op.out.cols
         labels, wide = self._operands.rectangle(op.labels, 0, 1, 0, cols), int(op.labels.tensor.bits == 16)
-        operands = {"a": labels} if op.importance else {"a": self._operands.rectangle(op.by, 0, 1, 0, cols), "b": labels}
         command = {
             **{"operation": VectorOperation.TOPK, "rows": 1, "cols": cols, "length": k, "out_wide": wide},
             **({"a_wide": wide} if op.importance else {"a_wide": int(op.by.tensor.bits == 16), "b_wide": wide}),
             **{"importance": IMPORTANCE_ADDS * op.importance, "protected": op.protected},
         }
-        operands["out"] = self._operands.rectangle(op.out, 0, 1, 0, k)
-        yield _one(Task(engine=Engine.VECTOR, operator=op, command=command, operands=operands))
+
+        def make(row: int, _rows: int, _col: int, _cols: int) -> Task:
+            by = {"a": labels} if op.importance else {"a": self._operands.rectangle(op.by, row, 1, 0, cols), "b": labels}
+            operands = {**by, "out": self._operands.rectangle(op.out, row, 1, 0, k)}
+            return Task(engine=Engine.VECTOR, operator=op, command=command, operands=operands)
+
+        yield Way(make=make, rows=op.out.rows, cols=1, most_rows=1, most_cols=1, col_step=1)
 
     def fetch(self, op: ir.Fetch) -> Iterator[Way]:
         self._operands.require_pruning()

@@ -21,6 +21,7 @@ from .product import Product
 from .quantization import Quantization, Storage
 from .readers import POINTWISE, Readers
 from .rowwise import Rescaled
+from .tokens import NUMBER_TYPES, NUMBERS, LookedUp, largest, table_of
 from .values import Constant, Index, Names, Pending, View, inverse
 
 
@@ -46,6 +47,7 @@ class Importer:
         self.operator_names = Names()
         self.layers: dict[str, Port] = {}
         self.quantized: dict[tuple[str, Storage], View] = {}
+        self.numbers: dict[str, GraphInput] = {}
 
     def run(self) -> Graph:
         """Raises ModelError."""
@@ -87,6 +89,10 @@ class Importer:
             return [self.quantize(node)]
         if node.op_type == "DequantizeLinear":
             return [self.dequantize(node)]
+        if node.op_type == "ArgMax":
+            return [self.argmax(node)]
+        if node.op_type == "Gather" and isinstance(self.operands.value(node, 1), View):
+            return [self.look_up(node)]
         if node.op_type not in MOVES:
             raise ValueError("the operator is not supported")
         move, value = MOVES[node.op_type], self.operands.value(node, 0)
@@ -137,18 +143,61 @@ class Importer:
         if index.size != np.prod(source.shape, dtype=int):
             raise ValueError(f"only a part of the input {source.name} is used")
         layout = self.readers.layout(result, index, self.readers.input_layouts(result, index))
-        tensor = storage.tensor(self.operands.names.unique(source.name), layout.shape)
+        port = self.input(source, layout, storage)
+        return View(source=port.tensor, index=inverse(layout)[index])
+
+    def input(self, source: Value, layout: Index, storage: Storage, choices: int = 0) -> GraphInput:
         port = GraphInput(
             name=source.name,
             shape=source.shape,
             dtype=source.dtype,
-            tensor=tensor,
+            tensor=storage.tensor(self.operands.names.unique(source.name), layout.shape),
             scale=storage.scale,
             zero_point=storage.zero_point,
             permutation=layout,
+            choices=choices,
         )
         self.inputs.append(port)
-        return View(source=tensor, index=inverse(layout)[index])
+        return port
+
+    def look_up(self, node: Node) -> View:
+        """Rows of a table by the numbers in an input, which are a row of the machine's."""
+        table, numbers = table_of(node, self.operands), self.operands.value(node, 1)
+        assert isinstance(numbers, View)
+        source, rows = numbers.source, table.shape[0]
+        if not isinstance(source, Value) or str(source.dtype) not in NUMBER_TYPES:
+            raise ValueError(f"the numbers {node.inputs[1]} must be an input of the network, {' or '.join(NUMBER_TYPES)}")
+        if source.name not in self.numbers:
+            natural = np.arange(np.prod(source.shape, dtype=int))[None]
+            self.numbers[source.name] = self.input(source, natural, Storage(**NUMBERS), choices=rows)
+        port = self.numbers[source.name]
+        if port.choices != rows:
+            raise ValueError(f"its table has {rows} rows, but another one by the numbers in {source.name} has {port.choices}")
+        if not np.array_equal(numbers.index.reshape(1, -1), port.permutation):
+            raise ValueError(f"the numbers {node.inputs[1]} must be all of the input {source.name} in its order")
+        pending = LookedUp(node=node, table=table, numbers=port.tensor.whole, names=self.operands.names)
+        return View(source=pending, index=np.arange(pending.size).reshape(*numbers.shape, -1))
+
+    def argmax(self, node: Node) -> View:
+        """The number of the largest of each row, which is no quantized number: nothing comes after it but what moves it."""
+        operator, found = largest(node, self.operands, self.operator_names.unique(node.name))
+        assert isinstance(found.source, Tensor)
+        assert found.integers
+        self.operators.append(operator)
+        self.add_layer(node.outputs[0], found.source, found.index, found.integers)
+        return found
+
+    def add_layer(self, name: str, tensor: Tensor, place: Index, dtype: np.dtype) -> None:
+        """That the tensor holds the value of that name, element e at ``place[e]``."""
+        self.layers[tensor.name] = Port(
+            name=name,
+            shape=place.shape,
+            dtype=dtype,
+            tensor=tensor,
+            scale=tensor.scale,
+            zero_point=tensor.zero_point,
+            permutation=inverse(place).reshape(tensor.rows, tensor.cols),
+        )
 
     def store_result(self, node: Node, value: View, dtype: np.dtype, storage: Storage) -> View:
         """The tensor and the operator of a computed value that ``node`` quantizes."""
@@ -169,15 +218,7 @@ class Importer:
         self.operators.append(operator)
         if isinstance(operator, Table):
             self.operands.tables[tensor] = operator
-        self.layers[tensor.name] = Port(
-            name=node.outputs[0],
-            shape=index.shape,
-            dtype=dtype,
-            tensor=tensor,
-            scale=storage.scale,
-            zero_point=storage.zero_point,
-            permutation=inverse(place[index]).reshape(layout.shape),
-        )
+        self.add_layer(node.outputs[0], tensor, place[index], dtype)
         return View(source=tensor, index=place[index])
 
     def output(self, name: str) -> GraphOutput:

@@ -52,6 +52,10 @@ class PimDevice:
                 pass
             case Macro.READ:
                 return np.array([self._column(channel, *place) for channel in chosen for place in self._walk(fields)])
+            case Macro.SCATTER:
+                for channel, column in zip(chosen, data, strict=True):
+                    for bank in range(d.banks):
+                        self._column(channel, bank, fields["row"], fields["column"])[fields["buffer"]] = column[bank]
             case Macro.WRITE | Macro.COPY_TO_BUFFER | Macro.COPY_FROM_BUFFER:
                 for channel in chosen:
                     self._move(operation, channel, data, fields)

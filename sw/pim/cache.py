@@ -172,6 +172,19 @@ class CacheMap:
             for part in range(self.parts):
                 yield divmod(self.value_place(slot, part) + token // self.dram.column_bytes, self.dram.columns)
 
+    def scatter_macros(self, token: int) -> Macros:
+        """Of a new token's values."""
+        for row, column in self.value_places(token):
+            yield Macro.SCATTER, {"row": row, "column": column, "buffer": token % self.dram.column_bytes}
+
+    def scattered(self, value: NDArray[np.int8]) -> Columns:
+        """The data of `scatter_macros`, for a value [heads, width]: a byte for each bank of each channel."""
+        whole = np.zeros((self.slots * self.sets, self.parts * self.outputs), np.int8)
+        whole[: self.heads, : self.width] = value
+        turns = whole.reshape(self.slots, self.sets, self.parts, self.outputs).swapaxes(1, 2)
+        by_channel = turns.reshape(-1, self.dram.banks).view(np.uint8)
+        return np.pad(by_channel, ((0, 0), (0, self.dram.column_bytes - self.dram.banks)))
+
     # What lies where
 
     def image(self, keys: NDArray[np.int8], values: NDArray[np.int8]) -> Image:

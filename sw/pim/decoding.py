@@ -9,7 +9,7 @@ are appended, and values are weighted with the probabilities that are there. A p
 there. The argmax follows the logits as they come. Nothing else overlaps: LayerNorms and latencies stand between two products.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,9 +87,11 @@ class Decoder:
     def token(self, position: int) -> Token:
         """The token at a position, from 0 on, to the choice of the next. Raises MappingError where the cache is full."""
         layers = self.model.layers
-        of_layer, ends = self._layer(position), self._ends()
-        cycles = {part: layers * of_layer.get(part, 0) + ends.get(part, 0) for part in (*of_layer, *ends)}
-        counts, columns = Counter[Command](), 0
+        cycles, counts, columns = defaultdict[str, float](float), Counter[Command](), 0
+        for part, own in self._layer(position).items():
+            cycles[part] += layers * own
+        for part, own in self._ends().items():
+            cycles[part] += own
         for times, of in self._phases(position):
             counts.update({command: times * self.dram.channels * count for command, count in of.counts.items()})
             columns += times * (of.written + of.read)

@@ -18,18 +18,19 @@ _COMMANDS = {
     Macro.COPY_FROM_BUFFER: Command.WRCP,
     Macro.READ: Command.RD,
     Macro.WRITE: Command.WR,
+    Macro.SCATTER: Command.WR,
 }
 _OF_ACCUMULATORS = {Macro.WRITE_ACCUMULATORS, Macro.READ_ACCUMULATORS}
 _SINGLE = {Macro.SET_MODE, Macro.ACTIVATE}
 
 
 class Operation(NamedTuple):
-    """count commands. macro: the first operation of a macro."""
+    """``columns`` commands. macro: the first operation of a macro."""
 
     command: Command
     bank: int
     row: int
-    count: int
+    columns: int
     macro: bool = True
 
 
@@ -40,6 +41,9 @@ def operations(dram: Dram, macros: Iterable[tuple[Macro, Mapping[str, int]]]) ->
         if macro in _OF_ACCUMULATORS or macro in _SINGLE or macro is Macro.WRITE_BUFFER:
             count = dram.accumulator_columns if macro in _OF_ACCUMULATORS else fields.get("count", 1)
             yield Operation(command, 0, 0, count)
+            continue
+        if macro is Macro.SCATTER:
+            yield from (Operation(command, bank, fields["row"], 1, bank == 0) for bank in range(dram.banks))
             continue
         row, column, left, first = fields["row"], fields["column"], fields["count"], True
         while left:

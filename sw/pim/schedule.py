@@ -18,13 +18,13 @@ _NEVER, _FOREVER = -(10**9), 10**18
 
 
 class Run(NamedTuple):
-    """``count`` commands, ``step`` cycles apart, the first in ``cycle``; of ``row`` for ACT, ACTA."""
+    """``commands`` of a kind, ``step`` cycles apart, the first in ``cycle``; of ``row`` for ACT, ACTA."""
 
     cycle: int
     command: Command
     bank: int = 0
     row: int = 0
-    count: int = 1
+    commands: int = 1
     step: int = 1
 
 
@@ -66,7 +66,7 @@ class _Place:
     """An operation of the window, from `arrival` on."""
 
     def __init__(self, operation: Operation, arrival: int) -> None:
-        self.operation, self.arrival, self.left = operation, arrival, operation.count  # left: column commands
+        self.operation, self.arrival, self.left = operation, arrival, operation.columns  # left: column commands
         self.in_row, self.in_all = operation.command in IN_MEMORY_MODE, operation.command is Command.MACA
 
     def shares_bank(self, other: "_Place") -> bool:
@@ -99,7 +99,7 @@ class ChannelSchedule:
             if running is None:
                 choices.append(self._column(head))
             chosen = min((choice for choice in choices if choice), default=None, key=lambda choice: choice[:3])
-            end = running.cycle + (running.count - 1) * running.step if running else 0
+            end = running.cycle + (running.commands - 1) * running.step if running else 0
             if running and (chosen is None or chosen[0] >= end):
                 self._now, running = end, None
                 if head.left == 0:

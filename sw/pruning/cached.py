@@ -16,7 +16,7 @@ from ..compiler.errors import CompileError
 from ..golden.planes import HIGH_BITS
 from .head_choice import HeadChoice
 from .layers import Layer, layers_of
-from .rewrite import are_below, are_beside, new_block, numbers_of, of_columns, with_operators
+from .rewrite import are_below, are_beside, new_block, of_columns, with_operators
 from .shares import Pruning, left_over
 
 
@@ -159,7 +159,7 @@ class _Rewriter:
         node, name, blocks = layer.mix.node, f"{layer.softmax.name}.{j}", [part.b for part in layer.mix.parts]
         k, labels, picks = left_over(self._pruning.values, shares.cols), self._tokens, list[ir.Operator]()
         if k < shares.cols:
-            of_all = labels or numbers_of(shares.cols)
+            of_all = labels or ir.numbers_of(shares.cols)
             labels, kept = new_block(f"{name}.places", of_all, cols=k), new_block(f"{name}.kept", shares, cols=k)
             picks = [
                 ir.Pick(name=f"{name}.{what}", node=node, by=shares, labels=row, out=out)
@@ -195,7 +195,7 @@ class _Rewriter:
     def _pick_tokens(self, layer: Layer, shares: ir.Block, share: float) -> None:
         k = left_over(share, layer.softmax.a.cols, self._pruning.protected)
         if k < shares.cols:
-            labels = self._tokens or numbers_of(shares.cols)
+            labels = self._tokens or ir.numbers_of(shares.cols)
             name, node = f"{layer.softmax.name}.picked", layer.softmax.node
             self._tokens = new_block(name, labels, cols=k)
             about = {"by": shares, "labels": labels, "out": self._tokens, "protected": self._pruning.protected}

@@ -12,7 +12,7 @@ from ..golden.activation import ActivationTable
 from ..golden.add import AddParameters
 from ..golden.matmul import MatMulParameters
 from .layers import Layer
-from .rewrite import are_beside, new_block, numbers_of
+from .rewrite import are_beside, new_block
 
 _LARGEST = 255  # that a magnitude can be
 
@@ -64,7 +64,7 @@ class HeadChoice:
             importance = new_block(f"{name}.total", sums.whole)
             yield ir.Add(name=f"{name}.add", node=node, a=sums.whole, b=self._importance, out=importance, parameters=_plain_sum())
         if k < heads:
-            labels = self.labels or numbers_of(heads)
+            labels = self.labels or ir.numbers_of(heads)
             self.labels, kept = new_block(f"{name}.picked", labels, cols=k), new_block(f"{name}.kept", importance, cols=k)
             for what, row, result in (("labels", labels, self.labels), ("scores", importance, kept)):
                 yield ir.Pick(name=f"{name}.pick.{what}", node=node, by=importance, labels=row, out=result)

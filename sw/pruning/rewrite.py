@@ -10,12 +10,6 @@ from ..compiler.errors import CompileError
 from ..golden.matmul import MatMulParameters
 
 
-def numbers_of(count: int) -> ir.Block:
-    """0, 1, 2 and so on, as labels."""
-    data = np.arange(count, dtype=np.int16)[None]
-    return ir.Tensor(name=f"numbers.{count}", rows=1, cols=count, bits=16, scale=1.0, zero_point=0, data=data).whole
-
-
 def of_columns(op: ir.MatMul, count: int) -> MatMulParameters:
     """Of products whose results' columns are ``count`` tokens, which are treated alike. Raises CompileError where they are not."""
     arrays = {name: getattr(op.parameters, name) for name in ("bias", "multiplier", "shift")}

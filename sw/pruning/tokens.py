@@ -15,7 +15,7 @@ from .. import graph as ir
 from ..compiler.errors import CompileError
 from ..golden.matmul import MatMulParameters
 from ..golden.softmax import SoftmaxParameters
-from .rewrite import numbers_of, of_columns, with_operators
+from .rewrite import of_columns, with_operators
 from .shares import Pruning, left_over
 
 
@@ -46,7 +46,7 @@ def _pruned(graph: ir.Graph, index: int, tokens: int, k: int, protected: int) ->
     numbers = ir.Tensor(name=f"{softmax.name}.picked", rows=1, cols=k, bits=16, scale=1.0, zero_point=0)
     left = replace(rows, name=f"{rows.name}.picked", rows=k)
     node = softmax.node
-    by = {"by": softmax.out, "labels": numbers_of(tokens), "importance": True, "protected": protected}
+    by = {"by": softmax.out, "labels": ir.numbers_of(tokens), "importance": True, "protected": protected}
     pick = ir.Pick(name=f"{softmax.name}.pick", node=node, out=numbers.whole, **by)
     gather = ir.Gather(name=f"{rows.name}.gather", node=node, a=rows.whole, numbers=numbers.whole, out=left.whole)
     shrink = _Shrink(tokens, k, protected, {rows.name: _Shrunk(left, rows=True, cols=False)})

@@ -15,7 +15,7 @@ from ...rtl.arch.workers import workers
 from ..driver.device import DeviceError
 from ..driver.network import Network
 from ..driver.verilated import VerilatedDevice
-from ..graph import Port
+from ..graph import GraphInput, Port
 from .measure import OperatorUse, Span, operator_use, spans
 
 if TYPE_CHECKING:
@@ -85,13 +85,15 @@ def _run(network: Network) -> list[Span]:
         raise DeviceError("a report needs a simulated device")
     network.upload()
     device.record_activity()
-    network.run({port.port.name: _random(port.port, random) for port in manifest.inputs})
+    network.run({port.port.name: random_array(port.port, random) for port in manifest.inputs})
     return spans(device.activity(), manifest)
 
 
-def _random(port: Port, random: np.random.Generator) -> NDArray:
+def random_array(port: Port, random: np.random.Generator) -> NDArray:
     """Over the range of its numbers."""
     limits = port.tensor.format
+    if isinstance(port, GraphInput) and port.choices:
+        return random.integers(port.choices, size=port.shape, dtype=port.dtype)
     if port.dtype.kind == "f":
         return ((random.integers(limits.min, limits.max + 1, port.shape) - port.zero_point) * port.scale).astype(port.dtype)
     return random.integers(np.iinfo(port.dtype).min, np.iinfo(port.dtype).max + 1, port.shape).astype(port.dtype)

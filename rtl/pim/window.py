@@ -1,0 +1,131 @@
+"""The operations that a channel's scheduler looks at: the first ones of those that wait."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..arch.dram import IN_MEMORY_MODE, IN_REGISTER_MODE, Command, Dram
+from .bank_rows import BankRows
+from .layouts import given_layout, of_kind, operation_layout
+from .timers import Timers
+
+IN_ROWS = IN_MEMORY_MODE
+WRITES = frozenset({Command.WR, Command.WRGB, Command.WRMAC})
+READS = frozenset({Command.RD, Command.RDMAC})
+STORES = frozenset({Command.WR, Command.WRCP})
+COMPUTES = frozenset({Command.MAC, Command.MACA})
+_FOUND = "blocked", "hit", "closed", "in_time", "opens", "closes"  # of places, beside the operation itself
+
+
+def place_layout(dram: Dram) -> data.StructLayout:
+    """An operation, and what is known of it. kinds: as of `given_layout`. at_bank, at_group: a bit for each bank and group that it goes to.
+    last: a single command is left."""
+    known = ("in_row", "in_all", "in_registers", "writes", "reads", "computes", "stores", "sets_mode", "last")
+    bits = {"kinds": len(Command), "at_bank": dram.banks, "at_group": dram.bank_groups, **dict.fromkeys(known, 1)}
+    return data.StructLayout({"operation": operation_layout(dram), **bits})
+
+
+class Window(wiring.Component):
+    """Members
+    -------
+    operations: the next ones. given: the command on the pins. places: the oldest operation first. valid: which of them there are.
+    advance: the first operation's next command is given; done: it was the last one.
+
+    Of each place, but as it was two cycles after a command was on the pins: blocked: an older operation needs its banks. hit, closed: as of
+    `BankRows`. in_time, opens, closes: whether the banks' timing allows the operation's commands, and those that open and close its row.
+    any_open, all_close: whether any bank is open, and whether the timing allows to close all.
+
+    What is known of a place is in registers, which move with the operations.
+    """
+
+    def __init__(self, dram: Dram, size: int) -> None:
+        self.dram, self.size = dram, size
+        super().__init__(
+            {
+                "operations": In(stream.Signature(operation_layout(dram))),
+                "given": In(given_layout(dram)),
+                "advance": In(1),
+                "done": In(1),
+                "places": Out(data.ArrayLayout(place_layout(dram), size)),
+                "valid": Out(size),
+                **{name: Out(size) for name in _FOUND},
+                **{name: Out(1) for name in ("any_open", "all_close")},
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        size, operations, done = self.size, self.operations, self.done
+        level = Signal(range(size + 1))
+        m.d.comb += [operations.ready.eq(level != size), self.valid.eq(Cat(level > i for i in range(size)))]
+        m.d.sync += level.eq(level + (operations.valid & operations.ready) - done)
+
+        places = [Signal(place_layout(self.dram), name=f"place{i}", reset_less=True) for i in range(size)]
+        everyone = [*places, self._entering(m)]
+        m.submodules.rows = rows = BankRows(self.dram, len(everyone))
+        m.submodules.timers = timers = Timers(self.dram, "bank")
+        m.d.comb += [rows.given.eq(self.given), timers.given.eq(self.given)]
+        m.d.sync += self.all_close.eq(timers.ready_PREA.all())
+        m.d.comb += [self.any_open.eq(rows.any_open), Cat(self.places).eq(Cat(places))]
+        for asked, place in zip(rows.asked, everyone, strict=True):
+            m.d.comb += [asked.at_bank.eq(place.at_bank), asked.row.eq(place.operation.row), asked.in_all.eq(place.in_all)]
+
+        def next_of(i: int, gone: int) -> Value:
+            """Of the operation that is next in place i, when the first ``gone`` have left: itself, and what is found of it."""
+            here, older = i + gone, range(gone, i + gone)  # where it and those before it are now
+
+            def of(number: int) -> Value:
+                place, others = everyone[number], (everyone[j] for j in older)
+                blocked = Cat(_share_bank(place, other) for other in others).any() if older else Const(0)
+                return Cat(place, blocked, rows.hit[number], rows.closed[number], *_in_time(timers, place))
+
+            return of(size) if here == size else Mux(level == here, of(size), of(here))
+
+        for i, place in enumerate(places):
+            m.d.sync += Cat(place, *(getattr(self, name)[i] for name in _FOUND)).eq(Mux(done, next_of(i, 1), next_of(i, 0)))
+        head = places[0]
+        with m.If(self.advance & ~done):
+            operation = head.operation
+            m.d.sync += [operation.column.eq(operation.column + 1), operation.buffer.eq(operation.buffer + 1)]
+            m.d.sync += [operation.count.eq(operation.count - 1), head.last.eq(operation.count == 2)]
+        return m
+
+    def _entering(self, m: Module) -> data.View:
+        """The operation that comes next."""
+        new = Signal(place_layout(self.dram), name="entering")
+        command = self.operations.payload.command
+        kinds = {
+            "in_row": IN_ROWS,
+            "in_registers": IN_REGISTER_MODE,
+            "writes": WRITES,
+            "reads": READS,
+            "computes": COMPUTES,
+            "stores": STORES,
+        }
+        m.d.comb += [
+            new.operation.eq(self.operations.payload),
+            new.kinds.eq(1 << command),
+            new.at_bank.eq(Mux(new.in_all, ~0, new.in_row << self.operations.payload.bank)),
+            new.at_group.eq(Mux(new.in_all, ~0, new.in_row << self.operations.payload.bank // self.dram.group_banks)),
+            new.in_all.eq(command == Command.MACA),
+            new.sets_mode.eq(command == Command.MRS),
+            new.last.eq(self.operations.payload.count == 1),
+            *(new[name].eq(of_kind(command, commands)) for name, commands in kinds.items()),
+        ]
+        return new
+
+
+def _in_time(timers: Timers, place: data.View) -> list[Value]:
+    """Whether the banks' timing allows its column commands, and to open and to close its row."""
+    of_one = sorted(IN_ROWS - {Command.MACA})
+    in_time = [place.kinds[command] & (getattr(timers, f"ready_{command.name}") & place.at_bank).any() for command in of_one]
+    in_time.append(place.in_all & timers.ready_MACA.all())
+
+    def ready(one: Value, everyone: Value) -> Value:
+        return Mux(place.in_all, everyone.all(), (one & place.at_bank).any())
+
+    return [Cat(in_time).any(), ready(timers.ready_ACT, timers.ready_ACTA), ready(timers.ready_PRE, timers.ready_PREA)]
+
+
+def _share_bank(place: data.View, other: data.View) -> Value:
+    return (place.at_bank & other.at_bank).any()
