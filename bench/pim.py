@@ -16,7 +16,7 @@ from celosia.gen.pages import write_section
 from celosia.rtl.arch.dram import MODE_FORMAT, POSTPONED_REFRESHES, PRESETS, Command, Dram, NumberFormat
 from celosia.rtl.arch.pim import Macro
 from celosia.sw.pim import phases
-from celosia.sw.pim.decoding import DRAM_MHZ, Accelerator, Decoder
+from celosia.sw.pim.decoding import DRAM_MHZ, Accelerator, DecodingModel
 from celosia.sw.pim.energy import Energies, bank_columns, bus_bytes, energy, rows_opened
 from celosia.sw.pim.mapping import Macros, MatrixMap, outputs
 from celosia.sw.pim.models import MODELS, Model
@@ -56,7 +56,7 @@ class Run:
 
 @cache
 def run(model: Model, dram: Dram, mhz: int, tokens: int, *, split: bool = True) -> Run:
-    decoder = Decoder(model=model, dram=dram, accelerator=Accelerator(mhz=mhz), split=split)
+    decoder = DecodingModel(model=model, dram=dram, accelerator=Accelerator(mhz=mhz), split=split)
     spent: dict[str, float] = {}
     counts, columns = Counter[Command](), 0
     for position in range(tokens):
@@ -219,7 +219,7 @@ def limits() -> str:
 
 def choice() -> str:
     """From how many tokens on attention is faster inside."""
-    decoder = Decoder(model=MODELS[PICTURED], dram=AIM)
+    decoder = DecodingModel(model=MODELS[PICTURED], dram=AIM)
     of, columns = decoder.cache, PICTURED_COLUMNS
     kinds = {"scores": lambda n: phases.scores(of, n - 1), "weighted values": lambda n: phases.weighted(of, n)}
     found = {name: next(n for n in range(1, 1025) if phases.is_faster(inside(n), n * columns)) for name, inside in kinds.items()}
@@ -242,7 +242,7 @@ def picture() -> None:
     spent, positions = run(MODELS[PICTURED], AIM, 100, 1024).parts, range(0, 1024, 16)
     names = sorted((part for part, cycles in spent.items() if cycles > LEAST_SHARE * sum(spent.values())), key=lambda part: -spent[part])
     for axes, mhz in zip(both, (1000, 100), strict=True):
-        decoder = Decoder(model=MODELS[PICTURED], dram=AIM, accelerator=Accelerator(mhz=mhz))
+        decoder = DecodingModel(model=MODELS[PICTURED], dram=AIM, accelerator=Accelerator(mhz=mhz))
         tokens = [decoder.token(position).cycles for position in positions]
         axes.stackplot(positions, [[token[name] / DRAM_MHZ for token in tokens] for name in names], labels=names, colors=COLOURS)
         axes.set_title(f"{PICTURED}, accelerator at {mhz:,} MHz", fontsize=10)

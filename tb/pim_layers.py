@@ -1,7 +1,7 @@
 """The parts of a decoder's layer on the PIM controller, Verilated, at sizes that simulate in seconds: results and cycles."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,8 @@ HEADS, WIDTH, TOKENS = 4, 64, 200
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """What lies in the DRAM, the macros and their data, how `result` reads the answer and what it must be, and the model's account."""
+    """What lies in the DRAM, the macros and their data, how `result` reads the answer and what it must be, and the model's account. after:
+    what must lie in the DRAM then."""
 
     name: str
     image: Image
@@ -28,6 +29,7 @@ class Part:
     result: Callable[[Columns], NDArray[np.int32]]
     expected: NDArray[np.int32]
     model: Phase
+    after: Image = field(default_factory=dict)
 
 
 def parts(dram: Dram) -> Iterator[Part]:
@@ -61,6 +63,12 @@ def parts(dram: Dram) -> Iterator[Part]:
             expected=np.einsum("hw,thw->ht", query.astype(np.int32), keys),
         )
         yield Part(
+            **{"name": f"values appended, {where}", "image": cache.image(keys, values[:-1]), "after": image},
+            **{"macros": [*cache.scatter_macros(TOKENS - 1)], "data": cache.scattered(values[-1])},
+            **{"result": lambda _: np.zeros(0, np.int32), "expected": np.zeros(0, np.int32)},
+            model=phases.value_append(cache, TOKENS - 1),
+        )
+        yield Part(
             name=f"weighted values, {where}",
             **{"image": image, "macros": [m for slot in range(cache.slots) for m in cache.value_macros(slot, TOKENS)]},
             **{"data": cache.probabilities(shares), "result": cache.weighted},
@@ -84,4 +92,6 @@ def simulate(dram: Dram, part: Part) -> int:
             bench.macro(macro, **fields)
         cycles = bench.finish()
         assert (part.result(bench.read()) == part.expected).all(), part.name
+        for place, columns in part.after.items():
+            assert (bench.row(*place) == columns).all(), (part.name, place)
         return cycles

@@ -1,14 +1,12 @@
 """What a decoder's products run on: the golden device, or the Verilated controller with its DRAM."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from ..rtl.arch.dram import Dram
-from ..rtl.arch.pim import Macro
 from ..sw.golden.pim_device import PimDevice
 from ..sw.pim.decoder import PimTarget
 from ..sw.pim.mapping import Columns, Image, Macros
+from ..sw.pim.operations import moved
 from .pim_bench import PimBench
 
 
@@ -23,28 +21,18 @@ class Golden(PimTarget):
             self.device.row(*place)[:] = columns
 
     def run(self, macros: Macros, columns: Columns) -> Columns:
-        d, answers = self.dram, [np.zeros((0, self.dram.column_bytes), np.uint8)]
-        for macro, fields in macros:
-            values = {"channels": (1 << d.channels) - 1, **fields}
-            count = data_of(d, macro, values)
-            answers.append(self.device.execute(macro, columns[:count], **values))
-            columns = columns[count:]
-        assert not len(columns)
-        return np.concatenate(answers)
+        return execute_all(self.device, macros, columns)
 
 
-def data_of(dram: Dram, macro: Macro, fields: Mapping[str, int]) -> int:
-    """Columns that a macro takes."""
-    channels = fields["channels"].bit_count()
-    match macro:
-        case Macro.WRITE_BUFFER | Macro.WRITE:
-            return fields["count"]
-        case Macro.WRITE_ACCUMULATORS:
-            return channels * dram.accumulator_columns
-        case Macro.SCATTER:
-            return channels
-        case _:
-            return 0
+def execute_all(device: PimDevice, macros: Macros, columns: Columns) -> Columns:
+    """What the macros answer; all data are used."""
+    d, answers = device.dram, [columns[:0]]
+    for macro, fields in macros:
+        count, _ = moved(d, macro, fields)
+        answers.append(device.execute(macro, columns[:count], **{"channels": (1 << d.channels) - 1, **fields}))
+        columns = columns[count:]
+    assert not len(columns)
+    return np.concatenate(answers)
 
 
 class Verilated(PimTarget):

@@ -12,6 +12,7 @@ from celosia.rtl.accelerator import Accelerator
 from celosia.rtl.arch.activation import ActivationCircuit
 from celosia.rtl.arch.attention import AttentionCircuit
 from celosia.rtl.arch.blocks import LaneCircuit
+from celosia.rtl.arch.dram import PimCircuit, Preset
 from celosia.rtl.arch.formats import UINT16
 from celosia.rtl.arch.kbest import KBestCircuit
 from celosia.rtl.arch.layernorm import LayerNormCircuit
@@ -33,6 +34,7 @@ SMALLEST = {
     "kbest": KBestCircuit(lanes=1, k=1, index_bits=8),
     "compute": ODD,
     "vector": ONE_LANE,
+    "pim": PimCircuit(preset=Preset.HBM2),
     "accelerator": ODD,
 }
 

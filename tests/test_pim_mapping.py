@@ -1,6 +1,5 @@
 """Where matrices and caches lie in DRAM that computes: products on the golden device, whose bits the hardware's are."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +9,8 @@ from celosia.rtl.arch.pim import Macro
 from celosia.sw.golden.pim import matrix_vector, to_bf16
 from celosia.sw.golden.pim_device import PimDevice
 from celosia.sw.pim.cache import CacheMap, best_cache
-from celosia.sw.pim.mapping import Columns, Image, MappingError, MatrixMap
+from celosia.sw.pim.mapping import Image, MappingError, MatrixMap
+from celosia.tb.pim_targets import execute_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,24 +23,6 @@ def device(dram: Dram, kind: NumberFormat, image: Image) -> PimDevice:
     for place, columns in image.items():
         found.row(*place)[:] = columns
     return found
-
-
-def executed(on: PimDevice, macros: Iterable[tuple[Macro, Mapping[str, int]]], data: Columns) -> Columns:
-    """What the macros answer; all data are used."""
-    d, answers = on.dram, [data[:0]]
-    for macro, fields in macros:
-        values = {"channels": (1 << d.channels) - 1, **fields}
-        match macro:
-            case Macro.WRITE_BUFFER | Macro.WRITE:
-                count = fields["count"]
-            case Macro.WRITE_ACCUMULATORS:
-                count = values["channels"].bit_count() * d.accumulator_columns
-            case _:
-                count = 0
-        answers.append(on.execute(macro, data[:count], **values))
-        data = data[count:]
-    assert not len(data)
-    return np.concatenate(answers)
 
 
 @settings(deadline=None)
@@ -61,7 +43,7 @@ def test_a_product_is_the_golden_models(m: int, k: int, row: int, kind: NumberFo
     there = MatrixMap(dram=SMALL, m=m, k=k, row=row, kind=kind, split=split)
     image = there.image(matrix)
     assert {r for _, _, r in image} == set(range(row, row + there.rows))
-    found = there.result(executed(device(SMALL, kind, image), there.macros(), there.written(vector)))
+    found = there.result(execute_all(device(SMALL, kind, image), there.macros(), there.written(vector)))
     lanes = SMALL.lanes(kind)
     chunks = [slice(first * lanes, end * lanes) for first, end in there.chunks]
     expected = [matrix_vector(matrix[:, chunk], vector[chunk], lanes) for chunk in chunks]
@@ -82,29 +64,29 @@ def test_attention_is_products_of_each_head(heads: int, width: int, sets: int, t
     keys, values = rng.integers(-128, 128, (2, tokens, heads, width), np.int8)
     query, probabilities = rng.integers(-128, 128, (heads, width), np.int8), rng.integers(-128, 128, (heads, tokens), np.int8)
     on = device(dram, NumberFormat.INT8, cache.image(keys[:-1], values))
-    executed(on, cache.query_macros(), cache.queries(query))
+    execute_all(on, cache.query_macros(), cache.queries(query))
     answers = []
     for slot, new in enumerate(cache.keys(keys[-1])):
-        executed(on, cache.key_macros(slot, tokens - 1), new)
-        answers.append(executed(on, cache.score_macros(slot, tokens), cache.score_data(tokens)))
+        execute_all(on, cache.key_macros(slot, tokens - 1), new)
+        answers.append(execute_all(on, cache.score_macros(slot, tokens), cache.score_data(tokens)))
     scores = cache.scores(np.concatenate(answers), tokens)
     assert (scores == np.einsum("hw,thw->ht", query.astype(np.int32), keys)).all()
     macros = [macro for slot in range(cache.slots) for macro in cache.value_macros(slot, tokens)]
-    weighted = cache.weighted(executed(on, macros, cache.probabilities(probabilities)))
+    weighted = cache.weighted(execute_all(on, macros, cache.probabilities(probabilities)))
     assert (weighted == np.einsum("ht,thw->hw", probabilities.astype(np.int32), values)).all()
 
 
 @settings(deadline=None)
 @given(heads=st.integers(1, 6), width=st.integers(1, 20), sets=st.sampled_from((1, 2, 4)), token=st.integers(0, 31))
 def test_a_new_value_lies_where_it_is_scattered(heads: int, width: int, sets: int, token: int) -> None:
-    """Byte by byte: a token's values alone are what is set in an image of them."""
     dram = replace(SMALL, buffer_columns=32)
     cache = CacheMap(dram=dram, heads=heads, width=width, tokens=32, sets=sets)
     values = np.zeros((32, heads, width), np.int8)
-    values[token] = 1
-    image = cache.image(np.zeros_like(values), values)
-    found = sum(int(image[c, b, row][column, token % 8]) for row, column in cache.value_places(token) for c in range(4) for b in range(4))
-    assert found == heads * width == sum(int(columns.sum()) for columns in image.values())
+    values[token] = np.arange(1, heads * width + 1).reshape(heads, width)
+    on = device(dram, NumberFormat.INT8, {})
+    execute_all(on, cache.scatter_macros(token), cache.scattered(values[token]))
+    for place, columns in cache.image(np.zeros_like(values), values).items():
+        assert (on.row(*place) == columns).all()
 
 
 @settings(deadline=None)
@@ -121,7 +103,7 @@ def test_what_does_not_fit_is_refused() -> None:
     ):
         MatrixMap(dram=SMALL, m=33, k=2049, row=2)
     cache = CacheMap(dram=SMALL, heads=2, width=8, tokens=8)
-    for use in (cache.value_places(8), cache.key_macros(0, 8)):
+    for use in (cache.scatter_macros(8), cache.key_macros(0, 8)):
         with pytest.raises(MappingError, match=r"^the cache is full: it has room for 8 tokens, and none for token 8$"):
             list(use)
     with pytest.raises(

@@ -10,9 +10,10 @@ next slot, so that a slot's scores are there before the next one's are begun, an
 More sets are better where few tokens would leave banks idle in the last group, fewer where heads would leave sets idle in the last slot.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,17 +166,17 @@ class CacheMap:
         """The data of `key_macros`, for a key [heads, width]: [slots, sets * key_columns, column_bytes]."""
         return self._by_set(in_columns(key, self.dram)).swapaxes(0, 1).reshape(self.slots, -1, self.dram.column_bytes)
 
-    def value_places(self, token: int) -> Iterator[tuple[int, int]]:
-        """Row and column of a new token's byte, of all banks, for each slot and part in turn."""
-        self.check_room(token)
-        for slot in range(self.slots):
-            for part in range(self.parts):
-                yield divmod(self.value_place(slot, part) + token // self.dram.column_bytes, self.dram.columns)
-
     def scatter_macros(self, token: int) -> Macros:
-        """Of a new token's values."""
-        for row, column in self.value_places(token):
-            yield Macro.SCATTER, {"row": row, "column": column, "buffer": token % self.dram.column_bytes}
+        """Of a new token's values: a byte to each bank, for each slot and part in turn. A sum that nobody reads opens a row in all."""
+        self.check_room(token)
+        turn, lane = divmod(token, self.dram.column_bytes)
+        opened = None
+        for slot, part in product(range(self.slots), range(self.parts)):
+            row, column = divmod(self.value_place(slot, part) + turn, self.dram.columns)
+            if row != opened:
+                yield Macro.MAC_ALL, {"row": row, "column": column, "buffer": 0, "count": 1}
+            opened = row
+            yield Macro.SCATTER, {"row": row, "column": column, "buffer": lane}
 
     def scattered(self, value: NDArray[np.int8]) -> Columns:
         """The data of `scatter_macros`, for a value [heads, width]: a byte for each bank of each channel."""

@@ -55,7 +55,7 @@ class Token:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decoder:
+class DecodingModel:
     """A model in a device, with a cache for `tokens` tokens. split: see mapping.py. Raises MappingError where it doesn't fit."""
 
     model: Model

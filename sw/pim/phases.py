@@ -1,6 +1,6 @@
 """How long the controller is busy with the macros of a layer's part, and with which commands: of one channel, as all do the same."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, tee
@@ -9,7 +9,7 @@ from ...rtl.arch.dram import POSTPONED_REFRESHES, Command, Dram
 from ...rtl.arch.pim import Macro
 from .cache import CacheMap
 from .mapping import Macros, MatrixMap, sums_of
-from .operations import Operation, operations
+from .operations import moved, operations
 from .schedule import ChannelSchedule
 
 TO_COMMAND = 5  # cycles from a macro on the controller's port to its first command
@@ -27,8 +27,8 @@ class Phase:
     read: int
 
 
-def phase(dram: Dram, macros: Macros, scattered: Iterable[Operation] = ()) -> Phase:
-    """Of macros, and then operations that are not yet macros, behind others which left a row open and the registers' mode.
+def phase(dram: Dram, macros: Macros) -> Phase:
+    """Of macros, behind others which left a row open and the registers' mode.
 
     Channel 0 is simulated: it is a busiest one. Without refreshes: see `with_refreshes`.
     """
@@ -36,9 +36,9 @@ def phase(dram: Dram, macros: Macros, scattered: Iterable[Operation] = ()) -> Ph
     for_channel, for_data = tee(macros)
     list(schedule.run(operations(dram, sums_of(dram, 0, (dram.rows - 1) * dram.columns, 1))))
     before, start = dict(schedule.counts), schedule.now + _PAUSE
-    own = [*operations(dram, (m for m in for_channel if m[1].get("channels", 1) & 1)), *scattered]
+    own = operations(dram, (m for m in for_channel if m[1].get("channels", 1) & 1))
     *_, last = schedule.run(own, start)
-    written, read = _columns(dram, for_data)
+    written, read = (sum(columns) for columns in zip(*(moved(dram, *macro) for macro in for_data), strict=True))
     cycles = TO_COMMAND + schedule.now - start + dram.timing.burst
     if last.command in (Command.RD, Command.RDMAC):
         # The channels' bursts come at the same time, and go on one after the other
@@ -46,25 +46,6 @@ def phase(dram: Dram, macros: Macros, scattered: Iterable[Operation] = ()) -> Ph
         cycles += dram.timing.cl + FROM_BUS + (dram.channels - 1) * at_once
     counts = {command: count - before[command] for command, count in schedule.counts.items()}
     return Phase(cycles=max(cycles, written, read), counts=counts, written=written, read=read)
-
-
-def _columns(dram: Dram, macros: Macros) -> tuple[int, int]:
-    """That are written and read, of all channels."""
-    written = read = 0
-    for macro, fields in macros:
-        channels = fields.get("channels", (1 << dram.channels) - 1).bit_count()
-        match macro:
-            case Macro.WRITE_BUFFER | Macro.WRITE:
-                written += fields["count"]
-            case Macro.WRITE_ACCUMULATORS:
-                written += channels * dram.accumulator_columns
-            case Macro.READ_ACCUMULATORS:
-                read += channels * dram.accumulator_columns
-            case Macro.READ:
-                read += channels * fields["count"]
-            case _:
-                pass
-    return written, read
 
 
 def with_refreshes(dram: Dram, cycles: float) -> float:
@@ -108,18 +89,7 @@ def value_append(of: CacheMap, token: int) -> Phase:
 
 @cache
 def _value_append(of: CacheMap, column: int) -> Phase:
-    found = phase(of.dram, iter(()), _scatters(of, column * of.dram.column_bytes))
-    return Phase(cycles=found.cycles, counts=found.counts, written=of.slots * of.parts * of.dram.channels, read=0)
-
-
-def _scatters(of: CacheMap, token: int) -> Iterator[Operation]:
-    """A byte to each bank, part by part; a sum that nobody reads opens a row in all of them."""
-    opened = None
-    for row, _ in of.value_places(token):
-        if row != opened:
-            yield Operation(Command.MACA, 0, row, 1)
-        opened = row
-        yield from (Operation(Command.WR, bank, row, 1, bank == 0) for bank in range(of.dram.banks))
+    return phase(of.dram, of.scatter_macros(column * of.dram.column_bytes))
 
 
 def weighted(of: CacheMap, tokens: int) -> Phase:
