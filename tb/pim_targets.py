@@ -1,8 +1,11 @@
 """What a decoder's products run on: the golden device, or the Verilated controller with its DRAM."""
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 
 from ..rtl.arch.dram import Dram
+from ..rtl.arch.pim import Macro
 from ..sw.golden.pim_device import PimDevice
 from ..sw.pim.decoder import PimTarget
 from ..sw.pim.mapping import Columns, Image, Macros
@@ -24,7 +27,7 @@ class Golden(PimTarget):
         return execute_all(self.device, macros, columns)
 
 
-def execute_all(device: PimDevice, macros: Macros, columns: Columns) -> Columns:
+def execute_all(device: PimDevice, macros: Iterable[tuple[Macro, Mapping[str, int]]], columns: Columns) -> Columns:
     """What the macros answer; all data are used."""
     d, answers = device.dram, [columns[:0]]
     for macro, fields in macros:

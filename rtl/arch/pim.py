@@ -2,6 +2,7 @@
 
 import enum
 
+from .dram import Command
 from .record import Field, Record
 
 
@@ -22,6 +23,23 @@ class Macro(enum.IntEnum):
     WRITE = 10  # the same data to all channels
     SCATTER = 11  # for each channel in turn a column of data, whose byte n goes to byte `buffer` of the place in bank n
 
+
+# The column command, or MRS, that each is made of
+COMMANDS = {
+    Macro.SET_MODE: Command.MRS,
+    Macro.WRITE_BUFFER: Command.WRGB,
+    Macro.WRITE_ACCUMULATORS: Command.WRMAC,
+    Macro.MAC_ALL: Command.MACA,
+    Macro.MAC_BANK: Command.MAC,
+    Macro.ACTIVATE: Command.AF,
+    Macro.READ_ACCUMULATORS: Command.RDMAC,
+    Macro.COPY_TO_BUFFER: Command.RDCP,
+    Macro.COPY_FROM_BUFFER: Command.WRCP,
+    Macro.READ: Command.RD,
+    Macro.WRITE: Command.WR,
+    Macro.SCATTER: Command.WR,
+}
+OF_ACCUMULATORS = {Macro.WRITE_ACCUMULATORS, Macro.READ_ACCUMULATORS}
 
 # channels: a bit for each channel that does it. Where a row's columns end, `count` goes on in the next row.
 MACRO = Record(

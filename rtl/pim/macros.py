@@ -5,27 +5,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from ..arch.dram import MODE_FORMAT, MODE_FUNCTION, Command, Dram, Function, NumberFormat
-from ..arch.pim import MACRO, Macro, PimError
+from ..arch.dram import MODE_FORMAT, MODE_FUNCTION, Dram, Function, NumberFormat
+from ..arch.pim import COMMANDS, MACRO, OF_ACCUMULATORS, Macro, PimError
 from ..layouts import record_layout
 from ..select import select
 from .layouts import CHANNEL_BITS, LANE_BITS, operation_layout
 
-_COMMANDS = {
-    Macro.SET_MODE: Command.MRS,
-    Macro.WRITE_BUFFER: Command.WRGB,
-    Macro.WRITE_ACCUMULATORS: Command.WRMAC,
-    Macro.MAC_ALL: Command.MACA,
-    Macro.MAC_BANK: Command.MAC,
-    Macro.ACTIVATE: Command.AF,
-    Macro.READ_ACCUMULATORS: Command.RDMAC,
-    Macro.COPY_TO_BUFFER: Command.RDCP,
-    Macro.COPY_FROM_BUFFER: Command.WRCP,
-    Macro.READ: Command.RD,
-    Macro.WRITE: Command.WR,
-    Macro.SCATTER: Command.WR,
-}
-_OF_ACCUMULATORS = {Macro.WRITE_ACCUMULATORS, Macro.READ_ACCUMULATORS}
 _SINGLE = {Macro.SET_MODE, Macro.ACTIVATE, Macro.SCATTER}
 _IN_BANK = {Macro.MAC_BANK, Macro.COPY_TO_BUFFER, Macro.COPY_FROM_BUFFER, Macro.READ, Macro.WRITE}
 _IN_ROWS = _IN_BANK | {Macro.MAC_ALL, Macro.SCATTER}
@@ -72,7 +57,7 @@ class MacroExpander(wiring.Component):
         macro, number = Signal(record_layout(MACRO), reset_less=True), Signal(32)
         has_format, stopped = Signal(), Signal()
         m.d.comb += stopped.eq(self.error != PimError.NONE)
-        count = Mux(_is(macro, _OF_ACCUMULATORS), d.accumulator_columns, Mux(_is(macro, _SINGLE), 1, macro.count))
+        count = Mux(_is(macro, OF_ACCUMULATORS), d.accumulator_columns, Mux(_is(macro, _SINGLE), 1, macro.count))
         problem = Signal(self.error.shape())
         self._check(m, macro, count, has_format, problem)
 
@@ -94,7 +79,7 @@ class MacroExpander(wiring.Component):
         many = Mux(scatters, 1, Mux(_is(macro, _IN_ROWS) & (columns < left), columns, left))
         m.d.comb += [
             self.operations.payload.channels.eq(macro.channels),
-            operation.command.eq(select(macro.operation, [Const(_COMMANDS[kind], 5) for kind in Macro])),
+            operation.command.eq(select(macro.operation, [Const(COMMANDS[kind], 5) for kind in Macro])),
             operation.bank.eq(macro.bank),
             operation.row.eq(Mux(macro.operation == Macro.SET_MODE, macro.mode, macro.row)),
             operation.column.eq(Mux(_is(macro, _IN_ROWS), macro.column, 0)),

@@ -4,23 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from ...rtl.arch.dram import Command, Dram
-from ...rtl.arch.pim import Macro
+from ...rtl.arch.pim import COMMANDS, OF_ACCUMULATORS, Macro
 
-_COMMANDS = {
-    Macro.SET_MODE: Command.MRS,
-    Macro.WRITE_BUFFER: Command.WRGB,
-    Macro.WRITE_ACCUMULATORS: Command.WRMAC,
-    Macro.MAC_ALL: Command.MACA,
-    Macro.MAC_BANK: Command.MAC,
-    Macro.ACTIVATE: Command.AF,
-    Macro.READ_ACCUMULATORS: Command.RDMAC,
-    Macro.COPY_TO_BUFFER: Command.RDCP,
-    Macro.COPY_FROM_BUFFER: Command.WRCP,
-    Macro.READ: Command.RD,
-    Macro.WRITE: Command.WR,
-    Macro.SCATTER: Command.WR,
-}
-_OF_ACCUMULATORS = {Macro.WRITE_ACCUMULATORS, Macro.READ_ACCUMULATORS}
 _SINGLE = {Macro.SET_MODE, Macro.ACTIVATE}
 
 
@@ -37,9 +22,9 @@ class Operation(NamedTuple):
 def operations(dram: Dram, macros: Iterable[tuple[Macro, Mapping[str, int]]]) -> Iterator[Operation]:
     """Of a channel that does all of the macros, whose fields are those of `MACRO`."""
     for macro, fields in macros:
-        command = _COMMANDS[macro]
-        if macro in _OF_ACCUMULATORS or macro in _SINGLE or macro is Macro.WRITE_BUFFER:
-            count = dram.accumulator_columns if macro in _OF_ACCUMULATORS else fields.get("count", 1)
+        command = COMMANDS[macro]
+        if macro in OF_ACCUMULATORS or macro in _SINGLE or macro is Macro.WRITE_BUFFER:
+            count = dram.accumulator_columns if macro in OF_ACCUMULATORS else fields.get("count", 1)
             yield Operation(command, 0, 0, count)
             continue
         if macro is Macro.SCATTER:
