@@ -14,7 +14,7 @@ typedef struct Bench Bench;
 /* As rtl/pim/layouts.py packs a command, behind its COMMAND_BITS; and what the DRAM is. */
 struct BenchConfig {
     uint32_t channels, command_bits, bank_bits, row_bits, column_bits;
-    uint32_t bank_groups, group_banks, rows, columns, column_bytes, buffer_columns, cl, cwl, burst;
+    uint32_t bank_groups, group_banks, rows, columns, column_bytes, buffer_columns, cl, cwl;
     uint32_t refresh_interval, postponed; /* interval: 0 if refreshes are not asked for */
 };
 

@@ -36,7 +36,7 @@ class _Config(ctypes.Structure):
         (name, ctypes.c_uint32)
         for name in (
             *("channels", "command_bits", "bank_bits", "row_bits", "column_bits"),
-            *("bank_groups", "group_banks", "rows", "columns", "column_bytes", "buffer_columns", "cl", "cwl", "burst"),
+            *("bank_groups", "group_banks", "rows", "columns", "column_bytes", "buffer_columns", "cl", "cwl"),
             *("refresh_interval", "postponed"),
         )
     )
@@ -72,7 +72,7 @@ class PimBench:
             command_bits=COMMAND_BITS,
             **{f"{field}_bits": command_layout(dram)[field].width for field in ("bank", "row", "column")},
             **{name: getattr(dram, name) for name in ("bank_groups", "group_banks", "rows", "columns", "column_bytes", "buffer_columns")},
-            **{name: getattr(dram.timing, name) for name in ("cl", "cwl", "burst")},
+            **{name: getattr(dram.timing, name) for name in ("cl", "cwl")},
             refresh_interval=dram.timing.refi if refresh else 0,
             postponed=POSTPONED_REFRESHES,
         )
