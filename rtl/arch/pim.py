@@ -5,6 +5,8 @@ import enum
 from .dram import Command
 from .record import Field, Record
 
+WINDOW = 4  # operations, each the column commands of one row, that a channel's scheduler opens rows for
+
 
 class Macro(enum.IntEnum):
     """What the controller is told. Data of a macro follow each other on the streams ``write`` and ``read``, columns of `column_bytes`; of

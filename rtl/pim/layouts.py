@@ -6,11 +6,9 @@ from amaranth.hdl import Cat, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..arch.dram import IN_MEMORY_MODE, Command, Dram
+from ..arch.dram import Command, Dram
 
 COMMAND_BITS = max(Command).bit_length()
-# What goes to banks
-OF_BANKS = frozenset({*IN_MEMORY_MODE, Command.ACT, Command.ACTA, Command.PRE, Command.PREA})
 CHANNEL_BITS = 5  # of a channel's number
 LANE_BITS = 6  # of a byte's number in a column
 

@@ -9,7 +9,7 @@ from ..arch.dram import MODE_FORMAT, MODE_FUNCTION, Dram, Function, NumberFormat
 from ..arch.pim import COMMANDS, MACRO, OF_ACCUMULATORS, Macro, PimError
 from ..layouts import record_layout
 from ..select import select
-from .layouts import CHANNEL_BITS, LANE_BITS, operation_layout
+from .layouts import CHANNEL_BITS, COMMAND_BITS, LANE_BITS, operation_layout
 
 _SINGLE = {Macro.SET_MODE, Macro.ACTIVATE, Macro.SCATTER}
 _IN_BANK = {Macro.MAC_BANK, Macro.COPY_TO_BUFFER, Macro.COPY_FROM_BUFFER, Macro.READ, Macro.WRITE}
@@ -79,7 +79,7 @@ class MacroExpander(wiring.Component):
         many = Mux(scatters, 1, Mux(_is(macro, _IN_ROWS) & (columns < left), columns, left))
         m.d.comb += [
             self.operations.payload.channels.eq(macro.channels),
-            operation.command.eq(select(macro.operation, [Const(COMMANDS[kind], 5) for kind in Macro])),
+            operation.command.eq(select(macro.operation, [Const(COMMANDS[kind], COMMAND_BITS) for kind in Macro])),
             operation.bank.eq(macro.bank),
             operation.row.eq(Mux(macro.operation == Macro.SET_MODE, macro.mode, macro.row)),
             operation.column.eq(Mux(_is(macro, _IN_ROWS), macro.column, 0)),

@@ -2,8 +2,9 @@
 
 The rule: column commands are given in the order of the operations. In each cycle the first of these that is legal is given: the next
 column command of the first operation, or the change of mode that it needs; the opening of a row, for the oldest operation of the window
-that needs it and whose banks no older one needs; the closing of a row alike. Nothing else is useful. What was given in the cycle before
-is not in the counters yet, so nothing goes to its banks, and nothing of its kind is given; no constraint is as short.
+that needs it and whose banks no older one needs; the closing of a row alike. Nothing else is useful. The counters know of a command two
+cycles later, and the window of its banks three: until then nothing of its kind is given, and no row of its banks is changed; no constraint
+is as short.
 
 Refreshes come between operations: when one is owed and nothing is to be done, and all that are owed when no more may be postponed.
 """
@@ -13,6 +14,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..arch.dram import IN_REGISTER_MODE, MODE_REGISTERS, Command, Dram
+from ..arch.pim import WINDOW
 from ..delay import delay
 from ..select import select_one_hot, union
 from .layouts import command_layout, given_layout, is_one_of, operation_layout
@@ -33,8 +35,6 @@ class Scheduler(wiring.Component):
     busy: whether there are operations.
     """
 
-    WINDOW = 4  # operations
-
     def __init__(self, dram: Dram) -> None:
         self.dram = dram
         super().__init__(
@@ -52,7 +52,7 @@ class Scheduler(wiring.Component):
         m = Module()
         m.submodules.groups = groups = Timers(self.dram, "group")
         m.submodules.channel = channel = Timers(self.dram, "channel")
-        m.submodules.window = window = Window(self.dram, self.WINDOW)
+        m.submodules.window = window = Window(self.dram, WINDOW)
         m.submodules.refresh = refresh = RefreshDebt(self.dram.timing)
         connect(m, flipped(self.operations), window.operations)
         given, refreshing = Signal(given_layout(self.dram)), Signal()  # given: the command on the pins, decoded
@@ -94,9 +94,9 @@ class Scheduler(wiring.Component):
         places = [*window.places]
         in_all = Cat(place.in_all for place in places)
         free = window.valid & Cat(place.in_row for place in places) & ~window.blocked & ~touched
-        free &= (channel.ready_PRE & ~settling & ~refreshing).replicate(self.WINDOW)
+        free &= (channel.ready_PRE & ~settling & ~refreshing).replicate(WINDOW)
         can_open = window.opens & Cat(channel.ready_ACT & _everywhere(groups.ready_ACT, place.at_group) for place in places)
-        opens = free & window.closed & can_open & ~is_one_of(given, ACTIVATES).replicate(self.WINDOW)
+        opens = free & window.closed & can_open & ~is_one_of(given, ACTIVATES).replicate(WINDOW)
         closes = free & ~window.closed & ~window.hit & window.closes
 
         # Refreshes: not within a row of multiply-accumulates
@@ -112,14 +112,13 @@ class Scheduler(wiring.Component):
         m.d.comb += [refreshes.eq(can_refresh & ~window.any_open & channel.ready_REF & refresh.owed), refresh.refreshed.eq(refreshes)]
 
         # What is given unless the first operation goes on, which is known late
-        act, pre = _first(opens), _first(closes) & ~opens.any().replicate(self.WINDOW)
+        act, pre = _first(opens), _first(closes) & ~opens.any().replicate(WINDOW)
         others = {
             **{Command.ACT: (act & ~in_all).any(), Command.ACTA: (act & in_all).any()},
             **{Command.PRE: (pre & ~in_all).any(), Command.PREA: (pre & in_all).any() | closes_all},
             Command.REF: refreshes,
         }
-        names = ("bank", "row")
-        bank, row = (select_one_hot(act | pre, [place.operation[name] for place in places]) for name in names)
+        bank, row = (select_one_hot(act | pre, [place.operation[name] for place in places]) for name in ("bank", "row"))
         at_bank = select_one_hot(act | pre, [place.at_bank for place in places]) | closes_all.replicate(self.dram.banks)
         other_kinds = Cat(others.get(command, Const(0, 1)) for command in Command)
         kinds = Mux(column, place.kinds, Mux(changes, 1 << Command.MRS, other_kinds))

@@ -145,15 +145,10 @@ class CacheMap:
 
     # A token's key and value
 
-    def check_room(self, token: int) -> None:
-        """Raises MappingError unless there is room for this token, counted from 0."""
-        if token >= self.tokens:
-            raise MappingError(f"the cache is full: it has room for {self.tokens} tokens, and none for token {token}")
-
     def key_macros(self, slot: int, token: int) -> Macros:
         """Of a new token's keys of a slot: they lie in one bank of one channel of each set. A sum over a column, which nobody reads, opens
         the row in all banks, so the slot's scores may find it open."""
-        self.check_room(token)
+        check_room(self.tokens, token)
         group, output = divmod(token, self.outputs)
         channel, bank = divmod(output, self.dram.banks)
         row, column = divmod(self.key_place(slot, group), self.dram.columns)
@@ -168,7 +163,7 @@ class CacheMap:
 
     def scatter_macros(self, token: int) -> Macros:
         """Of a new token's values: a byte to each bank, for each slot and part in turn. A sum that nobody reads opens a row in all."""
-        self.check_room(token)
+        check_room(self.tokens, token)
         turn, lane = divmod(token, self.dram.column_bytes)
         opened = None
         for slot, part in product(range(self.slots), range(self.parts)):
@@ -211,6 +206,12 @@ class CacheMap:
         whole = np.zeros((self.slots * self.sets, *heads.shape[1:]), np.uint8)
         whole[: self.heads] = heads
         return whole.reshape(self.slots, self.sets, *heads.shape[1:]).swapaxes(0, 1)
+
+
+def check_room(tokens: int, token: int) -> None:
+    """Raises MappingError unless what has room for so many tokens has room for this one, counted from 0."""
+    if token >= tokens:
+        raise MappingError(f"the cache is full: it has room for {tokens} tokens, and none for token {token}")
 
 
 def best_cache(dram: Dram, heads: int, width: int, tokens: int, row: int = 0) -> CacheMap:

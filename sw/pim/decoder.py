@@ -21,8 +21,8 @@ from .. import graph as ir
 from ..executor import run_operator
 from ..golden.matmul import requantize_sums
 from ..golden.requantize import Int
-from .cache import CacheMap, best_cache
-from .mapping import Columns, Image, Macros, MappingError, MatrixMap
+from .cache import CacheMap, best_cache, check_room
+from .mapping import Columns, Image, Macros, MatrixMap
 from .rows import DecoderError, rows_of
 
 
@@ -64,8 +64,7 @@ class Decoder:
 
     def step(self, token: int) -> Mapping[str, Int]:
         """The rows of the network's outputs at the next place, where ``token`` is. Raises MappingError when there is no more room."""
-        if self.length == self.room:
-            raise MappingError(f"the cache is full: it has room for {self.room} tokens, and none for token {self.length}")
+        check_room(self.room, self.length)
         row = self.length
         self._values[self._tokens][0, row] = token
         for operator in self._graph.operators:

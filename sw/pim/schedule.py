@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ...rtl.arch.dram import IN_MEMORY_MODE, IN_REGISTER_MODE, POSTPONED_REFRESHES, Command, Dram
+from ...rtl.arch.pim import WINDOW
 from ..driver.dram_rules import Scope, rules
 from .operations import Operation
 
-WINDOW = 4  # operations that rows are opened for
 _MACRO_PACE = 4  # cycles from the last operation of a macro to the first of the next, as they enter the window
 _OF_BANK = {Command.ACT, Command.PRE, Command.RD, Command.WR, Command.MAC, Command.RDCP, Command.WRCP}
 _NEVER, _FOREVER = -(10**9), 10**18
