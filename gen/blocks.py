@@ -14,10 +14,11 @@ from ..rtl.add import Add
 from ..rtl.arch.activation import ActivationCircuit
 from ..rtl.arch.attention import AttentionCircuit
 from ..rtl.arch.blocks import LaneCircuit
+from ..rtl.arch.checks import require
 from ..rtl.arch.dram import PimCircuit
 from ..rtl.arch.kbest import KBestCircuit
 from ..rtl.arch.layernorm import LayerNormCircuit
-from ..rtl.arch.parameters import MachineParameters, require
+from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.record import Record
 from ..rtl.arch.softmax import SoftmaxCircuit
 from ..rtl.arch.topk import TopKCircuit

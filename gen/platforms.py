@@ -5,7 +5,8 @@ from pathlib import Path
 
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, Signal, Value
 
-from ..rtl.arch.parameters import MachineParameters, require
+from ..rtl.arch.checks import require
+from ..rtl.arch.parameters import MachineParameters
 
 _TEMPLATES = Path(__file__).with_name("templates")
 

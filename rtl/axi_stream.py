@@ -6,7 +6,8 @@ from amaranth.hdl import Cat, ClockDomain, Module, Shape, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arch.parameters import VERSION, require
+from .arch.checks import require
+from .arch.parameters import VERSION
 from .arch.record import Field, Record
 from .arch.registers import block_identity, block_registers
 from .control import ControlRegisters, axi4_lite_ports

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..rtl.arch.checks import require
 from ..rtl.arch.links import ANY_PROGRAM, Connections
-from ..rtl.arch.parameters import VERSION, MachineParameters, configuration_hash, require
+from ..rtl.arch.parameters import VERSION, MachineParameters, configuration_hash
 from ..rtl.arch.registers import REGISTERS
 from ..rtl.arch.steps import STEP_BYTES, Step
 from ..rtl.arch.workers import require_worker

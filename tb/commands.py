@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from ..rtl.arch.activation import TABLE_ENTRIES
 from ..rtl.arch.blocks import ADD
+from ..rtl.arch.checks import ParameterError
 from ..rtl.arch.formats import INT8, INT16, INT32, MAX_FACTOR, Format
-from ..rtl.arch.parameters import MachineParameters, ParameterError
+from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.steps import CHANNEL, OF_PRUNING, RESIDUAL_SCALARS, VECTOR, Engine, VectorOperation, place_bits
 from ..rtl.arch.window import Window, matrix_walk
 from .engine_bench import MEMORY_BYTES

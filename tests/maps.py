@@ -3,7 +3,7 @@
 import random
 from contextlib import suppress
 
-from celosia.rtl.arch.parameters import ParameterError
+from celosia.rtl.arch.checks import ParameterError
 from celosia.rtl.arch.window import Window
 from celosia.sw import graph as ir
 from celosia.tb.graphs import Builder

@@ -5,7 +5,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
-from celosia.rtl.arch.parameters import MachineParameters, ParameterError
+from celosia.rtl.arch.checks import ParameterError
+from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.steps import Step
 from celosia.rtl.arch.window import Window
 from celosia.sw import graph as ir

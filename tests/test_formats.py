@@ -8,10 +8,11 @@ from fractions import Fraction
 import pytest
 from celosia.rtl.arch import formats
 from celosia.rtl.arch.blocks import LaneCircuit, RowCircuit
+from celosia.rtl.arch.checks import ParameterError
 from celosia.rtl.arch.formats import MAX_SHIFT, Format, Multiplier
 from celosia.rtl.arch.kbest import KBestCircuit
 from celosia.rtl.arch.links import Connections, Link
-from celosia.rtl.arch.parameters import MachineParameters, ParameterError, configuration_hash
+from celosia.rtl.arch.parameters import MachineParameters, configuration_hash
 from celosia.rtl.arch.record import Field, Record
 from celosia.rtl.arch.steps import COMMANDS, STEP_BYTES, WAIT_BITS, Engine, Step
 from celosia.rtl.arch.targets import TARGETS

@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 import pytest
 from celosia.rtl.arch.activation import LINEAR, MACHINE_GELU, ODD, REAL, ActivationCircuit, Function
+from celosia.rtl.arch.checks import ParameterError
 from celosia.rtl.arch.formats import INT8, INT16, UINT8, UINT16, Format
-from celosia.rtl.arch.parameters import ParameterError
 from celosia.sw.golden.activation import ActivationParameters, ActivationTable, activation, real
 from celosia.sw.golden.table import interpolate
 from numpy.typing import NDArray

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+from celosia.rtl.arch.checks import ParameterError
 from celosia.rtl.arch.formats import INT8
-from celosia.rtl.arch.parameters import ParameterError
 from celosia.rtl.arch.window import Window
 from celosia.sw.golden.convolution import convolution, convolution_sums, max_pool
 from celosia.sw.golden.matmul import MatMulParameters, accumulate, matmul

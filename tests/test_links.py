@@ -8,8 +8,9 @@ import pytest
 from celosia.gen.project import TOP
 from celosia.gen.verilog import to_verilog
 from celosia.rtl.accelerator import Accelerator
+from celosia.rtl.arch.checks import ParameterError
 from celosia.rtl.arch.links import LINK_ADDRESS, MOST_LINK_WORDS, Connections, Link, link_address
-from celosia.rtl.arch.parameters import MachineParameters, ParameterError
+from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.registers import OFFSETS, ErrorCode
 from celosia.rtl.arch.steps import CHANNEL, Engine, Step, VectorOperation, place_bits
 from celosia.rtl.arch.window import Window

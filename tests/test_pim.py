@@ -7,8 +7,8 @@ from random import Random
 
 import numpy as np
 import pytest
+from celosia.rtl.arch.checks import ParameterError
 from celosia.rtl.arch.dram import MODE_FORMAT, PRESETS, Command, NumberFormat
-from celosia.rtl.arch.parameters import ParameterError
 from celosia.rtl.arch.pim import Macro, PimError
 from celosia.sw.driver.dram_rules import rules
 from celosia.sw.pim.operations import operations

@@ -11,10 +11,10 @@ from celosia.gen.package import write_block
 from celosia.rtl.add import Add
 from celosia.rtl.arch.activation import ActivationCircuit
 from celosia.rtl.arch.blocks import LaneCircuit
+from celosia.rtl.arch.checks import ParameterError
 from celosia.rtl.arch.formats import INT8, UINT8
 from celosia.rtl.arch.kbest import KBestCircuit
 from celosia.rtl.arch.layernorm import LayerNormCircuit
-from celosia.rtl.arch.parameters import ParameterError
 from celosia.rtl.arch.softmax import Mask, SoftmaxCircuit
 from celosia.rtl.arch.topk import Result, TopKCircuit
 from celosia.rtl.axi_stream import AxiStreamBlock

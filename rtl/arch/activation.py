@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from .blocks import OUT_FIELDS, LaneCircuit, signed_fields
+from .checks import require
 from .formats import INT8, INT16, UINT8, UINT16, Format
-from .parameters import require
 from .record import Field, Record
 from .tables import LinearTable, exp2_table
 

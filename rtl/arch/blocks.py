@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+from .checks import require
 from .formats import FORMATS, Format
-from .parameters import require
 from .record import Field, Record
 
 

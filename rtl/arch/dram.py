@@ -9,7 +9,7 @@ import enum
 from dataclasses import asdict, dataclass, fields, replace
 
 from .blocks import Circuit
-from .parameters import power_of_two, require
+from .checks import power_of_two, require
 
 ACCUMULATOR_BYTES = 4
 POSTPONED_REFRESHES = 8  # at most: a refresh is at most nine refresh intervals behind the one before

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from .blocks import LaneCircuit, require_scores
+from .checks import require
 from .formats import INT16, Format
-from .parameters import require
 
 
 @dataclass(frozen=True, kw_only=True)

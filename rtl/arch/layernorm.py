@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from .blocks import OUT_FIELDS, RowCircuit
+from .checks import require
 from .formats import INT8, INT16, UINT8, UINT16, Format
-from .parameters import require
 from .record import Field, Record
 
 Z_FRACTION_BITS = 15  # of the normalised value

@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass
 from re import fullmatch
 from typing import Any, Self
 
-from .parameters import MachineParameters, power_of_two, require
+from .checks import power_of_two, require
+from .parameters import MachineParameters
 from .steps import ADDRESS_BITS
 from .workers import workers
 

@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Self
 
+from .checks import power_of_two, require
 from .formats import FACTOR_BITS, narrowness
 
 if TYPE_CHECKING:
@@ -14,20 +15,6 @@ VERSION = (0, 3)  # of the step and register formats: major, minor
 EXTERNAL_ADDRESS_BITS = 32
 TILE_CYCLES = 4  # at least, between two rows of the same index in the array: the accumulator's read, add and write
 DEPTHWISE_TAPS = 4  # pixels that the array's columns take at once, each for its own channel
-
-
-class ParameterError(ValueError):
-    """A parameter out of its range: the message names it, its value and what is allowed."""
-
-
-def require(condition: bool, name: str, allowed: str, value: object) -> None:
-    """Raise ParameterError unless ``condition`` holds."""
-    if not condition:
-        raise ParameterError(f"{name} must be {allowed}, not {value!r}")
-
-
-def power_of_two(value: int) -> bool:
-    return value > 0 and value & (value - 1) == 0
 
 
 @dataclass(frozen=True, kw_only=True)

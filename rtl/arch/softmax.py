@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from .blocks import OUT_FIELDS, RowCircuit
+from .checks import require
 from .formats import INT8, INT16, INT32, UINT8, UINT16, Format
-from .parameters import require
 from .record import Field, Record
 from .tables import LinearTable, exp2_table, reciprocal_table
 

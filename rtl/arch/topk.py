@@ -4,8 +4,8 @@ import enum
 from dataclasses import dataclass
 
 from .blocks import RowCircuit, require_scores
+from .checks import require
 from .formats import INT16, Format
-from .parameters import require
 from .record import Field, Record
 
 DIGIT_BITS = 4  # of a score, looked at in one pass

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .parameters import DEPTHWISE_TAPS, require
+from .checks import require
+from .parameters import DEPTHWISE_TAPS
 from .steps import ADDRESS_BITS, place_bits
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from .parameters import MachineParameters, require
+from .checks import require
+from .parameters import MachineParameters
 from .steps import Engine, Step
 
 

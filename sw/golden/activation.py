@@ -32,8 +32,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...rtl.arch.activation import LINEAR, ODD, REAL, ActivationCircuit, Function
+from ...rtl.arch.checks import require
 from ...rtl.arch.formats import MAX_SHIFT, Format, Multiplier
-from ...rtl.arch.parameters import require
 from .requantize import Int, round_shift
 from .table import interpolate
 
