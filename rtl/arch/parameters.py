@@ -2,18 +2,20 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from .checks import power_of_two, require
+from .dram import PRESETS, Dram
 from .formats import FACTOR_BITS, narrowness
 
 if TYPE_CHECKING:
     from .links import Connections
 
-VERSION = (0, 3)  # of the step and register formats: major, minor
+VERSION = (0, 4)  # of the step and register formats: major, minor
 EXTERNAL_ADDRESS_BITS = 32
 TILE_CYCLES = 4  # at least, between two rows of the same index in the array: the accumulator's read, add and write
+NO_PIM = "none"
 DEPTHWISE_TAPS = 4  # pixels that the array's columns take at once, each for its own channel
 
 
@@ -44,6 +46,8 @@ class MachineParameters:
     packing: 1 where a compute unit can keep maps of few channels without gaps, and pool them or repeat their pixels on their way.
     pruning: 1 where the vector engine keeps how important each token is, picks tokens by it, and gathers their rows.
     b_words: scratchpad words of b that a compute unit reads at once, 1, 2 or 4: products of fewer rows than cols are as much faster.
+    pim: the DRAM whose banks compute that the machine has beside its memory, by its preset: aim, gddr6 or hbm2; or none.
+    pim_channels: of that DRAM, a power of two.
     """
 
     rows: int = 16
@@ -66,10 +70,13 @@ class MachineParameters:
     pruning: int = 0
     units: int = 1
     b_words: int = 1
+    pim: str = NO_PIM
+    pim_channels: int = 1
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            require(type(value) is int, name, "an integer", value)
+            if name != "pim":
+                require(type(value) is int, name, "an integer", value)
         require(4 <= self.rows <= 64 and self.rows % 2 == 0, "rows", "even and in 4..64", self.rows)
         require(1 <= self.cols <= 64, "cols", "in 1..64", self.cols)
         require(
@@ -132,6 +139,13 @@ class MachineParameters:
         most = self.banks // self.unit_places
         allowed = f"1, 2 or 4, and at most banks / units ({most})"
         require(self.b_words in (1, 2, 4) and self.b_words <= most, "b_words", allowed, self.b_words)
+        require(self.pim in (NO_PIM, *PRESETS), "pim", f"one of {', '.join((NO_PIM, *PRESETS))}", self.pim)
+        channels = self.pim_channels
+        require(power_of_two(channels) and channels <= 32, "pim_channels", "a power of two in 1..32", channels)
+        dram = self.dram
+        if dram:
+            fits = power_of_two(self.rows) and 8 <= self.rows <= dram.column_bytes
+            require(fits, "rows", f"a power of two in 8..{dram.column_bytes} where the machine has a pim", self.rows)
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> Self:
@@ -140,6 +154,11 @@ class MachineParameters:
         for name in values:
             require(name in known, "parameter name", f"one of {', '.join(known)}", name)
         return cls(**values)  # pyright: ignore[reportArgumentType] - types are checked in __post_init__
+
+    @property
+    def dram(self) -> Dram | None:
+        """The DRAM whose banks compute."""
+        return replace(PRESETS[self.pim], channels=self.pim_channels) if self.pim in PRESETS else None
 
     @property
     def word_bytes(self) -> int:

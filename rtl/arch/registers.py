@@ -31,6 +31,7 @@ class ErrorCode(enum.IntEnum):
     BUS_READ = 4  # an AXI error response to a read
     BUS_WRITE = 5  # an AXI error response to a write
     WATCHDOG = 6  # no step completed within the watchdog's cycles
+    PIM = 7  # the PIM controller refused a macro, or its DRAM gave no data: see pim_error
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ REGISTERS: tuple[Register, ...] = (
             BitField("done", 1, 1, "The last run ended without error"),
             BitField("error", 2, 1, "The last run was stopped: see error"),
             BitField("draining", 3, 1, "Bus transfers from before a reset are outstanding"),
-            BitField("busy", 8, 4, "One bit for each engine"),
+            BitField("busy", 8, 5, "One bit for each engine"),
         ),
     ),
     Register(
@@ -123,7 +124,14 @@ REGISTERS: tuple[Register, ...] = (
     Register("steps_completed", 0x44, Access.READ, "Steps completed in the last or current run"),
     Register("mac_cycles", 0x48, Access.READ, "Cycles in which the compute unit's array did useful work"),
     *_engine_counters("busy", 0x50, "Cycles of work on a step"),
-    *_engine_counters("conflicts", 0x60, "Cycles lost to scratchpad conflicts"),
+    *_engine_counters("conflicts", 0x70, "Cycles lost to scratchpad conflicts"),
+    Register(
+        "pim_error",
+        0x90,
+        Access.READ,
+        "What was wrong with a PIM macro",
+        (BitField("code", 0, 8, "PimError"), BitField("channel", 8, 8, "Whose DRAM gave no data")),
+    ),
 )
 
 OFFSETS = {register.name: register.offset for register in REGISTERS}

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from .blocks import ADD, ADD_LEFT_BITS
 from .parameters import MachineParameters
+from .pim import MACRO, Macro
 from .record import Field, Record
 
 STEP_BITS = 1024
@@ -37,6 +38,7 @@ class Engine(enum.IntEnum):
     STORE = 1
     COMPUTE = 2
     VECTOR = 3
+    PIM = 4
 
 
 class VectorOperation(enum.IntEnum):
@@ -248,17 +250,49 @@ VECTOR_SCALARS: Mapping[VectorOperation, Mapping[str, str]] = {
 # The same of a residual, where a is the result and b the element of r.
 RESIDUAL_SCALARS: Mapping[str, str] = {f"sum_{field.name}": field.name for field in ADD.fields}
 
+# A macro of the PIM controller (rtl/arch/pim.py), whose fields are the first ones. Its data are the first ``length`` bytes from the word
+# ``a`` on, and zeros behind them; of SCATTER each column takes as many as a channel has banks, of the others column_bytes. Macros that
+# answer are not allowed, but in PRODUCT: ``groups`` times WRITE_ACCUMULATORS, MAC_ALL, as many times ``again`` MAC_ALL with the global
+# buffer from ``again_buffer`` on, and READ_ACCUMULATORS; from one group to the next row and column go on by ``group_columns`` columns.
+#
+# Start values are zeros, or with ``starts`` int32 from the word ``a`` on, as many as sums. The first ``n`` sums of all groups, one
+# after the other, become results: requantized with the CHANNEL records from the word ``records`` on, one for each or, where ``shared``,
+# the first word's for all; or with ``raw`` the sums themselves, 4 bytes each. Results lie side by side from the word ``out`` on, and zeros
+# fill the last word.
+PRODUCT = 0xFF
+PIM = Record(
+    "pim",
+    (
+        *MACRO.fields,
+        Field("a", ADDRESS_BITS),
+        Field("length", 24),
+        *_counts("groups", "group_columns"),
+        Field("again", 2),
+        Field("again_buffer", 16),
+        Field("n", COUNT_BITS),
+        *(Field(name, ADDRESS_BITS) for name in ("records", "out")),
+        Field("out_zero_point", 16, signed=True),
+        Field("low", 16, signed=True),
+        Field("high", 16, signed=True),
+        *(Field(name, 1) for name in ("starts", "shared", "raw", "out_wide")),
+    ),
+)
+OF_PIM = frozenset(Macro) - {Macro.READ, Macro.READ_ACCUMULATORS}  # macros that are a step
+
 COMMANDS: Mapping[Engine, Record] = {
     Engine.LOAD: LOAD,
     Engine.STORE: STORE,
     Engine.COMPUTE: COMPUTE,
     Engine.VECTOR: VECTOR,
+    Engine.PIM: PIM,
 }
 
 
 def taken_commands(parameters: MachineParameters) -> Mapping[Engine, Record]:
     """What the engines of a machine take of the commands: their first fields."""
-    return COMMANDS if parameters.pruning else {**COMMANDS, Engine.LOAD: TRANSFER}
+    load = LOAD if parameters.pruning else TRANSFER
+    compute = COMPUTE if parameters.dram else Record("compute", COMPUTE.fields[:-1])  # nothing to wait for of a PIM engine
+    return {**COMMANDS, Engine.LOAD: load, Engine.COMPUTE: compute}
 
 
 @dataclass(frozen=True)

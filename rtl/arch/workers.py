@@ -16,10 +16,15 @@ class Worker(NamedTuple):
     name: str
 
 
+def engines(parameters: MachineParameters) -> tuple[Engine, ...]:
+    """That a machine has: all, or the first ones."""
+    return tuple(Engine) if parameters.dram else tuple(engine for engine in Engine if engine is not Engine.PIM)
+
+
 def workers(parameters: MachineParameters) -> tuple[Worker, ...]:
     """In the order of their engines."""
     found = []
-    for engine in Engine:
+    for engine in engines(parameters):
         units = parameters.units if engine is Engine.COMPUTE else 1
         found += [Worker(engine, unit, engine.name.lower() + (str(unit) if units > 1 else "")) for unit in range(units)]
     return tuple(found)
