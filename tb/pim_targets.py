@@ -6,10 +6,9 @@ import numpy as np
 
 from ..rtl.arch.dram import Dram
 from ..rtl.arch.pim import Macro
-from ..sw.golden.pim_device import PimDevice
+from ..sw.golden.pim_device import PimDevice, moved
 from ..sw.pim.decoder import PimTarget
 from ..sw.pim.mapping import Columns, Image, Macros
-from ..sw.pim.operations import moved
 from .pim_bench import PimBench
 
 

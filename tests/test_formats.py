@@ -143,8 +143,8 @@ def test_waits_wrap() -> None:
 def test_refused_step() -> None:
     with pytest.raises(ValueError, match=r"^a step must have 128 bytes, not 127$"):
         Step.decode(bytes(127))
-    with pytest.raises(ValueError, match=r"^4 is not a valid Engine$"):
-        Step.decode(bytes([4]).ljust(128, b"\0"))
+    with pytest.raises(ValueError, match=r"^5 is not a valid Engine$"):
+        Step.decode(bytes([5]).ljust(128, b"\0"))
     with pytest.raises(ValueError, match=r"^load.rows must be in 0..65535, not 65536$"):
         Step(Engine.LOAD, {"rows": 1 << 16}).encode()
 
@@ -193,6 +193,10 @@ REFUSED = [
     ({"units": 3, "b_words": 2}, "b_words must be 1, 2 or 4, and at most banks / units (1), not 2"),
     ({"b_words": 3}, "b_words must be 1, 2 or 4, and at most banks / units (4), not 3"),
     ({"units": 2, "b_words": 4}, "b_words must be 1, 2 or 4, and at most banks / units (2), not 4"),
+    ({"pim": "ddr"}, "pim must be one of none, aim, gddr6, hbm2, not 'ddr'"),
+    ({"pim": 1}, "pim must be one of none, aim, gddr6, hbm2, not 1"),
+    ({"pim": "aim", "rows": 64, "lanes": 4}, "rows must be a power of two in 8..32 where the machine has a pim, not 64"),
+    ({"pim_channels": 3}, "pim_channels must be a power of two in 1..32, not 3"),
 ]
 
 
@@ -207,7 +211,7 @@ def test_every_parameter_has_a_refused_value() -> None:
 
 
 def test_refused_name() -> None:
-    with pytest.raises(ParameterError, match=r"^parameter name must be one of rows, cols, .*, b_words, not 'size'$"):
+    with pytest.raises(ParameterError, match=r"^parameter name must be one of rows, cols, .*, pim_channels, not 'size'$"):
         MachineParameters.from_dict({"size": 1})
 
 
@@ -265,6 +269,8 @@ def test_hash_tells_configurations_apart() -> None:
         "pruning": 1,
         "units": 2,
         "b_words": 2,
+        "pim": "aim",
+        "pim_channels": 2,
     }
     base = MachineParameters(rows=16, cols=4, lanes=2)
     machines = [base, *(replace(base, **{name: value}) for name, value in other.items())]

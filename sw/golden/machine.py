@@ -32,16 +32,25 @@ from .links import Ring, rings
 from .matmul import MatMulParameters, accumulate, requantize_sums
 from .multiply import MultiplyParameters, multiply
 from .narrow import from_narrow
+from .pim_device import PimDevice
+from .pim_step import pim_step
 from .requantize import Int
 from .softmax import SoftmaxParameters, machine_circuit, softmax
 from .topk import topk
 
 # Fields of commands: how many words of the link that it reads a step frees.
-_FREES: Mapping[Engine, str] = {Engine.LOAD: "", Engine.STORE: "scratchpad_frees", Engine.COMPUTE: "a_frees", Engine.VECTOR: "a_frees"}
+_FREES: Mapping[Engine, str] = {
+    Engine.LOAD: "",
+    Engine.STORE: "scratchpad_frees",
+    Engine.COMPUTE: "a_frees",
+    Engine.VECTOR: "a_frees",
+    Engine.PIM: "",
+}
 
 
 class Machine:
     """scratchpad: uint8 [words, word_bytes]. memory: uint8, the driver's buffer. importance: of each token, 32 bits. flags: those set.
+    pim: the DRAM whose banks compute, if there is one.
     connections: of these, the links; a port is taken to reach every bank.
 
     Raises ParameterError for links that the machine can't have.
@@ -57,13 +66,20 @@ class Machine:
         self.memory = np.zeros(memory_bytes, np.uint8)
         self.importance = np.zeros(parameters.row_elements, np.int64)
         self.flags = set[int]()
+        self.pim = PimDevice(parameters.dram) if parameters.dram else None
 
     def run(self, steps: Iterable[Step]) -> None:
         """In program order, which every legal order of a correctly waiting program agrees with.
 
         Raises ValueError where a step reads a word of a link that is not filled, or writes one that is not free.
         """
-        engines = {Engine.LOAD: self._load, Engine.STORE: self._store, Engine.COMPUTE: self._compute, Engine.VECTOR: self._vector}
+        engines = {
+            Engine.LOAD: self._load,
+            Engine.STORE: self._store,
+            Engine.COMPUTE: self._compute,
+            Engine.VECTOR: self._vector,
+            Engine.PIM: self._pim,
+        }
         for ring in self._rings:
             ring.empty()
         steps = list(steps)
@@ -204,17 +220,7 @@ class Machine:
         n, k, b, factors = c["n"], c["k"], self._taps(c), self._factors(c)
         tables = c["channels"] + c["channels_stride"] * np.arange(-(-n // p.cols))[:, None] + np.arange(p.channel_words)
         records = self.scratchpad[tables].reshape(len(tables), -1)[:, : 8 * p.cols].reshape(-1, 8)[:n]
-        channels = [CHANNEL.unpack(int.from_bytes(record.tobytes(), "little")) for record in records]
-        parameters = MatMulParameters(
-            a_zero_point=c["a_zero_point"],
-            b_zero_point=c["b_zero_point"],
-            bias=np.array([channel["bias"] for channel in channels], np.int64),
-            multiplier=np.array([channel["multiplier"] for channel in channels], np.int64),
-            shift=np.array([channel["shift"] for channel in channels], np.int64),
-            out_zero_point=c["out_zero_point"],
-            low=c["low"],
-            high=c["high"],
-        )
+        parameters = _requantization(c, records, a_zero_point=c["a_zero_point"], b_zero_point=c["b_zero_point"])
         if c["depthwise"]:
             left, right = self._windows(c, -(-n // p.rows), k)[..., :n] - c["a_zero_point"], b.reshape(-1, k, n) - c["b_zero_point"]
             taps = (left * right).sum(axis=2) * (1 if factors is None else factors)
@@ -277,3 +283,27 @@ class Machine:
                 lines = (c["a"] + self._numbers(c["b"], rows) * c["a_stride"]) % (1 << ADDRESS_BITS)
                 out = np.concatenate([self.read_matrix(line, 0, 1, cols, wide=bool(c["a_wide"])) for line in lines])
         self.write_matrix(c["out"], c["out_stride"], out, wide=bool(c["out_wide"]), whole_words=True)
+
+    def _pim(self, c: Mapping[str, int]) -> None:
+        """Raises ValueError where the machine refuses it."""
+        if self.pim is None:
+            raise ValueError("a machine without pim has no such step")
+        (data,) = self.read_matrix(c["a"], 0, 1, c["length"], wide=False)
+        sums = pim_step(self.pim, c, data.astype(np.int8).view(np.uint8))
+        if not sums.size:
+            return
+        if c["raw"]:
+            out, wide = sums.astype(np.int32).view(np.int8), False
+        else:
+            words = c["records"] + (0 if c["shared"] else 1) * np.arange(-(-8 * sums.size // self.parameters.word_bytes))
+            records = self.scratchpad[words].reshape(-1, 8)[: sums.size]
+            out, wide = requantize_sums(sums[None], _requantization(c, records))[0], bool(c["out_wide"])
+        self.write_matrix(c["out"], 0, out[None], wide=wide, whole_words=True)
+
+
+def _requantization(c: Mapping[str, int], records: NDArray[np.uint8], **zero_points: int) -> MatMulParameters:
+    """Of a command's results. records: of CHANNEL, [n, 8]."""
+    channels = [CHANNEL.unpack(int.from_bytes(record.tobytes(), "little")) for record in records]
+    of_channels = {name: np.array([channel[name] for channel in channels], np.int64) for name in ("bias", "multiplier", "shift")}
+    limits = {name: c[name] for name in ("out_zero_point", "low", "high")}
+    return MatMulParameters(**{"a_zero_point": 0, "b_zero_point": 0, **zero_points}, **of_channels, **limits)

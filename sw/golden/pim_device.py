@@ -93,3 +93,21 @@ class PimDevice:
     @property
     def _sum_type(self) -> type[np.int32] | type[np.float32]:
         return np.int32 if self._format is NumberFormat.INT8 else np.float32
+
+
+def moved(dram: Dram, macro: Macro, fields: Mapping[str, int]) -> tuple[int, int]:
+    """Columns of data that a macro takes, and gives. fields: of `MACRO`; all channels, unless it names some."""
+    channels = fields.get("channels", (1 << dram.channels) - 1).bit_count()
+    match macro:
+        case Macro.WRITE_BUFFER | Macro.WRITE:
+            return fields["count"], 0
+        case Macro.WRITE_ACCUMULATORS:
+            return channels * dram.accumulator_columns, 0
+        case Macro.SCATTER:
+            return channels, 0
+        case Macro.READ_ACCUMULATORS:
+            return 0, channels * dram.accumulator_columns
+        case Macro.READ:
+            return 0, channels * fields["count"]
+        case _:
+            return 0, 0

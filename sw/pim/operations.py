@@ -35,21 +35,3 @@ def operations(dram: Dram, macros: Iterable[tuple[Macro, Mapping[str, int]]]) ->
             count = min(left, dram.columns - column)
             yield Operation(command, fields.get("bank", 0), row, count, first)
             row, column, left, first = row + 1, 0, left - count, False
-
-
-def moved(dram: Dram, macro: Macro, fields: Mapping[str, int]) -> tuple[int, int]:
-    """Columns of data that a macro takes, and gives. fields: of `MACRO`; all channels, unless it names some."""
-    channels = fields.get("channels", (1 << dram.channels) - 1).bit_count()
-    match macro:
-        case Macro.WRITE_BUFFER | Macro.WRITE:
-            return fields["count"], 0
-        case Macro.WRITE_ACCUMULATORS:
-            return channels * dram.accumulator_columns, 0
-        case Macro.SCATTER:
-            return channels, 0
-        case Macro.READ_ACCUMULATORS:
-            return 0, channels * dram.accumulator_columns
-        case Macro.READ:
-            return 0, channels * fields["count"]
-        case _:
-            return 0, 0

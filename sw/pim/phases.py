@@ -7,9 +7,10 @@ from itertools import chain, tee
 
 from ...rtl.arch.dram import POSTPONED_REFRESHES, Command, Dram
 from ...rtl.arch.pim import Macro
+from ..golden.pim_device import moved
 from .cache import CacheMap
 from .mapping import Macros, MatrixMap, sums_of
-from .operations import moved, operations
+from .operations import operations
 from .schedule import ChannelSchedule
 
 TO_COMMAND = 5  # cycles from a macro on the controller's port to its first command
