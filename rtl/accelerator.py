@@ -13,7 +13,7 @@ from .arch.links import ANY_PROGRAM, Connections
 from .arch.parameters import VERSION, MachineParameters, configuration_hash
 from .arch.registers import IDENTITY, REGISTERS
 from .arch.steps import Engine
-from .arch.workers import Worker, workers
+from .arch.workers import Worker, engines, workers
 from .axi import ReadGate, WriteGate, axi4_ports
 from .banks import Ports
 from .compute import ComputeUnit
@@ -56,8 +56,8 @@ class Accelerator(wiring.Component):
             return ResetInserter(resets[-1])(component)
 
         source = MemorySource(p) if self.program is None else RomSource(self.program)
-        engines = {Engine.LOAD: LoadEngine, Engine.STORE: StoreEngine, Engine.COMPUTE: ComputeUnit, Engine.VECTOR: VectorEngine}
-        components = {worker: engines[worker.engine](p) for worker in workers(p)}
+        kinds = {Engine.LOAD: LoadEngine, Engine.STORE: StoreEngine, Engine.COMPUTE: ComputeUnit, Engine.VECTOR: VectorEngine}
+        components = {worker: kinds[worker.engine](p) for worker in workers(p)}
         m.submodules.source = resettable(source)
         for worker, component in components.items():
             m.submodules[worker.name] = resettable(component)
@@ -148,7 +148,7 @@ class Accelerator(wiring.Component):
                 sequencer.scratchpad_error[w].eq(delay(m, Cat(outside[i] for i in mine).any(), 1, reset_less=False)),
                 sequencer.scratchpad_older[w].eq(delay(m, Cat(outside[i] & older[i] for i in mine).any(), 1)),
             ]
-        for engine in Engine:
+        for engine in engines(self.parameters):
             mine = [i for i, owner in enumerate(owners) if owner.engine is engine]
             name = engine.name.lower()
             self._count(m, control, f"{name}_busy", sequencer, sequencer.at_work[engine])

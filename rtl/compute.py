@@ -14,7 +14,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .arch.parameters import DEPTHWISE_TAPS, TILE_CYCLES, MachineParameters
 from .arch.registers import ErrorCode
-from .arch.steps import COMPUTE, OUTSIDE
+from .arch.steps import OUTSIDE, Engine
 from .delay import delay
 from .engine import EnginePort, of_last_two
 from .mac_columns import MacColumns
@@ -49,7 +49,7 @@ class ComputeUnit(wiring.Component):
         names, word = [name for part in _ports(parameters) for name in part], parameters.word_bytes
         super().__init__(
             {
-                "engine": In(EnginePort(COMPUTE)),
+                "engine": In(EnginePort(Engine.COMPUTE, parameters)),
                 **{name: Out(WritePort(word) if name == "write" else ReadPort(word)) for name in names},
                 **{f"{name}_older": Out(1) for name in names},
                 "mac_cycle": Out(1),

@@ -6,9 +6,8 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .access import Reader, Writer
 from .arch.parameters import EXTERNAL_ADDRESS_BITS, MachineParameters
-from .arch.record import Record
 from .arch.registers import ErrorCode
-from .arch.steps import STORE, TRANSFER, Engine, taken_commands
+from .arch.steps import TRANSFER, Engine
 from .axi import ReadBus, WriteBus
 from .bursts import BurstGenerator
 from .delay import delay
@@ -20,8 +19,9 @@ from .scratchpad import ReadPort, WritePort
 from .streams import Queue
 
 
-def _ports(command: Record) -> dict[str, wiring.Member]:
-    return {"engine": In(EnginePort(command)), "memory_base": In(EXTERNAL_ADDRESS_BITS), "memory_size": In(EXTERNAL_ADDRESS_BITS)}
+def _ports(engine: Engine, parameters: MachineParameters) -> dict[str, wiring.Member]:
+    base, size = In(EXTERNAL_ADDRESS_BITS), In(EXTERNAL_ADDRESS_BITS)
+    return {"engine": In(EnginePort(engine, parameters)), "memory_base": base, "memory_size": size}
 
 
 def _control(
@@ -95,7 +95,7 @@ class LoadEngine(wiring.Component):
         members = {"bus": Out(ReadBus(parameters.bus_bytes)), "write": Out(WritePort(parameters.word_bytes))}
         if parameters.pruning:
             members["read"] = Out(ReadPort(parameters.word_bytes))
-        super().__init__(_ports(taken_commands(parameters)[Engine.LOAD]) | members)
+        super().__init__(_ports(Engine.LOAD, parameters) | members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -155,7 +155,7 @@ class StoreEngine(wiring.Component):
     def __init__(self, parameters: MachineParameters) -> None:
         self.parameters = parameters
         members = {"bus": Out(WriteBus(parameters.bus_bytes)), "read": Out(ReadPort(parameters.word_bytes))}
-        super().__init__(_ports(STORE) | members)
+        super().__init__(_ports(Engine.STORE, parameters) | members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -6,15 +6,26 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arch.record import Record
+from .arch.parameters import MachineParameters
 from .arch.registers import ErrorCode
-from .arch.steps import WAIT_BITS, Engine
+from .arch.steps import WAIT_BITS, Engine, taken_commands
+from .arch.workers import engines
 from .layouts import record_layout
 
 ERROR_SHAPE = range(max(ErrorCode) + 1)
 IN_FLIGHT = 2  # commands that an engine has at most
 # For how long a command must have been at an engine's port before it is valid, if at all: it is checked as it waits for other steps.
 CHECK_CYCLES = {Engine.COMPUTE: 2, Engine.VECTOR: 1}
+
+
+def command_layout(engine: Engine, parameters: MachineParameters) -> data.StructLayout:
+    """Of a command as the machine's engine takes it."""
+    return record_layout(taken_commands(parameters)[engine])
+
+
+def complete_layout(parameters: MachineParameters) -> data.ArrayLayout:
+    """For each engine that the machine has a number of steps."""
+    return data.ArrayLayout(WAIT_BITS, len(engines(parameters)))
 
 
 class EnginePort(wiring.Signature):
@@ -26,12 +37,11 @@ class EnginePort(wiring.Signature):
     newest command begins, which may be some time after it was taken: at the latest in the cycle of its ``done``.
     """
 
-    def __init__(self, command: Record) -> None:
-        self.command_record = command
+    def __init__(self, engine: Engine, parameters: MachineParameters) -> None:
         super().__init__(
             {
-                "command": Out(stream.Signature(record_layout(command))),
-                "complete": Out(data.ArrayLayout(WAIT_BITS, len(Engine))),
+                "command": Out(stream.Signature(command_layout(engine, parameters))),
+                "complete": Out(complete_layout(parameters)),
                 "begun": In(1),
                 "done": In(1),
                 "error": In(ERROR_SHAPE),
@@ -40,8 +50,9 @@ class EnginePort(wiring.Signature):
 
 
 def satisfied(complete: data.View, waits: Iterable[Value]) -> Value:
-    """For each engine whether it has completed as many steps as it is waited for, modulo 2**WAIT_BITS."""
-    return Cat(~(complete[e] - wait)[WAIT_BITS - 1] for e, wait in zip(Engine, waits, strict=True))
+    """For each engine whether it has completed as many steps as it is waited for, modulo 2**WAIT_BITS. ``waits`` of engines that the
+    machine doesn't have, which come last, are left out."""
+    return Cat(~(number - wait)[WAIT_BITS - 1] for number, wait in zip(complete, waits, strict=False))
 
 
 def newest_of(m: Module, taken: Value) -> Signal:

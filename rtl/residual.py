@@ -8,9 +8,9 @@ from .add import SUM_LATENCY, SUM_TAKES, weighted_sum
 from .arch.blocks import ADD
 from .arch.formats import INT16
 from .arch.parameters import MachineParameters
-from .arch.steps import COMPUTE, RESIDUAL_SCALARS
+from .arch.steps import RESIDUAL_SCALARS, Engine
 from .delay import delay
-from .engine import of_last_two
+from .engine import command_layout, of_last_two
 from .layouts import record_layout
 from .residual_reader import ResidualReader
 from .result_writer import named_results_layout, results_layout
@@ -57,7 +57,7 @@ class ResidualAdd(wiring.Component):
         self._p = parameters
         super().__init__(
             {
-                "command": In(stream.Signature(record_layout(COMPUTE))),
+                "command": In(stream.Signature(command_layout(Engine.COMPUTE, parameters))),
                 "port": Out(ReadPort(parameters.word_bytes)),
                 "rows": In(stream.Signature(named_results_layout(parameters.cols))),
                 "sums": Out(stream.Signature(results_layout(parameters.cols))),

@@ -6,8 +6,8 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .access import Fetcher
 from .arch.parameters import MachineParameters
-from .arch.steps import COMPUTE
-from .layouts import record_layout
+from .arch.steps import Engine
+from .engine import command_layout
 from .result_walk import Form, ResultWalk, of_form, part_layout, result_forms
 from .result_writer import results_layout
 from .scratchpad import ReadPort
@@ -24,7 +24,7 @@ class ResidualReader(wiring.Component):
         self._p = parameters
         super().__init__(
             {
-                "command": In(stream.Signature(record_layout(COMPUTE))),
+                "command": In(stream.Signature(command_layout(Engine.COMPUTE, parameters))),
                 "rows": Out(stream.Signature(results_layout(parameters.cols))),
                 "port": Out(ReadPort(parameters.word_bytes)),
             }

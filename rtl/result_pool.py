@@ -5,9 +5,8 @@ from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arch.parameters import MachineParameters
-from .arch.steps import COMPUTE, COUNT_BITS
-from .engine import of_last_two
-from .layouts import record_layout
+from .arch.steps import COUNT_BITS, Engine
+from .engine import command_layout, of_last_two
 from .result_writer import named_results_layout
 
 
@@ -24,7 +23,7 @@ class ResultPool(wiring.Component):
     def __init__(self, parameters: MachineParameters) -> None:
         self._p = parameters
         rows = stream.Signature(named_results_layout(parameters.cols))
-        super().__init__({"command": In(record_layout(COMPUTE)), "taken": In(1), "rows": In(rows), "pooled": Out(rows)})
+        super().__init__({"command": In(command_layout(Engine.COMPUTE, parameters)), "taken": In(1), "rows": In(rows), "pooled": Out(rows)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -5,9 +5,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arch.parameters import MachineParameters
-from .arch.steps import COMPUTE, COUNT_BITS
-from .engine import IN_FLIGHT
-from .layouts import record_layout
+from .arch.steps import COUNT_BITS, Engine
+from .engine import IN_FLIGHT, command_layout
 from .result_walk import Form, ResultWalk, of_form, result_forms
 from .scratchpad import WritePort
 
@@ -35,7 +34,7 @@ class ResultWriter(wiring.Component):
         self._p = parameters
         super().__init__(
             {
-                "command": In(stream.Signature(record_layout(COMPUTE))),
+                "command": In(stream.Signature(command_layout(Engine.COMPUTE, parameters))),
                 "rows": In(stream.Signature(results_layout(parameters.cols))),
                 "port": Out(WritePort(parameters.word_bytes)),
                 "busy": Out(1),

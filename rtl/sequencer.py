@@ -10,10 +10,10 @@ from amaranth.lib.wiring import In, Out
 
 from .arch.parameters import MachineParameters
 from .arch.registers import ERROR_ENGINE_SEQUENCER, ErrorCode
-from .arch.steps import FLAG_BITS, FLAGS, HEADER, STEP_BITS, WAIT_BITS, WAITS, Engine, taken_commands
-from .arch.workers import workers
+from .arch.steps import FLAG_BITS, FLAGS, HEADER, STEP_BITS, WAITS, Engine, taken_commands
+from .arch.workers import engines, workers
 from .delay import delay
-from .engine import CHECK_CYCLES, ERROR_SHAPE, IN_FLIGHT, EnginePort, satisfied
+from .engine import CHECK_CYCLES, ERROR_SHAPE, IN_FLIGHT, EnginePort, complete_layout, satisfied
 from .layouts import record_layout
 from .program import STEP_INDEX_BITS
 from .streams import Queue
@@ -45,7 +45,7 @@ class Sequencer(wiring.Component):
                 "reset": In(1),
                 "steps": In(stream.Signature(STEP_BITS)),
                 "fetch_error": In(1),
-                **{worker.name: Out(EnginePort(self._commands[worker.engine])) for worker in everyone},
+                **{worker.name: Out(EnginePort(worker.engine, parameters)) for worker in everyone},
                 **({"flags": In(FLAGS)} if parameters.pruning else {}),
                 "scratchpad_error": In(len(everyone)),
                 "scratchpad_older": In(len(everyone)),
@@ -53,8 +53,8 @@ class Sequencer(wiring.Component):
                 "running": Out(1),
                 "done": Out(1),
                 "failed": Out(1),
-                "busy": Out(len(Engine)),
-                "at_work": Out(len(Engine)),
+                "busy": Out(len(engines(parameters))),
+                "at_work": Out(len(engines(parameters))),
                 "activity": Out(2 * len(everyone)),
                 "ended": Out(1),
                 "completed": Out(STEP_INDEX_BITS),
@@ -77,8 +77,8 @@ class Sequencer(wiring.Component):
         errors: list[tuple[Value, int, Value]] = []
         failing = Signal()
         header = data.View(record_layout(HEADER), self.steps.payload[: HEADER.bits])
-        complete = Signal(data.ArrayLayout(WAIT_BITS, len(Engine)))
-        everyone = workers(self._p)
+        complete = Signal(complete_layout(self._p))
+        everyone, present = workers(self._p), engines(self._p)
         names = "queued", "queue_ready", "step_begun", "step_ended"
         queued, queue_ready, step_begun, step_ended = (Signal(len(everyone), name=name) for name in names)
         # Work is counted a cycle later than it begins and ends, which comes from the arbiters of the scratchpad.
@@ -86,16 +86,16 @@ class Sequencer(wiring.Component):
         in_flight, at_work = (
             [Signal(range(IN_FLIGHT + 2), name=f"{worker.name}_{what}") for worker in everyone] for what in ("in_flight", "at_work")
         )
-        own = {e: [i for i, worker in enumerate(everyone) if worker.engine is e] for e in Engine}
+        own = {e: [i for i, worker in enumerate(everyone) if worker.engine is e] for e in present}
         m.d.comb += [
             self.activity.eq(Cat(step_begun, step_ended)),
-            self.busy.eq(Cat(Cat(in_flight[i] for i in own[e]).any() for e in Engine)),
-            self.at_work.eq(Cat(Cat(at_work[i] for i in own[e]).any() for e in Engine)),
+            self.busy.eq(Cat(Cat(in_flight[i] for i in own[e]).any() for e in present)),
+            self.at_work.eq(Cat(Cat(at_work[i] for i in own[e]).any() for e in present)),
         ]
         m.d.sync += [begun.eq(step_begun), ended.eq(step_ended)]
         unknown = header.reserved if self._p.pruning else Cat(header.when, header.reserved)
         units = Mux(header.engine == Engine.COMPUTE, self._p.units, 1)
-        known = (header.engine < len(Engine)) & (header.unit < units) & (unknown == 0)
+        known = (header.engine < len(present)) & (header.unit < units) & (unknown == 0)
         order = None  # of the compute steps that were handed over and are not complete: their units
         if self._p.units > 1:
             order = Queue(range(self._p.units), depth=self._p.units * (self._p.queue_depth + IN_FLIGHT + 1), latency=1)
@@ -106,16 +106,14 @@ class Sequencer(wiring.Component):
             port = getattr(self, name)
             waits = [header[wait] for wait in WAITS]
             record, flag = self._commands[e], {"when": FLAG_BITS} if self._p.pruning else {}
-            layout = data.StructLayout(
-                {"command": record_layout(record), "waits": data.ArrayLayout(WAIT_BITS, len(Engine)), "index": STEP_INDEX_BITS, **flag}
-            )
+            layout = data.StructLayout({"command": record_layout(record), "waits": complete.shape(), "index": STEP_INDEX_BITS, **flag})
             m.submodules[f"{name}_queue"] = queue = ResetInserter(self.core_reset)(Queue(layout, depth=self._p.queue_depth))
             m.d.comb += [
                 queue.i.payload.command.eq(self.steps.payload[HEADER.bits : HEADER.bits + record.bits]),
                 queue.i.payload.index.eq(index),
                 queue.i.valid.eq(chosen[i]),
                 queued[i].eq(queue.o.valid | (queue.level != 0)),
-                *(queue.i.payload.waits[other].eq(wait) for other, wait in zip(Engine, waits, strict=True)),
+                *(queue.i.payload.waits[other].eq(waits[other]) for other in present),
             ]
             ready, go, taken = (Signal(name=f"{name}_{what}") for what in ("ready", "go", "taken"))
             leaves = Signal(name=f"{name}_leaves")  # the queue, which has many registers: a cycle after it was taken
@@ -158,7 +156,7 @@ class Sequencer(wiring.Component):
             errors.append((port.error, e, its_newest))
             errors.append((outside, e, Mux(is_older, delay(m, older, 2), delay(m, its_newest, 1))))
         following = Signal(complete.shape())  # one more of each, since a step's end comes a long way
-        for e in Engine:
+        for e in present:
             every = [step_ended[i] for i in own[e]]
             with m.If(self._oldest_ends(m, every, order) if order and len(every) > 1 else every[0]):
                 m.d.sync += [complete[e].eq(following[e]), following[e].eq(following[e] + 1)]

@@ -16,8 +16,8 @@ from .access import Fetcher
 from .arch.activation import TABLE_ENTRIES
 from .arch.formats import FACTOR_BITS
 from .arch.parameters import MachineParameters
-from .arch.steps import ADDRESS_BITS, CHANNEL, COMPUTE, STRIDE_BITS
-from .engine import of_last_two
+from .arch.steps import ADDRESS_BITS, CHANNEL, COMPUTE, STRIDE_BITS, Engine
+from .engine import command_layout, of_last_two
 from .layouts import record_layout
 from .mac_array import OPERAND, tile_layout
 from .result_table import entries_at_once, entries_layout
@@ -65,7 +65,7 @@ class TileLoader(wiring.Component):
         self._p = parameters
         super().__init__(
             {
-                "command": In(stream.Signature(record_layout(COMPUTE))),
+                "command": In(stream.Signature(command_layout(Engine.COMPUTE, parameters))),
                 **{f"port{i}": Out(ReadPort(parameters.word_bytes)) for i in range(parameters.b_words)},
                 "older": Out(1),
                 "tile": Out(tile_layout(parameters)),

@@ -8,9 +8,9 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .arch.activation import TABLE_ENTRIES
 from .arch.parameters import MachineParameters
-from .arch.steps import ADDRESS_BITS, COMPUTE, COUNT_BITS, STRIDE_BITS, TAP_BITS
+from .arch.steps import ADDRESS_BITS, COUNT_BITS, STRIDE_BITS, TAP_BITS, Engine
 from .countdown import Countdown
-from .layouts import record_layout
+from .engine import command_layout
 from .skid import Skid
 
 MOST_PIECES = 4  # tiles in a word of b, of elements of 2 bits
@@ -71,7 +71,7 @@ class TileWalk(wiring.Component):
         self._p = parameters
         super().__init__(
             {
-                "command": In(stream.Signature(record_layout(COMPUTE))),
+                "command": In(stream.Signature(command_layout(Engine.COMPUTE, parameters))),
                 "name": In(1),
                 "runs": Out(stream.Signature(run_layout(parameters))),
             }

@@ -16,7 +16,7 @@ from .arch.layernorm import LayerNormCircuit
 from .arch.parameters import MachineParameters
 from .arch.registers import ErrorCode
 from .arch.softmax import Mask, SoftmaxCircuit
-from .arch.steps import ADDRESS_BITS, FLAGS, IMPORTANCE_BEGINS, OF_PRUNING, STRIDE_BITS, VECTOR, VECTOR_SCALARS, VectorOperation
+from .arch.steps import ADDRESS_BITS, FLAGS, IMPORTANCE_BEGINS, OF_PRUNING, STRIDE_BITS, VECTOR, VECTOR_SCALARS, Engine, VectorOperation
 from .elements import Elements, Packer, Unpacker, beat_layout
 from .engine import EnginePort
 from .gather import RowAddresses
@@ -41,7 +41,7 @@ class VectorEngine(wiring.Component):
         word = parameters.word_bytes
         super().__init__(
             {
-                "engine": In(EnginePort(VECTOR)),
+                "engine": In(EnginePort(Engine.VECTOR, parameters)),
                 "read_a": Out(ReadPort(word)),
                 "read_b": Out(ReadPort(word)),
                 "write": Out(WritePort(word)),

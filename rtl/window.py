@@ -11,9 +11,8 @@ from amaranth.utils import exact_log2
 from .access import Fetcher
 from .aligner import Aligner, cut_layout, row_layout
 from .arch.parameters import MachineParameters
-from .arch.steps import ADDRESS_BITS, COMPUTE, COUNT_BITS, PLACE_BITS, WAITS, Engine, place_bits
-from .engine import EnginePort, satisfied
-from .layouts import record_layout
+from .arch.steps import ADDRESS_BITS, COUNT_BITS, PLACE_BITS, WAITS, Engine, place_bits
+from .engine import command_layout, complete_layout, satisfied
 from .scratchpad import ASKED, ReadPort
 from .window_walk import ROW_NOTE, WindowWalk
 
@@ -31,8 +30,8 @@ class WindowReader(wiring.Component):
         self._p = parameters
         super().__init__(
             {
-                "command": In(stream.Signature(record_layout(COMPUTE))),
-                "complete": In(EnginePort(COMPUTE).members["complete"].shape),
+                "command": In(stream.Signature(command_layout(Engine.COMPUTE, parameters))),
+                "complete": In(complete_layout(parameters)),
                 "tiles": In(COUNT_BITS),
                 "rows": Out(stream.Signature(row_layout(parameters.rows, ROW_NOTE))),
                 "port": Out(ReadPort(parameters.word_bytes)),

@@ -6,8 +6,8 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .access import AddressGenerator
 from .arch.parameters import MachineParameters
-from .arch.steps import ADDRESS_BITS, COMPUTE, LINE_BITS, PLACE_BITS, STRIDE_BITS, TAP_BITS, place_bits
-from .layouts import record_layout
+from .arch.steps import ADDRESS_BITS, LINE_BITS, PLACE_BITS, STRIDE_BITS, TAP_BITS, Engine, place_bits
+from .engine import command_layout
 from .skid import Skid
 
 _POSITION = data.StructLayout({"line": ADDRESS_BITS, "x": signed(PLACE_BITS), "y": signed(LINE_BITS)})
@@ -31,7 +31,9 @@ class WindowWalk(wiring.Component):
 
     def __init__(self, parameters: MachineParameters) -> None:
         self._p = parameters
-        super().__init__({"command": In(stream.Signature(record_layout(COMPUTE))), "places": Out(stream.Signature(PLACE))})
+        super().__init__(
+            {"command": In(stream.Signature(command_layout(Engine.COMPUTE, parameters))), "places": Out(stream.Signature(PLACE))}
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
