@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from ..rtl.arch.activation import TABLE_ENTRIES
 from ..rtl.arch.blocks import ADD
 from ..rtl.arch.checks import ParameterError
+from ..rtl.arch.dram import MODE_FORMAT, Dram, NumberFormat
 from ..rtl.arch.formats import INT8, INT16, INT32, MAX_FACTOR, Format
 from ..rtl.arch.parameters import MachineParameters
-from ..rtl.arch.steps import CHANNEL, OF_PRUNING, RESIDUAL_SCALARS, VECTOR, Engine, VectorOperation, place_bits
+from ..rtl.arch.pim import Macro
+from ..rtl.arch.steps import CHANNEL, OF_PIM, OF_PRUNING, PRODUCT, RESIDUAL_SCALARS, VECTOR, Engine, VectorOperation, place_bits
 from ..rtl.arch.window import Window, matrix_walk
 from .engine_bench import MEMORY_BYTES
 
@@ -239,9 +241,69 @@ def transfer(rng: random.Random, p: MachineParameters) -> Case:
     return [command | {"scratchpad": scratchpad, "scratchpad_stride": scratchpad_stride}], _noise(rng, p)
 
 
+def pim(rng: random.Random, p: MachineParameters) -> Case:
+    """Macros in any order, with data that may be too short or too long, and products whose results do not depend on each other's."""
+    d = p.dram
+    assert d is not None
+    regions, scratchpad = _Regions(rng), _noise(rng, p)
+    place = lambda: {"row": rng.randrange(3), "column": rng.choice((0, d.columns - 2, rng.randrange(d.columns)))}  # noqa: E731
+    commands = [{"operation": Macro.SET_MODE, "channels": (1 << d.channels) - 1, "mode": NumberFormat.INT8 << MODE_FORMAT}]
+    kinds = sorted(OF_PIM - {Macro.SET_MODE})
+    for _ in range(rng.randint(4, 10)):
+        fields = {
+            "channels": rng.randrange(1, 1 << d.channels),
+            "bank": rng.randrange(d.banks),
+            "count": rng.choice((1, rng.randint(1, 9))),
+        }
+        fields |= {"buffer": rng.randrange(d.buffer_columns - 9), **place()}
+        operation = rng.choice((PRODUCT, PRODUCT, Macro.WRITE_BUFFER, Macro.WRITE, *kinds))
+        if operation == PRODUCT:
+            fields |= _pim_product(rng, p, d, fields["channels"].bit_count(), regions, scratchpad)
+        else:
+            most = 2 * d.column_bytes * max(fields["count"], d.channels)
+            fields["length"] = rng.choice((0, rng.randint(1, most), rng.randint(1, 2 * d.banks)))
+            fields["a"], _ = regions.matrix(1, -(-fields["length"] // p.word_bytes))
+        if operation == Macro.SCATTER:
+            fields["buffer"] = rng.randrange(d.column_bytes)
+        commands.append({"operation": operation, **fields})
+    assert regions.end <= p.scratchpad_words
+    return commands, scratchpad
+
+
+def _pim_product(
+    rng: random.Random, p: MachineParameters, d: Dram, channels: int, regions: _Regions, scratchpad: NDArray[np.uint8]
+) -> dict[str, int]:
+    """What a product has beside its first macro's fields."""
+    groups, flags = rng.randint(1, 3), {name: rng.randint(0, 1) for name in ("starts", "shared", "raw", "out_wide")}
+    sums = groups * channels * d.banks
+    n, length = rng.choice((1, sums, rng.randint(1, sums))), rng.choice((4 * sums, rng.randint(0, 5 * sums)))
+    words = lambda octets: -(-octets // p.word_bytes)  # noqa: E731
+    regions_of = {"a": words(length), "records": words(8 * n), "out": words((4 if flags["raw"] else 2) * n)}
+    addresses = {name: regions.matrix(1, count)[0] for name, count in regions_of.items()}
+    records = [
+        CHANNEL.pack({"bias": rng.randint(-(1 << 20), 1 << 20), "multiplier": rng.getrandbits(16), "shift": rng.randint(0, 47)})
+        for _ in range(n)
+    ]
+    octets = np.frombuffer(b"".join(record.to_bytes(8, "little") for record in records), np.uint8)
+    scratchpad.reshape(-1)[addresses["records"] * p.word_bytes :][: octets.size] = octets
+    again = {"again": rng.randint(0, 3), "again_buffer": rng.randrange(d.buffer_columns - 9)}
+    limits = _limits(rng, wide=flags["out_wide"] > 0)
+    return {
+        "groups": groups,
+        "group_columns": rng.choice((1, 9, d.columns)),
+        "n": n,
+        "length": length,
+        **again,
+        **addresses,
+        **flags,
+        **limits,
+    }
+
+
 CASES: dict[Engine, Callable[[random.Random, MachineParameters], Case]] = {
     Engine.LOAD: load,
     Engine.STORE: transfer,
     Engine.COMPUTE: compute,
     Engine.VECTOR: vector,
+    Engine.PIM: pim,
 }

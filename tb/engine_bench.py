@@ -11,10 +11,19 @@ from ..rtl.banks import Ports
 from ..rtl.compute import ComputeUnit
 from ..rtl.dma import LoadEngine, StoreEngine
 from ..rtl.layouts import record_layout
+from ..rtl.pim.controller import PimController
+from ..rtl.pim.engine import PimEngine
+from ..rtl.pim.layouts import Dfi
 from ..rtl.scratchpad import ReadPort, Scratchpad, WritePort, port_names
 from ..rtl.vector import VectorEngine
 
-ENGINES = {Engine.LOAD: LoadEngine, Engine.STORE: StoreEngine, Engine.COMPUTE: ComputeUnit, Engine.VECTOR: VectorEngine}
+ENGINES = {
+    Engine.LOAD: LoadEngine,
+    Engine.STORE: StoreEngine,
+    Engine.COMPUTE: ComputeUnit,
+    Engine.VECTOR: VectorEngine,
+    Engine.PIM: PimEngine,
+}
 MEMORY_BASE = 0x1000  # of the driver's buffer
 MEMORY_BYTES = 0x4000
 
@@ -23,12 +32,14 @@ class EngineBench(wiring.Component):
     """Members
     -------
     command, done, error: the engine's port. flags: of the vector engine. out_of_range: it asked for an address beyond the scratchpad.
-    host_read, host_write: scratchpad ports of the bench, which also disturb the engine. m_axi_*: to memory.
+    host_read, host_write: scratchpad ports of the bench, which also disturb the engine. m_axi_*: to memory. dfi<n>: the pins of
+    channel n of the PIM engine's controller; pim_idle: nothing is under way in it.
     """
 
     def __init__(self, engine: Engine, parameters: MachineParameters) -> None:
         self._engine, self._p = engine, parameters
-        word = parameters.word_bytes
+        word, dram = parameters.word_bytes, parameters.dram
+        pim = {"pim_idle": Out(1), **{f"dfi{i}": Out(Dfi(dram)) for i in range(dram.channels)}} if dram else {}
         super().__init__(
             {
                 "command": In(stream.Signature(record_layout(taken_commands(parameters)[engine]))),
@@ -39,6 +50,7 @@ class EngineBench(wiring.Component):
                 "host_read": In(ReadPort(word)),
                 "host_write": In(WritePort(word)),
                 **axi4_ports(parameters.bus_bytes),
+                **pim,
             }
         )
 
@@ -55,6 +67,8 @@ class EngineBench(wiring.Component):
         ]
         if self._engine is Engine.VECTOR and p.pruning:
             m.d.comb += self.flags.eq(engine.flags)
+        if self._engine is Engine.PIM:
+            self._pim(m, engine)
         reads, writes = (list(port_names(engine, kind)) for kind in (ReadPort, WritePort))
         m.submodules.scratchpad = scratchpad = Scratchpad(p, Ports(readers=[*reads, "host"], writers=[*writes, "host"]))
         for i, name in enumerate(reads):
@@ -74,3 +88,14 @@ class EngineBench(wiring.Component):
                     inner, outer = getattr(gate, name), getattr(self, f"m_axi_{name}")
                     m.d.comb += outer.eq(inner) if member.flow is Out else inner.eq(outer)
         return m
+
+    def _pim(self, m: Module, engine: PimEngine) -> None:
+        """The engine's controller, whose channels are the bench's."""
+        assert self._p.dram is not None
+        m.submodules.controller = controller = PimController(self._p.dram)
+        connect(m, engine.macros, controller.macros)
+        connect(m, engine.write_columns, controller.write)
+        connect(m, controller.read, engine.read_columns)
+        for channel in range(self._p.dram.channels):
+            connect(m, getattr(controller, f"dfi{channel}"), flipped(getattr(self, f"dfi{channel}")))
+        m.d.comb += [engine.pim_error.eq(controller.error), engine.pim_idle.eq(controller.idle), self.pim_idle.eq(controller.idle)]

@@ -12,16 +12,21 @@ from cocotb.triggers import ReadOnly, RisingEdge
 from cocotbext.axi import AxiBus, AxiRam
 from numpy.typing import NDArray
 
+from ..rtl.arch.dram import Dram
 from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.steps import ADDRESS_BITS, COMMANDS, Engine, Step
 from ..rtl.banks import READ_LATENCY
 from ..rtl.engine import CHECK_CYCLES
+from ..rtl.pim.layouts import command_layout
 from ..sw.golden.machine import Machine
+from ..sw.golden.pim_device import PimDevice
 from .commands import CASES
+from .dram import Checker, Chip
 from .engine_bench import MEMORY_BASE, MEMORY_BYTES
 from .runner import parameters
 
 LIMIT = 20_000  # cycles of a command
+_PINS = "command", "write_data", "write_mask", "read_data", "read_valid"
 DRAIN = READ_LATENCY + 3  # until the words of two requests that wait have come
 
 
@@ -69,6 +74,43 @@ class _Host:
     def _write(self, address: int, word: int, *, enable: bool) -> int:
         mask = (1 << self.p.word_bytes) - 1 if enable else 0
         return address | word << ADDRESS_BITS | mask << (ADDRESS_BITS + 8 * self.p.word_bytes)
+
+
+class _Channel:
+    """A channel of the PIM engine's DRAM, and its referee."""
+
+    def __init__(self, dut: Any, dram: Dram, channel: int) -> None:
+        self._dut, self._clk, self._dram = [getattr(dut, f"dfi{channel}__{pin}") for pin in _PINS], dut.clk, dram
+        self.chip, self.checker = Chip(dram), Checker(dram)
+
+    async def run(self) -> None:
+        """Answer until killed."""
+        command, write_data, write_mask, read_data, read_valid = self._dut
+        fields = {name: (field.offset, (1 << field.width) - 1) for name, field in command_layout(self._dram)}
+        for cycle in itertools.count():
+            await ReadOnly()
+            bits = int(command.value)
+            given = {name: bits >> offset & mask for name, (offset, mask) in fields.items()}
+            octets = int(write_data.value).to_bytes(self._dram.column_bytes, "little")
+            answer = self.chip.clock(**given, data=octets, mask=int(write_mask.value))
+            self.checker.check(cycle, given["command"], given["bank"])
+            await RisingEdge(self._clk)
+            read_valid.value = int(answer is not None)
+            read_data.value = int.from_bytes(answer or bytes(1), "little")
+
+
+async def _assert_equal(dut: Any, pim: PimDevice, channels: Sequence[_Channel], commands: object) -> None:
+    """The DRAM, as it is when all is done, is the model's, and no rule was broken."""
+    while not dut.pim_idle.value:
+        await RisingEdge(dut.clk)
+    for _ in range(pim.dram.timing.write_end + 1):
+        await RisingEdge(dut.clk)
+    for channel in channels:
+        assert not channel.chip.violation + channel.checker.violation
+    for (channel, bank, row), columns in pim.rows.items():
+        found = np.frombuffer(channels[channel].chip.read_row(bank, row), np.uint8).reshape(columns.shape)
+        wrong = np.flatnonzero((found != columns).any(axis=1))
+        assert not wrong.size, f"columns {wrong[:8]} of row {row} of bank {bank} of channel {channel} differ after {commands}"
 
 
 def _pauses(rng: random.Random, rate: float) -> Iterator[bool]:
@@ -120,6 +162,9 @@ async def leaves_what_the_model_leaves(dut: Any) -> None:
         await RisingEdge(dut.clk)
     dut.rst.value = 0
     machine = Machine(p, MEMORY_BYTES)
+    channels = [_Channel(dut, p.dram, channel) for channel in range(p.pim_channels)] if p.dram and engine is Engine.PIM else []
+    for channel in channels:
+        cocotb.start_soon(channel.run())
     for case in range(about["cases"]):
         commands, scratchpad = CASES[engine](rng, p)
         machine.scratchpad[:] = scratchpad
@@ -138,4 +183,6 @@ async def leaves_what_the_model_leaves(dut: Any) -> None:
         assert not wrong.size, f"case {case}: scratchpad words {wrong[:8]} differ after {commands}"
         if engine is Engine.VECTOR and p.pruning:
             assert int(dut.flags.value) == sum(1 << flag - 1 for flag in machine.flags), f"case {case}: flags differ after {commands}"
+        if machine.pim and channels:
+            await _assert_equal(dut, machine.pim, channels, commands)
         assert ram.read(MEMORY_BASE, MEMORY_BYTES) == machine.memory.tobytes(), f"case {case}: memory differs after {commands}"

@@ -27,6 +27,8 @@ COLUMN = replace(TALL, cols=1, residual=1)
 # Rows of results side by side, pooled and repeated.
 PACKING = replace(TALL, packing=1, residual=1, accumulator_depth=64)
 PACKED_COLUMN = replace(COLUMN, packing=1)
+PIM = replace(SQUARE, pim="aim", pim_channels=2)
+PIM_WIDE = replace(SQUARE, rows=32, pim="hbm2", pim_channels=1)  # words wider than what is scattered
 MADE_OF = {INT4: PLATFORMS["ecp5"], SHARED: PLATFORMS["ultrascale"]}
 
 
@@ -50,6 +52,8 @@ CASES = [
     (Engine.LOAD, PRUNING),
     (Engine.STORE, TALL),
     (Engine.STORE, ODD),
+    (Engine.PIM, PIM),
+    (Engine.PIM, PIM_WIDE),
 ]
 
 
