@@ -8,6 +8,9 @@ from numpy.typing import ArrayLike
 from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import CHANNEL
 from .. import graph as ir
+from ..golden.matmul import MatMulParameters
+from ..golden.requantize import Int
+from ..pim.operator import Pim
 from .groups import grouped_weights, in_groups
 from .layout import Buffer, Layout
 from .segments import channel_segments
@@ -23,6 +26,10 @@ def factors_name(op: ir.MatMul, first: int, count: int) -> str:
 
 def table_name(op: ir.MatMul | ir.LayerNorm | ir.Table) -> str:
     return f"{op.name}.table"
+
+
+def records_name(op: Pim) -> str:
+    return f"{op.name}.records"
 
 
 def operator_name(table: str) -> str:
@@ -44,6 +51,8 @@ def make_buffers(graph: ir.Graph, layouts: Mapping[str, Layout], parameters: Mac
                         buffers[buffer.name] = buffer
             if op.table:
                 buffers[table_name(op)] = _table(op, [op.table.entries], parameters, np.int8)
+        elif isinstance(op, Pim) and op.parameters:
+            buffers[records_name(op)] = _records(op, op.parameters, parameters)
         elif isinstance(op, ir.LayerNorm):
             buffers[table_name(op)] = _table(op, [op.parameters.gamma, op.parameters.beta], parameters, np.int16)
         elif isinstance(op, ir.Table):
@@ -64,17 +73,33 @@ def _table(
 def _channels(op: ir.MatMul, first: int, count: int, parameters: MachineParameters) -> Buffer:
     """The requantization records of channels first to first + count - 1, tile by tile of cols channels; of channels that are all alike one
     tile. With shift, of those channels of each block, one after the other."""
-    p, q, channels = parameters, op.parameters, op.channels
-    of_blocks = np.stack([q.bias, q.multiplier, q.shift], axis=1).reshape(-1, channels, 3)[:, first : first + count]
+    p, channels = parameters, op.channels
+    of_blocks = _channels_of(op.parameters).reshape(-1, channels, 3)[:, first : first + count]
     if (of_blocks == of_blocks[0, 0]).all():
         of_blocks = np.tile(of_blocks[:1, :1], (1, p.cols, 1))
     tiles = list[bytes]()
     for block in of_blocks.tolist():
-        records = [
-            CHANNEL.pack(dict(zip(("bias", "multiplier", "shift"), channel, strict=True))).to_bytes(8, "little") for channel in block
-        ]
+        records = [_record(channel) for channel in block]
         tiles += (b"".join(records[i : i + p.cols]).ljust(p.channel_words * p.word_bytes, b"\0") for i in range(0, len(records), p.cols))
     return Buffer(name=channels_name(op, first, count), rows=len(tiles), row_words=p.channel_words, data=b"".join(tiles))
+
+
+def _channels_of(q: MatMulParameters) -> Int:
+    """Bias, multiplier and shift of each, [channels, 3]."""
+    return np.stack([q.bias, q.multiplier, q.shift], axis=1)
+
+
+def _record(channel: Sequence[int]) -> bytes:
+    return CHANNEL.pack(dict(zip(("bias", "multiplier", "shift"), channel, strict=True))).to_bytes(8, "little")
+
+
+def _records(op: Pim, q: MatMulParameters, parameters: MachineParameters) -> Buffer:
+    """The requantization records of a PIM operator's products, side by side; of channels that are all alike one word of them."""
+    word = parameters.word_bytes
+    channels = np.tile(_channels_of(q)[:1], (word // 8, 1)) if op.shared else _channels_of(q)
+    data = b"".join(map(_record, channels.tolist()))
+    words = -(-len(data) // word)
+    return Buffer(name=records_name(op), rows=1, row_words=words, data=data.ljust(words * word, b"\0"))
 
 
 def _factors(op: ir.MatMul, first: int, count: int, parameters: MachineParameters) -> Iterator[Buffer]:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from ...rtl.arch.parameters import TILE_CYCLES, MachineParameters
-from ...rtl.arch.steps import Engine, Step, place_bits
+from ...rtl.arch.pim import Macro
+from ...rtl.arch.steps import PRODUCT, Engine, Step, place_bits
 
 
 def tiles_of_b(command: Mapping[str, int], p: MachineParameters) -> int:
@@ -48,6 +49,16 @@ def bank_cycles(command: Mapping[str, int], p: MachineParameters, *, linked: boo
     return (a + b + -(-c["n"] // p.cols) * p.channel_words) * p.units / p.banks
 
 
+def pim_cycles(command: Mapping[str, int], p: MachineParameters) -> int:
+    """As `ideal_cycles`, of a PIM command: of a product's groups each takes two switches of the mode, start values and sums."""
+    c, dram = command, p.dram
+    assert dram
+    t = dram.timing
+    if c["operation"] == PRODUCT:
+        return c["groups"] * (2 * t.mode + t.write_end + t.cl + (c.get("again", 0) + 1) * c["count"] * t.ccd_l)
+    return (dram.banks if c["operation"] == Macro.SCATTER else c.get("count", 1)) * t.ccd_l
+
+
 def ideal_cycles(step: Step, p: MachineParameters) -> int:
     """Cycles of a step without start-up, stalls or memory latency."""
     c = step.command
@@ -58,3 +69,5 @@ def ideal_cycles(step: Step, p: MachineParameters) -> int:
             return compute_cycles(c, p)
         case Engine.VECTOR:
             return c["rows"] * -(-c["cols"] // p.lanes)
+        case Engine.PIM:
+            return pim_cycles(c, p)

@@ -7,7 +7,10 @@ from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import Engine
 from .. import graph as ir
 from ..executor import IMPORTANCE, flag_of
+from ..pim.operator import Pim
+from .cost import pim_cycles
 
+DRAM = "the DRAM that computes"  # what stays in it, among the tensors' names
 LATENCY = 40  # cycles from a command's last operand to its last result, about
 
 
@@ -48,7 +51,8 @@ def _needs(graph: ir.Graph) -> list[set[int]]:
 def _left_behind(op: ir.Operator) -> set[str]:
     """What it changes that is no tensor."""
     flag = {flag_of(op.name)} if isinstance(op, ir.Softmax) and op.threshold is not None else set[str]()
-    return flag | ({IMPORTANCE} if isinstance(op, ir.Softmax | ir.Pick) and op.importance else set())
+    pim = {DRAM} if isinstance(op, Pim) else set[str]()
+    return flag | pim | ({IMPORTANCE} if isinstance(op, ir.Softmax | ir.Pick) and op.importance else set())
 
 
 def _delay(before: ir.Operator, op: ir.Operator, p: MachineParameters) -> int:
@@ -62,7 +66,8 @@ def _delay(before: ir.Operator, op: ir.Operator, p: MachineParameters) -> int:
 
 
 def _engine(op: ir.Operator) -> Engine:
-    return Engine.COMPUTE if isinstance(op, ir.MatMul) else Engine.LOAD if isinstance(op, ir.Fetch) else Engine.VECTOR
+    kinds = {ir.MatMul: Engine.COMPUTE, ir.Fetch: Engine.LOAD, Pim: Engine.PIM}
+    return kinds.get(type(op), Engine.VECTOR)
 
 
 def _cycles(op: ir.Operator, p: MachineParameters) -> int:
@@ -71,4 +76,6 @@ def _cycles(op: ir.Operator, p: MachineParameters) -> int:
         return -(-op.macs // p.peak_macs)
     if isinstance(op, ir.Fetch):
         return op.out.rows * -(-op.out.cols * op.out.tensor.bits // (8 * p.bus_bytes))
+    if isinstance(op, Pim):
+        return sum(pim_cycles(command.fields, p) for command in op.commands)
     return sum(block.rows * -(-block.cols // p.lanes) for block in op.outputs)

@@ -32,6 +32,8 @@ def _ports(engine: Engine, operand: str, p: MachineParameters) -> list[str]:
             return ["read"]
         case Engine.VECTOR, _:
             return [f"read_{operand}"]
+        case Engine.PIM, _:
+            return ["read_b" if operand == "records" else "read_a"]
         case _, "a" | "r":
             return [f"read_{operand}"]
         case _, "b":

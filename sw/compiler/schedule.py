@@ -174,7 +174,7 @@ class Scheduler:
                 command |= task.walk(address, stride)
             else:
                 command[field] = address
-                if field not in ("table", "factors", "numbers"):  # they are one run of words
+                if field not in ("table", "factors", "numbers") and task.engine is not Engine.PIM:  # they are one run of words
                     command[f"{field}_stride"] = 0 if operand.repeat else stride
             late = task.engine is Engine.COMPUTE and field == "a"
             if not operand.ring:  # whose words wait for each other
@@ -184,13 +184,15 @@ class Scheduler:
             source = task.source.buffer
             size = source.words * self._p.slot_bytes
             accesses.append(Access.of(self._external[source.name], 1, size, 1, writes=False, external=True))
-        # The importance and the flags as words behind the scratchpad.
+        # The importance, the flags and the DRAM that computes as words behind the scratchpad.
         op, behind = task.operator, self._p.scratchpad_words
         if command.get("importance"):
             accesses.append(Access.of(behind, 1, 1, 1, writes=True))
         if op.name in self._flags:
             command |= {"a_left": self._flags[op.name], "a_zero_point": op.threshold}  # pyright: ignore[reportAttributeAccessIssue] - a Softmax
             accesses.append(Access.of(behind + self._flags[op.name], 1, 1, 1, writes=True))
+        if task.engine is Engine.PIM:
+            accesses.append(Access.of(behind + FLAGS + 1, 1, 1, 1, writes=True))
         when = self._flags[op.when] if op.when else 0
         if when:
             accesses.append(Access.of(behind + when, 1, 1, 1, writes=False))

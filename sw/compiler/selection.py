@@ -45,7 +45,7 @@ class Selection:
         if op.shift:
             words = self._operands.layouts[op.source.tensor.name].word(op.source.cols) if op.beside else op.source.rows * row_words
             source = replace(source, shift=self._operands.shift(op.shift, words))
-        yield _one(Task(engine=Engine.LOAD, operator=op, command=command, operands=operands, source=source))
+        yield Way.of_one(Task(engine=Engine.LOAD, operator=op, command=command, operands=operands, source=source))
 
     def gather(self, op: ir.Gather) -> Iterator[Way]:
         self._operands.require_pruning()
@@ -62,7 +62,3 @@ class Selection:
                 return Task(engine=Engine.VECTOR, operator=op, command={**command, "cols": cols}, operands=operands)
 
             yield Way(make=make, rows=1, cols=count, most_rows=1, most_cols=count, col_step=self._operands.parameters.word_bytes)
-
-
-def _one(task: Task) -> Way:
-    return Way(make=lambda *_: task, rows=1, cols=1, most_rows=1, most_cols=1, col_step=1)

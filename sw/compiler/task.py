@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from ...rtl.arch.steps import Engine
 from .. import graph as ir
@@ -97,3 +98,8 @@ class Way:
     most_cols: int
     col_step: int
     alike: bool = True
+
+    @classmethod
+    def of_one(cls, task: Task) -> Self:
+        """That is not cut."""
+        return cls(make=lambda *_: task, rows=1, cols=1, most_rows=1, most_cols=1, col_step=1)

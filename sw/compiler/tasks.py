@@ -7,10 +7,12 @@ from itertools import pairwise, product, starmap
 
 from ...rtl.arch.steps import COMMANDS
 from .. import graph as ir
+from ..pim.operator import Pim
 from .bands import BandRows, Bands, part_of, placed
 from .cost import compute_cycles
 from .errors import CompileError
 from .operands import Operands
+from .pim import PimTasks
 from .pipeline import Pipeline, PipelineTasks
 from .products import Products
 from .rowwise import OPERATIONS, Rowwise
@@ -31,6 +33,7 @@ class TaskMaker:
             ir.Pick: selection.pick,
             ir.Gather: selection.gather,
             ir.Fetch: selection.fetch,
+            Pim: PimTasks(operands).of,
             **dict.fromkeys(OPERATIONS, Rowwise(operands).of),
         }
 
