@@ -22,6 +22,7 @@ from ..sw import Pruning, compile_model, open_device
 from ..sw.compiler.decision import Decision
 from ..sw.compiler.patterns import Pattern
 from ..sw.compiler.predict import DEFAULT_RESOURCES, Resources
+from ..sw.driver.decoder import Decoder
 from ..sw.executor import InputError, check_input
 from ..sw.graph import Port
 from ..sw.manifest import Manifest
@@ -262,18 +263,20 @@ def run_command(
     waveform: Path | None,
     cycles: tuple[int, int] | None,
 ) -> None:
-    """Run arrays through the simulated accelerator of FOLDER."""
+    """Run arrays through the simulated accelerator of FOLDER: of a decoder the tokens of a sequence, one after the other."""
     if (waveform is None) != (cycles is None):
         raise click.UsageError("--waveform and --cycles go together")
     manifest = Manifest.load(folder)
     if len(manifest.inputs) != 1:
         raise ValueError(f"{folder}: the network has {len(manifest.inputs)} inputs: use the Python API")
-    arrays = _stack(input_path, manifest.inputs[0].port)
+    arrays = _stack(input_path, manifest.inputs[0].port, in_sequence=manifest.positions > 0)
     library = _simulator(folder, waveform=waveform is not None)
     with open_device(folder, library=library, latency=latency, bandwidth=Fraction(bandwidth).limit_denominator(1 << 16)) as network:
         if waveform is not None and cycles is not None:
             network.device.trace(waveform, first=cycles[0], last=cycles[1])  # pyright: ignore[reportAttributeAccessIssue]
-        runs = [network.run(array) for array in track(arrays, "running", console=console, transient=True)]
+        decoder = Decoder(network) if manifest.positions else None
+        run = network.run if decoder is None else (lambda token: decoder.step(token.item()))
+        runs = [run(array) for array in track(arrays, "running", console=console, transient=True)]
         counters = network.counters()
     results = {name: np.stack([run[name] for run in runs]) for name in runs[0]}
     _save(results, output)
@@ -291,8 +294,8 @@ def _save(results: dict[str, Any], output: Path | None) -> None:
         np.savez(output, **results)
 
 
-def _stack(path: Path, port: Port) -> np.ndarray:
-    """The input's arrays in a .npy file, [runs, *shape]. Raises ValueError naming the file."""
+def _stack(path: Path, port: Port, *, in_sequence: bool) -> np.ndarray:
+    """The input's arrays in a .npy file, [runs, *shape]. in_sequence: each number is one. Raises ValueError naming the file."""
     try:
         with path.open("rb") as file:
             array = np.load(file, allow_pickle=False)
@@ -305,7 +308,7 @@ def _stack(path: Path, port: Port) -> np.ndarray:
     shape = port.shape
     candidates = [array[None]]
     if array.ndim:  # a stack, of the shape, without its leading 1, or along its leading 1
-        candidates += [array, array[:, None]]
+        candidates += [array, array[:, None], *([array.reshape(-1, *port.shape)] if in_sequence else [])]
     for stacked in candidates:
         if stacked.shape[1:] == shape and len(stacked):
             try:

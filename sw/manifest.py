@@ -104,7 +104,8 @@ class PortLayout:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Manifest:
-    """rom: the program is in the circuit. prologue, body: numbers of steps. labels: the operator of each body step, and its engine.
+    """rom: the program is in the circuit. prologue: number of steps. labels: the operator of each step of a run, and its engine. positions:
+    of tokens, for each of which a decoder has a run of its own, as many steps behind those of the one before; 0 of other networks.
 
     connections: of the circuit. operators: for reports, by name: node, kind, macs. decision: for reports too, of the planner.
     """
@@ -124,6 +125,16 @@ class Manifest:
     constants: bytes
     code: bytes
     decision: Decision | None = None
+    positions: int = 0
+
+    def first_step(self, position: int = 0) -> int:
+        """Of a run."""
+        return self.prologue + position * len(self.labels)
+
+    @property
+    def last_position(self) -> int:
+        """Whose run takes the longest."""
+        return max(0, self.positions - 1)
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
@@ -156,6 +167,7 @@ class Manifest:
             constants=program.image,
             code=code,
             decision=program.decision,
+            positions=len(program.positions),
         )
 
     def save(self, folder: Path) -> None:
@@ -169,7 +181,10 @@ class Manifest:
             "format": list(VERSION),
             "name": self.name,
             "parameters": asdict(self.parameters),
-            "program": {"rom": self.rom, "prologue": self.prologue, "offset": self.program_offset, "sha256": _sha256(self.code)},
+            "program": {
+                **{"rom": self.rom, "prologue": self.prologue, "positions": self.positions},
+                **{"offset": self.program_offset, "sha256": _sha256(self.code)},
+            },
             "connections": self.connections.as_dict(),
             "configuration": f"{self.configuration:016x}",
             "memory": {"bytes": self.memory_bytes, "constants_sha256": _sha256(self.constants)},
@@ -224,9 +239,11 @@ class Manifest:
         if configuration != configuration_hash(parameters, code if rom else None, connections):
             raise ValueError("the configuration hash is not that of the parameters, the connections and the program")
         labels = tuple((str(name), str(engine)) for name, engine in text["steps"])
-        if len(code) != STEP_BYTES * (prologue + len(labels)):
-            raise ValueError(f"the program has {len(code)} bytes, not {STEP_BYTES} for each of {prologue + len(labels)} steps")
-        for index in range(prologue + len(labels)):
+        positions = _count(text["program"]["positions"], "positions", low=0)
+        steps = prologue + max(1, positions) * len(labels)
+        if len(code) != STEP_BYTES * steps:
+            raise ValueError(f"the program has {len(code)} bytes, not {STEP_BYTES} for each of {steps} steps")
+        for index in range(steps):
             try:
                 require_worker(Step.decode(code[index * STEP_BYTES : (index + 1) * STEP_BYTES]), parameters)
             except ValueError as e:
@@ -255,6 +272,7 @@ class Manifest:
             constants=constants,
             code=code,
             decision=None if text["decision"] is None else Decision.from_dict(text["decision"]),
+            positions=positions,
         )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.steps import Engine
+from celosia.rtl.arch.workers import workers
 from celosia.sw.api import compile_model
 from celosia.sw.driver.device import DeviceError
 from celosia.sw.manifest import Manifest
@@ -24,7 +25,7 @@ def activity(manifest: Manifest, *, cycles: int = 10, pause: int = 2) -> list[tu
     changes, now = [], 1000
     for _, label in manifest.labels:
         engine = Engine[label.upper()]
-        changes += [(now, 1 << engine), (now + cycles, 1 << engine + len(Engine))]
+        changes += [(now, 1 << engine), (now + cycles, 1 << engine + len(workers(manifest.parameters)))]
         now += cycles + pause
     return changes
 

@@ -7,8 +7,8 @@ staging area is tried in a few steps; the plan that moves the fewest bytes a run
 one that is predicted to be the fastest.
 """
 
-from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 
 from ...rtl.arch.links import Link
@@ -100,16 +100,9 @@ def _with_staging(
 ) -> Plan:
     parts = _staging_parts(parameters)
     limit = parameters.scratchpad_words - parts * staging_words
-    operands = Operands(
-        parameters=parameters,
-        layouts=layouts,
-        buffers=buffers,
-        staged=lambda buffer: buffer.name not in resident,
-        pieces=Pieces.of(graph, parameters),
-        fetched={op.out.tensor.name for op in graph.operators if isinstance(op, ir.Fetch)},
-    )
-    maker = TaskMaker(operands, staging_words=staging_words)
     resident: Container[str] = buffers
+    operands = _operands(graph, layouts, buffers, parameters, lambda buffer: buffer.name not in resident)
+    maker = TaskMaker(operands, staging_words=staging_words)
     sizes = {name: buffer.words for name, buffer in buffers.items()} | _words_of_bands(graph, assignment, maker)
     resident = _place(graph, sizes, buffers, assignment, limit, parameters.region_words, in_memory, spread=spread)
     tasks, links = _tasks(graph, assignment, maker)
@@ -126,6 +119,32 @@ def _with_staging(
         links=tuple(links),
         words_moved=staged + ports,
         words_staged=staged,
+    )
+
+
+def plan_for(
+    plan: Plan, graph: ir.Graph, layouts: Mapping[str, Layout], buffers: Mapping[str, Buffer], parameters: MachineParameters
+) -> Plan:
+    """The same places for a graph like the plan's, whose tensors are no larger. Raises CompileError as `make_plans`."""
+    operands = _operands(graph, layouts, buffers, parameters, lambda buffer: buffer.name not in plan.resident)
+    tasks, _ = _tasks(graph, plan.assignment, TaskMaker(operands, staging_words=plan.staging_words))
+    return replace(plan, graph=graph, tasks=tuple(tasks))
+
+
+def _operands(
+    graph: ir.Graph,
+    layouts: Mapping[str, Layout],
+    buffers: Mapping[str, Buffer],
+    parameters: MachineParameters,
+    staged: Callable[[Buffer], bool],
+) -> Operands:
+    return Operands(
+        parameters=parameters,
+        layouts=layouts,
+        buffers=buffers,
+        staged=staged,
+        pieces=Pieces.of(graph, parameters),
+        fetched={op.out.tensor.name for op in graph.operators if isinstance(op, ir.Fetch)},
     )
 
 

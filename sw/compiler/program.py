@@ -1,6 +1,6 @@
 """A compiled network: steps, the constants' memory image and how arrays enter and leave."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ...rtl.arch.links import Connections
@@ -10,6 +10,7 @@ from ...rtl.arch.workers import workers_of
 from .. import graph as ir
 from .buffers import make_buffers
 from .decision import Decision
+from .dram_rows import DramRows
 from .fuse import fuse
 from .layout import Buffer, Layout, choose_layouts
 from .packing import pack
@@ -24,6 +25,7 @@ from .schedule import Scheduler, with_waits
 class Program:
     """name: of the model. graph: as `fuse`, `pack` and `orders` leave it. prologue: steps that load the constants that stay,
     once. body: steps of each run. labels, timings: of the body's steps. connections: those that a circuit for this program alone needs.
+    positions: of a decoder the body for each token, as many steps with the same labels; ``body`` is the last one. Else none.
     decision: of the planner.
 
     external: byte offset in the driver's buffer of each graph input, output and stored buffer. image: the constants, from offset 0.
@@ -45,11 +47,13 @@ class Program:
     program_offset: int
     memory_bytes: int
     decision: Decision | None = None
+    positions: tuple[tuple[Step, ...], ...] = ()
 
     @property
     def code(self) -> bytes:
-        """Prologue and body, 128 bytes a step."""
-        return b"".join(step.encode() for step in (*self.prologue, *self.body))
+        """Prologue and body, or bodies, 128 bytes a step."""
+        bodies = self.positions or (self.body,)
+        return b"".join(step.encode() for step in (*self.prologue, *(step for body in bodies for step in body)))
 
     @property
     def link_bytes(self) -> int:
@@ -63,14 +67,18 @@ class Program:
 
 
 class Compiler:
-    """Maps a graph to a machine, in one way or another. graph: as `fuse` and `pack` leave it."""
+    """Maps a graph to a machine, in one way or another. graph: as `fuse` and `pack` leave it. dram_rows: what the DRAM that computes holds,
+    if there is one."""
 
-    def __init__(self, graph: ir.Graph, parameters: MachineParameters, resources: Resources, *, name: str) -> None:
-        self.graph, self.parameters, self.resources = pack(fuse(graph, parameters), parameters), parameters, resources
-        self._name = name
+    def __init__(
+        self, graph: ir.Graph, parameters: MachineParameters, resources: Resources, *, name: str, dram_rows: DramRows | None = None
+    ) -> None:
+        self.graph, self.parameters, self.resources = fused(graph, parameters), parameters, resources
+        self._name, self._dram_rows = name, dram_rows
         self._layouts = choose_layouts(self.graph, parameters)
         self._buffers = make_buffers(self.graph, self._layouts, parameters)
-        self._constants, self._image = _constants(self._buffers, parameters)
+        stored = [*self._buffers.values(), *([dram_rows.buffer()] if dram_rows else [])]
+        self._constants, self._image = _constants(stored, parameters)
 
     def program(self, assignment: Assignment = SEQUENTIAL) -> Program:
         """The one that is predicted to be the fastest. Raises CompileError naming the operator that can't be mapped, or the pipeline."""
@@ -82,7 +90,8 @@ class Compiler:
         p = self.parameters
         external, end = self._external(plan)
         scheduler = Scheduler(p, plan, self._buffers, external)
-        before, planned = scheduler.prologue(), scheduler.body(plan.graph)
+        rows = self._dram_rows
+        before, planned = [*(rows.steps(external[rows.buffer().name]) if rows else []), *scheduler.prologue()], scheduler.body(plan.graph)
         prologue, body = with_waits(before, p), with_waits(planned, p)
         whose = zip((*before, *planned), workers_of((*prologue, *body), p), strict=True)
         return Program(
@@ -114,11 +123,16 @@ class Compiler:
         return offsets, -(-end // STEP_BYTES) * STEP_BYTES
 
 
-def _constants(buffers: Mapping[str, Buffer], parameters: MachineParameters) -> tuple[dict[str, int], bytes]:
+def fused(graph: ir.Graph, parameters: MachineParameters) -> ir.Graph:
+    """With what the machine does in one."""
+    return pack(fuse(graph, parameters), parameters)
+
+
+def _constants(buffers: Iterable[Buffer], parameters: MachineParameters) -> tuple[dict[str, int], bytes]:
     """Their offsets in external memory, and their bytes."""
     offsets: dict[str, int] = {}
     image = bytearray()
-    for buffer in buffers.values():
+    for buffer in buffers:
         if buffer.data is not None:
             offsets[buffer.name] = len(image)
             image += to_slots(buffer.data, parameters)

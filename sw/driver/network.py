@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...rtl.arch.parameters import VERSION
+from ...rtl.arch.pim import PimError
 from ...rtl.arch.registers import ERROR_ENGINE_SEQUENCER, IDENTITY, OFFSETS, REGISTERS, ErrorCode
 from ...rtl.arch.steps import Engine
 from ..compiler.cost import ideal_cycles
@@ -67,16 +68,17 @@ class Network:
             self._run(0, self.manifest.prologue)
         self._loaded = True
 
-    def run(self, inputs: NDArray | Mapping[str, NDArray]) -> dict[str, NDArray]:
-        """Run once. inputs: an array for each ONNX input by name, or the array of the only one. Returns the ONNX outputs by name.
+    def run(self, inputs: NDArray | Mapping[str, NDArray], position: int = 0) -> dict[str, NDArray]:
+        """Run once. inputs: an array for each ONNX input by name, or the array of the only one. position: of a decoder, the token's place,
+        when all before it have been run. Returns the ONNX outputs by name.
 
         Raises InputError on a wrong name, shape or type, MachineError where the machine stops; the next run starts anew.
         """
-        return {port.port.name: dequantize_output(port.port, values) for port, values in self._outputs(inputs)}
+        return {port.port.name: dequantize_output(port.port, values) for port, values in self._outputs(inputs, position)}
 
-    def run_integers(self, inputs: NDArray | Mapping[str, NDArray]) -> dict[str, NDArray]:
+    def run_integers(self, inputs: NDArray | Mapping[str, NDArray], position: int = 0) -> dict[str, NDArray]:
         """As `run`, but the outputs as the machine's integers [rows, cols], by ONNX output name."""
-        return {port.port.name: values for port, values in self._outputs(inputs)}
+        return {port.port.name: values for port, values in self._outputs(inputs, position)}
 
     def counters(self) -> dict[str, int]:
         """The cycle and stall counters of the last run, by register name."""
@@ -92,7 +94,7 @@ class Network:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
 
-    def _outputs(self, inputs: NDArray | Mapping[str, NDArray]) -> Iterator[tuple[PortLayout, NDArray]]:
+    def _outputs(self, inputs: NDArray | Mapping[str, NDArray], position: int) -> Iterator[tuple[PortLayout, NDArray]]:
         m = self.manifest
         arrays = self._named(inputs)
         for port in m.inputs:
@@ -100,7 +102,7 @@ class Network:
             self.device.write_memory(self._base + port.offset, port.to_memory(values, m.parameters))
         if not self._loaded:
             self.upload()
-        self._run(m.prologue, len(m.labels))
+        self._run(m.first_step(position), len(m.labels))
         for port in m.outputs:
             data = self.device.read_memory(self._base + port.offset, port.slots * m.parameters.slot_bytes)
             yield port, port.from_memory(data, m.parameters)
@@ -148,8 +150,11 @@ class Network:
     def _fail(self) -> None:
         error, step = self._read("error"), self._read("error_step")
         engine = None if error >> 8 == ERROR_ENGINE_SEQUENCER else Engine(error >> 8)
-        index = step - self.manifest.prologue
-        where = f" ({self.manifest.labels[index][0]})" if 0 <= index < len(self.manifest.labels) else ""
+        labels, index = self.manifest.labels, step - self.manifest.prologue
+        where = f" ({labels[index % len(labels)][0]})" if index >= 0 else ""
+        if error & 0xFF == ErrorCode.PIM:
+            found = self._read("pim_error")
+            where += f": {PimError(found & 0xFF).name.lower().replace('_', ' ')}, channel {found >> 8}"
         self._write("control", RESET)
         raise MachineError(ErrorCode(error & 0xFF), step, engine, where)
 

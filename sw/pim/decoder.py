@@ -53,7 +53,7 @@ class Decoder:
         self._values = initial_values(graph)
         self._sums: dict[str, Int] = {}  # of values so far, [heads, width], by the operator that weights them
         target.run(iter([(Macro.SET_MODE, {"mode": NumberFormat.INT8 << MODE_FORMAT})]), np.zeros((0, dram.column_bytes), np.uint8))
-        target.load(self._placement.image(graph))
+        target.load(self._placement.image(graph, self._placement.matrices))
 
     def step(self, token: int) -> Mapping[str, Int]:
         """The rows of the network's outputs at the next place, where ``token`` is. Raises MappingError when there is no more room."""

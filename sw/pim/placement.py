@@ -1,6 +1,6 @@
 """Where the matrices of a causal network lie in DRAM that computes, and its keys and values."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,11 +22,11 @@ class Placement:
     matrices: Mapping[str, MatrixMap]
     caches: Mapping[str, CacheMap]
 
-    def image(self, graph: ir.Graph) -> Image:
-        """What the rows with matrices hold."""
+    def image(self, graph: ir.Graph, names: Container[str]) -> Image:
+        """What the rows with the matrices of these operators hold."""
         found: dict[tuple[int, int, int], np.ndarray] = {}
         for op in graph.operators:
-            if isinstance(op, ir.MatMul) and op.name in self.matrices:
+            if isinstance(op, ir.MatMul) and op.name in self.matrices and op.name in names:
                 found |= self.matrices[op.name].image(matrix_of(op))
         return found
 

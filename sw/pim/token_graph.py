@@ -14,7 +14,7 @@ import numpy as np
 
 from ...rtl.arch.formats import INT8, INT32
 from ...rtl.arch.pim import Macro
-from ...rtl.arch.steps import PRODUCT
+from ...rtl.arch.steps import PRODUCT, SUM_BYTES
 from .. import graph as ir
 from ..golden.matmul import MatMulParameters
 from .cache import CacheMap
@@ -23,8 +23,6 @@ from .operator import Pim, PimCommand
 from .phases import is_faster, product
 from .placement import Placement, matrix_of, products
 from .rows import DecoderError
-
-SUM_BYTES = 4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

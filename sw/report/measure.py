@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...rtl.arch.parameters import MachineParameters
-from ...rtl.arch.steps import Engine, Step
+from ...rtl.arch.steps import CHANNEL, SUM_BYTES, Engine, Step
 from ...rtl.arch.workers import Worker, workers, workers_of
 from ..compiler.cost import rows_read, tiles_of_b
 from ..driver.device import DeviceError
@@ -54,7 +54,7 @@ class OperatorUse:
 
 
 def spans(activity: Sequence[tuple[int, int]], manifest: Manifest) -> list[Span]:
-    """The spans of the body's steps, in program order, from the accelerator's ``activity`` in one run.
+    """The spans of a run's steps, in program order, from the accelerator's ``activity`` in it; of a decoder, at the last position.
 
     A worker starts and ends its steps in order.
 
@@ -69,7 +69,7 @@ def spans(activity: Sequence[tuple[int, int]], manifest: Manifest) -> list[Span]
                 if state >> bit & 1:
                     times[worker].append(cycle)
     first = min((cycle for cycle, _ in activity), default=0)
-    steps = manifest.steps[manifest.prologue :]
+    steps = manifest.steps[manifest.first_step(manifest.last_position) :]
     of_step = list(workers_of(steps, manifest.parameters))
     expected = {worker: of_step.count(worker) for worker in everyone}
     if any((len(starts[worker]), len(ends[worker])) != (count, count) for worker, count in expected.items()):
@@ -108,6 +108,9 @@ def _bytes_moved(step: Step, p: MachineParameters) -> tuple[int, int]:
         b = c["n"] * tiles // n_tiles * word if c["b_transposed"] else c["k"] * -(-c["n"] // word) * word
         factors = c["b_factored"] * c["taps_y"] * c["taps_x"] * p.factor_words
         return 0, a + b + n_tiles * (p.channel_words + factors) * word + outputs * c["n"] * (1 + c["out_wide"])
+    if step.engine is Engine.PIM:
+        records = 0 if c["raw"] or c["shared"] else CHANNEL.bits // 8
+        return 0, c["length"] + c["n"] * (records + (SUM_BYTES if c["raw"] else 1 + c["out_wide"]))
     row = lambda wide: -(-(c["cols"] << wide) // word) * word  # noqa: E731
     return 0, c["rows"] * (row(c["a_wide"]) + row(c["out_wide"]))
 
@@ -117,7 +120,7 @@ def operator_use(run: Sequence[Span], manifest: Manifest) -> list[OperatorUse]:
     result = []
     for name, about in manifest.operators.items():
         mine = [span for span in run if span.operator == name]
-        work = [span for span in mine if span.engine in (Engine.COMPUTE, Engine.VECTOR)] or mine
+        work = [span for span in mine if span.engine >= Engine.COMPUTE] or mine
         cycles = sum(span.cycles for span in work)
         if work:
             result.append(

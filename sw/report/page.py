@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...rtl.arch.steps import Engine
-from ...rtl.arch.workers import workers
+from ...rtl.arch.workers import engines, workers
 from ..driver.device import DeviceError
 from ..driver.network import Network
 from ..driver.verilated import VerilatedDevice
@@ -34,6 +34,7 @@ COLOURS = {
     "Pick": "#4f9d9d",
     "Gather": "#7cb8b8",
     "Fetch": "#555555",
+    "Pim": "#2f7f6f",
     "transfer": "#888888",
 }
 
@@ -67,7 +68,9 @@ def write_report(network: Network, path: Path, *, whole: Network | None = None) 
             counters=counters,
             macs=sum(use.macs for use in uses),
             external_bytes=sum(span.external_bytes for span in run),
-            engines=[(e, counters[f"{e.name.lower()}_busy"], counters[f"{e.name.lower()}_conflicts"]) for e in Engine],
+            engines=[
+                (e, counters[f"{e.name.lower()}_busy"], counters[f"{e.name.lower()}_conflicts"]) for e in engines(manifest.parameters)
+            ],
             uses=uses,
             beside=beside,
             timeline=_timeline(run, kinds, counters["cycles"], manifest.parameters),
@@ -85,7 +88,7 @@ def _run(network: Network) -> list[Span]:
         raise DeviceError("a report needs a simulated device")
     network.upload()
     device.record_activity()
-    network.run({port.port.name: random_array(port.port, random) for port in manifest.inputs})
+    network.run({port.port.name: random_array(port.port, random) for port in manifest.inputs}, manifest.last_position)
     return spans(device.activity(), manifest)
 
 
