@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from ..rtl.pim.axi_port import PREFIX
 from ..sw import driver
+from ..sw.driver.dram import Pins
 from . import lint, runtime, verilator
+from .dram_pins import DRAM_SOURCES, find_pins, joined_pins
 
 # From -O2 on GCC 12 miscompiles with that pass: a machine with a top-k engine of 8 lanes on 1,024 tokens lost results, and hung.
 _RIGHT = "-fno-tree-slp-vectorize"
@@ -18,17 +21,34 @@ _SOURCES = [Path(driver.__file__).parent / name for name in ("verilated_device.c
 
 
 def build_library(verilog: Path, top: str, out: Path, *, trace: bool = False, optimise: Literal["-O1", "-O3"] = "-O3") -> Path:
-    """Build the library of module ``top`` of the file ``verilog`` in the folder ``out`` and return its path. See compile_library."""
-    return compile_library(_with_top(verilog, top), top, _SOURCES, out, trace=trace, optimise=optimise)
+    """Build the library of module ``top`` of the file ``verilog`` in the folder ``out`` and return its path. See compile_library. A module
+    with pins of DRAM gets the DRAM, too."""
+    text = verilog.read_text()
+    module = re.search(rf"^module {re.escape(top)}\(.*?^endmodule", text, re.MULTILINE | re.DOTALL)
+    if module is None:
+        raise verilator.ToolError(f"{verilog}: no module {top!r}")
+    ports = re.findall(r"^  ((?:input|output) [^;]*);", module[0], re.MULTILINE)
+    pins = find_pins(ports)
+    sources = [*_SOURCES, *(DRAM_SOURCES if pins else [])]
+    flags = f"-DDRAM_PINS={','.join(map(str, pins))}" if pins else ""
+    return compile_library(text + _around(top, ports, pins), top, sources, out, flags=flags, trace=trace, optimise=optimise)
 
 
 def compile_library(
-    design: str, name: str, sources: Sequence[Path], out: Path, *, trace: bool = False, optimise: Literal["-O1", "-O3"] = "-O3"
+    design: str,
+    name: str,
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    flags: str = "",
+    trace: bool = False,
+    optimise: Literal["-O1", "-O3"] = "-O3",
 ) -> Path:
-    """Build a library of the Verilog ``design``, whose module ``simulation`` becomes class Vtop, and of the C++ ``sources``, the first of
-    which is compiled and may include the others; return its path in the folder ``out``.
+    """Build a library of the Verilog ``design``, whose module ``simulation`` becomes class Vtop, and of the C++ ``sources``, of which those
+    that end in .cpp are compiled and may include the others; return its path in the folder ``out``.
 
-    trace: able to write waveforms, at some cost in speed. optimise: -O1 builds fast, -O3 runs fast.
+    flags: the C++ compiler's, beside others. trace: able to write waveforms, at some cost in speed. optimise: -O1 builds fast, -O3 runs
+    fast.
     The file's name, which begins with ``name``, holds a hash of all that it is made from, so an unchanged design is not built again.
     Nothing is left in ``out`` when the build fails with ToolError.
     """
@@ -39,9 +59,9 @@ def compile_library(
         *("-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing", "-Wno-fatal", *lint.waiver_options()),
         *(["--trace-fst"] if trace else []),
         *(["--flatten"] if optimise == "-O3" else []),  # else instances of a module share its code, which builds faster
-        *("-CFLAGS", f"-fPIC -fvisibility=hidden -fno-gnu-unique {_RIGHT}", "-LDFLAGS", "-shared -Wl,-Bsymbolic"),
+        *("-CFLAGS", f"-fPIC -fvisibility=hidden -fno-gnu-unique {_RIGHT} {flags}", "-LDFLAGS", "-shared -Wl,-Bsymbolic"),
         *("-MAKEFLAGS", f"OPT_FAST={optimise} OPT_SLOW=-O0 OPT_GLOBAL=-O2"),
-        *("design.v", sources[0].name),
+        *("design.v", *(source.name for source in sources if source.suffix == ".cpp")),
     ]
     library = out / f"{name}-{_digest([design, tool.version, *options], sources)}.so"
     if not library.exists():
@@ -58,16 +78,16 @@ def compile_library(
     return library
 
 
-def _with_top(verilog: Path, top: str) -> str:
-    """The design below a module that registers its reset: almost every register looks at rst, and Verilator would compute
-    all that depends on an input once more in each half of a cycle."""
-    text = verilog.read_text()
-    module = re.search(rf"^module {re.escape(top)}\(.*?^endmodule", text, re.MULTILINE | re.DOTALL)
-    if module is None:
-        raise verilator.ToolError(f"{verilog}: no module {top!r}")
-    ports = ", ".join(re.findall(r"^  ((?:input|output) [^;]*);", module[0], re.MULTILINE))
-    return f"""{text}
-module simulation({ports});
+def _around(top: str, ports: Sequence[str], pins: Pins | None) -> str:
+    """A module around ``top`` that registers its reset: almost every register looks at rst, and Verilator would compute all that depends
+    on an input once more in each half of a cycle. Pins of DRAM are joined; nobody asks for its ordinary traffic."""
+    outside = [port for port in ports if not port.split()[-1].startswith(("dfi", PREFIX))]
+    unused = [re.sub("^output", "wire", re.sub("^input (.*)", r"wire \1 = 0", port)) + ";" for port in ports if f" {PREFIX}" in port]
+    joined, inside = joined_pins(pins) if pins else ([], [])
+    newline = "\n  "
+    return f"""
+module simulation({", ".join(outside + joined)});
+  {newline.join(inside + unused)}
   reg registered = 1;
   always @(posedge clk) registered <= rst;
   {top} {top}(.*, .rst(registered));

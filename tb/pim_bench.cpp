@@ -1,11 +1,9 @@
 #include "pim_bench.h"
 
 #include <deque>
-#include <memory>
 #include <vector>
 
 #include "Vtop.h"
-#include "dram_chip.h"
 #include "verilated.h"
 
 namespace {
@@ -17,12 +15,6 @@ struct Burst {
     Bytes data;
     std::vector<uint64_t> strobes;
 };
-
-uint64_t bits(const uint32_t *words, uint32_t first, uint32_t count) {
-    uint64_t found = 0;
-    for (uint32_t i = 0; i < count; ++i) found |= uint64_t(words[(first + i) / 32] >> (first + i) % 32 & 1) << i;
-    return found;
-}
 
 /* A stream into the model: what is offered stays until it is taken. */
 struct Source {
@@ -45,12 +37,10 @@ uint32_t take(std::deque<Bytes> &from, uint8_t *to, uint32_t most) {
 } /* namespace */
 
 struct Bench {
-    BenchConfig c;
+    dram::Channels &channels;
+    const uint32_t column_bytes = channels.config().geometry.column_bytes;
     VerilatedContext context;
     Vtop top{&context};
-    std::vector<std::unique_ptr<dram::Chip>> chips;
-    std::vector<std::unique_ptr<dram::Checker>> checkers;
-    std::string violation;
     Source macros, columns, reads, writes, beats;
     std::deque<Bytes> read, answered, responses;
     uint64_t now = 0, random = 1;
@@ -58,12 +48,7 @@ struct Bench {
     bool recording = false, clearing = false;
     std::vector<BenchCommand> commands;
 
-    Bench(const BenchConfig &config, const std::vector<dram::Rule> &rules) : c(config) {
-        const dram::Geometry geometry{c.bank_groups, c.group_banks, c.rows, c.columns, c.column_bytes, c.buffer_columns, c.cl, c.cwl};
-        for (uint32_t i = 0; i < c.channels; ++i) {
-            chips.push_back(std::make_unique<dram::Chip>(geometry));
-            checkers.push_back(std::make_unique<dram::Checker>(c.bank_groups, c.group_banks, rules, c.refresh_interval, c.postponed));
-        }
+    explicit Bench(dram::Channels &pins) : channels(pins) {
         top.rst = 1;
         for (int i = 0; i < 4; ++i) edge();
         top.rst = 0;
@@ -100,26 +85,20 @@ struct Bench {
         if ((top.axi_wvalid = beats.offer(stalls()))) put(top.axi_w, beats.queue.front());
         top.axi_rready = !stalls();
         top.axi_bready = !stalls();
-        top.read_bus_valid = 0;
-        for (uint32_t i = 0; i < c.channels; ++i) {
-            if (const uint8_t *data = chips[i]->read()) {
-                top.read_bus_valid |= 1u << i;
-                memcpy(reinterpret_cast<uint8_t *>(top.read_bus.data()) + i * c.column_bytes, data, c.column_bytes);
-            }
-        }
+        channels.drive(top);
     }
 
     void observe() {
         const uint8_t *out = reinterpret_cast<const uint8_t *>(top.read_data.data());
         if (macros.offered && top.macro_ready) macros.passed();
         if (columns.offered && top.write_ready) columns.passed();
-        if (top.read_valid && top.read_ready) read.emplace_back(out, out + c.column_bytes);
+        if (top.read_valid && top.read_ready) read.emplace_back(out, out + column_bytes);
         if (reads.offered && top.axi_arready) reads.passed();
         if (writes.offered && top.axi_awready) writes.passed();
         if (beats.offered && top.axi_wready) beats.passed();
         if (top.axi_rvalid && top.axi_rready) {
             const uint8_t *beat = reinterpret_cast<const uint8_t *>(top.axi_rdata.data());
-            answered.emplace_back(beat, beat + c.column_bytes);
+            answered.emplace_back(beat, beat + column_bytes);
             answered.back().push_back(top.axi_rresp);
             owed -= top.axi_rlast;
         }
@@ -127,28 +106,12 @@ struct Bench {
             responses.push_back({uint8_t(top.axi_bresp)});
             --owed;
         }
-        for (uint32_t i = 0; i < c.channels; ++i) clock_chip(i);
+        channels.observe(top, now);
+        for (uint32_t i = 0; recording && i < channels.config().channels; ++i) record(i, channels.command(i));
     }
 
-    void clock_chip(uint32_t i) {
-        const uint32_t *pins = top.commands.data() + 2 * i;
-        dram::Command command{};
-        command.opcode = pins[0] & ((1u << c.command_bits) - 1);
-        if (command.opcode) {
-            uint32_t first = c.command_bits;
-            const auto field = [&](uint32_t width) { return uint32_t(bits(pins, std::exchange(first, first + width), width)); };
-            command.bank = field(c.bank_bits);
-            command.row = field(c.row_bits);
-            command.column = field(c.column_bits);
-            command.buffer = field(8);
-            if (recording) commands.push_back({now, i, command.opcode, command.bank, command.row, command.column, command.buffer});
-        }
-        const uint8_t *bus = reinterpret_cast<const uint8_t *>(top.write_bus.data()) + i * c.column_bytes;
-        chips[i]->clock(command, bus, bits(top.mask_bus.data(), i * 64, c.column_bytes));
-        checkers[i]->check(now, command.opcode, command.bank);
-        if (!violation.empty()) return;
-        const std::string &found = chips[i]->violations() ? chips[i]->violation() : checkers[i]->violation();
-        if (!found.empty()) violation = "channel " + std::to_string(i) + ": " + found;
+    void record(uint32_t channel, const dram::Command &c) {
+        if (c.opcode != dram::NOP) commands.push_back({now, channel, c.opcode, c.bank, c.row, c.column, c.buffer});
     }
 
     bool idle() const {
@@ -165,22 +128,20 @@ struct Bench {
             top.clk = 1;
             top.eval();
             ++now;
-            if (!violation.empty() || (until_idle && idle())) return true;
+            if (!channels.violation().empty() || (until_idle && idle())) return true;
         }
         return false;
     }
 };
 
-API Bench *bench_open(const BenchConfig *config, const dram::Rule *rules, uint32_t count) {
-    return new Bench(*config, {rules, rules + count});
-}
+API Bench *bench_open(dram::Channels *channels) { return new Bench(*channels); }
 API void bench_close(Bench *bench) { delete bench; }
 
 API void bench_macros(Bench *bench, const uint8_t *macros, uint32_t count) {
     for (uint32_t i = 0; i < count; ++i) bench->macros.queue.emplace_back(macros + 20 * i, macros + 20 * (i + 1));
 }
 API void bench_write(Bench *bench, const uint8_t *columns, uint32_t count) {
-    const uint32_t size = bench->c.column_bytes;
+    const uint32_t size = bench->column_bytes;
     for (uint32_t i = 0; i < count; ++i) bench->columns.queue.emplace_back(columns + size * i, columns + size * (i + 1));
 }
 
@@ -195,7 +156,7 @@ API void bench_axi_read(Bench *bench, uint32_t address, uint32_t beats) {
     ++bench->owed;
 }
 API void bench_axi_write(Bench *bench, uint32_t address, uint32_t beats, const uint8_t *data, const uint64_t *strobes) {
-    const uint32_t size = bench->c.column_bytes;
+    const uint32_t size = bench->column_bytes;
     bench->writes.queue.push_back(burst(address, beats));
     for (uint32_t i = 0; i < beats; ++i) {
         Bytes beat(data + size * i, data + size * (i + 1));
@@ -223,20 +184,6 @@ API void bench_error(Bench *bench, uint32_t *code, uint32_t *macro, uint32_t *ch
     *macro = bench->top.error_macro;
     *channel = bench->top.error_channel;
 }
-API const char *bench_violation(Bench *bench) { return bench->violation.c_str(); }
-
-API void bench_mute(Bench *bench, uint32_t channel, int mute) { bench->chips[channel]->mute(mute); }
-API int bench_row(Bench *bench, uint32_t channel, uint32_t bank, uint32_t row, uint8_t *data, int write) {
-    if (channel >= bench->c.channels || !bench->chips[channel]->contains(bank, row)) return 1;
-    dram::Chip &chip = *bench->chips[channel];
-    const uint32_t size = chip.row_bytes();
-    if (write)
-        memcpy(chip.row_to_write(bank, row), data, size);
-    else
-        memcpy(data, chip.row(bank, row), size);
-    return 0;
-}
-API uint64_t bench_count(Bench *bench, uint32_t channel, uint32_t opcode) { return bench->chips[channel]->count(opcode); }
 API void bench_record(Bench *bench) {
     bench->recording = true;
     bench->commands.clear();

@@ -5,18 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "dram_checker.h"
+#include "dram_channels.h"
 
 #define API extern "C" __attribute__((visibility("default")))
 
 typedef struct Bench Bench;
-
-/* As rtl/pim/layouts.py packs a command, behind its COMMAND_BITS; and what the DRAM is. */
-struct BenchConfig {
-    uint32_t channels, command_bits, bank_bits, row_bits, column_bits;
-    uint32_t bank_groups, group_banks, rows, columns, column_bytes, buffer_columns, cl, cwl;
-    uint32_t refresh_interval, postponed; /* interval: 0 if refreshes are not asked for */
-};
 
 /* A command on the pins of a channel. */
 struct BenchCommand {
@@ -24,7 +17,7 @@ struct BenchCommand {
     uint32_t channel, opcode, bank, row, column, buffer;
 };
 
-API Bench *bench_open(const BenchConfig *config, const dram::Rule *rules, uint32_t count);
+API Bench *bench_open(dram::Channels *channels);
 API void bench_close(Bench *bench);
 
 /* What goes in: macros of 20 bytes, columns of data, and AXI bursts; beats of writes follow each other. */
@@ -45,12 +38,6 @@ API int bench_run(Bench *bench, uint64_t cycles, int until_idle);
 API uint64_t bench_cycles(Bench *bench);
 API void bench_clear(Bench *bench);
 API void bench_error(Bench *bench, uint32_t *code, uint32_t *macro, uint32_t *channel);
-/* "" or the first violation of a rule of the DRAM, or of the buses. */
-API const char *bench_violation(Bench *bench);
-
-API void bench_mute(Bench *bench, uint32_t channel, int mute);
-API int bench_row(Bench *bench, uint32_t channel, uint32_t bank, uint32_t row, uint8_t *data, int write);
-API uint64_t bench_count(Bench *bench, uint32_t channel, uint32_t opcode);
 /* From now on keep the commands; those kept so far, forgotten then. */
 API void bench_record(Bench *bench);
 API uint32_t bench_commands(Bench *bench, BenchCommand *commands, uint32_t most);

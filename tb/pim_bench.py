@@ -2,44 +2,26 @@
 
 import ctypes
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..gen.dram_pins import DRAM_SOURCES, joined_pins, wide
 from ..gen.simulation import compile_library
 from ..gen.verilog import to_verilog
-from ..rtl.arch.dram import POSTPONED_REFRESHES, Command, Dram
+from ..rtl.arch.dram import Command, Dram
 from ..rtl.arch.pim import MACRO, Macro, PimError
 from ..rtl.axi import axi4_ports
 from ..rtl.pim.axi_port import PREFIX
 from ..rtl.pim.controller import PimController
-from ..rtl.pim.layouts import COMMAND_BITS, command_layout
-from ..sw import driver
-from ..sw.driver.dram_rules import rules
+from ..sw.driver.dram import Channels, Pins
 from . import runner
-from .dram import RuleRecord
 
-_HERE, _DRIVER = Path(__file__).parent, Path(driver.__file__).parent
-_SOURCES = [
-    *(_HERE / f"pim_bench.{kind}" for kind in ("cpp", "h")),
-    *(_DRIVER / f"dram_{part}.h" for part in ("chip", "checker", "command", "mac")),
-]
-_SPARE = 128  # bits beyond a port's own, so that all are wide ones in C++
+_SOURCES = [*(Path(__file__).with_suffix(kind) for kind in (".cpp", ".h")), *DRAM_SOURCES]
 _MACRO_BYTES = MACRO.bits // 8
 _OKAY = 0
-
-
-class _Config(ctypes.Structure):
-    _fields_ = tuple(
-        (name, ctypes.c_uint32)
-        for name in (
-            *("channels", "command_bits", "bank_bits", "row_bits", "column_bits"),
-            *("bank_groups", "group_banks", "rows", "columns", "column_bytes", "buffer_columns", "cl", "cwl"),
-            *("refresh_interval", "postponed"),
-        )
-    )
 
 
 _COMMAND = np.dtype([("cycle", np.uint64), *((name, np.uint32) for name in ("channel", "command", "bank", "row", "column", "buffer"))])
@@ -51,8 +33,7 @@ def _library(dram: Dram) -> ctypes.CDLL:
     with runner.own_folder(design) as folder:
         lib = ctypes.CDLL(str(compile_library(design, "pim", _SOURCES, folder, optimise="-O1")))
     lib.bench_open.restype = ctypes.c_void_p
-    lib.bench_violation.restype = ctypes.c_char_p
-    lib.bench_cycles.restype = lib.bench_count.restype = ctypes.c_uint64
+    lib.bench_cycles.restype = ctypes.c_uint64
     return lib
 
 
@@ -65,18 +46,8 @@ class PimBench:
 
     def __init__(self, dram: Dram, *, refresh: bool = True) -> None:
         self.dram, self._lib = dram, _library(dram)
-        self._names = [rule.name.encode() for rule in rules(dram)]  # to which the referee has pointers
-        table = [RuleRecord(name, *rule[1:]) for name, rule in zip(self._names, rules(dram), strict=True)]
-        config = _Config(
-            channels=dram.channels,
-            command_bits=COMMAND_BITS,
-            **{f"{field}_bits": command_layout(dram)[field].width for field in ("bank", "row", "column")},
-            **{name: getattr(dram, name) for name in ("bank_groups", "group_banks", "rows", "columns", "column_bytes", "buffer_columns")},
-            **{name: getattr(dram.timing, name) for name in ("cl", "cwl")},
-            refresh_interval=dram.timing.refi if refresh else 0,
-            postponed=POSTPONED_REFRESHES,
-        )
-        self._bench = ctypes.c_void_p(self._lib.bench_open(ctypes.byref(config), (RuleRecord * len(table))(*table), len(table)))
+        self._channels = Channels(dram, self._lib, refresh=refresh)
+        self._bench = ctypes.c_void_p(self._lib.bench_open(ctypes.c_void_p(self._channels.handle)))
 
     def close(self) -> None:
         self._lib.bench_close(self._bench)
@@ -136,8 +107,7 @@ class PimBench:
         return took
 
     def _ran(self, ended: int) -> bool:
-        violation = self._lib.bench_violation(self._bench).decode()
-        assert not violation, violation
+        assert not self._channels.violation, self._channels.violation
         return bool(ended)
 
     @property
@@ -157,23 +127,20 @@ class PimBench:
 
     def mute(self, channel: int, mute: bool) -> None:
         """A muted channel's DRAM answers nothing."""
-        self._lib.bench_mute(self._bench, channel, int(mute))
+        self._channels.chips[channel].mute(mute)
 
     def row(self, channel: int, bank: int, row: int) -> NDArray[np.uint8]:
         """[columns, column_bytes], from the DRAM itself."""
-        data = np.zeros((self.dram.columns, self.dram.column_bytes), np.uint8)
-        assert not self._lib.bench_row(self._bench, channel, bank, row, data.ctypes.data_as(ctypes.c_void_p), 0)
-        return data
+        return self._channels.row(channel, bank, row)
 
     def set_row(self, channel: int, bank: int, row: int, columns: ArrayLike) -> None:
         data = self._columns(columns)
         assert data.shape[0] == self.dram.columns
-        assert not self._lib.bench_row(self._bench, channel, bank, row, data.ctypes.data_as(ctypes.c_void_p), 1)
+        self._channels.chips[channel].write_row(bank, row, data.tobytes())
 
     def counts(self) -> Mapping[Command, int]:
         """Of the commands to all channels."""
-        channels = range(self.dram.channels)
-        return {c: sum(self._lib.bench_count(self._bench, channel, c) for channel in channels) for c in Command}
+        return self._channels.counts
 
     def record(self) -> None:
         """Keep the commands from now on."""
@@ -199,14 +166,9 @@ class PimBench:
 
 
 def _wrapper(dram: Dram) -> str:
-    """The controller with what the bench needs of each channel side by side, in ports that are wide ones for C++."""
-    width, channels = 8 * dram.column_bytes, range(dram.channels)
-
-    def port(direction: str, bits: int, name: str) -> str:
-        return f"{direction} [{bits + _SPARE - 1}:0] {name}"
-
-    def joined(name: str, size: int) -> Iterable[str]:
-        return (f"assign {name}[{size * i} +: {size}] = {{{size}'d0, dfi{i}__{pin}}};" for i in channels for pin in [_PINS[name]])
+    """The controller with its streams, AXI channels and pins in ports that are wide ones for C++."""
+    width = 8 * dram.column_bytes
+    pins, inside = joined_pins(Pins.of(dram))
 
     single = ("macro_valid", "write_valid", "read_ready", "clear", "axi_arvalid", "axi_awvalid", "axi_wvalid", "axi_rready", "axi_bready")
     answers = (
@@ -223,38 +185,29 @@ def _wrapper(dram: Dram) -> str:
     ports = [
         *(f"input {name}" for name in ("clk", "rst", *single)),
         *(f"output {name}" for name in (*answers, "idle")),
-        *(port("input", bits, name) for name, bits in (("macro", MACRO.bits), ("write_data", width), ("axi_ar", 64), ("axi_aw", 64))),
-        port("input", width + 72, "axi_w"),
-        *(port("output", width, name) for name in ("read_data", "axi_rdata")),
+        *(wide("input", bits, name) for name, bits in (("macro", MACRO.bits), ("write_data", width), ("axi_ar", 64), ("axi_aw", 64))),
+        wide("input", width + 72, "axi_w"),
+        *(wide("output", width, name) for name in ("read_data", "axi_rdata")),
         *(f"output [1:0] axi_{channel}resp" for channel in "rb"),
         *(f"output [31:0] {name}" for name in ("error", "error_macro", "error_channel")),
-        *(port("output", size * dram.channels, name) for name, size in (("commands", 64), ("write_bus", width), ("mask_bus", 64))),
-        port("input", width * dram.channels, "read_bus"),
-        "input [31:0] read_bus_valid",
+        *pins,
     ]
     size = (dram.column_bytes - 1).bit_length()
     fixed = {f"a{c}{name}": value for c in "rw" for name, value in (("id", "1'd0"), ("size", f"3'd{size}"), ("burst", "2'd1"))}
     beats = {"wdata": f"axi_w[{width - 1}:0]", "wstrb": f"axi_w[{width} +: {dram.column_bytes}]", "wlast": f"axi_w[{width + 64}]"}
     bursts = {f"a{c}{name}": f"axi_a{c}[{place}]" for c in "rw" for name, place in (("addr", "31:0"), ("len", "39:32"))}
     same = {n: f"axi_{n}" for n in axi4_ports(dram.column_bytes, "") if n not in (*fixed, *beats, *bursts, "rid", "bid")}
-    wires = [f"wire [{size - 1}:0] dfi{i}__{pin};" for i in channels for pin, size in (("write_data", width), ("write_mask", width // 8))]
-    wires += [f"wire [{command_layout(dram).size - 1}:0] dfi{i}__command;" for i in channels]
     connections = [
         *(f".{PREFIX}{name}({value})" for name, value in (fixed | beats | bursts | same).items()),
         f".macros__payload(macro[{MACRO.bits - 1}:0]), .macros__valid(macro_valid), .macros__ready(macro_ready)",
         f".write__payload(write_data[{width - 1}:0]), .write__valid(write_valid), .write__ready(write_ready)",
         f".read__payload(read_data[{width - 1}:0]), .read__valid(read_valid), .read__ready(read_ready)",
-        ".clk(clk), .rst(rst), .clear(clear), .idle(idle), .error(error), .error_macro(error_macro), .error_channel(error_channel)",
-        *(f".dfi{i}__{pin}(dfi{i}__{pin})" for i in channels for pin in _PINS.values()),
-        *(f".dfi{i}__read_data(read_bus[{width * i} +: {width}]), .dfi{i}__read_valid(read_bus_valid[{i}])" for i in channels),
+        *(f".{PREFIX}{name}()" for name in ("rid", "bid")),
+        ".*",
     ]
-    sides = [line for name, size in (("commands", 64), ("write_bus", width), ("mask_bus", 64)) for line in joined(name, size)]
     newline = "\n  "
     return f"""module simulation({", ".join(ports)});
-  {newline.join(wires + sides)}
+  {newline.join(inside)}
   pim pim({", ".join(connections)});
 endmodule
 """
-
-
-_PINS = {"commands": "command", "write_bus": "write_data", "mask_bus": "write_mask"}  # of a channel, by the name of all channels'

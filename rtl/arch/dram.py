@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 
 from .blocks import Circuit
 from .checks import power_of_two, require
+from .record import Field, Record
 
 ACCUMULATOR_BYTES = 4
 POSTPONED_REFRESHES = 8  # at most: a refresh is at most nine refresh intervals behind the one before
@@ -36,6 +37,8 @@ class Command(enum.IntEnum):
     RDCP = 15  # copy `column` of `bank` to column `buffer` of the global buffer
     WRCP = 16  # the reverse
 
+
+COMMAND_BITS = max(Command).bit_length()
 
 # Which mode each command needs: the data bus and the banks' arrays are the memory's, or the registers'. Others go in both.
 IN_MEMORY_MODE = frozenset({Command.RD, Command.WR, Command.MACA, Command.MAC, Command.RDCP, Command.WRCP})
@@ -176,6 +179,13 @@ class Dram:
     def lanes(self, kind: NumberFormat) -> int:
         """Elements of a column: what a bank multiplies and adds at once."""
         return self.column_bytes // (2 if kind is NumberFormat.BF16 else 1)
+
+
+def command_record(dram: Dram) -> Record:
+    """A command on a channel's pins: of `row` for MRS its value."""
+    numbers = {"bank": dram.banks, "row": max(dram.rows, 16), "column": dram.columns, "buffer": dram.buffer_columns}
+    fields = (Field(name, (count - 1).bit_length()) for name, count in numbers.items())
+    return Record("command", (Field("command", COMMAND_BITS), *fields))
 
 
 class Preset(enum.Enum):

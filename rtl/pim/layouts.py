@@ -6,9 +6,9 @@ from amaranth.hdl import Cat, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..arch.dram import Command, Dram
+from ..arch.dram import Command, Dram, command_record
+from ..layouts import record_layout
 
-COMMAND_BITS = max(Command).bit_length()
 CHANNEL_BITS = 5  # of a channel's number
 LANE_BITS = 6  # of a byte's number in a column
 
@@ -29,16 +29,8 @@ def is_one_of(given: data.View, kinds: Iterable[Command]) -> Value:
 
 
 def command_layout(dram: Dram) -> data.StructLayout:
-    """As on the pins: Command, of `row` for MRS its value."""
-    return data.StructLayout(
-        {
-            "command": COMMAND_BITS,
-            "bank": range(dram.banks),
-            "row": range(max(dram.rows, 16)),
-            "column": range(dram.columns),
-            "buffer": range(dram.buffer_columns),
-        }
-    )
+    """As on the pins."""
+    return record_layout(command_record(dram))
 
 
 def operation_layout(dram: Dram) -> data.StructLayout:

@@ -5,11 +5,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from ..arch.dram import MODE_FORMAT, MODE_FUNCTION, Dram, Function, NumberFormat
+from ..arch.dram import COMMAND_BITS, MODE_FORMAT, MODE_FUNCTION, Dram, Function, NumberFormat
 from ..arch.pim import COMMANDS, MACRO, OF_ACCUMULATORS, Macro, PimError
 from ..layouts import record_layout
 from ..select import select
-from .layouts import CHANNEL_BITS, COMMAND_BITS, LANE_BITS, operation_layout
+from .layouts import CHANNEL_BITS, LANE_BITS, operation_layout
 
 _SINGLE = {Macro.SET_MODE, Macro.ACTIVATE, Macro.SCATTER}
 _IN_BANK = {Macro.MAC_BANK, Macro.COPY_TO_BUFFER, Macro.COPY_FROM_BUFFER, Macro.READ, Macro.WRITE}

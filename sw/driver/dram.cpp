@@ -1,6 +1,5 @@
-/* C interface of dram_chip.h and dram_checker.h: what tb/dram.py calls through ctypes. */
-#include "dram_checker.h"
-#include "dram_chip.h"
+/* C interface of dram_chip.h, dram_checker.h and dram_channels.h: what sw/driver/dram.py and tb/dram.py call through ctypes. */
+#include "dram_channels.h"
 
 #define CELOSIA_API extern "C" __attribute__((visibility("default")))
 
@@ -42,3 +41,11 @@ CELOSIA_API uint64_t celosia_dram_checker_broken(const dram::Checker *checker, u
 CELOSIA_API uint64_t celosia_dram_checker_late_refreshes(const dram::Checker *checker) { return checker->late_refreshes(); }
 CELOSIA_API uint64_t celosia_dram_checker_violations(const dram::Checker *checker) { return checker->violations(); }
 CELOSIA_API const char *celosia_dram_checker_violation(const dram::Checker *checker) { return checker->violation().c_str(); }
+
+/* The rules' names must last as long as the channels, and these as long as the model that they are given to. */
+CELOSIA_API dram::Channels *celosia_dram_open(const dram::Config *config, const dram::Rule *rules, uint32_t count) {
+    return new dram::Channels(*config, {rules, rules + count});
+}
+CELOSIA_API void celosia_dram_close(dram::Channels *channels) { delete channels; }
+CELOSIA_API dram::Chip *celosia_dram_chip(dram::Channels *channels, uint32_t channel) { return &channels->chip(channel); }
+CELOSIA_API const char *celosia_dram_violation(const dram::Channels *channels) { return channels->violation().c_str(); }
