@@ -72,4 +72,5 @@ def open_device(folder: Path | str, *, library: Path | None = None, latency: int
         if len(found) != 1:
             raise DeviceError(f"{folder} must hold one simulator in {SIMULATION}/, not {len(found)}: run celosia build {folder}")
         library = found[0]
-    return Network(VerilatedDevice(library, memory_bytes=manifest.memory_bytes, latency=latency, bandwidth=bandwidth), manifest)
+    dram = manifest.parameters.dram
+    return Network(VerilatedDevice(library, memory_bytes=manifest.memory_bytes, latency=latency, bandwidth=bandwidth, dram=dram), manifest)

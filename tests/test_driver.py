@@ -11,6 +11,7 @@ from axi_copy import BEATS, AxiCopy
 from celosia.gen import simulation
 from celosia.gen.verilator import ToolError
 from celosia.gen.verilog import to_verilog
+from celosia.rtl.arch.dram import PRESETS
 from celosia.sw.driver.device import DeviceError
 from celosia.sw.driver.verilated import VerilatedDevice
 
@@ -182,11 +183,18 @@ def test_closed(library: Path) -> None:
         ({"memory_bytes": 64, "latency": 0}, "latency must be at least 1 cycle, not 0"),
         ({"memory_bytes": 64, "bandwidth": Fraction(3, 2)}, r"bandwidth must be above 0 and at most 1 .*, not Fraction\(3, 2\)"),
         ({"memory_bytes": 64, "bandwidth": Fraction(0)}, r"bandwidth must be above 0"),
+        ({"memory_bytes": 64, "dram": PRESETS["aim"]}, "has pins for no DRAM, not DRAM of 8 channels, commands of 35 bits"),
     ],
 )
 def test_refused_settings(library: Path, arguments: dict, message: str) -> None:
     with pytest.raises(DeviceError, match=message):
         VerilatedDevice(library, **arguments)
+
+
+def test_no_dram(device: VerilatedDevice) -> None:
+    for use in (device.dram_counts, lambda: device.dram_row(0, 0, 0), lambda: device.mute_dram(0, True)):
+        with pytest.raises(DeviceError, match="the accelerator has no DRAM"):
+            use()
 
 
 def test_not_a_library(tmp_path: Path) -> None:

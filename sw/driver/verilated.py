@@ -1,12 +1,16 @@
 """The accelerator simulated by Verilator: a shared library, called through ctypes, that clocks the model by itself."""
 
 import ctypes
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ...rtl.arch.dram import Command, Dram
 from .device import Device, DeviceError
+from .dram import Channels, Pins
 
 _OK, _TIMEOUT, _BUS_ERROR, _RANGE, _PROTOCOL, _NO_TRACE = range(6)  # as in verilated_device.h
 _REGISTER_LIMIT = 1000  # cycles for a register access
@@ -19,7 +23,8 @@ def _load(library: Path) -> ctypes.CDLL:
     try:
         lib = ctypes.CDLL(str(library.resolve()))
         for name, result, arguments in (
-            ("open", _POINTER, [_U64]),
+            ("dram_pins", None, [_POINTER]),
+            ("open", _POINTER, [_U64, _POINTER]),
             ("close", None, [_POINTER]),
             ("read_register", _INT, [_POINTER, _U32, ctypes.POINTER(_U32), _U64]),
             ("write_register", _INT, [_POINTER, _U32, _U32, _U64]),
@@ -47,17 +52,21 @@ class VerilatedDevice(Device):
     library: built by gen/simulation.py.
     latency: cycles from an address to the memory's first beat or to a write's response, at least 1.
     bandwidth: beats per cycle in each direction, at most 1.
+    dram: what lies on the pins of the accelerator that has some: zeroed, one cycle of its commands in each of the accelerator's.
 
-    AXI accesses beyond the memory are answered with SLVERR. When the model breaks an AXI rule or fails an assertion of
-    its own, this and every later access raise DeviceError with the rule's name.
+    AXI accesses beyond the memory are answered with SLVERR. When the model breaks a rule of AXI or of the DRAM, a late refresh among
+    these, or fails an assertion of its own, this and every later access raise DeviceError with the rule's name.
     """
 
-    def __init__(self, library: Path, *, memory_bytes: int, latency: int = 1, bandwidth: Fraction = Fraction(1)) -> None:
+    def __init__(
+        self, library: Path, *, memory_bytes: int, latency: int = 1, bandwidth: Fraction = Fraction(1), dram: Dram | None = None
+    ) -> None:
         self._handle = None
         if not 0 < memory_bytes <= 1 << 32:
             raise DeviceError(f"memory_bytes must be 1 to 2**32, not {memory_bytes!r}")
         self._lib = _load(library)
-        self._handle = self._lib.celosia_open(memory_bytes)
+        self._dram = self._on_pins(dram)
+        self._handle = self._lib.celosia_open(memory_bytes, self._dram.handle if self._dram else None)
         if not self._handle:
             raise DeviceError(f"no room for a simulated memory of {memory_bytes} bytes")
         try:
@@ -121,6 +130,18 @@ class VerilatedDevice(Device):
         """While muted, the memory takes addresses and write data but never answers."""
         self._lib.celosia_memory_mute(self._open(), mute)
 
+    def mute_dram(self, channel: int, mute: bool) -> None:
+        """While muted, the channel's DRAM takes commands but never answers."""
+        self._open_dram().chips[channel].mute(mute)
+
+    def dram_row(self, channel: int, bank: int, row: int) -> NDArray[np.uint8]:
+        """[columns, column_bytes], in no time. Raises IndexError if there is no such row."""
+        return self._open_dram().row(channel, bank, row)
+
+    def dram_counts(self) -> Mapping[Command, int]:
+        """How often each command was on any channel's bus."""
+        return self._open_dram().counts
+
     def trace(self, path: Path, *, first: int, last: int) -> None:
         """Write a waveform (FST) of cycles ``first`` to ``last`` to ``path``; complete once ``last`` is passed or at close().
         Cycle n is at times 10 n to 10 n + 9. Raises DeviceError if the file can't be written or the library was built without waveforms."""
@@ -155,6 +176,21 @@ class VerilatedDevice(Device):
         if not self._handle:
             raise DeviceError("the device is closed")
         return self._handle
+
+    def _open_dram(self) -> Channels:
+        self._open()
+        if self._dram is None:
+            raise DeviceError("the accelerator has no DRAM")
+        return self._dram
+
+    def _on_pins(self, dram: Dram | None) -> Channels | None:
+        """The DRAM for the pins that the library has."""
+        numbers = (_U32 * len(Pins._fields))()
+        self._lib.celosia_dram_pins(numbers)
+        found, given = Pins(*numbers), Pins.of(dram)
+        if found != given:
+            raise DeviceError(f"the simulated accelerator has pins for {found}, not {given}")
+        return Channels(dram, self._lib) if dram else None
 
     def _check_range(self, address: int, size: int) -> None:
         if address < 0 or size < 0:

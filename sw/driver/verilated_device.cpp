@@ -1,4 +1,4 @@
-/* The Verilated accelerator with its memory, behind the C interface of verilated_device.h. */
+/* The Verilated accelerator with its memory and its DRAM, behind the C interface of verilated_device.h. */
 #include "verilated_device.h"
 
 #include <algorithm>
@@ -7,13 +7,17 @@
 
 #include "Vtop.h"
 #include "axi_memory.h"
+#ifdef DRAM_PINS
+#include "dram_channels.h"
+#endif
 #if VM_TRACE_FST
 #include "verilated_fst_c.h"
 #endif
 
 struct celosia_device {
-    explicit celosia_device(uint64_t memory_bytes)
-        : memory(memory_bytes) {
+    celosia_device(uint64_t memory_bytes, dram::Channels *channels)
+        : memory(memory_bytes)
+        , dram(channels) {
 #if VM_TRACE_FST
         context.traceEverOn(true);
         top.trace(&trace, 99);
@@ -32,26 +36,42 @@ struct celosia_device {
     }
     void edge() {
         memory.observe(top, cycles);
+        observe_dram();
         if (recording && top.activity) activity.insert(activity.end(), {cycles, uint64_t(top.activity)});
         top.clk = 1;
         top.eval();
         dump(5);
         ++cycles;
         memory.drive(top, cycles); /* seen by the model at the next settle() */
+        drive_dram();
     }
     void tick() {
         settle();
         edge();
     }
-    const char *violation() const { return context.gotError() ? "an assertion of the hardware failed" : memory.violation(); }
+    const char *violation() const {
+        if (context.gotError()) return "an assertion of the hardware failed";
+        return *memory.violation() ? memory.violation() : dram_violation();
+    }
     int status(int otherwise) const { return *violation() ? int(CELOSIA_PROTOCOL) : otherwise; }
 
     VerilatedContext context;
     Vtop top{&context, "top"};
     Memory<Vtop> memory;
+    dram::Channels *const dram;
     uint64_t cycles = 0;
     bool recording = false;
     std::vector<uint64_t> activity;
+
+#ifdef DRAM_PINS
+    void observe_dram() { dram->observe(top, cycles); }
+    void drive_dram() { dram->drive(top); }
+    const char *dram_violation() const { return dram->violation().c_str(); }
+#else
+    void observe_dram() {}
+    void drive_dram() {}
+    const char *dram_violation() const { return ""; }
+#endif
 
 #if VM_TRACE_FST
     VerilatedFstC trace;
@@ -69,8 +89,16 @@ struct celosia_device {
 #endif
 };
 
-celosia_device *celosia_open(uint64_t memory_bytes) {
-    auto *device = new (std::nothrow) celosia_device(memory_bytes);
+void celosia_dram_pins(uint32_t pins[3]) {
+#ifdef DRAM_PINS
+    for (const uint32_t number : {DRAM_PINS}) *pins++ = number;
+#else
+    (void)pins;
+#endif
+}
+
+celosia_device *celosia_open(uint64_t memory_bytes, dram::Channels *dram) {
+    auto *device = new (std::nothrow) celosia_device(memory_bytes, dram);
     if (device && device->memory.data()) return device;
     delete device;
     return nullptr;

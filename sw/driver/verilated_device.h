@@ -1,13 +1,17 @@
 /* C interface of a Verilated accelerator with its memory: what sw/driver/verilated.py calls through ctypes.
  *
- * A device is one model, its reset done, and a byte memory behind its AXI4 master from address 0 on. Time passes only
- * inside register accesses and celosia_wait; one cycle is one rising edge of clk. Functions that return an int return a
+ * A device is one model, its reset done, a byte memory behind its AXI4 master from address 0 on, and the DRAM on its pins, if it has
+ * such: dram.cpp's functions, which then are in the library, too, make it and look into it. Time passes only inside register accesses and celosia_wait; one cycle is one rising edge of clk. Functions that return an int return a
  * CELOSIA_ status. A device is used by one thread at a time.
  */
 #ifndef CELOSIA_VERILATED_DEVICE_H
 #define CELOSIA_VERILATED_DEVICE_H
 
 #include <stdint.h>
+
+namespace dram {
+class Channels;
+}
 
 #define CELOSIA_API extern "C" __attribute__((visibility("default")))
 
@@ -16,14 +20,18 @@ enum {
     CELOSIA_TIMEOUT = 1,   /* the limit of cycles was reached */
     CELOSIA_BUS_ERROR = 2, /* the register access was answered with an error */
     CELOSIA_RANGE = 3,     /* beyond the memory */
-    CELOSIA_PROTOCOL = 4,  /* the model broke an AXI rule or an assertion: see celosia_violation */
+    CELOSIA_PROTOCOL = 4,  /* the model broke a rule of AXI or the DRAM, or an assertion: see celosia_violation */
     CELOSIA_NO_TRACE = 5,  /* built without waveforms */
 };
 
 typedef struct celosia_device celosia_device;
 
-/* A device with a zeroed memory of that many bytes; NULL when there is no memory for it. */
-CELOSIA_API celosia_device *celosia_open(uint64_t memory_bytes);
+/* The model's pins for DRAM: how many channels, bits of a command, bytes of a column. Without any, nothing is written. */
+CELOSIA_API void celosia_dram_pins(uint32_t pins[3]);
+
+/* A device with a zeroed memory of that many bytes; NULL when there is no memory for it. dram: of as many channels as the pins are of, and
+ * NULL without pins; it must outlive the device. */
+CELOSIA_API celosia_device *celosia_open(uint64_t memory_bytes, dram::Channels *dram);
 CELOSIA_API void celosia_close(celosia_device *device);
 
 /* One AXI4-Lite access; waits at most `limit` cycles for the answer. */
