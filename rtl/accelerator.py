@@ -9,8 +9,10 @@ from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out, connect
 
+from .arch.dram import Dram
 from .arch.links import ANY_PROGRAM, Connections
 from .arch.parameters import VERSION, MachineParameters, configuration_hash
+from .arch.pim import PimError
 from .arch.registers import IDENTITY, REGISTERS
 from .arch.steps import Engine
 from .arch.workers import Worker, engines, workers
@@ -20,10 +22,21 @@ from .compute import ComputeUnit
 from .control import ControlRegisters, axi4_lite_ports
 from .delay import delay
 from .dma import LoadEngine, StoreEngine
+from .pim.controller import join_outside, outside_ports
+from .pim.engine import PimEngine
+from .pim.gate import GatedController
 from .program import MemorySource, RomSource
 from .scratchpad import ReadPort, Scratchpad, WritePort, port_names
 from .sequencer import Sequencer
 from .vector import VectorEngine
+
+_ENGINES = {
+    Engine.LOAD: LoadEngine,
+    Engine.STORE: StoreEngine,
+    Engine.COMPUTE: ComputeUnit,
+    Engine.VECTOR: VectorEngine,
+    Engine.PIM: PimEngine,
+}
 
 
 class Accelerator(wiring.Component):
@@ -33,15 +46,16 @@ class Accelerator(wiring.Component):
     Members
     -------
     s_axil_*: AXI4-Lite slave for control. m_axi_*: AXI4 master to memory. irq: high from the end of a run until acknowledged.
+    s_axi_*, dfi<n>: where the machine has a pim: the AXI4 slave for ordinary traffic to its DRAM, and the pins of channel n.
     activity: for a timeline: for each of the `workers` whether work on a step begins in this cycle, then for each whether a step ends.
     """
 
     def __init__(self, parameters: MachineParameters, *, program: bytes | None = None, connections: Connections = ANY_PROGRAM) -> None:
         connections.check(parameters)
         self.parameters, self.program, self.connections = parameters, program, connections
-        super().__init__(
-            {**axi4_lite_ports(), **axi4_ports(parameters.bus_bytes), "irq": Out(1), "activity": Out(2 * len(workers(parameters)))}
-        )
+        pim = outside_ports(parameters.dram) if parameters.dram else {}
+        activity = Out(2 * len(workers(parameters)))
+        super().__init__({**axi4_lite_ports(), **axi4_ports(parameters.bus_bytes), **pim, "irq": Out(1), "activity": activity})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -56,8 +70,7 @@ class Accelerator(wiring.Component):
             return ResetInserter(resets[-1])(component)
 
         source = MemorySource(p) if self.program is None else RomSource(self.program)
-        kinds = {Engine.LOAD: LoadEngine, Engine.STORE: StoreEngine, Engine.COMPUTE: ComputeUnit, Engine.VECTOR: VectorEngine}
-        components = {worker: kinds[worker.engine](p) for worker in workers(p)}
+        components = {worker: _ENGINES[worker.engine](p) for worker in workers(p)}
         m.submodules.source = resettable(source)
         for worker, component in components.items():
             m.submodules[worker.name] = resettable(component)
@@ -84,7 +97,11 @@ class Accelerator(wiring.Component):
         self._join(m, "m_axi_", axi4_ports(p.bus_bytes, ""), {"ar": reads, "r": reads, "aw": writes, "w": writes, "b": writes})
         self._join(m, "s_axil_", axi4_lite_ports(""), dict.fromkeys(("ar", "r", "aw", "w", "b"), control))
 
-        state = Cat(sequencer.running, sequencer.done, sequencer.failed, reads.draining | writes.draining)
+        draining = reads.draining | writes.draining
+        if p.dram:
+            (engine,) = (c for worker, c in components.items() if worker.engine is Engine.PIM)
+            draining |= self._pim(m, p.dram, engine, sequencer, control)
+        state = Cat(sequencer.running, sequencer.done, sequencer.failed, draining)
         m.d.comb += self.activity.eq(sequencer.activity)
         identity = configuration_hash(p, self.program, self.connections)
         m.d.comb += [
@@ -153,6 +170,19 @@ class Accelerator(wiring.Component):
             name = engine.name.lower()
             self._count(m, control, f"{name}_busy", sequencer, sequencer.at_work[engine])
             self._count(m, control, f"{name}_conflicts", sequencer, Cat(conflicts[i] for i in mine).any())
+
+    def _pim(self, m: Module, dram: Dram, engine: wiring.Component, sequencer: Sequencer, control: ControlRegisters) -> Value:
+        """Connect the PIM controller, and keep the first error of a run; gives whether macros from before a reset are under way."""
+        m.submodules.pim_controller = controller = GatedController(dram)
+        connect(m, engine.controller, controller.engine)
+        join_outside(m, dram, controller, self)
+        error = Signal.like(control.pim_error)
+        with m.If(sequencer.start):
+            m.d.sync += error.eq(0)
+        with m.Elif(error == 0):
+            m.d.sync += error.eq(Mux(controller.error != PimError.NONE, controller.error | controller.error_channel << 8, 0))
+        m.d.comb += [control.pim_error.eq(error), controller.flush.eq(sequencer.core_reset)]
+        return controller.draining
 
     def _count(self, m: Module, control: ControlRegisters, register: str, sequencer: Sequencer, events: Value) -> None:
         """Count what happens in the cycles of a run: ``events`` in each."""

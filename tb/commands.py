@@ -247,7 +247,11 @@ def pim(rng: random.Random, p: MachineParameters) -> Case:
     assert d is not None
     regions, scratchpad = _Regions(rng), _noise(rng, p)
     place = lambda: {"row": rng.randrange(3), "column": rng.choice((0, d.columns - 2, rng.randrange(d.columns)))}  # noqa: E731
-    commands = [{"operation": Macro.SET_MODE, "channels": (1 << d.channels) - 1, "mode": NumberFormat.INT8 << MODE_FORMAT}]
+    everywhere = {"channels": (1 << d.channels) - 1}
+    commands = [
+        {"operation": Macro.SET_MODE, **everywhere, "mode": NumberFormat.INT8 << MODE_FORMAT},
+        {"operation": Macro.WRITE_BUFFER, **everywhere, "count": d.buffer_columns, "length": rng.randint(1, p.scratchpad_words)},
+    ]
     kinds = sorted(OF_PIM - {Macro.SET_MODE})
     for _ in range(rng.randint(4, 10)):
         fields = {

@@ -1,6 +1,6 @@
 """An engine between a real scratchpad and, for the DMA engines, an AXI4 port: what tb/test_engine.py drives."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, ResetInserter
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -11,8 +11,8 @@ from ..rtl.banks import Ports
 from ..rtl.compute import ComputeUnit
 from ..rtl.dma import LoadEngine, StoreEngine
 from ..rtl.layouts import record_layout
-from ..rtl.pim.controller import PimController
 from ..rtl.pim.engine import PimEngine
+from ..rtl.pim.gate import GatedController
 from ..rtl.pim.layouts import Dfi
 from ..rtl.scratchpad import ReadPort, Scratchpad, WritePort, port_names
 from ..rtl.vector import VectorEngine
@@ -33,13 +33,14 @@ class EngineBench(wiring.Component):
     -------
     command, done, error: the engine's port. flags: of the vector engine. out_of_range: it asked for an address beyond the scratchpad.
     host_read, host_write: scratchpad ports of the bench, which also disturb the engine. m_axi_*: to memory. dfi<n>: the pins of
-    channel n of the PIM engine's controller; pim_idle: nothing is under way in it.
+    channel n of the PIM engine's controller; pim_idle: nothing is under way in it; flush: reset the
+    engine, not the controller.
     """
 
     def __init__(self, engine: Engine, parameters: MachineParameters) -> None:
         self._engine, self._p = engine, parameters
         word, dram = parameters.word_bytes, parameters.dram
-        pim = {"pim_idle": Out(1), **{f"dfi{i}": Out(Dfi(dram)) for i in range(dram.channels)}} if dram else {}
+        pim = {"flush": In(1), "pim_idle": Out(1), **{f"dfi{i}": Out(Dfi(dram)) for i in range(dram.channels)}} if dram else {}
         super().__init__(
             {
                 "command": In(stream.Signature(record_layout(taken_commands(parameters)[engine]))),
@@ -57,7 +58,8 @@ class EngineBench(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         p = self._p
-        m.submodules.engine = engine = ENGINES[self._engine](p)
+        engine = ENGINES[self._engine](p)
+        m.submodules.engine = ResetInserter(self.flush)(engine) if self._engine is Engine.PIM else engine
         m.d.comb += [
             engine.engine.command.payload.eq(self.command.payload),
             engine.engine.command.valid.eq(self.command.valid),
@@ -92,10 +94,8 @@ class EngineBench(wiring.Component):
     def _pim(self, m: Module, engine: PimEngine) -> None:
         """The engine's controller, whose channels are the bench's."""
         assert self._p.dram is not None
-        m.submodules.controller = controller = PimController(self._p.dram)
-        connect(m, engine.macros, controller.macros)
-        connect(m, engine.write_columns, controller.write)
-        connect(m, controller.read, engine.read_columns)
+        m.submodules.controller = controller = GatedController(self._p.dram)
+        connect(m, engine.controller, controller.engine)
         for channel in range(self._p.dram.channels):
             connect(m, getattr(controller, f"dfi{channel}"), flipped(getattr(self, f"dfi{channel}")))
-        m.d.comb += [engine.pim_error.eq(controller.error), engine.pim_idle.eq(controller.idle), self.pim_idle.eq(controller.idle)]
+        m.d.comb += [self.pim_idle.eq(controller.engine.idle & ~controller.draining), controller.flush.eq(self.flush)]

@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import cocotb
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from ..rtl.arch.dram import Dram
 from ..rtl.arch.parameters import MachineParameters
-from ..rtl.arch.steps import ADDRESS_BITS, COMMANDS, Engine, Step
+from ..rtl.arch.pim import Macro
+from ..rtl.arch.registers import ErrorCode
+from ..rtl.arch.steps import ADDRESS_BITS, COMMANDS, PRODUCT, Engine, Step
 from ..rtl.banks import READ_LATENCY
 from ..rtl.engine import CHECK_CYCLES
 from ..rtl.pim.layouts import command_layout
@@ -27,6 +29,22 @@ from .runner import parameters
 
 LIMIT = 20_000  # cycles of a command
 _PINS = "command", "write_data", "write_mask", "read_data", "read_valid"
+# Commands that the PIM engine or its controller refuses, and how.
+_REFUSED = (
+    ({"operation": Macro.WRITE, "channels": 1, "row": 1 << 20, "count": 5, "length": 77}, ErrorCode.PIM),
+    ({"operation": PRODUCT, "channels": 1, "groups": 2, "row": 1 << 20, "count": 2, "n": 3}, ErrorCode.PIM),
+    ({"operation": PRODUCT, "channels": 1, "groups": 1, "count": 2, "buffer": 5, "again": 1, "again_buffer": 999, "n": 3}, ErrorCode.PIM),
+    ({"operation": Macro.SCATTER, "channels": 1 << 31, "length": 9}, ErrorCode.PIM),
+    ({"operation": Macro.MAC_ALL, "channels": 1, "length": 9}, ErrorCode.PIM),
+    ({"operation": Macro.READ, "channels": 1, "count": 1}, ErrorCode.ILLEGAL_STEP),
+    ({"operation": Macro.WRITE, "channels": 1}, ErrorCode.ILLEGAL_STEP),
+    ({"operation": Macro.SCATTER}, ErrorCode.ILLEGAL_STEP),
+    ({"operation": PRODUCT, "channels": 1, "count": 1, "n": 1}, ErrorCode.ILLEGAL_STEP),
+    ({"operation": PRODUCT, "channels": 1, "count": 1, "groups": 1}, ErrorCode.ILLEGAL_STEP),
+    ({"operation": PRODUCT, "channels": 1, "count": 1, "groups": 1, "n": 17}, ErrorCode.ILLEGAL_STEP),
+    ({"operation": Macro.WRITE_BUFFER, "channels": 1, "count": 1, "length": (1 << 24) - 1}, ErrorCode.ILLEGAL_STEP),
+)
+ROWS = 7  # of a bank, that a case may write to
 DRAIN = READ_LATENCY + 3  # until the words of two requests that wait have come
 
 
@@ -99,10 +117,42 @@ class _Channel:
             read_data.value = int.from_bytes(answer or bytes(1), "little")
 
 
-async def _assert_equal(dut: Any, pim: PimDevice, channels: Sequence[_Channel], commands: object) -> None:
-    """The DRAM, as it is when all is done, is the model's, and no rule was broken."""
+async def _upset(dut: Any, commands: Sequence[Mapping[str, int]], rng: random.Random) -> None:
+    """Give the PIM engine commands, and reset it in their midst; or let one of them be refused, after which it must complete all, and reset
+    it then. Of its DRAM only what no rule allows is wrong from then on."""
+    (bad, code), at = rng.choice([*_REFUSED, (None, None), (None, None)]), rng.randint(1, len(commands))
+    given = [COMMANDS[Engine.PIM].pack(c) for c in (*commands[:at], *([bad] if bad else []), *commands[at:])]
+    taken, done, errors = 0, 0, list[int]()
+    for _ in range(LIMIT if bad else rng.randint(1, 1500)):
+        dut.command__valid.value = int(taken < len(given))
+        dut.command__payload.value = given[min(taken, len(given) - 1)]
+        await ReadOnly()
+        taken += taken < len(given) and bool(dut.command__ready.value)
+        done += bool(dut.done.value)
+        errors += [int(dut.error.value)] if dut.error.value else []
+        await RisingEdge(dut.clk)
+        if done == len(given):
+            break
+    assert errors == ([code] if bad else []), f"errors {errors} where {bad} was refused"
+    assert not bad or done == len(given), f"{done} of {len(given)} commands are done, one of them {bad}"
+    dut.command__valid.value = 0
+    dut.flush.value = 1
+    for _ in range(DRAIN + 3):
+        await RisingEdge(dut.clk)
+    dut.flush.value = 0
+    await _settle(dut)
+
+
+async def _settle(dut: Any) -> None:
+    """Until nothing is under way in the PIM controller."""
+    await RisingEdge(dut.clk)
     while not dut.pim_idle.value:
         await RisingEdge(dut.clk)
+
+
+async def _assert_equal(dut: Any, pim: PimDevice, channels: Sequence[_Channel], commands: object) -> None:
+    """The DRAM, as it is when all is done, is the model's, and no rule was broken."""
+    await _settle(dut)
     for _ in range(pim.dram.timing.write_end + 1):
         await RisingEdge(dut.clk)
     for channel in channels:
@@ -155,6 +205,8 @@ async def leaves_what_the_model_leaves(dut: Any) -> None:
     host = _Host(dut, p, rng)
     host.quiet()
     dut.command__valid.value = 0
+    if engine is Engine.PIM:
+        dut.flush.value = 0
     dut.rst.value = 1
     cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
     ram = await _memory(dut, rng)
@@ -167,6 +219,13 @@ async def leaves_what_the_model_leaves(dut: Any) -> None:
         cocotb.start_soon(channel.run())
     for case in range(about["cases"]):
         commands, scratchpad = CASES[engine](rng, p)
+        if machine.pim and channels:
+            await _upset(dut, commands, rng)
+            for _ in range(machine.pim.dram.timing.write_end + 1):
+                await RisingEdge(dut.clk)
+            for number, bank, row in itertools.product(range(len(channels)), range(machine.pim.dram.banks), range(ROWS)):
+                columns = machine.pim.row(number, bank, row)
+                columns[:] = np.frombuffer(channels[number].chip.read_row(bank, row), np.uint8).reshape(columns.shape)
         machine.scratchpad[:] = scratchpad
         machine.memory[:] = np.frombuffer(rng.randbytes(MEMORY_BYTES), np.uint8)
         ram.write(MEMORY_BASE, machine.memory.tobytes())

@@ -18,6 +18,22 @@ from .routes import ReadRoutes, WriteRoutes
 ROUTES = 32  # macros ahead of their data: reads of single columns follow each other while the first one's is on its way
 
 
+def outside_ports(dram: Dram) -> dict[str, wiring.Member]:
+    """Of the controller, as it is seen from outside: the AXI4 slave for ordinary traffic, and the pins of each channel."""
+    axi = {name: member.flip() for name, member in axi4_ports(dram.column_bytes, PREFIX).items()}
+    return {**axi, **{f"dfi{channel}": Out(Dfi(dram)) for channel in range(dram.channels)}}
+
+
+def join_outside(m: Module, dram: Dram, inner: wiring.Component, outer: wiring.Component) -> None:
+    """Connect these of a component to those of the one that it is in."""
+    for name, member in outside_ports(dram).items():
+        inside, outside = getattr(inner, name), getattr(outer, name)
+        if member.is_signature:
+            connect(m, inside, flipped(outside))
+        else:
+            m.d.comb += outside.eq(inside) if member.flow is Out else inside.eq(outside)
+
+
 class PimController(wiring.Component):
     """Members
     -------
@@ -40,8 +56,7 @@ class PimController(wiring.Component):
                 "error_macro": Out(32),
                 "error_channel": Out(CHANNEL_BITS),
                 "idle": Out(1),
-                **{name: member.flip() for name, member in axi4_ports(dram.column_bytes, PREFIX).items()},
-                **{f"dfi{channel}": Out(Dfi(dram)) for channel in range(dram.channels)},
+                **outside_ports(dram),
             }
         )
 
