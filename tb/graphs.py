@@ -63,9 +63,9 @@ class Builder:
         about = {"b_transposed": transposed, "parameters": parameters, "window": window, "maximum": maximum}
         self.operators.append(ir.MatMul(**self.names, parts=parts, **about))
 
-    def linear(self, x: ir.Tensor, cols: int, bits: int, weight_bits: int = 8, groups: int = 0) -> ir.Tensor:
-        """groups: along K, of scales of their own; 0 for one scale for each of ``cols`` channels."""
-        weights, out = self.constant(cols, x.cols, weight_bits), self.tensor(x.rows, cols, bits)
+    def linear(self, x: ir.Tensor, cols: int, bits: int, weight_bits: int = 8, groups: int = 0, *, symmetric: bool = False) -> ir.Tensor:
+        """groups: along K, of scales of their own; 0 for one scale for each of ``cols`` channels. symmetric: results have no zero point."""
+        weights, out = self.constant(cols, x.cols, weight_bits), self.tensor(x.rows, cols, bits, symmetric=symmetric)
         self.product([ir.MatMulPart(a=x.whole, b=weights.whole, out=out.whole)], transposed=True, groups=groups)
         return out
 
@@ -156,7 +156,9 @@ class Builder:
         out = self.tensor(x.rows, x.cols, bits)
         mask = {"length": length or x.cols, "rows": rows}
         parameters = SoftmaxParameters.from_scales(
-            machine_circuit(1), in_scale=x.scale, out_scale=2.0**-bits, source=x.format, out=Format(bits), **mask
+            machine_circuit(1),
+            **{"in_scale": x.scale, "source": x.format, "out_scale": 2.0**-bits, "out_zero_point": out.zero_point, "out": Format(bits)},
+            **mask,
         )
         self.operators.append(ir.Softmax(**self.names, a=x.whole, out=out.whole, parameters=parameters, importance=0, threshold=None))
         return out
@@ -172,16 +174,32 @@ class Builder:
         return out
 
     def attention(
-        self, x: ir.Tensor, heads: int, width: int, *, bits: int = 16, length: int = 0, groups: int = 0, weight_bits: int = 8
+        self,
+        x: ir.Tensor,
+        heads: int,
+        width: int,
+        *,
+        bits: int = 16,
+        length: int = 0,
+        groups: int = 0,
+        weight_bits: int = 8,
+        symmetric: bool = False,
     ) -> ir.Tensor:
         """Heads side by side in the columns of queries, keys, values and result; their scores one below the other.
 
         bits: of a score. length: of a causal mask: elements that count in the first row of each head; 0 for no mask. groups: along K, with
-        scales of their own, of the weights of queries, keys and values.
+        scales of their own, of the weights of queries, keys and values. symmetric: these have no zero point.
         """
-        q, k, v = (self.linear(x, heads * width, 8, weight_bits, groups) for _ in range(3))
+        q, k, v = (self.linear(x, heads * width, 8, weight_bits, groups, symmetric=symmetric) for _ in range(3))
         shares = self.softmax(self.scores(q, k, heads, bits), 8, length=length, rows=x.rows if length else 1)
         return self.linear(self.mixed(shares, v, heads), x.cols, 8, weight_bits)
+
+    def fetched(self, tokens: ir.Tensor, choices: int, cols: int) -> ir.Tensor:
+        """A row of int8 for each token, of so many choices."""
+        rows = self.constant(choices, cols)
+        out = self._like(replace(rows, data=None), tokens.cols)
+        self.operators.append(ir.Fetch(**self.names, source=rows.whole, numbers=tokens.whole, out=out.whole))
+        return out
 
     def scores(self, q: ir.Tensor, k: ir.Tensor, heads: int, bits: int) -> ir.Tensor:
         """Queries by keys, head by head."""

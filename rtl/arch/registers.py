@@ -120,18 +120,18 @@ REGISTERS: tuple[Register, ...] = (
     Register("memory_base", 0x30, Access.WRITE, "Byte address of the buffer in memory"),
     Register("memory_size", 0x34, Access.WRITE, "Bytes of the buffer; accesses beyond it are errors"),
     Register("watchdog", 0x38, Access.WRITE, "Cycles without a completed step after which the run is stopped; 0: never"),
+    Register(
+        "pim_error",
+        0x3C,
+        Access.READ,
+        "What was wrong with a PIM macro",
+        (BitField("code", 0, 8, "PimError"), BitField("channel", 8, 8, "Whose DRAM gave no data")),
+    ),
     Register("cycles", 0x40, Access.READ, "Cycles of the last or current run"),
     Register("steps_completed", 0x44, Access.READ, "Steps completed in the last or current run"),
     Register("mac_cycles", 0x48, Access.READ, "Cycles in which the compute unit's array did useful work"),
     *_engine_counters("busy", 0x50, "Cycles of work on a step"),
     *_engine_counters("conflicts", 0x70, "Cycles lost to scratchpad conflicts"),
-    Register(
-        "pim_error",
-        0x90,
-        Access.READ,
-        "What was wrong with a PIM macro",
-        (BitField("code", 0, 8, "PimError"), BitField("channel", 8, 8, "Whose DRAM gave no data")),
-    ),
 )
 
 OFFSETS = {register.name: register.offset for register in REGISTERS}

@@ -28,7 +28,9 @@ class Pim(ir.Operator):
 
     @property
     def inputs(self) -> tuple[ir.Block, ...]:
-        return tuple(command.a for command in self.commands if command.a)
+        """But for partial sums, which it makes itself."""
+        made = {block.tensor.name for block in self.outputs}
+        return tuple(command.a for command in self.commands if command.a and command.a.tensor.name not in made)
 
     @property
     def outputs(self) -> tuple[ir.Block, ...]:

@@ -77,6 +77,8 @@ def _weighted_with(graph: ir.Graph, scores: ir.MatMul) -> ir.MatMul:
     found = next((op for op in products(graph) if softmax and op.parts[0].a.tensor is softmax.out.tensor), None)
     if found is None or len(found.parts) != len(scores.parts):
         raise DecoderError(f"{scores.node}: the softmax of these scores must weight values ({scores})")
+    if softmax and found.parameters.a_zero_point != softmax.parameters.out_zero_point:
+        raise DecoderError(f"{found.node}: tokens that the mask leaves out must weigh nothing ({found})")
     return found
 
 
