@@ -139,6 +139,7 @@ class MacroIssuer(wiring.Component):
             illegal.eq(
                 ~c.operation.matches(*sorted({*OF_PIM, PRODUCT}))
                 | (fed & (all_columns == 0))
+                | (counted & (c.count > d.rows * d.columns))  # of a bank; which would be dropped one by one
                 | (fed & (words >> COUNT_BITS != 0))
                 | (product & wrong_sums)
             ),
