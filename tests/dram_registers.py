@@ -12,8 +12,7 @@ from celosia.rtl.arch.dram import Dram
 from celosia.rtl.arch.registers import Access, Register
 from celosia.rtl.axi import axi4_ports
 from celosia.rtl.control import ControlRegisters, axi4_lite_ports
-from celosia.rtl.pim.axi_port import PREFIX
-from celosia.rtl.pim.layouts import Dfi
+from celosia.rtl.pim.controller import outside_ports
 
 DATA, ANSWERS, ANSWER = 0x80, 0x84, 0x88
 
@@ -23,13 +22,7 @@ class DramRegisters(wiring.Component):
 
     def __init__(self, dram: Dram) -> None:
         self._dram = dram
-        super().__init__(
-            {
-                **{"irq": Out(1), "activity": Out(2), **axi4_lite_ports(), **axi4_ports(8)},
-                **{name: member.flip() for name, member in axi4_ports(dram.column_bytes, PREFIX).items()},
-                **{f"dfi{channel}": Out(Dfi(dram)) for channel in range(dram.channels)},
-            }
-        )
+        super().__init__({"irq": Out(1), "activity": Out(2), **axi4_lite_ports(), **axi4_ports(8), **outside_ports(dram)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
