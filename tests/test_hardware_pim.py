@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from celosia.gen.verilog import to_verilog
 from celosia.rtl.accelerator import Accelerator
-from celosia.rtl.arch.dram import MODE_FORMAT, NumberFormat
+from celosia.rtl.arch.dram import MODE_FORMAT, POSTPONED_REFRESHES, Command, NumberFormat
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.pim import Macro, PimError
 from celosia.rtl.arch.registers import OFFSETS, ErrorCode
@@ -104,6 +104,15 @@ def test_equals_the_golden_machine(device: VerilatedDevice, seed: int) -> None:
     assert_equals_the_golden_machine(device, seed)
     assert 0 < device.read_register(OFFSETS["pim_busy"]) < device.read_register(OFFSETS["cycles"])
     assert device.read_register(OFFSETS["pim_error"]) == 0
+
+
+def test_refreshes_go_on_while_it_idles(device: VerilatedDevice) -> None:
+    """A late one would be an error of the device."""
+    dram, intervals = MACHINE.dram, 5 * POSTPONED_REFRESHES
+    assert dram is not None
+    assert not device.wait_interrupt(intervals * dram.timing.refi)
+    assert abs(device.dram_counts()[Command.REF] - dram.channels * intervals) <= dram.channels * POSTPONED_REFRESHES
+    assert_equals_the_golden_machine(device, 1)
 
 
 @pytest.mark.parametrize(("bad", "code", "pim_error"), REFUSED)
