@@ -1,4 +1,4 @@
-"""The behavioural DRAM channel (sw/driver/dram_chip.h) and the referee of its commands (dram_checker.h), for benches and Python."""
+"""One channel's DRAM (sw/driver/dram_chip.h) and the referee of its commands (dram_checker.h), without the hardware that gives them."""
 
 import ctypes
 import functools
