@@ -32,10 +32,13 @@ class Decoder:
         return outputs
 
     def generate(self, tokens: Iterable[int], choice: str) -> Iterator[int]:
-        """What follows the tokens, which are at least one, as long as there is room: each is the output ``choice`` of the one before.
-        Raises as `step`."""
+        """What follows the tokens, as long as there is room: each is the output ``choice`` of the one before. Raises as `step`, and
+        ValueError where there is no token to begin with."""
+        outputs = None
         for token in tokens:
             outputs = self.step(token)
+        if outputs is None:
+            raise ValueError("there must be a token to begin with")
         while True:
             following = int(outputs[choice].item())
             yield following
