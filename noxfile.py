@@ -114,10 +114,11 @@ def bench_gpt2_block(session: nox.Session) -> None:
 
 @nox.session
 def bench_pim(session: nox.Session) -> None:
-    """Decoding GPTs with DRAM that computes, in the model and in part in simulation: writes docs/pim.md and its picture."""
+    """Decoding GPTs with DRAM that computes, in the model and in simulation: writes docs/pim.md, its picture, and what a machine takes."""
     session.install("-e", ".[hdl]")
     session.run("python", "bench/pim.py")
     session.run("python", "bench/pim_traffic.py")
+    session.run("python", "-m", "bench.pim_machine")
 
 
 @nox.session
