@@ -131,14 +131,16 @@ class SumCollector(wiring.Component):
         m.submodules.arrived = arrived = Skid(self._column_bits)
         datapath = _Requantize(lanes)
         m.submodules.requantize = requantize = Pipelined(datapath)
+        m.submodules.beats = beats = Skid(beat_layout(lanes))
         connect(m, flipped(self.columns), arrived.i)
+        connect(m, beats.o, packer.beats)
         m.d.comb += [datapath.limits[name].eq(c[name]) for name in _LIMITS]
         columns, elements = Countdown(32, name="columns"), Countdown(COUNT_BITS + 1, step=lanes, name="elements")
         lost, wanted = Signal(), Signal()  # wanted: elements are to come, then what is left is dropped
         sums, halves = self._column_bits // (lanes * _SUM_BITS), self._column_bits // (lanes * _HALF_BITS)  # beats of a column
         part = Signal(range(halves))
         last_part = part == Mux(c.raw, halves - 1, sums - 1)
-        there, column, half, beat = Signal(), arrived.o.payload, packer.beats, requantize.i
+        there, column, half, beat = Signal(), arrived.o.payload, beats.i, requantize.i
         taken, column_ends = Signal(), Signal()
         offered = there & wanted
         keep = Cat(~elements.ends | (i < elements.left[: lanes.bit_length()]) for i in range(lanes))
