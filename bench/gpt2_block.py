@@ -26,9 +26,11 @@ ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "gpt2_block"
 PAGE = ROOT / "docs" / "patterns.md"
 BLOCKS, WIDTH, HEADS, HIDDEN = 24, 1024, 16, 4096
-MACHINE = MachineParameters(
-    **{"units": 4, "rows": 32, "cols": 16, "lanes": 16, "scratchpad_kib": 8192, "banks": 16, "bus_bytes": 32},
-    **{"multiplier_bits": 27, "requantizer_columns": 2, "residual": 1},
+MACHINE = MachineParameters.from_dict(
+    {
+        **{"units": 4, "rows": 32, "cols": 16, "lanes": 16, "scratchpad_kib": 8192, "banks": 16, "bus_bytes": 32},
+        **{"multiplier_bits": 27, "requantizer_columns": 2, "residual": 1},
+    }
 )
 RESOURCES = replace(DEFAULT_RESOURCES, link_kib=512, constants_stay=False)
 CLOCK_MHZ = 200

@@ -103,7 +103,7 @@ class Network:
 
     @cached_property
     def machines(self) -> list[MachineParameters]:
-        machines = [MachineParameters(units=u, rows=r, cols=c, **self.machine) for u, r, c in self.arrays]
+        machines = [MachineParameters.from_dict({"units": u, "rows": r, "cols": c, **self.machine}) for u, r, c in self.arrays]
         assert all(prod(array) <= self.macs for array in self.arrays)
         return machines
 

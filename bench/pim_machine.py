@@ -79,7 +79,7 @@ def decoded(path: Path) -> tuple[list[Mapping[str, int]], int, float]:
             for name, values in wanted.items():
                 assert np.array_equal(outputs[name].reshape(values[place].shape), values[place]), f"token {place}: {name}"
             found.append(decoder.network.counters())
-        counts = {command: count - before[command] for command, count in device.dram_counts().items()}
+        counts = {command: count - before.get(command, 0) for command, count in device.dram_counts().items()}
         hits = 1 - rows_opened(counts, MACHINE.dram) / bank_columns(counts, MACHINE.dram)
     return found, upload, hits
 

@@ -94,7 +94,7 @@ FITTED = {12: {"lut_rows": 2, "requantizer_columns": 4}}  # 12 x 12 multipliers 
 
 def machine(size: int) -> MachineParameters:
     """A square array with as small a vector engine as there is."""
-    return MachineParameters(rows=size, cols=size, lanes=1, scratchpad_kib=64, **FITTED.get(size, {}))
+    return MachineParameters.from_dict({"rows": size, "cols": size, "lanes": 1, "scratchpad_kib": 64, **FITTED.get(size, {})})
 
 
 def engine(lanes: int) -> Configuration:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rtl.arch.activation import MACHINE_GELU, TABLE_ENTRIES
-from ..rtl.arch.formats import Format
 from ..rtl.arch.window import Window
 from ..sw import graph as ir
 from ..sw.golden.activation import ActivationParameters, ActivationTable
@@ -154,11 +153,15 @@ class Builder:
     def softmax(self, x: ir.Tensor, bits: int, *, length: int = 0, rows: int = 1) -> ir.Tensor:
         """length: elements that count in the first row of a matrix of ``rows`` rows, 0 for all; one more in each row after it."""
         out = self.tensor(x.rows, x.cols, bits)
-        mask = {"length": length or x.cols, "rows": rows}
         parameters = SoftmaxParameters.from_scales(
             machine_circuit(1),
-            **{"in_scale": x.scale, "source": x.format, "out_scale": 2.0**-bits, "out_zero_point": out.zero_point, "out": Format(bits)},
-            **mask,
+            in_scale=x.scale,
+            source=x.format,
+            out_scale=2.0**-bits,
+            out_zero_point=out.zero_point,
+            out=out.format,
+            length=length or x.cols,
+            rows=rows,
         )
         self.operators.append(ir.Softmax(**self.names, a=x.whole, out=out.whole, parameters=parameters, importance=0, threshold=None))
         return out
@@ -198,7 +201,8 @@ class Builder:
         """A row of int8 for each token, of so many choices."""
         rows = self.constant(choices, cols)
         out = self._like(replace(rows, data=None), tokens.cols)
-        self.operators.append(ir.Fetch(**self.names, source=rows.whole, numbers=tokens.whole, out=out.whole))
+        name, node = self.names.values()
+        self.operators.append(ir.Fetch(name=name, node=node, source=rows.whole, numbers=tokens.whole, out=out.whole))
         return out
 
     def scores(self, q: ir.Tensor, k: ir.Tensor, heads: int, bits: int) -> ir.Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from celosia.rtl.arch.activation import TABLE_ENTRIES
 from celosia.rtl.arch.parameters import MachineParameters
-from celosia.rtl.arch.steps import ADDRESS_BITS, STEP_BYTES, WAITS, Engine, Step, VectorOperation, place_bits
+from celosia.rtl.arch.steps import ADDRESS_BITS, STEP_BYTES, Engine, Step, VectorOperation, place_bits
 from celosia.rtl.arch.window import Window
 from celosia.rtl.arch.workers import Worker, workers, workers_of
 from celosia.sw import graph as ir
@@ -24,6 +24,7 @@ from celosia.sw.golden.machine import Machine
 from celosia.tb.graphs import Builder, random_inputs
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
+from orders import a_waits, any_legal_order
 from random_graphs import graphs, machines, run_on_golden_machine
 
 SMALL = MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=4)
@@ -187,11 +188,8 @@ def touched(step: Step, p: MachineParameters) -> tuple[Places, Places, Places]:
             b_rows, b_cols = seconds.get(VectorOperation(c["operation"]), (0, 0))
             reads = matrix("a", rows, cols, wide=c["a_wide"]) | matrix("b", b_rows, b_cols, wide=c["b_wide"])
             return reads, matrix("out", rows, cols, wide=c["out_wide"]), set()
-
-
-def a_waits(step: Step) -> dict[Engine, int]:
-    """What must be complete before the step reads a."""
-    return {e: step.command.get(f"a_{wait}", 0) for wait, e in zip(WAITS, Engine, strict=True)}
+        case Engine.PIM:
+            raise AssertionError("these machines have no PIM engine")
 
 
 def complete_before(steps: Sequence[Step], of_step: Sequence[Worker]) -> tuple[list[dict[Engine, int]], list[dict[Engine, int]]]:
@@ -272,29 +270,6 @@ def test_a_step_that_follows_reads_what_is_written(graph: ir.Graph, machine: Mac
         for tile, words in enumerate(tiles_of_a(c, machine)):
             read = words & written_words(before, machine, -(-before["n"] // machine.cols))
             assert read <= written_words(before, machine, max(0, tile + 1 - c["a_ahead"]))
-
-
-def any_legal_order(steps: Sequence[Step], machine: MachineParameters, seed: int) -> list[Step]:
-    """As workers at random speeds would run them."""
-    random = np.random.default_rng(seed)
-    number = [sum(s.engine is step.engine for s in steps[:i]) for i, step in enumerate(steps)]
-    queues: dict[Worker, list[int]] = {}
-    for i, worker in enumerate(workers_of(steps, machine)):
-        queues.setdefault(worker, []).append(i)
-    done: dict[Engine, set[int]] = {engine: set() for engine in Engine}
-    order = []
-
-    def may_run(step: Step) -> bool:
-        waits = [*step.waits.items(), *a_waits(step).items()]
-        return all(done[engine] >= set(range(count)) for engine, count in waits)
-
-    while len(order) < len(steps):
-        ready = [queue for queue in queues.values() if queue and may_run(steps[queue[0]])]
-        assert ready, "the steps wait for each other"
-        i = ready[int(random.integers(len(ready)))].pop(0)
-        done[steps[i].engine].add(number[i])
-        order.append(steps[i])
-    return order
 
 
 @settings(many, max_examples=150)

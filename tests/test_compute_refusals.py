@@ -18,7 +18,7 @@ PACKED = {"packed": 1, "n": 2, "lines": 2}
 
 def refused(machine: Mapping[str, int], **fields: int) -> bool:
     """Whether a product of one element, with other ``fields``, is an illegal step."""
-    unit = ComputeUnit(MachineParameters(**{"rows": 4, "cols": 4, "lanes": 1, "accumulator_depth": 16, **machine}))
+    unit = ComputeUnit(MachineParameters.from_dict({"rows": 4, "cols": 4, "lanes": 1, "accumulator_depth": 16, **machine}))
     errors = set()
 
     async def bench(ctx: SimulatorContext) -> None:

@@ -7,10 +7,7 @@ import numpy as np
 import pytest
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.steps import PRODUCT, Engine
-from celosia.sw import graph as ir
-from celosia.sw.compiler.decode import compile_decoder
 from celosia.sw.compiler.errors import CompileError
-from celosia.sw.compiler.predict import DEFAULT_RESOURCES
 from celosia.sw.compiler.program import Program
 from celosia.sw.executor import execute
 from celosia.sw.frontend import import_model
@@ -19,28 +16,15 @@ from celosia.sw.manifest import Manifest
 from celosia.sw.pim.mapping import MappingError
 from celosia.sw.pim.rows import DecoderError
 from celosia.tb.graphs import Builder
+from decoders import CHOICES, causal_network, compiled
 from numpy.typing import NDArray
+from orders import any_legal_order
 
 from examples.gpt.quantize import QDQ_MODEL
 from examples.gpt.text import encode
 
-CHOICES = 11  # tokens that there are
 SMALL = MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=64, pruning=1, pim="aim", pim_channels=2)
 MEDIUM = MachineParameters(rows=16, cols=16, lanes=8, pruning=1, pim="aim", pim_channels=2)
-
-
-def decoder(tokens: int, cols: int, heads: int, width: int, seed: int = 0) -> ir.Graph:
-    """A layer of attention, one of a product and a table, and a sum."""
-    builder = Builder(seed)
-    numbers = builder.tensor(1, tokens, 16, symmetric=True)
-    x = builder.fetched(numbers, CHOICES, cols)
-    y = builder.add(x, builder.attention(x, heads, width, length=1, symmetric=True), 8)
-    z = builder.linear(builder.table(builder.linear(y, 40, 8), 8), 3, 16)
-    return builder.graph([numbers], [y, z])
-
-
-def compiled(graph: ir.Graph, machine: MachineParameters) -> Program:
-    return compile_decoder(graph, machine, DEFAULT_RESOURCES, name="decoder")
 
 
 def decoded(program: Program, tokens: NDArray[np.integer]) -> Iterator[Mapping[str, NDArray]]:
@@ -53,7 +37,7 @@ def decoded(program: Program, tokens: NDArray[np.integer]) -> Iterator[Mapping[s
     for token, body in zip(tokens.tolist(), program.positions, strict=False):
         data = port.to_memory(np.array([[token]]), p)
         machine.memory[port.offset : port.offset + len(data)] = np.frombuffer(data, np.uint8)
-        machine.run(body)
+        machine.run(any_legal_order(body, p, token))
         found = {o.port.name: machine.memory[o.offset : o.offset + o.slots * p.slot_bytes].tobytes() for o in manifest.outputs}
         yield {o.port.name: o.from_memory(found[o.port.name], p)[0] for o in manifest.outputs}
 
@@ -73,7 +57,7 @@ def decoded(program: Program, tokens: NDArray[np.integer]) -> Iterator[Mapping[s
 def test_every_token_is_what_the_executor_has_for_the_sequence(
     tokens: int, cols: int, heads: int, width: int, machine: MachineParameters
 ) -> None:
-    graph = decoder(tokens, cols, heads, width)
+    graph = causal_network(tokens, cols, heads, width)
     numbers = np.random.default_rng(1).integers(CHOICES, size=(1, tokens)).astype(np.int16)
     expected = execute(graph, {graph.inputs[0].name: numbers}, lanes=machine.lanes)
     program = compiled(graph, machine)
@@ -85,7 +69,7 @@ def test_every_token_is_what_the_executor_has_for_the_sequence(
 
 
 def test_sums_of_a_long_vector_start_with_those_of_its_first_part() -> None:
-    program = compiled(decoder(2, 2100, 1, 16), replace(MEDIUM, scratchpad_kib=256, row_elements=4096))
+    program = compiled(causal_network(2, 2100, 1, 16), replace(MEDIUM, scratchpad_kib=256, row_elements=4096))
     products = [step.command for step in program.body if step.command.get("operation") == PRODUCT]
     assert sum(command.get("starts", 0) for command in products) == sum(command.get("raw", 0) for command in products) == 4
 
@@ -103,11 +87,11 @@ def test_language_model() -> None:
 
 def test_what_can_not_be_decoded_is_named() -> None:
     with pytest.raises(CompileError, match=r"^node1: columns 0 to 47 of t\d+ are not contiguous"):
-        compiled(decoder(4, 600, 4, 12), SMALL)
+        compiled(causal_network(4, 600, 4, 12), SMALL)
     builder = Builder(0)
     numbers = builder.tensor(1, 4, 16, symmetric=True)
     x = builder.fetched(numbers, CHOICES, 8)
     with pytest.raises(DecoderError, match=r"^node1: a token at a time, it needs others"):
         compiled(builder.graph([numbers], [builder.softmax(x, 8)]), SMALL)
     with pytest.raises(MappingError, match="the cache needs"):
-        compiled(decoder(2100, 16, 1, 16), SMALL)
+        compiled(causal_network(2100, 16, 1, 16), SMALL)

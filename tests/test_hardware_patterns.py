@@ -19,10 +19,7 @@ from maps import random_maps
 
 MACHINE = MachineParameters(rows=4, cols=4, lanes=2, scratchpad_kib=16, banks=4, units=4, accumulator_depth=16, row_elements=64)
 
-MAPS = MachineParameters(
-    **{"rows": 8, "cols": 4, "lanes": 2, "scratchpad_kib": 4, "banks": 4, "units": 3, "accumulator_depth": 64, "row_elements": 64},
-    packing=1,
-)
+MAPS = MachineParameters(rows=8, cols=4, lanes=2, scratchpad_kib=4, banks=4, units=3, accumulator_depth=64, row_elements=64, packing=1)
 
 
 def check_pipelines(seed: int, folder: Path) -> None:

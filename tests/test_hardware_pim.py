@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from celosia.gen.verilog import to_verilog
 from celosia.rtl.accelerator import Accelerator
@@ -12,13 +13,20 @@ from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.pim import Macro, PimError
 from celosia.rtl.arch.registers import OFFSETS, ErrorCode
 from celosia.rtl.arch.steps import PRODUCT, Engine, Step
-from celosia.sw.driver.network import ACKNOWLEDGE, RESET, START
+from celosia.sw.driver.decoder import Decoder
+from celosia.sw.driver.network import ACKNOWLEDGE, RESET, START, MachineError, Network
 from celosia.sw.driver.verilated import VerilatedDevice
+from celosia.sw.executor import execute
 from celosia.sw.golden.machine import Machine
+from celosia.sw.manifest import Manifest
+from celosia.sw.pim.mapping import MappingError
 from celosia.tb.commands import pim
 from celosia.tb.runner import build_machine
+from decoders import CHOICES, causal_network, compiled
 
-MACHINE = MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=16, row_elements=64, accumulator_depth=32, pim="aim", pim_channels=2)
+MACHINE = MachineParameters(
+    rows=8, cols=8, lanes=4, scratchpad_kib=16, row_elements=64, accumulator_depth=32, pruning=1, pim="aim", pim_channels=2
+)
 SCRATCHPAD = MACHINE.scratchpad_words * MACHINE.slot_bytes  # bytes in memory
 PROGRAM = 2 * SCRATCHPAD  # its place, behind the scratchpad's before and after a run
 LIMIT = 200_000  # cycles of a run
@@ -156,3 +164,47 @@ def test_a_reset_at_any_time(device: VerilatedDevice) -> None:
         settle(device)
         assert_equals_the_golden_machine(device, seed)
     assert drained  # some of them were awaited
+
+
+TOKENS = 5
+
+
+@pytest.fixture
+def decoder(library: Path) -> Iterator[Decoder]:
+    manifest = Manifest.of(compiled(causal_network(TOKENS, 24, 3, 16), MACHINE), rom=False)
+    device = VerilatedDevice(library, memory_bytes=manifest.memory_bytes, dram=MACHINE.dram)
+    with Decoder(Network(device, manifest)) as decoder:
+        yield decoder
+
+
+def assert_decodes(decoder: Decoder, seed: int) -> None:
+    """All tokens that there is room for, as the executor does the whole sequence."""
+    graph = causal_network(TOKENS, 24, 3, 16)
+    tokens = np.random.default_rng(seed).integers(CHOICES, size=(1, TOKENS)).astype(np.int16)
+    expected = execute(graph, {graph.inputs[0].name: tokens}, lanes=MACHINE.lanes)
+    for row, token in enumerate(tokens[0].tolist()):
+        outputs = decoder.step(token)
+        for port in graph.outputs:
+            assert (outputs[port.name][0] == expected[port.tensor.name][row]).all(), (row, port)
+
+
+def test_tokens_are_decoded(decoder: Decoder) -> None:
+    assert_decodes(decoder, 0)
+    with pytest.raises(MappingError, match=r"^the cache is full: it has room for 5 tokens, and none for token 5$"):
+        decoder.step(0)
+    decoder.restart()
+    assert_decodes(decoder, 1)  # what the first sequence left in the cache counts for nothing
+
+
+def test_a_channel_without_data_is_named(decoder: Decoder) -> None:
+    device = decoder.network.device
+    assert isinstance(device, VerilatedDevice)
+    decoder.step(1)
+    device.mute_dram(1, True)
+    message = r"^the machine stopped: pim in the pim at step \d+ \(op1\): no data, channel 1$"
+    with pytest.raises(MachineError, match=message):
+        decoder.step(2)
+    device.mute_dram(1, False)
+    assert decoder.length == 1
+    decoder.restart()
+    assert_decodes(decoder, 2)

@@ -149,7 +149,7 @@ def test_addresses(steps: tuple[int, ...]) -> None:
 
 
 def _array(rows: int, cols: int, **parameters: int) -> MachineParameters:
-    return MachineParameters(rows=rows, cols=cols, lanes=1, **parameters)
+    return MachineParameters.from_dict({"rows": rows, "cols": cols, "lanes": 1, **parameters})
 
 
 ARRAYS = {

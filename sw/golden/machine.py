@@ -293,7 +293,7 @@ class Machine:
         if not sums.size:
             return
         if c["raw"]:
-            out, wide = sums.astype(np.int32).view(np.int8), False
+            out, wide = sums.astype(np.int32).view(np.int8).astype(np.int64), False
         else:
             words = c["records"] + (0 if c["shared"] else 1) * np.arange(-(-8 * sums.size // self.parameters.word_bytes))
             records = self.scratchpad[words].reshape(-1, 8)[: sums.size]
@@ -301,9 +301,17 @@ class Machine:
         self.write_matrix(c["out"], 0, out[None], wide=wide, whole_words=True)
 
 
-def _requantization(c: Mapping[str, int], records: NDArray[np.uint8], **zero_points: int) -> MatMulParameters:
+def _requantization(c: Mapping[str, int], records: NDArray[np.uint8], *, a_zero_point: int = 0, b_zero_point: int = 0) -> MatMulParameters:
     """Of a command's results. records: of CHANNEL, [n, 8]."""
     channels = [CHANNEL.unpack(int.from_bytes(record.tobytes(), "little")) for record in records]
-    of_channels = {name: np.array([channel[name] for channel in channels], np.int64) for name in ("bias", "multiplier", "shift")}
-    limits = {name: c[name] for name in ("out_zero_point", "low", "high")}
-    return MatMulParameters(**{"a_zero_point": 0, "b_zero_point": 0, **zero_points}, **of_channels, **limits)
+    bias, multiplier, shift = (np.array([channel[name] for channel in channels], np.int64) for name in ("bias", "multiplier", "shift"))
+    return MatMulParameters(
+        a_zero_point=a_zero_point,
+        b_zero_point=b_zero_point,
+        bias=bias,
+        multiplier=multiplier,
+        shift=shift,
+        out_zero_point=c["out_zero_point"],
+        low=c["low"],
+        high=c["high"],
+    )

@@ -5,7 +5,7 @@ have a column for each token so far. Zero points of a product's vector are made 
 the values, weighted with constants.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -128,12 +128,14 @@ class _Token:
         for (first, end), places in zip(of.chunks, of.places, strict=True):
             last = (first, end) == of.chunks[-1]
             row, column = divmod(places[0], self._dram.columns)
-            group = {"row": row, "column": column, "count": end - first, "groups": of.groups, "group_columns": end - first}
-            start = {"starts": 1} if first else {}
+            group = {
+                **{"row": row, "column": column, "count": end - first, "groups": of.groups, "group_columns": end - first},
+                **{"n": of.m, "starts": int(first > 0), "raw": int(not last)},
+            }
             bytes_of = replace(a, col=a.col + first * width, cols=min(a.cols, end * width) - first * width)
             commands += [
-                self._data(bytes_of, Macro.WRITE_BUFFER, count=end - first),
-                self._command(PRODUCT, a=sums if first else None, out=out if last else sums, n=of.m, raw=int(not last), **group, **start),
+                self._command(Macro.WRITE_BUFFER, {"count": end - first}, a=bytes_of),
+                self._command(PRODUCT, group, a=sums if first else None, out=out if last else sums),
             ]
         return Pim(name=op.name, node=op.node, commands=tuple(commands), parameters=_without_zero_point(op))
 
@@ -150,20 +152,20 @@ class _Token:
             keys = iter([self._one(part.b) for part in heads])
             for macro, fields in cache.key_macros(slot, self._row):
                 if macro is not Macro.WRITE:
-                    commands.append(self._command(macro, **fields))
+                    commands.append(self._command(macro, fields))
                 elif key := next(keys, None):  # the last slot may have fewer heads than sets
-                    commands.append(self._data(key, macro, **fields))
+                    commands.append(self._command(macro, fields, a=key))
         for head, part in enumerate(op.parts):
             slot, channels = self._place(cache, head)
-            buffer = {"buffer": slot * cache.key_columns, "count": cache.key_columns}
-            commands.append(self._data(self._one(part.a), Macro.WRITE_BUFFER, channels=channels, **buffer))
+            buffer = {"buffer": slot * cache.key_columns, "count": cache.key_columns, "channels": channels}
+            commands.append(self._command(Macro.WRITE_BUFFER, buffer, a=self._one(part.a)))
         tokens = self._row + 1
         for head, part in enumerate(op.parts):
             slot, channels = self._place(cache, head)
             row, column = divmod(cache.key_place(slot, 0), self._dram.columns)
             group = {"groups": cache.groups(tokens), "group_columns": cache.key_columns, "count": cache.key_columns}
             place = {"row": row, "column": column, "buffer": slot * cache.key_columns, "channels": channels}
-            commands.append(self._command(PRODUCT, out=self._one(part.out), n=tokens, **place, **group))
+            commands.append(self._command(PRODUCT, {**place, **group, "n": tokens}, out=self._one(part.out)))
         parameters = op.parameters.of_channels(0, tokens)
         return Pim(name=op.name, node=op.node, commands=tuple(commands), parameters=parameters)
 
@@ -177,22 +179,22 @@ class _Token:
         yield Pim(name=f"{op.name}.append", node=op.node, commands=tuple(self._appended(op, cache)))
         commands = list[PimCommand]()
         if again:
-            commands.append(self._data(self._constants(offset), Macro.WRITE_BUFFER, buffer=columns, count=columns))
+            commands.append(self._command(Macro.WRITE_BUFFER, {"buffer": columns, "count": columns}, a=self._constants(offset)))
         for head, part in enumerate(op.parts):
             slot, channels = self._place(cache, head)
             row, column = divmod(cache.value_place(slot, 0), self._dram.columns)
             group = {"groups": cache.parts, "group_columns": cache.token_columns, "count": columns, "again": again}
             place = {"row": row, "column": column, "channels": channels, "again_buffer": beyond}
             commands += [
-                self._data(self._one(part.a), Macro.WRITE_BUFFER, channels=channels, count=columns),
-                self._command(PRODUCT, out=self._one(part.out), n=cache.width, **place, **group),
+                self._command(Macro.WRITE_BUFFER, {"channels": channels, "count": columns}, a=self._one(part.a)),
+                self._command(PRODUCT, {**place, **group, "n": cache.width}, out=self._one(part.out)),
             ]
         yield Pim(name=op.name, node=op.node, commands=tuple(commands), parameters=op.parameters)
 
     def _appended(self, op: ir.MatMul, cache: CacheMap) -> Iterator[PimCommand]:
         for macro, fields in cache.scatter_macros(self._row):
             if macro is not Macro.SCATTER:
-                yield self._command(macro, **fields)
+                yield self._command(macro, fields)
                 continue
             column = fields["row"] * self._dram.columns + fields["column"] - cache.value_place(0, 0)
             slot, part = divmod(column // cache.token_columns, cache.parts)
@@ -200,7 +202,7 @@ class _Token:
                 value = self._one(op.parts[head].b)
                 first = part * cache.outputs
                 some = replace(value, col=value.col + first, cols=min(cache.outputs, cache.width - first))
-                yield self._data(some, macro, **{**fields, "channels": self._place(cache, head)[1]})
+                yield self._command(macro, {**fields, "channels": self._place(cache, head)[1]}, a=some)
 
     def _constants(self, offset: int) -> ir.Block:
         """For each token so far."""
@@ -214,10 +216,8 @@ class _Token:
         slot, number = divmod(head, cache.sets)
         return slot, cache.masks()[number]
 
-    def _data(self, a: ir.Block, operation: Macro, **fields: int) -> PimCommand:
-        return self._command(operation, a=a, **fields)
-
-    def _command(self, operation: int, *, a: ir.Block | None = None, out: ir.Block | None = None, **fields: int) -> PimCommand:
+    def _command(self, operation: int, fields: Mapping[str, int], *, a: ir.Block | None = None, out: ir.Block | None = None) -> PimCommand:
+        """To all channels, unless the fields say which."""
         channels = (1 << self._dram.channels) - 1
         return PimCommand(fields={"operation": int(operation), "channels": channels, **fields}, a=a, out=out)
 
