@@ -31,11 +31,14 @@ LIMIT = 20_000  # cycles of a command
 _PINS = "command", "write_data", "write_mask", "read_data", "read_valid"
 # Commands that the PIM engine or its controller refuses, and how.
 _REFUSED = (
-    ({"operation": Macro.WRITE, "channels": 1, "row": 1 << 20, "count": 5, "length": 77}, ErrorCode.PIM),
-    ({"operation": PRODUCT, "channels": 1, "groups": 2, "row": 1 << 20, "count": 2, "n": 3}, ErrorCode.PIM),
-    ({"operation": PRODUCT, "channels": 1, "groups": 1, "count": 2, "buffer": 5, "again": 1, "again_buffer": 999, "n": 3}, ErrorCode.PIM),
-    ({"operation": Macro.SCATTER, "channels": 1 << 31, "length": 9}, ErrorCode.PIM),
-    ({"operation": Macro.MAC_ALL, "channels": 1, "length": 9}, ErrorCode.PIM),
+    ({"operation": Macro.WRITE, "channels": 1, "row": 1 << 20, "count": 5, "length": 77}, ErrorCode.MACRO_FAILED),
+    ({"operation": PRODUCT, "channels": 1, "groups": 2, "row": 1 << 20, "count": 2, "n": 3}, ErrorCode.MACRO_FAILED),
+    (
+        {"operation": PRODUCT, "channels": 1, "groups": 1, "count": 2, "buffer": 5, "again": 1, "again_buffer": 999, "n": 3},
+        ErrorCode.MACRO_FAILED,
+    ),
+    ({"operation": Macro.SCATTER, "channels": 1 << 31, "length": 9}, ErrorCode.MACRO_FAILED),
+    ({"operation": Macro.MAC_ALL, "channels": 1, "length": 9}, ErrorCode.MACRO_FAILED),
     ({"operation": Macro.READ, "channels": 1, "count": 1}, ErrorCode.ILLEGAL_STEP),
     ({"operation": Macro.WRITE, "channels": 1}, ErrorCode.ILLEGAL_STEP),
     ({"operation": Macro.SCATTER}, ErrorCode.ILLEGAL_STEP),

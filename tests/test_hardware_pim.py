@@ -35,9 +35,9 @@ DONE, FAILED, DRAINING = 2, 4, 8  # of the status register
 EVERYWHERE = {"channels": (1 << MACHINE.pim_channels) - 1}
 MODE = {"operation": Macro.SET_MODE, **EVERYWHERE, "mode": NumberFormat.INT8 << MODE_FORMAT}
 REFUSED = [
-    ({"operation": Macro.WRITE, "channels": 1, "row": 1 << 20, "count": 3, "length": 50}, ErrorCode.PIM, PimError.ROW),
-    ({"operation": PRODUCT, **EVERYWHERE, "groups": 2, "row": 1 << 20, "count": 1, "n": 33}, ErrorCode.PIM, PimError.ROW),
-    ({"operation": Macro.SCATTER, "channels": 4, "length": 9}, ErrorCode.PIM, PimError.CHANNELS),
+    ({"operation": Macro.WRITE, "channels": 1, "row": 1 << 20, "count": 3, "length": 50}, ErrorCode.MACRO_FAILED, PimError.ROW),
+    ({"operation": PRODUCT, **EVERYWHERE, "groups": 2, "row": 1 << 20, "count": 1, "n": 33}, ErrorCode.MACRO_FAILED, PimError.ROW),
+    ({"operation": Macro.SCATTER, "channels": 4, "length": 9}, ErrorCode.MACRO_FAILED, PimError.CHANNELS),
     ({"operation": Macro.READ, "channels": 1, "count": 1}, ErrorCode.ILLEGAL_STEP, PimError.NONE),
     ({"operation": Macro.WRITE, "channels": 1, "count": 1 << 21}, ErrorCode.ILLEGAL_STEP, PimError.NONE),
     ({"operation": PRODUCT, "channels": 1, "groups": 1, "count": 1, "n": 17}, ErrorCode.ILLEGAL_STEP, PimError.NONE),
@@ -144,7 +144,7 @@ def test_no_data(device: VerilatedDevice) -> None:
     device.mute_dram(1, True)
     product = {"operation": PRODUCT, **EVERYWHERE, "groups": 3, "group_columns": 1, "count": 1, "n": 96, "raw": 1}
     assert status_of(device, steps_of([MODE, product])) & (DONE | FAILED) == FAILED
-    assert device.read_register(OFFSETS["error"]) == ErrorCode.PIM | Engine.PIM << 8
+    assert device.read_register(OFFSETS["error"]) == ErrorCode.MACRO_FAILED | Engine.PIM << 8
     device.write_register(OFFSETS["control"], RESET)
     assert device.read_register(OFFSETS["pim_error"]) == PimError.NO_DATA | 1 << 8
     device.mute_dram(1, False)
@@ -201,7 +201,7 @@ def test_a_channel_without_data_is_named(decoder: Decoder) -> None:
     assert isinstance(device, VerilatedDevice)
     decoder.step(1)
     device.mute_dram(1, True)
-    message = r"^the machine stopped: pim in the pim at step \d+ \(op1\): no data, channel 1$"
+    message = r"^the machine stopped: macro failed in the pim at step \d+ \(op4\): no data, channel 1$"
     with pytest.raises(MachineError, match=message):
         decoder.step(2)
     device.mute_dram(1, False)

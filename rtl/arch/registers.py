@@ -31,7 +31,7 @@ class ErrorCode(enum.IntEnum):
     BUS_READ = 4  # an AXI error response to a read
     BUS_WRITE = 5  # an AXI error response to a write
     WATCHDOG = 6  # no step completed within the watchdog's cycles
-    PIM = 7  # the PIM controller refused a macro, or its DRAM gave no data: see pim_error
+    MACRO_FAILED = 7  # the PIM controller refused a macro, or its DRAM gave no data: see pim_error
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ class PimEngine(wiring.Component):
             collector.stopped.eq(failed & controller.idle),
             engine.begun.eq(taken),
             engine.done.eq(collector.done),
-            engine.error.eq(Mux(issuer.illegal, ErrorCode.ILLEGAL_STEP, Mux(failed & ~reported, ErrorCode.PIM, ErrorCode.NONE))),
+            engine.error.eq(Mux(issuer.illegal, ErrorCode.ILLEGAL_STEP, Mux(failed & ~reported, ErrorCode.MACRO_FAILED, ErrorCode.NONE))),
         ]
         m.d.sync += [
             in_flight.eq(in_flight + taken - collector.done),

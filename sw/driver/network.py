@@ -152,7 +152,7 @@ class Network:
         engine = None if error >> 8 == ERROR_ENGINE_SEQUENCER else Engine(error >> 8)
         labels, index = self.manifest.labels, step - self.manifest.prologue
         where = f" ({labels[index % len(labels)][0]})" if index >= 0 else ""
-        if error & 0xFF == ErrorCode.PIM:
+        if error & 0xFF == ErrorCode.MACRO_FAILED:
             found = self._read("pim_error")
             where += f": {PimError(found & 0xFF).name.lower().replace('_', ' ')}, channel {found >> 8}"
         self._write("control", RESET)
