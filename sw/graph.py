@@ -114,6 +114,11 @@ class Operator:
     def outputs(self) -> tuple[Block, ...]:
         raise NotImplementedError
 
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates."""
+        return 0
+
     def __str__(self) -> str:
         out = self.outputs[0] if len(self.outputs) == 1 else self.outputs[0].tensor
         sources = self.inputs if len(self.outputs) == 1 else dict.fromkeys(b.tensor for b in self.inputs)
@@ -234,7 +239,7 @@ class MatMul(Operator):
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates, those with padding among them, but none with the zeros beside a kernel in a run."""
+        """Those with padding among them, but none with the zeros beside a kernel in a run."""
         window, rows = self.window, self.parts[0].out.rows
         used = Fraction(1)  # of b
         if window:
@@ -531,7 +536,7 @@ class Graph:
 
     def macs(self) -> int:
         """Multiply-accumulates of one run."""
-        return sum(op.macs for op in self.operators if isinstance(op, MatMul))
+        return sum(op.macs for op in self.operators)
 
     def __str__(self) -> str:
         lines = [f"input {port}" for port in self.inputs]

@@ -163,7 +163,7 @@ class Manifest:
             memory_bytes=program.memory_bytes,
             inputs=ports(program.graph.inputs),
             outputs=ports(program.graph.outputs),
-            operators={op.name: {"node": op.node, "kind": type(op).__name__, "macs": _macs(op)} for op in program.graph.operators},
+            operators={op.name: {"node": op.node, "kind": type(op).__name__, "macs": op.macs} for op in program.graph.operators},
             constants=program.image,
             code=code,
             decision=program.decision,
@@ -296,7 +296,3 @@ def _dtype(name: object) -> np.dtype:
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _macs(op: ir.Operator) -> int:
-    return op.macs if isinstance(op, ir.MatMul) else 0

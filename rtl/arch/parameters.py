@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from .checks import power_of_two, require
-from .dram import PRESETS, Dram
+from .dram import PRESETS, Dram, NumberFormat
 from .formats import FACTOR_BITS, narrowness
 
 if TYPE_CHECKING:
@@ -250,6 +250,12 @@ class MachineParameters:
     def peak_macs(self) -> int:
         """Of all of them."""
         return self.units * self.unit_macs
+
+    @property
+    def dram_macs(self) -> float:
+        """As `peak_macs`, of int8 in the banks of the DRAM; 0 without one."""
+        dram = self.dram
+        return dram.channels * dram.banks * dram.lanes(NumberFormat.INT8) / dram.timing.ccd_l if dram else 0
 
 
 def configuration_hash(parameters: MachineParameters, program: bytes | None, connections: "Connections | None" = None) -> int:

@@ -9,11 +9,13 @@ from ..golden.matmul import MatMulParameters
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PimCommand:
-    """fields: of `PIM` but for addresses, zero point and limits. a: the row of bytes that it takes. out: its results, a row."""
+    """fields: of `PIM` but for addresses, zero point and limits. a: the row of bytes that it takes. out: its results, a row. macs: of a
+    product, those with numbers that count."""
 
     fields: Mapping[str, int]
     a: ir.Block | None = None
     out: ir.Block | None = None
+    macs: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,6 +37,10 @@ class Pim(ir.Operator):
     @property
     def outputs(self) -> tuple[ir.Block, ...]:
         return tuple(command.out for command in self.commands if command.out)
+
+    @property
+    def macs(self) -> int:
+        return sum(command.macs for command in self.commands)
 
     @property
     def shared(self) -> bool:

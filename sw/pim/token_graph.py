@@ -135,7 +135,7 @@ class _Token:
             bytes_of = replace(a, col=a.col + first * width, cols=min(a.cols, end * width) - first * width)
             commands += [
                 self._command(Macro.WRITE_BUFFER, {"count": end - first}, a=bytes_of),
-                self._command(PRODUCT, group, a=sums if first else None, out=out if last else sums),
+                self._command(PRODUCT, group, a=sums if first else None, out=out if last else sums, k=bytes_of.cols),
             ]
         return Pim(name=op.name, node=op.node, commands=tuple(commands), parameters=_without_zero_point(op))
 
@@ -165,7 +165,7 @@ class _Token:
             row, column = divmod(cache.key_place(slot, 0), self._dram.columns)
             group = {"groups": cache.groups(tokens), "group_columns": cache.key_columns, "count": cache.key_columns}
             place = {"row": row, "column": column, "buffer": slot * cache.key_columns, "channels": channels}
-            commands.append(self._command(PRODUCT, {**place, **group, "n": tokens}, out=self._one(part.out)))
+            commands.append(self._command(PRODUCT, {**place, **group, "n": tokens}, out=self._one(part.out), k=cache.width))
         parameters = op.parameters.of_channels(0, tokens)
         return Pim(name=op.name, node=op.node, commands=tuple(commands), parameters=parameters)
 
@@ -187,7 +187,7 @@ class _Token:
             place = {"row": row, "column": column, "channels": channels, "again_buffer": beyond}
             commands += [
                 self._command(Macro.WRITE_BUFFER, {"channels": channels, "count": columns}, a=self._one(part.a)),
-                self._command(PRODUCT, {**place, **group, "n": cache.width}, out=self._one(part.out)),
+                self._command(PRODUCT, {**place, **group, "n": cache.width}, out=self._one(part.out), k=tokens),
             ]
         yield Pim(name=op.name, node=op.node, commands=tuple(commands), parameters=op.parameters)
 
@@ -216,10 +216,12 @@ class _Token:
         slot, number = divmod(head, cache.sets)
         return slot, cache.masks()[number]
 
-    def _command(self, operation: int, fields: Mapping[str, int], *, a: ir.Block | None = None, out: ir.Block | None = None) -> PimCommand:
-        """To all channels, unless the fields say which."""
+    def _command(
+        self, operation: int, fields: Mapping[str, int], *, a: ir.Block | None = None, out: ir.Block | None = None, k: int = 0
+    ) -> PimCommand:
+        """To all channels, unless the fields say which. k: of a product's vector."""
         channels = (1 << self._dram.channels) - 1
-        return PimCommand(fields={"operation": int(operation), "channels": channels, **fields}, a=a, out=out)
+        return PimCommand(fields={"operation": int(operation), "channels": channels, **fields}, a=a, out=out, macs=k * fields.get("n", 0))
 
 
 def _offsets(zero_point: int) -> tuple[int, int]:

@@ -34,7 +34,8 @@ class Span:
 @dataclass(frozen=True, kw_only=True)
 class OperatorUse:
     """An operator's share of a run. cycles: of its compute or vector steps, those of several units added up, or of the loads that are all
-    of it. macs: multiply-accumulates of the network, none where a flag ruled it out. unit_macs: what a unit can do in a cycle."""
+    of it. macs: multiply-accumulates of the network, none where a flag ruled it out. peak_macs: what a unit, or
+    the DRAM, can do in a cycle."""
 
     name: str
     node: str
@@ -45,12 +46,12 @@ class OperatorUse:
     macs: int
     external_bytes: int
     scratchpad_bytes: int
-    unit_macs: int
+    peak_macs: float
 
     @property
     def mac_use(self) -> float:
-        """Share of a unit's peak MACs while the operator's steps ran."""
-        return self.macs / (self.cycles * self.unit_macs)
+        """Share of the peak while the operator's steps ran."""
+        return self.macs / (self.cycles * self.peak_macs)
 
 
 def spans(activity: Sequence[tuple[int, int]], manifest: Manifest) -> list[Span]:
@@ -117,7 +118,7 @@ def _bytes_moved(step: Step, p: MachineParameters) -> tuple[int, int]:
 
 def operator_use(run: Sequence[Span], manifest: Manifest) -> list[OperatorUse]:
     """One entry for each operator, in the order in which they began."""
-    result = []
+    p, result = manifest.parameters, []
     for name, about in manifest.operators.items():
         mine = [span for span in run if span.operator == name]
         work = [span for span in mine if span.engine >= Engine.COMPUTE] or mine
@@ -134,7 +135,7 @@ def operator_use(run: Sequence[Span], manifest: Manifest) -> list[OperatorUse]:
                     macs=int(about["macs"]) if cycles else 0,
                     external_bytes=sum(span.external_bytes for span in mine),
                     scratchpad_bytes=sum(span.scratchpad_bytes for span in work),
-                    unit_macs=manifest.parameters.unit_macs,
+                    peak_macs=p.dram_macs if work[0].engine is Engine.PIM else p.unit_macs,
                 )
             )
     return sorted(result, key=lambda use: use.start)

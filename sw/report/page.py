@@ -130,10 +130,13 @@ def _timeline(run: Sequence[Span], kinds: dict[str, str], cycles: int, p: "Machi
 
 
 def _roofline(uses: Sequence[OperatorUse], p: "MachineParameters") -> str:
-    """SVG: MACs per cycle of a unit against MACs per scratchpad byte, under the array's and the scratchpad ports' ceilings."""
+    """SVG: MACs per cycle of a unit against MACs per scratchpad byte, under the array's and the scratchpad ports' ceilings; of no
+    products nothing."""
     from matplotlib.figure import Figure
 
-    products = [use for use in uses if use.macs]
+    products = [use for use in uses if use.macs and use.engine == Engine.COMPUTE.name.lower()]
+    if not products:
+        return ""
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     axes = figure.subplots()
     ports = 3 * p.word_bytes  # bytes per cycle: a compute unit's two read ports and its write port
