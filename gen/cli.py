@@ -16,7 +16,7 @@ from rich.table import Table
 
 from ..rtl.arch.blocks import choices
 from ..rtl.arch.formats import FACTOR_BITS
-from ..rtl.arch.parameters import MachineParameters
+from ..rtl.arch.parameters import NO_PIM, MachineParameters
 from ..rtl.arch.targets import DEFAULT_TARGET, TARGETS
 from ..sw import Pruning, compile_model, open_device
 from ..sw.compiler.decision import Decision
@@ -26,6 +26,7 @@ from ..sw.driver.decoder import Decoder
 from ..sw.executor import InputError, check_input
 from ..sw.graph import Port
 from ..sw.manifest import Manifest
+from ..sw.pim.cache import check_room
 from .blocks import BLOCKS, Block, parameter_text
 from .package import write_block
 from .platforms import PLATFORMS
@@ -186,7 +187,7 @@ def compile_command(
     values |= {name: value for name, value in options.items() if value is not None}
     left_out = {"tokens": prune_tokens or (), "heads": prune_heads or (), "values": prune_values, "progressive": progressive}
     pruning = Pruning(**left_out, protected=protect_tokens)
-    if pruning:
+    if pruning or (values["pim"] != NO_PIM and options["pruning"] is None):  # a decoder looks its tokens up
         values["pruning"] = 1
     if progressive:
         values["factor_bits"] = FACTOR_BITS
@@ -270,6 +271,8 @@ def run_command(
     if len(manifest.inputs) != 1:
         raise ValueError(f"{folder}: the network has {len(manifest.inputs)} inputs: use the Python API")
     arrays = _stack(input_path, manifest.inputs[0].port, in_sequence=manifest.positions > 0)
+    if manifest.positions:
+        check_room(manifest.positions, len(arrays) - 1)
     library = _simulator(folder, waveform=waveform is not None)
     with open_device(folder, library=library, latency=latency, bandwidth=Fraction(bandwidth).limit_denominator(1 << 16)) as network:
         if waveform is not None and cycles is not None:
@@ -281,7 +284,8 @@ def run_command(
     results = {name: np.stack([run[name] for run in runs]) for name in runs[0]}
     _save(results, output)
     used = counters["mac_cycles"] / counters["cycles"]
-    console.print(f"{len(runs)} runs, {counters['cycles']} cycles each, {used:.1%} of peak MACs", highlight=False)
+    took = f"the last one in {counters['cycles']} cycles" if decoder else f"{counters['cycles']} cycles each, {used:.1%} of peak MACs"
+    console.print(f"{len(runs)} {'tokens' if decoder else 'runs'}, {took}", highlight=False)
 
 
 def _save(results: dict[str, Any], output: Path | None) -> None:

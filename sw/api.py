@@ -46,11 +46,11 @@ def compile_model(
         On a machine with a pim, if the network is no such sequence, or larger than the DRAM.
     """
     path = Path(model)
-    graph = prune(import_model(path), pruning)
     if parameters.dram:
         if pruning or pattern is not Pattern.SEQUENTIAL:
             raise CompileError("on a machine with a pim nothing can be left out, nor a pattern chosen")
-        return compile_decoder(graph, parameters, resources, name=path.stem)
+        return compile_decoder(import_model(path), parameters, resources, name=path.stem)
+    graph = prune(import_model(path), pruning)
     return compile_graph(graph, parameters, name=path.stem, pattern=pattern, resources=resources)
 
 

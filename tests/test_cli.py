@@ -21,6 +21,7 @@ from celosia.rtl.arch.parameters import VERSION, MachineParameters
 from celosia.sw.graph import GraphInput
 from celosia.sw.manifest import Manifest
 from click.testing import CliRunner, Result
+from decoders import causal_network, compiled
 from onnx import helper
 from onnx_models import Net, attention, decoder, mlp, quantize
 from onnxruntime.quantization import QuantType
@@ -599,3 +600,19 @@ def test_a_good_run_follows_bad_ones(model: Path, folder: Path, tmp_path: Path) 
     assert celosia("compile", model, "-o", folder, *SMALL).exit_code == 0
     assert content(folder) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.onnx", "out"]
+
+
+def test_decoders(tmp_path: Path) -> None:
+    """What is no decoder, what a decoder can't leave out, and more tokens than it has room for."""
+    assert refused("compile", DIGITS, "-o", tmp_path / "out", "--pim", "aim") == (
+        "a decoder has one input, the tokens of a sequence, whose rows it looks up, not image"
+    )
+    assert refused("compile", DIGITS, "-o", tmp_path / "out", "--pim", "aim", "--prune-tokens", "0.5") == (
+        "on a machine with a pim nothing can be left out, nor a pattern chosen"
+    )
+    assert not any(tmp_path.iterdir())
+    machine = MachineParameters(rows=8, cols=8, lanes=4, pruning=1, pim="aim")
+    Manifest.of(compiled(causal_network(3, 8, 1, 8), machine), rom=False).save(tmp_path)
+    np.save(tmp_path / "tokens.npy", np.zeros(4, np.int16))
+    full = "the cache is full: it has room for 3 tokens, and none for token 3"
+    assert refused("run", tmp_path, "--input", tmp_path / "tokens.npy") == full

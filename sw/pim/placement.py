@@ -34,8 +34,13 @@ class Placement:
 def place(graph: ir.Graph, dram: Dram) -> Placement:
     """All matrices and caches, one after the other, for the graph of a sequence of one input of tokens.
 
-    Raises DecoderError for a product that the DRAM can't compute a token at a time, MappingError where the device is too small.
+    Raises DecoderError for a graph that is none, or has a product that the DRAM can't compute a token at a time, MappingError where the
+    device is too small.
     """
+    looked_up = {op.numbers.tensor.name for op in graph.operators if isinstance(op, ir.Fetch) and op.numbers}
+    if {port.tensor.name for port in graph.inputs} != looked_up or len(looked_up) != 1:
+        names = ", ".join(port.name for port in graph.inputs)
+        raise DecoderError(f"a decoder has one input, the tokens of a sequence, whose rows it looks up, not {names}")
     (port,) = graph.inputs
     tokens, row = port.tensor.cols, 0
     matrices, caches = dict[str, MatrixMap](), dict[str, CacheMap]()
