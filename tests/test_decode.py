@@ -13,8 +13,8 @@ from celosia.sw.executor import execute
 from celosia.sw.frontend import import_model
 from celosia.sw.golden.machine import Machine
 from celosia.sw.manifest import Manifest
+from celosia.sw.pim.errors import DecoderError
 from celosia.sw.pim.mapping import MappingError
-from celosia.sw.pim.rows import DecoderError
 from celosia.tb.graphs import Builder
 from decoders import CHOICES, causal_network, compiled
 from numpy.typing import NDArray

@@ -1,30 +1,25 @@
-"""A causal network, a token at a time: its products in DRAM that computes, on keys and values that stay there; the rest by golden models.
+"""A causal network, a token at a time: the graph of each token, its products in DRAM that computes, the rest by golden models.
 
-The network is the graph of a whole sequence [T tokens, ...]. Row t of each tensor needs only rows up to t, and of those none again but
-those of keys and values. So a step computes row t of every operator, and its numbers are those that `execute` gives for the sequence,
-bit by bit.
-
-The DRAM multiplies signed bytes without zero points. Of a product with constants the zero point of the vector is taken into account by
-the sums of the matrix's rows; of that of probabilities with values by the sums of the values so far, which the decoder keeps; queries and
-keys must have none.
+Its numbers are those that `execute` gives for the sequence, bit by bit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...rtl.arch.dram import MODE_FORMAT, Dram, NumberFormat
 from ...rtl.arch.pim import Macro
 from .. import graph as ir
 from ..executor import initial_values, run_operator
 from ..golden.matmul import requantize_sums
+from ..golden.pim_step import macros_of
 from ..golden.requantize import Int
-from .cache import CacheMap, check_room
+from .cache import check_room
 from .mapping import Columns, Image, Macros
+from .operator import Pim, PimCommand
 from .placement import place
-from .rows import rows_of
+from .token_graph import TokenGraphs
 
 
 class PimTarget(Protocol):
@@ -46,67 +41,45 @@ class Decoder:
     """
 
     def __init__(self, graph: ir.Graph, dram: Dram, target: PimTarget, *, lanes: int) -> None:
-        self._graph, self._target, self._lanes = graph, target, lanes
-        self._placement = place(graph, dram)
-        (port,) = graph.inputs
-        self._tokens, self.room, self.length = port.tensor.name, port.tensor.cols, 0
-        self._values = initial_values(graph)
-        self._sums: dict[str, Int] = {}  # of values so far, [heads, width], by the operator that weights them
+        self._dram, self._target, self._lanes = dram, target, lanes
+        placement = place(graph, dram)
+        self._graphs = TokenGraphs(graph=graph, placement=placement, in_dram=frozenset(placement.matrices))
+        self.room, self.length = placement.tokens, 0
         target.run(iter([(Macro.SET_MODE, {"mode": NumberFormat.INT8 << MODE_FORMAT})]), np.zeros((0, dram.column_bytes), np.uint8))
-        target.load(self._placement.image(graph, self._placement.matrices))
+        target.load(placement.image(graph, placement.matrices))
 
     def step(self, token: int) -> Mapping[str, Int]:
         """The rows of the network's outputs at the next place, where ``token`` is. Raises MappingError when there is no more room."""
         check_room(self.room, self.length)
-        row = self.length
-        self._values[self._tokens][0, row] = token
-        for operator in self._graph.operators:
-            if isinstance(operator, ir.MatMul):
-                self._multiply(operator, row)
+        graph = self._graphs.at(self.length)
+        values = initial_values(graph)
+        (port,) = graph.inputs
+        values[port.tensor.name][:] = token
+        for operator in graph.operators:
+            if isinstance(operator, Pim):
+                self._in_dram(operator, values)
             else:
-                for single in rows_of(operator, row, self.room):
-                    run_operator(single, self._values, self._lanes)
+                run_operator(operator, values, self._lanes)
         self.length += 1
-        return {port.name: self._values[port.tensor.name][row] for port in self._graph.outputs}
+        return {port.name: values[port.tensor.name][0] for port in graph.outputs}
 
-    def _multiply(self, op: ir.MatMul, row: int) -> None:
-        """Row ``row`` of the product."""
-        part = op.parts[0]
-        if op.name in self._placement.matrices:
-            sums = self._product(op.name, self._row(part.a, row).astype(np.int8))
-            sums -= op.parameters.a_zero_point * self._values[part.b.tensor.name].sum(axis=1)
-            self._row(part.out, row)[:] = requantize_sums(sums[None], op.parameters)[0]
-            return
-        cache = self._placement.caches[op.name]
-        new = np.array([self._row(part.b, row) for part in op.parts]).astype(np.int8)
-        sums = self._scores(cache, op, new, row) if op.b_transposed else self._weighted(cache, op, new, row)
-        for head, total in zip(op.parts, sums, strict=True):
-            self._row(head.out, row)[: len(total)] = requantize_sums(total[None], op.parameters.of_channels(0, len(total)))[0]
+    def _in_dram(self, op: Pim, values: dict[str, Int]) -> None:
+        for command in op.commands:
+            sums = self._sums(command, values)
+            if command.out is None:
+                continue
+            out = values[command.out.tensor.name][command.out.slices]
+            if command.fields.get("raw"):
+                out[0] = sums.view(np.int8)
+            else:
+                assert op.parameters
+                out[:] = requantize_sums(sums.astype(np.int64)[None], op.parameters.of_channels(0, len(sums)))
 
-    def _product(self, name: str, vector: NDArray[np.int8]) -> Int:
-        """A matrix with the vector, in the DRAM."""
-        of = self._placement.matrices[name]
-        return of.result(self._target.run(of.macros(), of.written(vector))).astype(np.int64)
-
-    def _scores(self, cache: CacheMap, op: ir.MatMul, key: NDArray[np.int8], row: int) -> Int:
-        """[heads, tokens so far], of which the last one has this key [heads, width]."""
-        tokens, data = row + 1, cache.keys(key)
-        for slot in range(cache.slots):
-            self._target.run(cache.key_macros(slot, row), data[slot])
-        query = np.array([self._row(part.a, row) for part in op.parts]).astype(np.int8)
-        self._target.run(cache.query_macros(), cache.queries(query))
-        slots = (self._target.run(cache.score_macros(slot, tokens), cache.score_data(tokens)) for slot in range(cache.slots))
-        return cache.scores(np.concatenate([*slots]), tokens).astype(np.int64)
-
-    def _weighted(self, cache: CacheMap, op: ir.MatMul, value: NDArray[np.int8], row: int) -> Int:
-        """[heads, width], of tokens of which the last one has this value [heads, width]."""
-        self._target.run(cache.scatter_macros(row), cache.scattered(value))
-        self._sums[op.name] = self._sums.get(op.name, 0) + value.astype(np.int64)
-        tokens = row + 1
-        weights = np.array([self._row(part.a, row)[:tokens] for part in op.parts]).astype(np.int8)
-        macros = (macro for slot in range(cache.slots) for macro in cache.value_macros(slot, tokens))
-        sums = cache.weighted(self._target.run(macros, cache.probabilities(weights)))
-        return sums - op.parameters.a_zero_point * self._sums[op.name]
-
-    def _row(self, block: ir.Block, row: int) -> Int:
-        return self._values[block.tensor.name][block.row + row, block.slices[1]]
+    def _sums(self, command: PimCommand, values: Mapping[str, Int]) -> np.ndarray:
+        """Of a product, int32; of a macro none."""
+        a = command.a
+        data = np.zeros(0, np.int8) if a is None else values[a.tensor.name][a.slices][0].astype(np.int8)
+        steps = [*macros_of(self._dram, command.fields, data.view(np.uint8))]
+        macros: Iterator[tuple[Macro, Mapping[str, int]]] = ((macro, fields) for macro, fields, _ in steps)
+        answered = self._target.run(macros, np.concatenate([columns for *_, columns in steps]))
+        return answered.reshape(-1).view(np.int32)[: command.fields.get("n", 0)]

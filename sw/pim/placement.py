@@ -8,8 +8,8 @@ import numpy as np
 from ...rtl.arch.dram import Dram
 from .. import graph as ir
 from .cache import CacheMap, best_cache
+from .errors import DecoderError
 from .mapping import Image, MatrixMap
-from .rows import DecoderError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -18,11 +18,11 @@ from ...rtl.arch.steps import PRODUCT, SUM_BYTES
 from .. import graph as ir
 from ..golden.matmul import MatMulParameters
 from .cache import CacheMap
+from .errors import DecoderError
 from .mapping import MatrixMap
 from .operator import Pim, PimCommand
 from .phases import is_faster, product
 from .placement import Placement, matrix_of, products
-from .rows import DecoderError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
