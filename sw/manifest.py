@@ -25,7 +25,8 @@ from .compiler.program import Program, from_slots, to_slots
 
 MANIFEST, CONSTANTS, PROGRAM = "manifest.json", "constants.bin", "program.bin"
 PORT_TYPES = ("float32", "int8", "uint8", "int16", "uint16", "int32", "int64")
-MAX_COUNT = 1 << 26  # elements or bytes that a manifest may ask for
+MAX_COUNT = 1 << 26  # elements that a manifest may ask for
+MAX_BYTES = 1 << 32  # of the driver's buffer
 
 
 class ManifestError(ValueError):
@@ -99,7 +100,7 @@ class PortLayout:
             permutation=permutation.reshape(-1, tensor.cols),
             **({"planes": planes, "choices": choices} if kind is ir.GraphInput else {}),
         )
-        return cls(port=port, layout=layout, offset=_count(value["tensor"]["offset"], "offset", low=0))
+        return cls(port=port, layout=layout, offset=_offset(value["tensor"]["offset"]))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -252,9 +253,9 @@ class Manifest:
             kind: tuple(PortLayout.from_json(value, kind, parameters) for value in text[key])
             for key, kind in (("inputs", ir.GraphInput), ("outputs", ir.GraphOutput))
         }
-        memory_bytes, program_offset = int(text["memory"]["bytes"]), _count(text["program"]["offset"], "offset", low=0)
+        memory_bytes, program_offset = int(text["memory"]["bytes"]), _offset(text["program"]["offset"])
         ends = [port.offset + port.slots * parameters.slot_bytes for kind in ports.values() for port in kind]
-        if not max(*ends, len(constants), program_offset + len(code)) <= memory_bytes <= 1 << 32:
+        if not max(*ends, len(constants), program_offset + len(code)) <= memory_bytes <= MAX_BYTES:
             raise ValueError(f"a tensor, the constants or the program lie beyond the buffer of {memory_bytes} bytes")
         return cls(
             name=str(text["name"]),
@@ -276,11 +277,16 @@ class Manifest:
         )
 
 
-def _count(value: object, name: str, *, low: int = 1) -> int:
+def _count(value: object, name: str, *, low: int = 1, high: int = MAX_COUNT) -> int:
     """An untrusted number of elements or bytes."""
-    if type(value) is not int or not low <= value <= MAX_COUNT:
-        raise ValueError(f"{name} must be an integer in {low}..{MAX_COUNT}, not {value!r}")
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(f"{name} must be an integer in {low}..{high}, not {value!r}")
     return value
+
+
+def _offset(value: object) -> int:
+    """An untrusted place in the driver's buffer."""
+    return _count(value, "offset", low=0, high=MAX_BYTES)
 
 
 def _about(value: Mapping[str, Any]) -> dict[str, Any]:

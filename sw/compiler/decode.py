@@ -15,10 +15,9 @@ from ...rtl.arch.workers import workers_of
 from .. import graph as ir
 from ..pim.placement import place
 from ..pim.token_graph import TokenGraphs, faster_in_dram
-from .buffers import make_buffers
 from .dram_rows import DramRows
 from .errors import CompileError
-from .layout import choose_layouts
+from .layout import Buffer, choose_layouts
 from .plan import plan_for
 from .predict import Resources
 from .program import Compiler, Program, fused
@@ -39,8 +38,9 @@ def compile_decoder(graph: ir.Graph, parameters: MachineParameters, resources: R
     in_dram = faster_in_dram(placement, parameters.bus_bytes)
     graphs = TokenGraphs(graph=graph, placement=placement, in_dram=in_dram)
     rows = DramRows(image=placement.image(graph, in_dram), parameters=parameters)
-    last = Compiler(graphs.at(placement.tokens - 1), parameters, resources, name=name, dram_rows=rows).program()
-    planned = [_planned(last, fused(graphs.at(row), parameters)) for row in range(placement.tokens)]
+    compiler = Compiler(graphs.at(placement.tokens - 1), parameters, resources, name=name, dram_rows=rows)
+    last, constants = compiler.program(), {name: buffer for name, buffer in compiler.buffers.items() if buffer.data is not None}
+    planned = [_planned(last, constants, fused(graphs.at(row), parameters)) for row in range(placement.tokens)]
     for row, steps in enumerate(planned):
         if tuple(step.label for step in steps) != last.labels:
             raise CompileError(f"token {row} needs other steps than the last one: {len(steps)} instead of {len(last.labels)}")
@@ -54,12 +54,12 @@ def compile_decoder(graph: ir.Graph, parameters: MachineParameters, resources: R
     )
 
 
-def _planned(last: Program, graph: ir.Graph) -> list[PlannedStep]:
-    """Of a token before the last one."""
+def _planned(last: Program, constants: Mapping[str, Buffer], graph: ir.Graph) -> list[PlannedStep]:
+    """Of a token, with the last one's constants and tables, of which it needs no more than the first part."""
     p, operators = last.parameters, {op.name: op for op in graph.operators}
     graph = replace(graph, operators=tuple(operators[op.name] for op in last.graph.operators))
     layouts = choose_layouts(graph, p)
-    buffers = make_buffers(graph, layouts, p)
+    buffers = {**constants, **{name: layout.buffer() for name, layout in layouts.items() if layout.tensor.data is None}}
     plan = plan_for(last.plan, graph, layouts, buffers, p)
     return Scheduler(p, plan, buffers, last.external).body(graph)
 

@@ -1,6 +1,7 @@
 """What DRAM that computes holds before the first run: written row by row from external memory, through the scratchpad."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from ...rtl.arch.dram import MODE_FORMAT, NumberFormat
 from ...rtl.arch.parameters import MachineParameters
@@ -27,6 +28,7 @@ class DramRows:
         assert dram
         return dram.row_bytes // self.parameters.word_bytes
 
+    @cached_property
     def buffer(self) -> Buffer:
         """A row of words for each row of a bank."""
         data = b"".join(columns.tobytes() for columns in self.image.values())

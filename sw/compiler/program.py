@@ -67,8 +67,8 @@ class Program:
 
 
 class Compiler:
-    """Maps a graph to a machine, in one way or another. graph: as `fuse` and `pack` leave it. dram_rows: what the DRAM that computes holds,
-    if there is one."""
+    """Maps a graph to a machine, in one way or another. graph: as `fuse` and `pack` leave it. buffers: by name. dram_rows: what the DRAM
+    that computes holds, if there is one."""
 
     def __init__(
         self, graph: ir.Graph, parameters: MachineParameters, resources: Resources, *, name: str, dram_rows: DramRows | None = None
@@ -76,22 +76,22 @@ class Compiler:
         self.graph, self.parameters, self.resources = fused(graph, parameters), parameters, resources
         self._name, self._dram_rows = name, dram_rows
         self._layouts = choose_layouts(self.graph, parameters)
-        self._buffers = make_buffers(self.graph, self._layouts, parameters)
-        stored = [*self._buffers.values(), *([dram_rows.buffer()] if dram_rows else [])]
+        self.buffers = make_buffers(self.graph, self._layouts, parameters)
+        stored = [*self.buffers.values(), *([dram_rows.buffer] if dram_rows else [])]
         self._constants, self._image = _constants(stored, parameters)
 
     def program(self, assignment: Assignment = SEQUENTIAL) -> Program:
         """The one that is predicted to be the fastest. Raises CompileError naming the operator that can't be mapped, or the pipeline."""
         stay = self.resources.constants_stay
-        plans = make_plans(self.graph, self._layouts, self._buffers, self.parameters, assignment, constants_stay=stay)
+        plans = make_plans(self.graph, self._layouts, self.buffers, self.parameters, assignment, constants_stay=stay)
         return min((self._of(plan) for plan in plans), key=lambda program: program.cycles)
 
     def _of(self, plan: Plan) -> Program:
         p = self.parameters
         external, end = self._external(plan)
-        scheduler = Scheduler(p, plan, self._buffers, external)
+        scheduler = Scheduler(p, plan, self.buffers, external)
         rows = self._dram_rows
-        before, planned = [*(rows.steps(external[rows.buffer().name]) if rows else []), *scheduler.prologue()], scheduler.body(plan.graph)
+        before, planned = [*(rows.steps(external[rows.buffer.name]) if rows else []), *scheduler.prologue()], scheduler.body(plan.graph)
         prologue, body = with_waits(before, p), with_waits(planned, p)
         whose = zip((*before, *planned), workers_of((*prologue, *body), p), strict=True)
         return Program(
@@ -116,7 +116,7 @@ class Compiler:
         offsets, end = dict(self._constants), len(self._image)
         ports = {port.tensor.name for port in (*self.graph.inputs, *self.graph.outputs)}
         linked = between(plan.graph, plan.assignment.pipelines)
-        for buffer in self._buffers.values():
+        for buffer in self.buffers.values():
             if buffer.data is None and buffer.name not in linked and (buffer.name in ports or buffer.name not in plan.resident):
                 offsets[buffer.name] = end
                 end += buffer.words * self.parameters.slot_bytes

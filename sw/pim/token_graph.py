@@ -39,6 +39,11 @@ class TokenGraphs:
         return _Token(self, row).graph()
 
     @cached_property
+    def parameters(self) -> Mapping[str, MatMulParameters]:
+        """Of the products in the DRAM with constants, by name: with the vector's zero point in the bias."""
+        return {op.name: _without_zero_point(op) for op in products(self.graph) if op.name in self.in_dram}
+
+    @cached_property
     def by_token(self) -> frozenset[str]:
         """Names of the tensors of scores and probabilities, whose columns are tokens."""
         found = {op.parts[0].out.tensor.name for op in products(self.graph) if op.name in self.placement.caches and op.b_transposed}
@@ -137,7 +142,7 @@ class _Token:
                 self._command(Macro.WRITE_BUFFER, {"count": end - first}, a=bytes_of),
                 self._command(PRODUCT, group, a=sums if first else None, out=out if last else sums, k=bytes_of.cols),
             ]
-        return Pim(name=op.name, node=op.node, commands=tuple(commands), parameters=_without_zero_point(op))
+        return Pim(name=op.name, node=op.node, commands=tuple(commands), parameters=self._of.parameters[op.name])
 
     def _sums(self, op: ir.MatMul, count: int) -> ir.Block:
         """Of int32, as bytes."""
@@ -232,7 +237,7 @@ def _offsets(zero_point: int) -> tuple[int, int]:
 
 
 def _without_zero_point(op: ir.MatMul) -> MatMulParameters:
-    """With the vector's zero point in the bias. Raises DecoderError where that does not fit it."""
+    """Raises DecoderError where that does not fit it."""
     bias = op.parameters.bias - op.parameters.a_zero_point * matrix_of(op).astype(np.int64).sum(axis=1)
     if not INT32.min <= bias.min() <= bias.max() <= INT32.max:
         raise DecoderError(f"{op.node}: its bias, with the zero point's share, must fit int32 ({op})")
