@@ -7,7 +7,7 @@ from amaranth.utils import ceil_log2
 
 from ..arch.dram import Dram
 from ..delay import delay
-from ..places import Places
+from ..places import Places, stays_positive
 from ..streams import Queue
 from .layouts import Dfi, operation_layout, read_layout, write_layout
 from .scheduler import Scheduler
@@ -40,7 +40,7 @@ class Channel(wiring.Component):
         m.d.comb += dfi.command.eq(scheduler.pins)
         self._merge(m, scheduler.operations)
 
-        # From the decision for a command to its data
+        # From the cycle before a command to its data
         writes, reads = scheduler.writes, scheduler.reads
         sources, whose = ("macros", "ordinary"), Cat(~scheduler.ordinary, scheduler.ordinary)
         pops = delay(m, Mux(writes, whose, 0), t.cwl + 1, reset_less=False)
@@ -54,8 +54,11 @@ class Channel(wiring.Component):
             moving.append(queue.level != 0)
             bursts, burst = Mux(port.payload.scatters, self.dram.banks, 1), queue.o.payload
             waiting = Signal(range(WRITE_DEPTH * self.dram.banks + 1), name=f"{source}_waiting")  # bursts that no command is given for
-            m.d.sync += waiting.eq(waiting + Mux(port.valid & port.ready, bursts, 0) - (writes & whose[i]))
-            m.d.comb += scheduler.may_write[i].eq(waiting != 0)
+            arrived, written = port.valid & port.ready, writes & whose[i]
+            m.d.sync += [
+                waiting.eq(waiting + Mux(arrived, bursts, 0) - written),
+                scheduler.may_write[i].eq(stays_positive(waiting, more=arrived, one_less=written)),
+            ]
             bank = Signal(range(self.dram.banks), name=f"{source}_bank")  # of what is scattered
             with m.If(pops[i]):
                 byte = burst.data.word_select(bank, 8)
@@ -82,8 +85,8 @@ class Channel(wiring.Component):
 
     def _merge(self, m: Module, operations: stream.Interface) -> None:
         """Those of macros first, but ordinary ones when none are there, or after a while."""
-        waited, batch = Signal(range(self.PATIENCE + 1)), Signal(range(self.BATCH + 1))
-        ordinary = self.ordinary.valid & (~self.macros.valid | (batch != 0))
+        waited, batch, first = Signal(range(self.PATIENCE + 1)), Signal(range(self.BATCH + 1)), Signal()  # first: a batch is left
+        ordinary = self.ordinary.valid & (~self.macros.valid | first)
         taken = operations.valid & operations.ready
         m.d.comb += [
             operations.valid.eq(self.ordinary.valid | self.macros.valid),
@@ -93,10 +96,10 @@ class Channel(wiring.Component):
             self.macros.ready.eq(~ordinary & operations.ready),
         ]
         with m.If(~self.ordinary.valid):
-            m.d.sync += [waited.eq(0), batch.eq(0)]
+            m.d.sync += [waited.eq(0), batch.eq(0), first.eq(0)]
         with m.Elif(taken & ordinary):
-            m.d.sync += [waited.eq(0), batch.eq(Mux(batch == 0, 0, batch - 1))]
+            m.d.sync += [waited.eq(0), batch.eq(Mux(first, batch - 1, 0)), first.eq(batch > 1)]
         with m.Elif(waited == self.PATIENCE):
-            m.d.sync += batch.eq(Mux(batch == 0, self.BATCH, batch))
+            m.d.sync += [batch.eq(Mux(first, batch, self.BATCH)), first.eq(1)]
         with m.Else():
             m.d.sync += waited.eq(waited + 1)

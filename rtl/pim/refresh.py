@@ -5,12 +5,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..arch.dram import POSTPONED_REFRESHES, Timing
+from .timers import TO_PINS
 
 
 class RefreshDebt(wiring.Component):
     """Members
     -------
-    refreshed: a refresh is decided on. owed: whether one is due. urgent: no more may be postponed.
+    refreshed: a refresh is decided on. owed: whether one is due, on the pins every interval. urgent: no more may be postponed.
     """
 
     def __init__(self, timing: Timing) -> None:
@@ -19,7 +20,7 @@ class RefreshDebt(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        interval = Signal(range(self.timing.refi), init=self.timing.refi - 1)
+        interval = Signal(range(self.timing.refi), init=self.timing.refi - TO_PINS)
         debt, due = Signal(range(POSTPONED_REFRESHES + 2)), Signal()
         m.d.comb += due.eq(interval == 0)
         m.d.sync += [

@@ -3,8 +3,8 @@
 The rule: column commands are given in the order of the operations. In each cycle the first of these that is legal is given: the next
 column command of the first operation, or the change of mode that it needs; the opening of a row, for the oldest operation of the window
 that needs it and whose banks no older one needs; the closing of a row alike. Nothing else is useful. The counters know of a command two
-cycles later, and the window of its banks three: until then nothing of its kind is given, and no row of its banks is changed; no constraint
-is as short.
+cycles after the decision for it, and the window of its banks three: until then nothing of its kind is given, and no row of its banks is
+changed; no constraint is as short. The window moves a cycle after the decision, when the first operation waits in any case.
 
 Refreshes come between operations: when one is owed and nothing is to be done, and all that are owed when no more may be postponed.
 """
@@ -15,8 +15,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..arch.dram import IN_REGISTER_MODE, MODE_REGISTERS, Command, Dram
 from ..arch.pim import WINDOW
-from ..delay import delay
-from ..select import select_one_hot, union
+from ..select import index_of, select_one_hot
 from .layouts import command_layout, given_layout, is_one_of, operation_layout
 from .refresh import RefreshDebt
 from .timers import Timers
@@ -31,8 +30,8 @@ class Scheduler(wiring.Component):
     -------
     operations: `operation_layout`; of MRS the row is the mode without MODE_REGISTERS. may_write, may_read: whether data of an operation
     that is not ordinary, and of one that is, have arrived, or have a place to go to; as of two cycles after the last burst.
-    pins: the command. writes, reads: whether that of the next cycle does. ordinary: whose data the next cycle's moves.
-    busy: whether there are operations.
+    pins: the command, TO_PINS cycles behind the decision for it. writes, reads: whether that of the next cycle does. ordinary: whose data
+    it moves. busy: whether there are operations.
     """
 
     def __init__(self, dram: Dram) -> None:
@@ -55,14 +54,11 @@ class Scheduler(wiring.Component):
         m.submodules.window = window = Window(self.dram, WINDOW)
         m.submodules.refresh = refresh = RefreshDebt(self.dram.timing)
         connect(m, flipped(self.operations), window.operations)
-        given, refreshing = Signal(given_layout(self.dram)), Signal()  # given: the command on the pins, decoded
+        given, refreshing = Signal(given_layout(self.dram)), Signal()  # given: the command of the cycle before, decoded
         m.d.comb += [groups.given.eq(given), channel.given.eq(given), window.given.eq(given)]
-        column, changes, refreshes = Signal(), Signal(), Signal()
+        column, changes, goes, refreshes = Signal(), Signal(), Signal(), Signal()  # goes: the first operation, by either
         # Of the cycle before: a command of a column or the mode; one that constraints on every command follow; any
         busy, settling, something = Signal(), Signal(), Signal()
-        # Banks that had one of the last two commands, of which the window does not know yet
-        lately = given.at_bank | delay(m, given.at_bank, 1, reset_less=False)
-        touched = Cat((lately & place.at_bank).any() for place in window.places)
 
         # The first operation's column command, or the change of mode that it needs
         place, valid = window.places[0], window.valid[0]
@@ -79,36 +75,40 @@ class Scheduler(wiring.Component):
         m.d.comb += [
             column.eq(goes_on & ~wrong_mode & ~place.sets_mode & in_row & has_data & has_room & in_time),
             changes.eq(goes_on & (wrong_mode | place.sets_mode) & channel.ready_MRS),
-            window.advance.eq(column | (changes & place.sets_mode)),
-            window.done.eq(window.advance & place.last),
-            self.ordinary.eq(head.ordinary),
-            self.busy.eq(valid),
+            goes.eq(column | (changes & place.sets_mode)),
+            self.busy.eq(window.busy),
+        ]
+        m.d.sync += [
+            *(window.advance.eq(goes), window.done.eq(goes & place.last), self.ordinary.eq(head.ordinary)),
+            *(self.writes.eq(column & place.writes), self.reads.eq(column & place.reads)),
         ]
         with m.If(changes & place.sets_mode):
             m.d.sync += mode.eq(head.row)
         with m.If(changes & ~place.sets_mode):
             m.d.sync += registers.eq(place.in_registers)
-        new_mode = Mux(place.sets_mode, head.row, mode) | Mux(Mux(place.sets_mode, registers, place.in_registers), MODE_REGISTERS, 0)
 
         # Rows that are opened and closed
         places = [*window.places]
+        closed_one = is_one_of(given, {Command.PRE, Command.PREA})  # the window doesn't know yet; an opening is alone in its cycle
+        touched = Cat(closed_one & (given.at_bank & place.at_bank).any() for place in places)
         in_all = Cat(place.in_all for place in places)
-        free = window.valid & Cat(place.in_row for place in places) & ~window.blocked & ~touched
+        free = window.valid & Cat(place.in_row for place in places) & ~window.blocked & ~window.touched
         free &= (channel.ready_PRE & ~settling & ~refreshing).replicate(WINDOW)
         can_open = window.opens & Cat(channel.ready_ACT & _everywhere(groups.ready_ACT, place.at_group) for place in places)
         opens = free & window.closed & can_open & ~is_one_of(given, ACTIVATES).replicate(WINDOW)
-        closes = free & ~window.closed & ~window.hit & window.closes
+        closes = free & ~window.closed & ~window.hit & window.closes & ~touched
 
         # Refreshes: not within a row of multiply-accumulates
-        started = Signal()
-        goes_on_with_row = Mux(window.advance, place.computes & ~place.last, started)
+        started, lately = Signal(), Signal()
+        m.d.sync += lately.eq(given.at_bank.any())
+        goes_on_with_row = Mux(goes, place.computes & ~place.last, started)
         m.d.sync += started.eq(goes_on_with_row)
-        with m.If((refresh.urgent | (refresh.owed & ~valid)) & ~goes_on_with_row):
+        with m.If((refresh.urgent | (refresh.owed & ~window.busy)) & ~goes_on_with_row):
             m.d.sync += refreshing.eq(1)
         with m.Elif(~refresh.owed):
             m.d.sync += refreshing.eq(0)
         can_refresh = refreshing & ~something
-        closes_all = can_refresh & ~lately.any() & window.any_open & window.all_close & channel.ready_PREA
+        closes_all = can_refresh & ~lately & window.any_open & window.all_close & channel.ready_PREA
         m.d.comb += [refreshes.eq(can_refresh & ~window.any_open & channel.ready_REF & refresh.owed), refresh.refreshed.eq(refreshes)]
 
         # What is given unless the first operation goes on, which is known late
@@ -118,24 +118,21 @@ class Scheduler(wiring.Component):
             **{Command.PRE: (pre & ~in_all).any(), Command.PREA: (pre & in_all).any() | closes_all},
             Command.REF: refreshes,
         }
-        bank, row = (select_one_hot(act | pre, [place.operation[name] for place in places]) for name in ("bank", "row"))
         at_bank = select_one_hot(act | pre, [place.at_bank for place in places]) | closes_all.replicate(self.dram.banks)
         other_kinds = Cat(others.get(command, Const(0, 1)) for command in Command)
-        kinds = Mux(column, place.kinds, Mux(changes, 1 << Command.MRS, other_kinds))
         m.d.sync += [
             busy.eq(column | changes | refreshes),
             settling.eq(changes | refreshes),
             something.eq(column | changes | refreshes | closes_all | opens.any() | closes.any()),
-            given.kinds.eq(kinds),
+            given.kinds.eq(Mux(column, place.kinds, Mux(changes, 1 << Command.MRS, other_kinds))),
             given.at_bank.eq(Mux(column, place.at_bank, Mux(changes, 0, at_bank))),
-            given.row.eq(row),
-            self.pins.command.eq(Mux(column, head.command, Mux(changes, Command.MRS, union([*others.values()], [*others])))),
-            self.pins.bank.eq(Mux(column, head.bank, bank)),
-            self.pins.row.eq(Mux(changes, new_mode, row)),  # nothing of a column command
+            given.row.eq(select_one_hot(act, [place.operation.row for place in places])),
+            self.pins.command.eq(index_of(given.kinds)),
+            self.pins.bank.eq(index_of(given.at_bank)),  # nothing of a command to all banks
+            self.pins.row.eq(Mux(given.kinds[Command.MRS], mode | Mux(registers, MODE_REGISTERS, 0), given.row)),
             self.pins.column.eq(head.column),
             self.pins.buffer.eq(head.buffer),
         ]
-        m.d.comb += [self.writes.eq(column & place.writes), self.reads.eq(column & place.reads)]
         return m
 
 

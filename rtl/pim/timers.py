@@ -17,7 +17,8 @@ ACTA, MACA, MAC, WRGB, WRMAC, RDMAC, AF, RDCP, WRCP = (
     *(Command.ACTA, Command.MACA, Command.MAC, Command.WRGB, Command.WRMAC),
     *(Command.RDMAC, Command.AF, Command.RDCP, Command.WRCP),
 )
-LATENCY = 2  # cycles from the decision for a command to its place in the counters
+TO_PINS = 2  # cycles from the decision for a command to the pins
+LATENCY = 2  # and to its place in the counters
 STATE_CYCLES = 3  # to where the window knows which rows are open: until then it could close a bank twice
 
 
@@ -130,16 +131,14 @@ class Timers(wiring.Component):
         """What is left of a wait in one place: for each later command whether it need not wait for it when it is asked for."""
         loads = {command: max(0, cycles - LATENCY) for command, cycles in wait.after.items()}
         left = Signal(range(max(loads.values()) + 1), name=name)
-        passed = Signal.like(left, name=f"{name}_passed")
-        m.d.comb += passed.eq(Mux(left == 0, 0, left - 1))
-        m.d.sync += left.eq(passed)
+        m.d.sync += left.eq(_passed(left))
         set_to = {cycles: here & is_one_of(self.given, _keys(loads, cycles)) for cycles in sorted(set(loads.values())) if cycles}
         for cycles, sets in set_to.items():
-            with m.If(sets & _at_most(passed, cycles - 1)):
+            with m.If(sets & _at_most(left, cycles)):
                 m.d.sync += left.eq(cycles)
         ahead = 1 if self._scope == "bank" else 0
         return {
-            command: _at_most(passed, most + ahead) & ~Cat(sets for cycles, sets in set_to.items() if cycles > most + ahead).any()
+            command: _at_most(left, most + ahead + 1) & ~Cat(sets for cycles, sets in set_to.items() if cycles > most + ahead).any()
             for command, most in wait.later.items()
         }
 
@@ -153,13 +152,23 @@ class Timers(wiring.Component):
         m.d.comb += following.eq(which + activates)
         m.d.sync += which.eq(following)
         for i, left in enumerate(lefts):
-            m.d.sync += left.eq(Mux(activates & (which == i), cycles, Mux(left == 0, 0, left - 1)))
+            m.d.sync += left.eq(Mux(activates & (which == i), cycles, _passed(left)))
         return Cat((left <= 1) for left in lefts).bit_select(following, 1)
 
 
+def _passed(left: Value) -> Value:
+    """What is left a cycle later."""
+    return Mux(left == 0, 0, left - 1)
+
+
 def _at_most(count: Value, most: int) -> Value:
-    """Without a comparison that its width decides."""
-    return Const(1, 1) if most >= (1 << len(count)) - 1 else count <= most if most else count == 0
+    """By its bits: a comparison would be a chain of carries."""
+    if most >> len(count):
+        return Const(1, 1)
+    found = Const(1, 1)
+    for i, bit in enumerate(count):
+        found = ~bit | found if most >> i & 1 else ~bit & found
+    return found
 
 
 def _keys(mapping: Mapping[Command, int], value: int) -> set[Command]:

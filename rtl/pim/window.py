@@ -14,7 +14,7 @@ WRITES = frozenset({Command.WR, Command.WRGB, Command.WRMAC})
 READS = frozenset({Command.RD, Command.RDMAC})
 STORES = frozenset({Command.WR, Command.WRCP})
 COMPUTES = frozenset({Command.MAC, Command.MACA})
-_FOUND = "blocked", "hit", "closed", "in_time", "opens", "closes"  # of places, beside the operation itself
+_FOUND = "blocked", "touched", "hit", "closed", "in_time", "opens", "closes"  # of places, beside the operation itself
 
 
 def place_layout(dram: Dram) -> data.StructLayout:
@@ -28,12 +28,14 @@ def place_layout(dram: Dram) -> data.StructLayout:
 class Window(wiring.Component):
     """Members
     -------
-    operations: the next ones. given: the command on the pins. places: the oldest operation first. valid: which of them there are.
-    advance: the first operation's next command is given; done: it was the last one.
+    operations: the next ones. given: the command that was decided on in the cycle before. advance: it is the first operation's; done: its
+    last one. places: the oldest operation first, each in one register more before. valid: which of them there are. busy: whether there are
+    any, or one that enters.
 
-    Of each place, but as it was two cycles after a command was on the pins: blocked: an older operation needs its banks. hit, closed: as of
-    `BankRows`. in_time, opens, closes: whether the banks' timing allows the operation's commands, and those that open and close its row.
-    any_open, all_close: whether any bank is open, and whether the timing allows to close all.
+    Of each place: blocked: an older operation needs its banks. touched: given in the cycle before was a command to its banks. And as of
+    three cycles after the decision: hit, closed: as of `BankRows`. in_time, opens, closes: whether the banks' timing allows the
+    operation's commands, and those that open and close its row. any_open, all_close: whether any bank is open, and whether the timing
+    allows to close all.
 
     What is known of a place is in registers, which move with the operations.
     """
@@ -48,6 +50,7 @@ class Window(wiring.Component):
                 "done": In(1),
                 "places": Out(data.ArrayLayout(place_layout(dram), size)),
                 "valid": Out(size),
+                "busy": Out(1),
                 **{name: Out(size) for name in _FOUND},
                 **{name: Out(1) for name in ("any_open", "all_close")},
             }
@@ -56,12 +59,19 @@ class Window(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         size, operations, done = self.size, self.operations, self.done
-        level = Signal(range(size + 1))
-        m.d.comb += [operations.ready.eq(level != size), self.valid.eq(Cat(level > i for i in range(size)))]
-        m.d.sync += level.eq(level + (operations.valid & operations.ready) - done)
-
+        level, waits, moves = Signal(range(size + 1)), Signal(), Signal()  # waits: the entering one
+        m.d.comb += [
+            moves.eq((level != size) | done),
+            operations.ready.eq(~waits | moves),
+            self.valid.eq(Cat(level > i for i in range(size))),
+            self.busy.eq(waits | (level != 0)),
+        ]
+        m.d.sync += level.eq(level + (waits & moves) - done)
         places = [Signal(place_layout(self.dram), name=f"place{i}", reset_less=True) for i in range(size)]
-        everyone = [*places, self._entering(m)]
+        entering = Signal(place_layout(self.dram), reset_less=True)
+        with m.If(operations.ready):
+            m.d.sync += [waits.eq(operations.valid), entering.eq(self._decoded(m))]
+        everyone = [*places, entering]
         m.submodules.rows = rows = BankRows(self.dram, len(everyone))
         m.submodules.timers = timers = Timers(self.dram, "bank")
         m.d.comb += [rows.given.eq(self.given), timers.given.eq(self.given)]
@@ -77,7 +87,8 @@ class Window(wiring.Component):
             def of(number: int) -> Value:
                 place, others = everyone[number], (everyone[j] for j in older)
                 blocked = Cat(_share_bank(place, other) for other in others).any() if older else Const(0)
-                return Cat(place, blocked, rows.hit[number], rows.closed[number], *_in_time(timers, place))
+                touched = _share_bank(place, self.given)
+                return Cat(place, blocked, touched, rows.hit[number], rows.closed[number], *_in_time(timers, place))
 
             return of(size) if here == size else Mux(level == here, of(size), of(here))
 
@@ -90,10 +101,10 @@ class Window(wiring.Component):
             m.d.sync += [operation.count.eq(operation.count - 1), head.last.eq(operation.count == 2)]
         return m
 
-    def _entering(self, m: Module) -> data.View:
+    def _decoded(self, m: Module) -> data.View:
         """The operation that comes next."""
-        new = Signal(place_layout(self.dram), name="entering")
-        command = self.operations.payload.command
+        new = Signal(place_layout(self.dram), name="decoded")
+        payload, command = self.operations.payload, self.operations.payload.command
         kinds = {
             "in_row": IN_ROWS,
             "in_registers": IN_REGISTER_MODE,
@@ -103,16 +114,21 @@ class Window(wiring.Component):
             "stores": STORES,
         }
         m.d.comb += [
-            new.operation.eq(self.operations.payload),
+            new.operation.eq(payload),
             new.kinds.eq(1 << command),
-            new.at_bank.eq(Mux(new.in_all, ~0, new.in_row << self.operations.payload.bank)),
-            new.at_group.eq(Mux(new.in_all, ~0, new.in_row << self.operations.payload.bank // self.dram.group_banks)),
+            new.at_bank.eq(_places(new, payload.bank, self.dram.banks)),
+            new.at_group.eq(_places(new, payload.bank // self.dram.group_banks, self.dram.bank_groups)),
             new.in_all.eq(command == Command.MACA),
             new.sets_mode.eq(command == Command.MRS),
-            new.last.eq(self.operations.payload.count == 1),
+            new.last.eq(payload.count == 1),
             *(new[name].eq(of_kind(command, commands)) for name, commands in kinds.items()),
         ]
         return new
+
+
+def _places(place: data.View, number: Value, count: int) -> Value:
+    """A bit for each bank or group that it goes to."""
+    return Cat(place.in_all | (place.in_row & (number == i)) for i in range(count))
 
 
 def _in_time(timers: Timers, place: data.View) -> list[Value]:

@@ -85,12 +85,13 @@ class ChannelSchedule:
         self._open: dict[int, int] = {}  # rows, by bank
         self._alike = False  # one command opened the rows of all banks
         self._registers = False  # mode
-        self._arrival = 1 - _MACRO_PACE  # of the latest operation
+        self._entered = -_MACRO_PACE  # when the latest operation came before the window
+        self._arrival = 0  # when it came into the window, from where the next one may enter
 
     def run(self, operations: Iterable[Operation], start: int = 0) -> Iterator[Run]:
         """The commands of operations that come as soon as the window has a place for them, but not before ``start``."""
         waiting, window = iter(operations), deque[_Place]()
-        self._arrival = max(self._arrival, start - _MACRO_PACE)
+        self._entered = max(self._entered, start - 1 - _MACRO_PACE)
         self._fill(window, waiting, 0)
         running: Run | None = None
         while window:
@@ -138,7 +139,8 @@ class ChannelSchedule:
     def _fill(self, window: deque[_Place], waiting: Iterator[Operation], free: int) -> None:
         """free: the first cycle in which an operation can be in the place that has become free."""
         while len(window) < WINDOW and (operation := next(waiting, None)):
-            self._arrival = max(self._arrival + (_MACRO_PACE if operation.macro else 1), free)
+            self._entered = max(self._entered + (_MACRO_PACE if operation.macro else 1), self._arrival)
+            self._arrival = max(self._entered + 1, free)
             window.append(_Place(operation, self._arrival))
 
     def _row_change(self, place: _Place, index: int, window: deque[_Place], running: Run | None) -> tuple[int, int, int, Command] | None:
