@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..arch.dram import IN_MEMORY_MODE, IN_REGISTER_MODE, Command, Dram
-from .bank_rows import BankRows
+from .bank_rows import BankRows, hit_after
 from .layouts import given_layout, of_kind, operation_layout
 from .timers import Timers
 
@@ -29,13 +29,13 @@ class Window(wiring.Component):
     """Members
     -------
     operations: the next ones. given: the command that was decided on in the cycle before. advance: it is the first operation's; done: its
-    last one. places: the oldest operation first, each in one register more before. valid: which of them there are. busy: whether there are
-    any, or one that enters.
+    last one. places: the oldest operation first. Before, an operation is in two registers, a cycle each or as long as there is no place:
+    decoded, and compared with the row of its bank. valid: which places have one. busy: whether there is any operation.
 
     Of each place: blocked: an older operation needs its banks. touched: given in the cycle before was a command to its banks. And as of
-    three cycles after the decision: hit, closed: as of `BankRows`. in_time, opens, closes: whether the banks' timing allows the
-    operation's commands, and those that open and close its row. any_open, all_close: whether any bank is open, and whether the timing
-    allows to close all.
+    three cycles after the decision: hit: as of `BankRows`; closed: all its banks are; in_time, opens, closes: whether the banks' timing
+    allows the operation's commands, and those that open and close its row; any_open, all_close: whether any bank is open, and whether the
+    timing allows to close all.
 
     What is known of a place is in registers, which move with the operations.
     """
@@ -59,36 +59,41 @@ class Window(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         size, operations, done = self.size, self.operations, self.done
-        level, waits, moves = Signal(range(size + 1)), Signal(), Signal()  # waits: the entering one
+        m.submodules.rows = rows = BankRows(self.dram)
+        m.submodules.timers = timers = Timers(self.dram, "bank")
+        m.d.comb += [rows.given.eq(self.given), timers.given.eq(self.given), self.any_open.eq(rows.is_open.any())]
+        m.d.sync += self.all_close.eq(timers.ready_PREA.all())
+
+        level, moves = Signal(range(size + 1)), Signal()
+        places = [Signal(place_layout(self.dram), name=f"place{i}", reset_less=True) for i in range(size)]
+        entering, following = (Signal(place_layout(self.dram), name=name, reset_less=True) for name in ("entering", "following"))
+        enters, follows, hit = Signal(), Signal(), Signal()  # whether there are such; hit: the following one's
+        everyone = list(zip([*places, following], [*self.hit, hit], strict=True))
         m.d.comb += [
             moves.eq((level != size) | done),
-            operations.ready.eq(~waits | moves),
+            operations.ready.eq(~enters | ~follows | moves),
             self.valid.eq(Cat(level > i for i in range(size))),
-            self.busy.eq(waits | (level != 0)),
+            self.busy.eq(enters | follows | (level != 0)),
+            *(rows.asked.at_bank.eq(entering.at_bank), rows.asked.row.eq(entering.operation.row), rows.asked.in_all.eq(entering.in_all)),
+            Cat(self.places).eq(Cat(places)),
         ]
-        m.d.sync += level.eq(level + (waits & moves) - done)
-        places = [Signal(place_layout(self.dram), name=f"place{i}", reset_less=True) for i in range(size)]
-        entering = Signal(place_layout(self.dram), reset_less=True)
+        m.d.sync += level.eq(level + (follows & moves) - done)
         with m.If(operations.ready):
-            m.d.sync += [waits.eq(operations.valid), entering.eq(self._decoded(m))]
-        everyone = [*places, entering]
-        m.submodules.rows = rows = BankRows(self.dram, len(everyone))
-        m.submodules.timers = timers = Timers(self.dram, "bank")
-        m.d.comb += [rows.given.eq(self.given), timers.given.eq(self.given)]
-        m.d.sync += self.all_close.eq(timers.ready_PREA.all())
-        m.d.comb += [self.any_open.eq(rows.any_open), Cat(self.places).eq(Cat(places))]
-        for asked, place in zip(rows.asked, everyone, strict=True):
-            m.d.comb += [asked.at_bank.eq(place.at_bank), asked.row.eq(place.operation.row), asked.in_all.eq(place.in_all)]
+            m.d.sync += [enters.eq(operations.valid), entering.eq(self._decoded(m))]
+        with m.If(~follows | moves):
+            m.d.sync += [follows.eq(enters), following.eq(entering), hit.eq(rows.hit)]
+        with m.Else():
+            m.d.sync += hit.eq(hit_after(rows.change, following, hit))
 
         def next_of(i: int, gone: int) -> Value:
             """Of the operation that is next in place i, when the first ``gone`` have left: itself, and what is found of it."""
             here, older = i + gone, range(gone, i + gone)  # where it and those before it are now
 
             def of(number: int) -> Value:
-                place, others = everyone[number], (everyone[j] for j in older)
+                (place, hit), others = everyone[number], (everyone[j][0] for j in older)
                 blocked = Cat(_share_bank(place, other) for other in others).any() if older else Const(0)
-                touched = _share_bank(place, self.given)
-                return Cat(place, blocked, touched, rows.hit[number], rows.closed[number], *_in_time(timers, place))
+                found = _share_bank(place, self.given), hit_after(rows.change, place, hit), ~(rows.is_open & place.at_bank).any()
+                return Cat(place, blocked, *found, *_in_time(timers, place))
 
             return of(size) if here == size else Mux(level == here, of(size), of(here))
 

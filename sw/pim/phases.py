@@ -13,7 +13,7 @@ from .mapping import Macros, MatrixMap, sums_of
 from .operations import operations
 from .schedule import ChannelSchedule
 
-TO_COMMAND = 7  # cycles from a macro on the controller's port to its first command
+TO_COMMAND = 8  # cycles from a macro on the controller's port to its first command
 FROM_BUS = 3  # from the last burst on a channel's data bus to the controller's port
 _PAUSE = 200  # cycles behind which no command before counts
 

@@ -13,6 +13,7 @@ from ..driver.dram_rules import Scope, rules
 from .operations import Operation
 
 _MACRO_PACE = 4  # cycles from the last operation of a macro to the first of the next, as they enter the window
+_BEFORE = 2  # operations before the window, on their way a cycle each
 _OF_BANK = {Command.ACT, Command.PRE, Command.RD, Command.WR, Command.MAC, Command.RDCP, Command.WRCP}
 _NEVER, _FOREVER = -(10**9), 10**18
 
@@ -86,12 +87,12 @@ class ChannelSchedule:
         self._alike = False  # one command opened the rows of all banks
         self._registers = False  # mode
         self._entered = -_MACRO_PACE  # when the latest operation came before the window
-        self._arrival = 0  # when it came into the window, from where the next one may enter
+        self._arrivals = deque([0] * _BEFORE, maxlen=_BEFORE)  # of the latest ones in the window
 
     def run(self, operations: Iterable[Operation], start: int = 0) -> Iterator[Run]:
         """The commands of operations that come as soon as the window has a place for them, but not before ``start``."""
         waiting, window = iter(operations), deque[_Place]()
-        self._entered = max(self._entered, start - 1 - _MACRO_PACE)
+        self._entered = max(self._entered, start - _BEFORE - _MACRO_PACE)
         self._fill(window, waiting, 0)
         running: Run | None = None
         while window:
@@ -139,9 +140,9 @@ class ChannelSchedule:
     def _fill(self, window: deque[_Place], waiting: Iterator[Operation], free: int) -> None:
         """free: the first cycle in which an operation can be in the place that has become free."""
         while len(window) < WINDOW and (operation := next(waiting, None)):
-            self._entered = max(self._entered + (_MACRO_PACE if operation.macro else 1), self._arrival)
-            self._arrival = max(self._entered + 1, free)
-            window.append(_Place(operation, self._arrival))
+            self._entered = max(self._entered + (_MACRO_PACE if operation.macro else 1), self._arrivals[0])
+            self._arrivals.append(max(self._entered + _BEFORE, free))
+            window.append(_Place(operation, self._arrivals[-1]))
 
     def _row_change(self, place: _Place, index: int, window: deque[_Place], running: Run | None) -> tuple[int, int, int, Command] | None:
         """The opening or closing that an operation needs: cycle, priority, index, command."""
