@@ -89,14 +89,12 @@ class Scheduler(wiring.Component):
 
         # Rows that are opened and closed
         places = [*window.places]
-        closed_one = is_one_of(given, {Command.PRE, Command.PREA})  # the window doesn't know yet; an opening is alone in its cycle
-        touched = Cat(closed_one & (given.at_bank & place.at_bank).any() for place in places)
         in_all = Cat(place.in_all for place in places)
-        free = window.valid & Cat(place.in_row for place in places) & ~window.blocked & ~window.touched
-        free &= (channel.ready_PRE & ~settling & ~refreshing).replicate(WINDOW)
-        can_open = window.opens & Cat(channel.ready_ACT & _everywhere(groups.ready_ACT, place.at_group) for place in places)
-        opens = free & window.closed & can_open & ~is_one_of(given, ACTIVATES).replicate(WINDOW)
-        closes = free & ~window.closed & ~window.hit & window.closes & ~touched
+        free = window.valid & (channel.ready_PRE & ~settling & ~refreshing).replicate(WINDOW)
+        in_turn = Cat(_everywhere(groups.ready_ACT, place.at_group) for place in places)
+        # The window doesn't know yet of what was opened, or closed, in the cycle before
+        opens = free & window.opens & in_turn & (channel.ready_ACT & ~is_one_of(given, ACTIVATES)).replicate(WINDOW)
+        closes = free & window.closes & ~window.hit & ~window.closed
 
         # Refreshes: not within a row of multiply-accumulates
         started, lately = Signal(), Signal()
@@ -118,6 +116,7 @@ class Scheduler(wiring.Component):
             **{Command.PRE: (pre & ~in_all).any(), Command.PREA: (pre & in_all).any() | closes_all},
             Command.REF: refreshes,
         }
+        m.d.comb += window.closing.eq(Mux(column | changes, 0, pre))
         at_bank = select_one_hot(act | pre, [place.at_bank for place in places]) | closes_all.replicate(self.dram.banks)
         other_kinds = Cat(others.get(command, Const(0, 1)) for command in Command)
         m.d.sync += [

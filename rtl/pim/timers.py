@@ -19,7 +19,6 @@ ACTA, MACA, MAC, WRGB, WRMAC, RDMAC, AF, RDCP, WRCP = (
 )
 TO_PINS = 2  # cycles from the decision for a command to the pins
 LATENCY = 2  # and to its place in the counters
-STATE_CYCLES = 3  # to where the window knows which rows are open: until then it could close a bank twice
 
 
 class Wait(NamedTuple):
@@ -48,7 +47,6 @@ def bank_waits(t: Timing) -> list[Wait]:
             {**_each(t.ras, ACT, ACTA), **_each(t.rtp, RD, MAC, MACA, RDCP), **_each(t.write_end + t.wr, WR, WRCP)},
             *(PRE, PREA),
         ),
-        _until_done(_each(STATE_CYCLES, PRE, PREA), PRE, PREA),
         Wait(_each(longest, ACT, ACTA), {command: longest - cycles for command, cycles in to_column.items()}),
     ]
 

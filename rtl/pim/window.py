@@ -14,7 +14,7 @@ WRITES = frozenset({Command.WR, Command.WRGB, Command.WRMAC})
 READS = frozenset({Command.RD, Command.RDMAC})
 STORES = frozenset({Command.WR, Command.WRCP})
 COMPUTES = frozenset({Command.MAC, Command.MACA})
-_FOUND = "blocked", "touched", "hit", "closed", "in_time", "opens", "closes"  # of places, beside the operation itself
+_FOUND = "hit", "in_time", "opens", "closes", "closed"  # of places, beside the operation itself
 
 
 def place_layout(dram: Dram) -> data.StructLayout:
@@ -28,14 +28,15 @@ def place_layout(dram: Dram) -> data.StructLayout:
 class Window(wiring.Component):
     """Members
     -------
-    operations: the next ones. given: the command that was decided on in the cycle before. advance: it is the first operation's; done: its
-    last one. places: the oldest operation first. Before, an operation is in two registers, a cycle each or as long as there is no place:
-    decoded, and compared with the row of its bank. valid: which places have one. busy: whether there is any operation.
+    operations: the next ones. given: the command that was decided on in the cycle before. closing: the place whose row the one closes that
+    is decided on in this cycle. advance: given is the first operation's; done: its last one. places: the oldest operation first. Before, an
+    operation is in two registers, a cycle each or as long as there is no place: decoded, and compared with the row of its bank. valid:
+    which places have one. busy: whether there is any operation.
 
-    Of each place: blocked: an older operation needs its banks. touched: given in the cycle before was a command to its banks. And as of
-    three cycles after the decision: hit: as of `BankRows`; closed: all its banks are; in_time, opens, closes: whether the banks' timing
-    allows the operation's commands, and those that open and close its row; any_open, all_close: whether any bank is open, and whether the
-    timing allows to close all.
+    Of each place: hit: as of `BankRows`. in_time: whether the banks' timing allows the operation's commands. opens, closes: whether its
+    banks are closed, or open, no older operation needs them, and their timing allows to open or close them. All these know of a command
+    three cycles after the decision; opens and closes are low in the cycle before, where it is to the same bank. closed: its row's closing
+    was decided on in the cycle before. any_open, all_close: whether any bank is open, and whether the timing allows to close all.
 
     What is known of a place is in registers, which move with the operations.
     """
@@ -46,6 +47,7 @@ class Window(wiring.Component):
             {
                 "operations": In(stream.Signature(operation_layout(dram))),
                 "given": In(given_layout(dram)),
+                "closing": In(size),
                 "advance": In(1),
                 "done": In(1),
                 "places": Out(data.ArrayLayout(place_layout(dram), size)),
@@ -91,9 +93,10 @@ class Window(wiring.Component):
 
             def of(number: int) -> Value:
                 (place, hit), others = everyone[number], (everyone[j][0] for j in older)
-                blocked = Cat(_share_bank(place, other) for other in others).any() if older else Const(0)
-                found = _share_bank(place, self.given), hit_after(rows.change, place, hit), ~(rows.is_open & place.at_bank).any()
-                return Cat(place, blocked, *found, *_in_time(timers, place))
+                blocked = Cat(_share_bank(place, other) for other in (self.given, *others)).any()
+                is_open, (in_time, opens, closes) = (rows.is_open & place.at_bank).any(), _in_time(timers, place)
+                free, closed = place.in_row & ~blocked, self.closing[number] if number < size else Const(0)
+                return Cat(place, hit_after(rows.change, place, hit), in_time, free & ~is_open & opens, free & is_open & closes, closed)
 
             return of(size) if here == size else Mux(level == here, of(size), of(here))
 
