@@ -152,12 +152,13 @@ class Builder:
 
     def softmax(self, x: ir.Tensor, bits: int, *, length: int = 0, rows: int = 1) -> ir.Tensor:
         """length: elements that count in the first row of a matrix of ``rows`` rows, 0 for all; one more in each row after it."""
-        out = self.tensor(x.rows, x.cols, bits)
+        out = replace(self.tensor(x.rows, x.cols, bits), scale=2.0**-bits)
+        self.tensors[out.name] = out
         parameters = SoftmaxParameters.from_scales(
             machine_circuit(1),
             in_scale=x.scale,
             source=x.format,
-            out_scale=2.0**-bits,
+            out_scale=out.scale,
             out_zero_point=out.zero_point,
             out=out.format,
             length=length or x.cols,
