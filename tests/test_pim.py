@@ -163,6 +163,8 @@ BAD = [
     (PimError.CHANNELS, Macro.READ, {"channels": 0, "count": 1}, 0),
     (PimError.CHANNELS, Macro.READ, {"channels": 4, "count": 1}, 0),
     (PimError.COUNT, Macro.MAC_ALL, {"count": 0}, 0),
+    (PimError.COUNT, Macro.WRITE, {"bank": 2, "row": 3, "count": 0}, 0),
+    (PimError.CHANNELS, Macro.SCATTER, {"channels": 0}, 0),
     (PimError.BANK, Macro.WRITE, {"bank": 16, "count": 3}, 3),
     (PimError.ROW, Macro.READ, {"row": 16384, "count": 1}, 0),
     (PimError.ROW, Macro.WRITE, {"row": 16383, "column": 60, "count": 5}, 5),

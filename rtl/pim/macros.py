@@ -73,7 +73,7 @@ class MacroExpander(wiring.Component):
             self.reads.payload.eq(route),
             self.busy.eq(1),
         ]
-        left, operation = Signal(32), self.operations.payload.operation
+        left, empty, operation = Signal(32), Signal(), self.operations.payload.operation  # empty: it has no data
         columns = d.columns - macro.column[: exact_log2(d.columns)]  # of the row
         scatters = macro.operation == Macro.SCATTER
         many = Mux(scatters, 1, Mux(_is(macro, _IN_ROWS) & (columns < left), columns, left))
@@ -94,14 +94,14 @@ class MacroExpander(wiring.Component):
                     m.d.sync += number.eq(number + 1)
                     m.next = "CHECK"
             with m.State("CHECK"):
-                m.d.sync += left.eq(Mux(scatters, d.banks, count))
+                m.d.sync += [left.eq(Mux(scatters, d.banks, count)), empty.eq((count == 0) | (route.in_turn & (macro.channels == 0)))]
                 with m.If(scatters):
                     m.d.sync += macro.bank.eq(0)
                 with m.If(~stopped & (problem != PimError.NONE)):
                     m.d.sync += [self.error.eq(problem), self.error_macro.eq(number - 1)]
                 m.next = "ROUTE"
             with m.State("ROUTE"):
-                writes, reads = _is(macro, _WRITING), _is(macro, _READING) & ~stopped
+                writes, reads = _is(macro, _WRITING) & ~empty, _is(macro, _READING) & ~stopped
                 m.d.comb += [self.writes.valid.eq(writes), self.reads.valid.eq(reads)]
                 with m.If((~writes | self.writes.ready) & (~reads | self.reads.ready)):
                     m.next = "IDLE"
