@@ -30,7 +30,7 @@ from .scratchpad import ReadPort, Scratchpad, WritePort, port_names
 from .sequencer import Sequencer
 from .vector import VectorEngine
 
-_ENGINES = {
+ENGINES = {
     Engine.LOAD: LoadEngine,
     Engine.STORE: StoreEngine,
     Engine.COMPUTE: ComputeUnit,
@@ -70,7 +70,7 @@ class Accelerator(wiring.Component):
             return ResetInserter(resets[-1])(component)
 
         source = MemorySource(p) if self.program is None else RomSource(self.program)
-        components = {worker: _ENGINES[worker.engine](p) for worker in workers(p)}
+        components = {worker: ENGINES[worker.engine](p) for worker in workers(p)}
         m.submodules.source = resettable(source)
         for worker, component in components.items():
             m.submodules[worker.name] = resettable(component)

@@ -4,26 +4,17 @@ from amaranth.hdl import Module, ResetInserter
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from ..rtl.accelerator import ENGINES
 from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.steps import FLAGS, Engine, taken_commands
 from ..rtl.axi import ReadGate, WriteGate, axi4_ports
 from ..rtl.banks import Ports
-from ..rtl.compute import ComputeUnit
-from ..rtl.dma import LoadEngine, StoreEngine
 from ..rtl.layouts import record_layout
 from ..rtl.pim.engine import PimEngine
 from ..rtl.pim.gate import GatedController
 from ..rtl.pim.layouts import Dfi
 from ..rtl.scratchpad import ReadPort, Scratchpad, WritePort, port_names
-from ..rtl.vector import VectorEngine
 
-ENGINES = {
-    Engine.LOAD: LoadEngine,
-    Engine.STORE: StoreEngine,
-    Engine.COMPUTE: ComputeUnit,
-    Engine.VECTOR: VectorEngine,
-    Engine.PIM: PimEngine,
-}
 MEMORY_BASE = 0x1000  # of the driver's buffer
 MEMORY_BYTES = 0x4000
 

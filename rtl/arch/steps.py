@@ -260,7 +260,6 @@ RESIDUAL_SCALARS: Mapping[str, str] = {f"sum_{field.name}": field.name for field
 # the first word's for all; or with ``raw`` the sums themselves, 4 bytes each. Results lie side by side from the word ``out`` on, and zeros
 # fill the last word.
 PRODUCT = 0xFF
-SUM_BYTES = 4
 PIM = Record(
     "pim",
     (

@@ -12,9 +12,10 @@ from math import prod
 
 import numpy as np
 
+from ...rtl.arch.dram import ACCUMULATOR_BYTES
 from ...rtl.arch.formats import INT8, INT32
 from ...rtl.arch.pim import Macro
-from ...rtl.arch.steps import PRODUCT, SUM_BYTES
+from ...rtl.arch.steps import PRODUCT
 from .. import graph as ir
 from ..golden.matmul import MatMulParameters
 from .cache import CacheMap
@@ -146,7 +147,7 @@ class _Token:
 
     def _sums(self, op: ir.MatMul, count: int) -> ir.Block:
         """Of int32, as bytes."""
-        tensor = ir.Tensor(name=f"{op.name}.sums", rows=1, cols=SUM_BYTES * count, bits=8, scale=1.0, zero_point=0)
+        tensor = ir.Tensor(name=f"{op.name}.sums", rows=1, cols=ACCUMULATOR_BYTES * count, bits=8, scale=1.0, zero_point=0)
         return self._tensors.setdefault(tensor.name, tensor).whole
 
     def _scores(self, op: ir.MatMul, cache: CacheMap) -> Pim:

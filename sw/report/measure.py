@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...rtl.arch.dram import ACCUMULATOR_BYTES
 from ...rtl.arch.parameters import MachineParameters
-from ...rtl.arch.steps import CHANNEL, SUM_BYTES, Engine, Step
+from ...rtl.arch.steps import CHANNEL, Engine, Step
 from ...rtl.arch.workers import Worker, workers, workers_of
 from ..compiler.cost import rows_read, tiles_of_b
 from ..driver.device import DeviceError
@@ -111,7 +112,7 @@ def _bytes_moved(step: Step, p: MachineParameters) -> tuple[int, int]:
         return 0, a + b + n_tiles * (p.channel_words + factors) * word + outputs * c["n"] * (1 + c["out_wide"])
     if step.engine is Engine.PIM:
         records = 0 if c["raw"] or c["shared"] else CHANNEL.bits // 8
-        return 0, c["length"] + c["n"] * (records + (SUM_BYTES if c["raw"] else 1 + c["out_wide"]))
+        return 0, c["length"] + c["n"] * (records + (ACCUMULATOR_BYTES if c["raw"] else 1 + c["out_wide"]))
     row = lambda wide: -(-(c["cols"] << wide) // word) * word  # noqa: E731
     return 0, c["rows"] * (row(c["a_wide"]) + row(c["out_wide"]))
 
