@@ -12,14 +12,13 @@ from cocotb.triggers import ReadOnly, RisingEdge
 from cocotbext.axi import AxiBus, AxiRam
 from numpy.typing import NDArray
 
-from ..rtl.arch.dram import Dram
+from ..rtl.arch.dram import Dram, command_record
 from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.pim import Macro
 from ..rtl.arch.registers import ErrorCode
 from ..rtl.arch.steps import ADDRESS_BITS, COMMANDS, PRODUCT, Engine, Step
 from ..rtl.banks import READ_LATENCY
 from ..rtl.engine import CHECK_CYCLES
-from ..rtl.pim.layouts import command_layout
 from ..sw.golden.machine import Machine
 from ..sw.golden.pim_device import PimDevice
 from .commands import CASES
@@ -107,11 +106,10 @@ class _Channel:
     async def run(self) -> None:
         """Answer until killed."""
         command, write_data, write_mask, read_data, read_valid = self._dut
-        fields = {name: (field.offset, (1 << field.width) - 1) for name, field in command_layout(self._dram)}
+        record = command_record(self._dram)
         for cycle in itertools.count():
             await ReadOnly()
-            bits = int(command.value)
-            given = {name: bits >> offset & mask for name, (offset, mask) in fields.items()}
+            given = record.unpack(int(command.value))
             octets = int(write_data.value).to_bytes(self._dram.column_bytes, "little")
             answer = self.chip.clock(**given, data=octets, mask=int(write_mask.value))
             self.checker.check(cycle, given["command"], given["bank"])
