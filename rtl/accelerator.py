@@ -20,6 +20,7 @@ from .axi import ReadGate, WriteGate, axi4_ports
 from .banks import Ports
 from .compute import ComputeUnit
 from .control import ControlRegisters, axi4_lite_ports
+from .deform.engine import DeformEngine
 from .delay import delay
 from .dma import LoadEngine, StoreEngine
 from .pim.controller import join_outside, outside_ports
@@ -36,6 +37,7 @@ ENGINES = {
     Engine.COMPUTE: ComputeUnit,
     Engine.VECTOR: VectorEngine,
     Engine.PIM: PimEngine,
+    Engine.DEFORM: DeformEngine,
 }
 
 
@@ -87,6 +89,8 @@ class Accelerator(wiring.Component):
         units = [component for worker, component in components.items() if worker.engine is Engine.COMPUTE]
         self._count(m, control, "mac_cycles", sequencer, reduce(add, (unit.mac_cycle for unit in units)))
         self._count(m, control, "cycles", sequencer, sequencer.running)
+        for deform in (component for worker, component in components.items() if worker.engine is Engine.DEFORM):
+            self._count(m, control, "tap_conflicts", sequencer, deform.tap_conflict)
 
         masters = [load.bus] + ([source.bus] if isinstance(source, MemorySource) else [])
         m.submodules.read_gate = reads = ReadGate(p.bus_bytes, masters=len(masters))

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from .arch.parameters import MachineParameters
 from .arch.registers import ErrorCode
 from .arch.steps import WAIT_BITS, Engine, taken_commands
-from .arch.workers import engines
+from .arch.workers import engine_numbers
 from .layouts import record_layout
 
 ERROR_SHAPE = range(max(ErrorCode) + 1)
@@ -24,8 +24,8 @@ def command_layout(engine: Engine, parameters: MachineParameters) -> data.Struct
 
 
 def complete_layout(parameters: MachineParameters) -> data.ArrayLayout:
-    """For each engine that the machine has a number of steps."""
-    return data.ArrayLayout(WAIT_BITS, len(engines(parameters)))
+    """For each engine up to the last that the machine has a number of steps."""
+    return data.ArrayLayout(WAIT_BITS, len(engine_numbers(parameters)))
 
 
 class EnginePort(wiring.Signature):

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from .arch.parameters import MachineParameters
 from .arch.registers import ERROR_ENGINE_SEQUENCER, ErrorCode
 from .arch.steps import FLAG_BITS, FLAGS, HEADER, STEP_BITS, WAITS, Engine, taken_commands
-from .arch.workers import engines, workers
+from .arch.workers import engine_numbers, engines, workers
 from .delay import delay
 from .engine import CHECK_CYCLES, ERROR_SHAPE, IN_FLIGHT, EnginePort, complete_layout, satisfied
 from .layouts import record_layout
@@ -53,8 +53,8 @@ class Sequencer(wiring.Component):
                 "running": Out(1),
                 "done": Out(1),
                 "failed": Out(1),
-                "busy": Out(len(engines(parameters))),
-                "at_work": Out(len(engines(parameters))),
+                "busy": Out(len(engine_numbers(parameters))),
+                "at_work": Out(len(engine_numbers(parameters))),
                 "activity": Out(2 * len(everyone)),
                 "ended": Out(1),
                 "completed": Out(STEP_INDEX_BITS),
@@ -86,16 +86,16 @@ class Sequencer(wiring.Component):
         in_flight, at_work = (
             [Signal(range(IN_FLIGHT + 2), name=f"{worker.name}_{what}") for worker in everyone] for what in ("in_flight", "at_work")
         )
-        own = {e: [i for i, worker in enumerate(everyone) if worker.engine is e] for e in present}
+        own = {e: [i for i, worker in enumerate(everyone) if worker.engine == e] for e in engine_numbers(self._p)}
         m.d.comb += [
             self.activity.eq(Cat(step_begun, step_ended)),
-            self.busy.eq(Cat(Cat(in_flight[i] for i in own[e]).any() for e in present)),
-            self.at_work.eq(Cat(Cat(at_work[i] for i in own[e]).any() for e in present)),
+            self.busy.eq(Cat(Cat(in_flight[i] for i in its).any() for its in own.values())),
+            self.at_work.eq(Cat(Cat(at_work[i] for i in its).any() for its in own.values())),
         ]
         m.d.sync += [begun.eq(step_begun), ended.eq(step_ended)]
         unknown = header.reserved if self._p.pruning else Cat(header.when, header.reserved)
         units = Mux(header.engine == Engine.COMPUTE, self._p.units, 1)
-        known = (header.engine < len(present)) & (header.unit < units) & (unknown == 0)
+        known = header.engine.matches(*present) & (header.unit < units) & (unknown == 0)
         order = None  # of the compute steps that were handed over and are not complete: their units
         if self._p.units > 1:
             order = Queue(range(self._p.units), depth=self._p.units * (self._p.queue_depth + IN_FLIGHT + 1), latency=1)

@@ -16,28 +16,12 @@ from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.pim import Macro
 from ..rtl.arch.steps import CHANNEL, OF_PIM, OF_PRUNING, PRODUCT, RESIDUAL_SCALARS, VECTOR, Engine, VectorOperation, place_bits
 from ..rtl.arch.window import Window, matrix_walk
+from .deform_commands import deform
 from .engine_bench import MEMORY_BYTES
+from .regions import Regions, noise
 
 GATHERED = 12  # rows of a matrix of which some are gathered
 Case = tuple[list[dict[str, int]], NDArray[np.uint8]]  # commands for one engine, and the scratchpad [words, word_bytes] before them
-
-
-class _Regions:
-    """Regions of the scratchpad, one after the other, with gaps."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self._rng, self.end = rng, 0
-
-    def matrix(self, rows: int, words: int) -> tuple[int, int]:
-        """(address, stride) of a matrix of rows of ``words`` words."""
-        stride = words + self._rng.choice((0, 0, 1, 3))
-        address = self.end + self._rng.randint(0, 3)
-        self.end = address + stride * rows
-        return address, stride
-
-
-def _noise(rng: random.Random, p: MachineParameters) -> NDArray[np.uint8]:
-    return np.frombuffer(rng.randbytes(p.scratchpad_words * p.word_bytes), np.uint8).reshape(p.scratchpad_words, -1).copy()
 
 
 def _limits(rng: random.Random, *, wide: bool) -> dict[str, int]:
@@ -52,7 +36,7 @@ def _out_range(rng: random.Random, *, wide: bool) -> dict[str, int]:
 
 def compute(rng: random.Random, p: MachineParameters) -> Case:
     """Matrix products that do not depend on each other."""
-    regions, scratchpad = _Regions(rng), _noise(rng, p)
+    regions, scratchpad = Regions(rng), noise(rng, p)
     commands: list[dict[str, int]] = []
     while not commands or (rng.random() < 0.7 and 2 * regions.end < p.scratchpad_words):
         end = regions.end
@@ -64,7 +48,7 @@ def compute(rng: random.Random, p: MachineParameters) -> Case:
     return commands, scratchpad
 
 
-def _product(rng: random.Random, p: MachineParameters, regions: _Regions, scratchpad: NDArray[np.uint8]) -> dict[str, int]:
+def _product(rng: random.Random, p: MachineParameters, regions: Regions, scratchpad: NDArray[np.uint8]) -> dict[str, int]:
     """Of a matrix or of windows: sizes from 1 to a few tiles, often small. Puts channels and factors into the scratchpad."""
     size = lambda most: rng.choice((1, 2, rng.randint(1, most)))  # noqa: E731
     packed = rng.randint(0, p.packing)
@@ -132,7 +116,7 @@ def _changes(rng: random.Random, p: MachineParameters, lines: int) -> dict[str, 
     return {rng.choice(("repeated", *["pooled"] * (p.pools and lines % 2 == 0))): 1} if rng.random() < 0.7 else {}
 
 
-def _residual(rng: random.Random, p: MachineParameters, regions: _Regions, rows: int, n: int, *, wide: bool) -> dict[str, int]:
+def _residual(rng: random.Random, p: MachineParameters, regions: Regions, rows: int, n: int, *, wide: bool) -> dict[str, int]:
     """The fields of a matrix that is perhaps added to results [rows, n], whose own limits may then be of either width."""
     residual, r_wide = rng.randint(0, 1), rng.random() < 0.5
     r, r_stride = regions.matrix(rows, -(-(n << r_wide) // p.word_bytes))
@@ -146,7 +130,7 @@ def _residual(rng: random.Random, p: MachineParameters, regions: _Regions, rows:
     }
 
 
-def _windows(rng: random.Random, p: MachineParameters, n: int, k: int, regions: _Regions) -> dict[str, int]:
+def _windows(rng: random.Random, p: MachineParameters, n: int, k: int, regions: Regions) -> dict[str, int]:
     """The fields of a small convolution's windows, at most 20: of pixels of k bytes in words, of pixels without gaps, or depthwise."""
     kinds = ["words", *["bytes"] * p.reads_any_byte, *["depthwise"] * p.depthwise]
     kind = rng.choice(kinds)
@@ -183,7 +167,7 @@ def vector(rng: random.Random, p: MachineParameters) -> Case:
     wide["b"] |= layernorm | gathers
     wide["a"] &= not table
     wide["out"] |= picks
-    regions, command = _Regions(rng), {}
+    regions, command = Regions(rng), {}
     length = rng.choice((cols, rng.randint(1, cols + 2 * (not picks))))
     b = (2, cols) if layernorm else (1, TABLE_ENTRIES) if table else (1, rows) if gathers else (rows, cols)
     matrices = {"a": (GATHERED if gathers else rows, cols), "b": b, "out": (rows, length if picks else cols)}
@@ -202,7 +186,7 @@ def vector(rng: random.Random, p: MachineParameters) -> Case:
     command |= {"operation": operation, "rows": rows, "cols": cols, **_out_range(rng, wide=wide["out"])}
     if operation is VectorOperation.SOFTMAX and p.pruning:
         command |= {"a_left": rng.randint(0, 3), "a_zero_point": rng.randint(command["low"], command["high"])}
-    scratchpad = _noise(rng, p)
+    scratchpad = noise(rng, p)
     if gathers:
         _put_numbers(scratchpad, command["b"], [rng.randrange(GATHERED) for _ in range(rows)])
     return [command], scratchpad
@@ -233,19 +217,19 @@ def load(rng: random.Random, p: MachineParameters) -> Case:
 def transfer(rng: random.Random, p: MachineParameters) -> Case:
     """A transfer that often crosses pages of 4 KiB."""
     rows, words = rng.choice(((1, rng.randint(1, 200)), (rng.randint(1, 6), rng.randint(1, 12))))
-    scratchpad, scratchpad_stride = _Regions(rng).matrix(rows, words)
+    scratchpad, scratchpad_stride = Regions(rng).matrix(rows, words)
     stride = (words + rng.randint(0, 5)) * p.slot_bytes
     most = (MEMORY_BYTES - (rows - 1) * stride - words * p.slot_bytes) // p.bus_bytes
     external = rng.randint(0, most) * p.bus_bytes
     command = {"external": external, "external_stride": stride, "rows": rows, "words": words}
-    return [command | {"scratchpad": scratchpad, "scratchpad_stride": scratchpad_stride}], _noise(rng, p)
+    return [command | {"scratchpad": scratchpad, "scratchpad_stride": scratchpad_stride}], noise(rng, p)
 
 
 def pim(rng: random.Random, p: MachineParameters) -> Case:
     """Macros in any order, with data that may be too short or too long, and products whose results do not depend on each other's."""
     d = p.dram
     assert d is not None
-    regions, scratchpad = _Regions(rng), _noise(rng, p)
+    regions, scratchpad = Regions(rng), noise(rng, p)
     place = lambda: {"row": rng.randrange(3), "column": rng.choice((0, d.columns - 2, rng.randrange(d.columns)))}  # noqa: E731
     everywhere = {"channels": (1 << d.channels) - 1}
     commands = [
@@ -275,7 +259,7 @@ def pim(rng: random.Random, p: MachineParameters) -> Case:
 
 
 def _pim_product(
-    rng: random.Random, p: MachineParameters, d: Dram, channels: int, regions: _Regions, scratchpad: NDArray[np.uint8]
+    rng: random.Random, p: MachineParameters, d: Dram, channels: int, regions: Regions, scratchpad: NDArray[np.uint8]
 ) -> dict[str, int]:
     """What a product has beside its first macro's fields."""
     groups, flags = rng.randint(1, 3), {name: rng.randint(0, 1) for name in ("starts", "shared", "raw", "out_wide")}
@@ -310,4 +294,5 @@ CASES: dict[Engine, Callable[[random.Random, MachineParameters], Case]] = {
     Engine.COMPUTE: compute,
     Engine.VECTOR: vector,
     Engine.PIM: pim,
+    Engine.DEFORM: deform,
 }

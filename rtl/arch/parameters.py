@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from .checks import power_of_two, require
+from .deform import DeformCircuit
 from .dram import PRESETS, Dram, NumberFormat
 from .formats import FACTOR_BITS, narrowness
 
 if TYPE_CHECKING:
     from .links import Connections
 
-VERSION = (0, 4)  # of the step and register formats: major, minor
+VERSION = (0, 5)  # of the step and register formats: major, minor
 EXTERNAL_ADDRESS_BITS = 32
 TILE_CYCLES = 4  # at least, between two rows of the same index in the array: the accumulator's read, add and write
 NO_PIM = "none"
@@ -48,6 +49,11 @@ class MachineParameters:
     b_words: scratchpad words of b that a compute unit reads at once, 1, 2 or 4: products of fewer rows than cols are as much faster.
     pim: the DRAM whose banks compute that the machine has beside its memory, by its preset: aim, gddr6 or hbm2; or none.
     pim_channels: of that DRAM, a power of two.
+    deform_kernel: taps along an axis of the deformable convolution engine, 3 or 5; 0: the machine has none.
+    deform_reach: pixels between the centre of its kernel and the farthest point, along an axis; its line buffer has twice as many rows.
+    deform_width: pixels of a feature map's line that its line buffer takes.
+    deform_free: 1 where taps may have offsets of their own. deform_bilinear: 1 where offsets may have a fraction. deform_masked: 1 where
+    taps may have factors of their own.
     """
 
     rows: int = 16
@@ -72,6 +78,12 @@ class MachineParameters:
     b_words: int = 1
     pim: str = NO_PIM
     pim_channels: int = 1
+    deform_kernel: int = 0
+    deform_reach: int = 7
+    deform_width: int = 64
+    deform_free: int = 0
+    deform_bilinear: int = 0
+    deform_masked: int = 0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -142,6 +154,10 @@ class MachineParameters:
         require(self.pim in (NO_PIM, *PRESETS), "pim", f"one of {', '.join((NO_PIM, *PRESETS))}", self.pim)
         channels = self.pim_channels
         require(power_of_two(channels) and channels <= 32, "pim_channels", "a power of two in 1..32", channels)
+        require(self.deform_kernel in (0, 3, 5), "deform_kernel", "0, 3 or 5", self.deform_kernel)
+        for name in ("deform_free", "deform_bilinear", "deform_masked"):
+            require(getattr(self, name) in (0, 1), name, "0 or 1", getattr(self, name))
+        _ = self.deform  # which checks its own
         dram = self.dram
         if dram:
             fits = power_of_two(self.rows) and 8 <= self.rows <= dram.column_bytes
@@ -159,6 +175,30 @@ class MachineParameters:
     def dram(self) -> Dram | None:
         """The DRAM whose banks compute."""
         return replace(PRESETS[self.pim], channels=self.pim_channels) if self.pim in PRESETS else None
+
+    @property
+    def deform(self) -> DeformCircuit | None:
+        """The deformable convolution engine."""
+        if not self.deform_kernel:
+            return None
+        return DeformCircuit(
+            kernel=self.deform_kernel,
+            reach=self.deform_reach,
+            width=self.deform_width,
+            free=self.deform_free > 0,
+            bilinear=self.deform_bilinear > 0,
+            masked=self.deform_masked > 0,
+        )
+
+    @property
+    def deform_weight_words(self) -> int:
+        """Words of a kernel's weights of a word of channels."""
+        return -(-(self.deform_kernel**2) * self.weight_bits // 8)
+
+    @property
+    def deform_group_words(self) -> int:
+        """Words of a kernel's weights and CHANNEL records of a word of channels."""
+        return self.deform_weight_words + 8
 
     @property
     def word_bytes(self) -> int:

@@ -96,7 +96,7 @@ REGISTERS: tuple[Register, ...] = (
             BitField("done", 1, 1, "The last run ended without error"),
             BitField("error", 2, 1, "The last run was stopped: see error"),
             BitField("draining", 3, 1, "Bus transfers from before a reset are outstanding"),
-            BitField("busy", 8, 5, "One bit for each engine"),
+            BitField("busy", 8, 6, "One bit for each engine"),
         ),
     ),
     Register(
@@ -130,6 +130,7 @@ REGISTERS: tuple[Register, ...] = (
     Register("cycles", 0x40, Access.READ, "Cycles of the last or current run"),
     Register("steps_completed", 0x44, Access.READ, "Steps completed in the last or current run"),
     Register("mac_cycles", 0x48, Access.READ, "Cycles in which the compute unit's array did useful work"),
+    Register("tap_conflicts", 0x4C, Access.READ, "Cycles in which taps of the deform engine waited for a bank of its line buffer"),
     *_engine_counters("busy", 0x50, "Cycles of work on a step"),
     *_engine_counters("conflicts", 0x70, "Cycles lost to scratchpad conflicts"),
 )

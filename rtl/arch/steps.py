@@ -28,6 +28,7 @@ FLAG_BITS = 4  # of the number of a flag: 0 is none
 FLAGS = (1 << FLAG_BITS) - 1
 UNIT_BITS = 4  # of the number of an engine's unit
 TAP_BITS = 8  # of a kernel's size, its steps and dilations
+SHORT_BITS = 5  # of a distance within the reach of a deformable kernel
 LINE_BITS = 17  # of a line's number, which may lie outside of the feature map
 PLACE_BITS = 21  # of a place in a line, which may lie outside
 OUTSIDE = -256  # of a maximum, less than any byte less its zero point
@@ -39,6 +40,7 @@ class Engine(enum.IntEnum):
     COMPUTE = 2
     VECTOR = 3
     PIM = 4
+    DEFORM = 5
 
 
 class VectorOperation(enum.IntEnum):
@@ -277,6 +279,36 @@ PIM = Record(
         *(Field(name, 1) for name in ("starts", "shared", "raw", "out_wide")),
     ),
 )
+# out[p, c] = requantize(sum over taps t of b[c, t] * S(p, t, c)), as sw/golden/deform.py says of a Deformation with fields of these
+# names, for ``lines`` lines of ``columns`` pixels and ``groups`` words of channels, a byte each.
+#
+# Pixel (y, x) of the map is the words from a + y * a_line + x * a_pixel on, and that of the results alike. No point of a tap may lie more
+# than ``reach`` pixels from the centre, nor the first centre from the map's first pixel, along y or x. A pixel's ``offsets`` and ``masks``
+# lie side by side from that word on, those of the next pixel ``*_stride`` words, of the next line ``*_line`` words behind. b has for each
+# word of channels the weights, tap by tap, of weight_bits, the first in the lowest bits; then from a new word on the channels' CHANNEL
+# records; then those of the next word of channels.
+DEFORM = Record(
+    "deform",
+    (
+        Field("a", ADDRESS_BITS),
+        *(Field(f"a_{name}", STRIDE_BITS) for name in ("pixel", "line")),
+        *_counts("height", "width", "lines", "columns", "groups"),
+        *(Field(f"{axis}_start", SHORT_BITS, signed=True) for axis in "yx"),
+        *(Field(f"{axis}_step", 2) for axis in "yx"),
+        *(Field(name, SHORT_BITS) for name in ("dilation", "reach")),
+        *(Field("form", 2), Field("fraction", 3)),
+        *(field for name in ("offsets", "masks") for field in (*_address(name), Field(f"{name}_line", STRIDE_BITS))),
+        *(Field("offset_wide", 1), Field("masked", 1)),
+        *(Field(f"offset_{name}", 16, signed=True) for name in ("zero_point", "low", "high")),
+        Field("mask_zero_point", 8, signed=True),
+        *(Field(name, ADDRESS_BITS) for name in ("b", "out")),
+        *(Field(f"out_{name}", STRIDE_BITS) for name in ("pixel", "line")),
+        Field("a_zero_point", 8, signed=True),
+        *(Field(name, 16, signed=True) for name in ("out_zero_point", "low", "high")),
+        *_counts("offsets_frees"),
+    ),
+)
+
 OF_PIM = frozenset(Macro) - {Macro.READ, Macro.READ_ACCUMULATORS}  # macros that are a step
 
 COMMANDS: Mapping[Engine, Record] = {
@@ -285,13 +317,15 @@ COMMANDS: Mapping[Engine, Record] = {
     Engine.COMPUTE: COMPUTE,
     Engine.VECTOR: VECTOR,
     Engine.PIM: PIM,
+    Engine.DEFORM: DEFORM,
 }
 
 
 def taken_commands(parameters: MachineParameters) -> Mapping[Engine, Record]:
     """What the engines of a machine take of the commands: their first fields."""
     load = LOAD if parameters.pruning else TRANSFER
-    compute = COMPUTE if parameters.dram else Record("compute", COMPUTE.fields[:-1])  # nothing to wait for of a PIM engine
+    last = Engine.DEFORM if parameters.deform else Engine.PIM if parameters.dram else Engine.VECTOR
+    compute = Record("compute", COMPUTE.fields[: len(COMPUTE.fields) - (max(Engine) - last)])  # no waits for engines that it doesn't have
     return {**COMMANDS, Engine.LOAD: load, Engine.COMPUTE: compute}
 
 

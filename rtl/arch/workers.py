@@ -17,8 +17,14 @@ class Worker(NamedTuple):
 
 
 def engines(parameters: MachineParameters) -> tuple[Engine, ...]:
-    """That a machine has: all, or the first ones."""
-    return tuple(Engine) if parameters.dram else tuple(engine for engine in Engine if engine is not Engine.PIM)
+    """That a machine has."""
+    has = {Engine.PIM: parameters.dram, Engine.DEFORM: parameters.deform}
+    return tuple(engine for engine in Engine if has.get(engine, True))
+
+
+def engine_numbers(parameters: MachineParameters) -> range:
+    """Up to the last of its engines."""
+    return range(engines(parameters)[-1] + 1)
 
 
 def workers(parameters: MachineParameters) -> tuple[Worker, ...]:

@@ -26,6 +26,7 @@ from ...rtl.arch.workers import workers_of
 from .activation import ActivationParameters, ActivationTable, activation
 from .add import AddParameters, add, rescale
 from .convolution import pooled, repeated
+from .deform_step import deform_step
 from .importance import add_attention, pick
 from .layernorm import LayerNormParameters, layernorm
 from .links import Ring, rings
@@ -45,6 +46,7 @@ _FREES: Mapping[Engine, str] = {
     Engine.COMPUTE: "a_frees",
     Engine.VECTOR: "a_frees",
     Engine.PIM: "",
+    Engine.DEFORM: "offsets_frees",
 }
 
 
@@ -79,6 +81,7 @@ class Machine:
             Engine.COMPUTE: self._compute,
             Engine.VECTOR: self._vector,
             Engine.PIM: self._pim,
+            Engine.DEFORM: self._deform,
         }
         for ring in self._rings:
             ring.empty()
@@ -299,6 +302,17 @@ class Machine:
             records = self.scratchpad[words].reshape(-1, 8)[: sums.size]
             out, wide = requantize_sums(sums[None], _requantization(c, records))[0], bool(c["out_wide"])
         self.write_matrix(c["out"], 0, out[None], wide=wide, whole_words=True)
+
+    def _deform(self, c: Mapping[str, int]) -> None:
+        """Raises ValueError where the machine refuses it."""
+
+        def read(addresses: NDArray[np.int64], port: str) -> NDArray[np.uint8]:
+            memory, places = self._stored(addresses, port)
+            return memory[places]
+
+        addresses, words = deform_step(c, self.parameters, read)
+        memory, places = self._stored(addresses, "write", writes=True)
+        memory[places] = words
 
 
 def _requantization(c: Mapping[str, int], records: NDArray[np.uint8], *, a_zero_point: int = 0, b_zero_point: int = 0) -> MatMulParameters:

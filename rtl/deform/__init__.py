@@ -1,0 +1,1 @@
+"""The deformable convolution engine."""

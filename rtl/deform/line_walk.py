@@ -1,0 +1,106 @@
+"""Where the lines of results lie in the line buffer, each as soon as its rows are there."""
+
+from amaranth.hdl import Array, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..arch.deform import DeformCircuit
+from ..arch.steps import COUNT_BITS, DEFORM
+from ..countdown import Countdown
+from ..layouts import record_layout
+from .layouts import NEAR, ROWS_BITS, line_layout, row_layout, wrapped
+
+
+class LineWalk(wiring.Component):
+    """A line in five cycles.
+
+    Members
+    -------
+    command: while it is done. start: high for one cycle, with the command.
+    bases: where the first row of each word of channels lies. filled: rows that have been written to the line buffer.
+    """
+
+    def __init__(self, circuit: DeformCircuit) -> None:
+        self._c = circuit
+        super().__init__(
+            {
+                "command": In(record_layout(DEFORM)),
+                "start": In(1),
+                "bases": In(stream.Signature(row_layout(circuit))),
+                "filled": In(ROWS_BITS),
+                "lines": Out(stream.Signature(line_layout(circuit))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        c, command, line = self._c, self.command, self.lines.payload
+        rows = signed(ROWS_BITS)
+        centre, base = Signal(rows), Signal(ROWS_BITS)  # the line's row in the map, and rows before the map
+        low, high = Signal(COUNT_BITS), Signal(COUNT_BITS)  # rows of the map that it needs, up to but not with the last
+        kept, until = Signal(ROWS_BITS), Signal(ROWS_BITS)
+        there = Signal()
+        lines, groups = Countdown(COUNT_BITS, name="lines"), Countdown(COUNT_BITS, name="groups")
+        steps = [c.row_step * step % c.banks for step in range(4)]
+        y_start, step_bank = command.y_start, Mux(command.y_step[1], steps[2], steps[1])
+        below = (command.height - 1 - centre).as_signed()
+        lowest, highest = centre - command.reach, centre + command.reach + 1
+        m.d.sync += there.eq(~(self.filled - until)[ROWS_BITS - 1])
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.sync += [base.eq(0), kept.eq(0), *groups.start(command.groups)]
+                with m.If(self.start):
+                    m.next = "GROUP"
+            with m.State("GROUP"):
+                m.d.comb += self.bases.ready.eq(1)
+                m.d.sync += [
+                    line.row.slot.eq(wrapped(self.bases.payload.slot + y_start, c.rows)),
+                    line.row.bank.eq(wrapped(self.bases.payload.bank + row_bank(c, y_start), c.banks)),
+                    *(centre.eq(y_start), line.new_group.eq(1), *lines.start(command.lines)),
+                ]
+                with m.If(self.bases.valid):
+                    m.next = "LIMIT"
+            with m.State("LIMIT"):
+                m.d.sync += [
+                    line.first.eq(-limited(centre, c.reach)),
+                    line.last.eq(limited(below, c.reach)),
+                    low.eq(_clamped(lowest, command.height)),
+                    high.eq(_clamped(highest, command.height)),
+                ]
+                m.next = "COUNT"
+            with m.State("COUNT"):
+                m.d.sync += [kept.eq(base + low), line.frees.eq(base + low - kept), until.eq(base + high)]
+                m.next = "SETTLE"
+            with m.State("SETTLE"):
+                m.next = "GIVE"
+            with m.State("GIVE"):
+                m.d.comb += self.lines.valid.eq(there)
+                with m.If(there & self.lines.ready):
+                    m.d.sync += [
+                        line.row.slot.eq(wrapped(line.row.slot + command.y_step, c.rows)),
+                        line.row.bank.eq(wrapped(line.row.bank + step_bank, c.banks)),
+                        *(centre.eq(centre + command.y_step), line.new_group.eq(0), *lines.advance()),
+                    ]
+                    m.next = "LIMIT"
+                    with m.If(lines.ends):
+                        m.d.sync += [base.eq(base + command.height), *groups.advance()]
+                        m.next = "GROUP"
+                        with m.If(groups.ends):
+                            m.next = "IDLE"
+        return m
+
+
+def row_bank(c: DeformCircuit, distance: Value) -> Value:
+    """``row_step * distance`` modulo the banks, of a distance within the reach."""
+    bits = len(distance)
+    distances = [n - (n >> (bits - 1) << bits) for n in range(1 << bits)]  # of the bits n
+    return Array(Const(c.row_step * of % c.banks, range(c.banks)) for of in distances)[distance.as_unsigned()]
+
+
+def limited(distance: Value, reach: int) -> Value:
+    """A signed distance, at most ``reach`` and at least one beyond it on the other side."""
+    return Mux(distance > reach, reach, Mux(distance < -reach - 1, -reach - 1, distance[: NEAR.width].as_signed()))
+
+
+def _clamped(row: Value, height: Value) -> Value:
+    return Mux(row < 0, 0, Mux(row > height, height, row))
