@@ -13,6 +13,7 @@ from . import graph as ir
 from .golden.activation import activation
 from .golden.add import add, rescale
 from .golden.convolution import convolution, max_pool, pooled, repeated
+from .golden.deform import deform
 from .golden.importance import add_attention, pick
 from .golden.layernorm import layernorm
 from .golden.matmul import matmul
@@ -150,6 +151,9 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
             result = activation(read(operator.a), operator.parameters, MACHINE_GELU)
         case ir.Table():
             result = activation(read(operator.a), operator.parameters, MACHINE_TABLE)
+        case ir.Deform():
+            offsets, masks = (None if block is None else read(block) for block in (operator.offsets, operator.masks))
+            result = deform(read(operator.a), offsets, masks, read(operator.b), operator.deformation, operator.parameters)
         case ir.LayerNorm():
             result = layernorm(read(operator.a), operator.parameters)
         case _:

@@ -13,6 +13,7 @@ from ..rtl.arch.formats import Format
 from ..rtl.arch.window import Window
 from .golden.activation import ActivationParameters, ActivationTable
 from .golden.add import AddParameters
+from .golden.deform import Deformation
 from .golden.layernorm import LayerNormParameters
 from .golden.matmul import MatMulParameters
 from .golden.multiply import MultiplyParameters
@@ -384,6 +385,39 @@ class Pick(OneResult):
     @property
     def inputs(self) -> tuple[Block, ...]:
         return (self.by, self.labels)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Deform(OneResult):
+    """A convolution of each channel of a feature map by itself, whose taps lie where offsets say. a: the map, line by line, [height *
+    width, C]; b: constant weights, [C, taps]. offsets, masks: of each pixel of the result, where the deformation has them."""
+
+    a: Block
+    b: Block
+    deformation: Deformation
+    parameters: MatMulParameters
+    offsets: Block | None = None
+    masks: Block | None = None
+
+    def __post_init__(self) -> None:
+        d = self.deformation
+        if (self.a.rows, self.out.rows, self.out.cols) != (d.height * d.width, d.lines * d.columns, self.a.cols):
+            raise ValueError(f"a and out must be maps of {d.height} x {d.width} and {d.lines} x {d.columns}, not {self.a} and {self.out}")
+        if (self.b.rows, self.b.cols) != (self.a.cols, d.taps) or self.b.tensor.data is None or self.b.tensor.zero_point:
+            raise ValueError(f"b must be constant weights around 0, {d.taps} of each channel, not {self.b}")
+        if {self.a.tensor.bits, self.out.tensor.bits} != {8} or self.b.tensor.bits > 8:
+            raise ValueError(f"a and out must be int8, and b no more, not {self.a}, {self.b} and {self.out}")
+        for name, block, cols in (("offsets", self.offsets, d.offsets), ("masks", self.masks, d.taps if d.masked else 0)):
+            if ((block.rows, block.cols) if block else (self.out.rows, 0)) != (self.out.rows, cols):
+                raise ValueError(f"{name} must be {cols} for each of {self.out.rows} pixels, not {block}")
+
+    @property
+    def macs(self) -> int:
+        return self.out.rows * self.out.cols * self.deformation.taps
+
+    @property
+    def inputs(self) -> tuple[Block, ...]:
+        return (self.a, self.b, *(block for block in (self.offsets, self.masks) if block))
 
 
 def numbers_of(count: int, name: str = "") -> Block:

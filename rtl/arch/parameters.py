@@ -292,6 +292,11 @@ class MachineParameters:
         return self.units * self.unit_macs
 
     @property
+    def deform_macs(self) -> int:
+        """As `peak_macs`, of the deformable convolution engine."""
+        return self.word_bytes * self.deform_kernel**2
+
+    @property
     def dram_macs(self) -> float:
         """As `peak_macs`, of int8 in the banks of the DRAM; 0 without one."""
         dram = self.dram

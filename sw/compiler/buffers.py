@@ -12,6 +12,7 @@ from ..golden.matmul import MatMulParameters
 from ..golden.requantize import Int
 from ..pim.operator import Pim
 from .groups import grouped_weights, in_groups
+from .kernels import kernels
 from .layout import Buffer, Layout
 from .segments import channel_segments
 
@@ -51,6 +52,8 @@ def make_buffers(graph: ir.Graph, layouts: Mapping[str, Layout], parameters: Mac
                         buffers[buffer.name] = buffer
             if op.table:
                 buffers[table_name(op)] = _table(op, [op.table.entries], parameters, np.int8)
+        elif isinstance(op, ir.Deform) and parameters.deform_kernel == op.deformation.kernel:
+            buffers[op.b.tensor.name] = kernels(layouts, op, parameters)
         elif isinstance(op, Pim) and op.parameters:
             buffers[records_name(op)] = _records(op, op.parameters, parameters)
         elif isinstance(op, ir.LayerNorm):

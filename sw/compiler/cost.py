@@ -59,6 +59,15 @@ def pim_cycles(command: Mapping[str, int], p: MachineParameters) -> int:
     return (dram.banks if c["operation"] == Macro.SCATTER else c.get("count", 1)) * t.ccd_l
 
 
+def deform_cycles(command: Mapping[str, int]) -> int:
+    """As `ideal_cycles`, of a deformable convolution: its rows come in, and its pixels take a cycle each, or two between pixels of the map,
+    behind the rows that the first ones reach."""
+    c = command
+    turns = 2 if c.get("form") and c.get("fraction") else 1
+    ahead = min(c["y_start"] + c["reach"] + 1, c["height"]) * c["width"]
+    return ahead + c["groups"] * max(c["height"] * c["width"], turns * c["lines"] * c["columns"])
+
+
 def ideal_cycles(step: Step, p: MachineParameters) -> int:
     """Cycles of a step without start-up, stalls or memory latency."""
     c = step.command
@@ -71,3 +80,5 @@ def ideal_cycles(step: Step, p: MachineParameters) -> int:
             return c["rows"] * -(-c["cols"] // p.lanes)
         case Engine.PIM:
             return pim_cycles(c, p)
+        case Engine.DEFORM:
+            return deform_cycles(c)

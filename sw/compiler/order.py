@@ -66,7 +66,7 @@ def _delay(before: ir.Operator, op: ir.Operator, p: MachineParameters) -> int:
 
 
 def _engine(op: ir.Operator) -> Engine:
-    kinds = {ir.MatMul: Engine.COMPUTE, ir.Fetch: Engine.LOAD, Pim: Engine.PIM}
+    kinds = {ir.MatMul: Engine.COMPUTE, ir.Fetch: Engine.LOAD, Pim: Engine.PIM, ir.Deform: Engine.DEFORM}
     return kinds.get(type(op), Engine.VECTOR)
 
 
@@ -76,6 +76,8 @@ def _cycles(op: ir.Operator, p: MachineParameters) -> int:
         return -(-op.macs // p.peak_macs)
     if isinstance(op, ir.Fetch):
         return op.out.rows * -(-op.out.cols * op.out.tensor.bits // (8 * p.bus_bytes))
+    if isinstance(op, ir.Deform):
+        return op.a.rows * -(-op.a.cols // p.word_bytes)
     if isinstance(op, Pim):
         return sum(pim_cycles(command.fields, p) for command in op.commands)
     return sum(block.rows * -(-block.cols // p.lanes) for block in op.outputs)

@@ -26,6 +26,7 @@ BANKS_AT_WORK = 1.06  # times what banks that never idle would need
 TRANSFER = 14  # of a transfer, beside the words and the memory's latency
 VECTOR_LATENCY = {VectorOperation.SOFTMAX: 90, VectorOperation.LAYERNORM: 90}
 ELEMENTWISE_LATENCY = 40
+DEFORM_LATENCY = 60  # from a step's start to its first word, and from its last pixel to the last result
 PIM_LATENCY = 60  # from a step's start to its first macro, and from its last sums to results
 
 
@@ -110,6 +111,8 @@ def predict(
             start = max(start, there, room)
             given = start + ideal_cycles(step, p) + TO_ROWS
             end = free[worker] = start + ideal_cycles(step, p) + latency
+        elif step.engine is Engine.DEFORM:
+            end = free[worker] = given = start + ideal_cycles(step, p) + DEFORM_LATENCY
         elif step.engine is Engine.PIM:
             end = free[worker] = given = start + ideal_cycles(step, p) + PIM_LATENCY
         else:

@@ -176,7 +176,7 @@ class Products:
             more["table"] = self._operands.table(op)
         b = operands["b"]
         more["b"] = replace(b, spare=spare_words(b.words, p), shift=self._shift_of(op, part, part.b.rows * b.buffer.row_words))
-        return Task(engine=Engine.COMPUTE, operator=op, command=command, operands={**operands, **more}, walk=walk)
+        return Task(engine=Engine.COMPUTE, operator=op, command=command, operands={**operands, **more}, walks={"a": walk} if walk else {})
 
     def _shift_of(self, op: ir.MatMul, part: ir.MatMulPart, words: int) -> Shift | None:
         """By the part's number of blocks of so many words; if it has one."""

@@ -34,6 +34,8 @@ def _ports(engine: Engine, operand: str, p: MachineParameters) -> list[str]:
             return [f"read_{operand}"]
         case Engine.PIM, _:
             return ["read_b" if operand == "records" else "read_a"]
+        case Engine.DEFORM, _:
+            return [f"read_{operand}"]
         case _, "a" | "r":
             return [f"read_{operand}"]
         case _, "b":

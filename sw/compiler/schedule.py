@@ -6,7 +6,7 @@ from typing import NamedTuple, Self
 
 from ...rtl.arch.links import link_address
 from ...rtl.arch.parameters import MachineParameters
-from ...rtl.arch.steps import FLAGS, WAIT_BITS, WAITS, Engine, Step, place_bits
+from ...rtl.arch.steps import COMMANDS, FLAGS, WAIT_BITS, WAITS, Engine, Step, place_bits
 from ...rtl.arch.workers import Worker, by_unit, workers
 from .. import graph as ir
 from .layout import Buffer
@@ -17,6 +17,7 @@ MAX_TRANSFER_WORDS = 1 << 14  # of one row of a transfer
 PIECES = 8  # in which inputs come and outputs leave, so that computing begins before the last one is there
 LEAST_PIECE_WORDS = 256
 NEARBY = 16  # tasks that may change places
+_FIELDS = {engine: {field.name for field in record.fields} for engine, record in COMMANDS.items()}
 
 
 @dataclass(frozen=True)
@@ -170,11 +171,11 @@ class Scheduler:
             else:
                 stride = operand.buffer.row_words
                 address = base + (operand.row - operand.origin) * stride + operand.word
-            if field == "a" and task.walk:
-                command |= task.walk(address, stride)
+            if field in task.walks:
+                command |= task.walks[field](address, stride)
             else:
                 command[field] = address
-                if field not in ("table", "factors", "numbers") and task.engine is not Engine.PIM:  # they are one run of words
+                if f"{field}_stride" in _FIELDS[task.engine]:  # else it is one run of words
                     command[f"{field}_stride"] = 0 if operand.repeat else stride
             late = task.engine is Engine.COMPUTE and field == "a"
             if not operand.ring:  # whose words wait for each other

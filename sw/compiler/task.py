@@ -1,7 +1,8 @@
 """A step before it has its place in memory."""
 
+from collections import ChainMap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from ...rtl.arch.steps import Engine
@@ -61,7 +62,7 @@ class Operand:
 class Task:
     """A step but for its addresses. command: the other fields. operands: by the name of their address field; ``out`` is written.
 
-    walk: makes the fields of operand a from its address and the words from a row of it to the next, where they are more than these.
+    walks: make the fields of operands by name from their address and the words from a row to the next, where they are more than these.
     source: what a load fetches from external memory, of which the command says the rest. unit: which of the engine's does it, or None for
     any.
     """
@@ -70,14 +71,15 @@ class Task:
     operator: ir.Operator
     command: Mapping[str, int]
     operands: Mapping[str, Operand]
-    walk: Callable[[int, int], Mapping[str, int]] | None = None
+    walks: Mapping[str, Callable[[int, int], Mapping[str, int]]] = field(default_factory=dict)
     source: Operand | None = None
     unit: int | None = None
 
     @property
     def unplaced(self) -> Mapping[str, int]:
         """The command but for where its operands lie."""
-        return {**self.command, **(self.walk(0, self.operands["a"].buffer.row_words) if self.walk else {})}
+        places = (walk(0, self.operands[name].buffer.row_words) for name, walk in self.walks.items())
+        return dict(ChainMap(*map(dict, places), dict(self.command)))
 
 
 MakeTask = Callable[[int, int, int, int], Task]  # of the first row, rows, first column, columns

@@ -10,6 +10,7 @@ from .. import graph as ir
 from ..pim.operator import Pim
 from .bands import BandRows, Bands, part_of, placed
 from .cost import compute_cycles
+from .deform import Deforms
 from .errors import CompileError
 from .operands import Operands
 from .pim import PimTasks
@@ -34,6 +35,7 @@ class TaskMaker:
             ir.Gather: selection.gather,
             ir.Fetch: selection.fetch,
             Pim: PimTasks(operands).of,
+            ir.Deform: Deforms(operands).of,
             **dict.fromkeys(OPERATIONS, Rowwise(operands).of),
         }
 

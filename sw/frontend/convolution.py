@@ -7,7 +7,8 @@ from .onnx_file import Node
 from .values import Index
 
 
-def _numbers(node: Node, name: str, default: list[int]) -> list[int]:
+def numbers(node: Node, name: str, default: list[int]) -> list[int]:
+    """An attribute of a number for each of ``default``. Raises ValueError."""
     values = [int(n) for n in node.attributes.get(name, default)]
     if len(values) != len(default):
         raise ValueError(f"{name} must be {len(default)} numbers, not {values}: only 2-D convolution is supported")
@@ -18,8 +19,8 @@ def window_of(node: Node, kernel: tuple[int, int], height: int, width: int, *, g
     """The windows of a Conv or AveragePool over a map of height by width. Raises ValueError where an attribute is not supported."""
     if node.attributes.get("ceil_mode", 0):
         raise ValueError("ceil_mode is not supported")
-    (s_y, s_x), (d_y, d_x) = (_numbers(node, name, [1, 1]) for name in ("strides", "dilations"))
-    above, left, below, right = _numbers(node, "pads", [0] * 4)
+    (s_y, s_x), (d_y, d_x) = (numbers(node, name, [1, 1]) for name in ("strides", "dilations"))
+    above, left, below, right = numbers(node, "pads", [0] * 4)
     match node.attributes.get("auto_pad", b"NOTSET"):
         case b"NOTSET":
             pass

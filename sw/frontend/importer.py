@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..graph import Graph, GraphInput, GraphOutput, Operator, Port, Table, Tensor
+from .deform import EXACT, Offsets, deformed
 from .movement import MOVES
 from .onnx_file import ModelError, Node, OnnxModel, Value, read
 from .operands import AnyValue, Operands
@@ -38,8 +39,8 @@ def needed(operators: Sequence[Operator], outputs: Iterable[GraphOutput]) -> tup
 class Importer:
     """One import: walks the nodes in order and collects the graph's inputs, operators and layers."""
 
-    def __init__(self, model: OnnxModel):
-        self.model = model
+    def __init__(self, model: OnnxModel, offsets: Offsets):
+        self.model, self.offsets = model, offsets
         self.readers = Readers(model)
         self.operands = Operands(model, self.readers)
         self.inputs: list[GraphInput] = []
@@ -89,6 +90,10 @@ class Importer:
             return [self.quantize(node)]
         if node.op_type == "DequantizeLinear":
             return [self.dequantize(node)]
+        if node.op_type == "DeformConv":
+            value, before = deformed(node, self.operands, self.offsets, self.operator_names)
+            self.operators += before
+            return [value]
         if node.op_type == "ArgMax":
             return [self.argmax(node)]
         if node.op_type == "Gather" and isinstance(self.operands.value(node, 1), View):
@@ -239,8 +244,8 @@ class Importer:
         )
 
 
-def import_model(path: Path | str) -> Graph:
-    """The integer graph of a QDQ ONNX file.
+def import_model(path: Path | str, offsets: Offsets = EXACT) -> Graph:
+    """The integer graph of a QDQ ONNX file. offsets: what those of DeformConv may be changed to.
 
     Raises
     ------
@@ -250,6 +255,6 @@ def import_model(path: Path | str) -> Graph:
     path = Path(path)
     model = read(path)
     try:
-        return Importer(model).run()
+        return Importer(model, offsets).run()
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error

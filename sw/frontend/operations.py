@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from .deform import Deformed, spread
 from .onnx_file import Node
 from .operands import Operands, positive
 from .product import Product, convolve, mean_weights, multiply
@@ -121,6 +122,8 @@ def _scaled(value: View, factor: float) -> View:
 
 
 def _mul(node: Node, operands: Operands) -> View:
+    if operands.readers.read_only_by(node, "DeformConv"):
+        return spread(node, operands)
     for slot in (0, 1):
         value, factor = operands.value(node, slot), operands.factor(node, 1 - slot)
         if isinstance(value, Constant):
@@ -142,9 +145,9 @@ def _div(node: Node, operands: Operands) -> View:
 
 def _relu(node: Node, operands: Operands) -> View:
     value = operands.value(node, 0)
-    if not (isinstance(value, View) and isinstance(value.source, Product | Sum)):
+    if not (isinstance(value, View) and isinstance(value.source, Product | Sum | Deformed)):
         value = Rescaled.of(node, operands.view(node, 0))
-    assert isinstance(value.source, Product | Sum | Rescaled)
+    assert isinstance(value.source, Product | Sum | Deformed | Rescaled)
     return replace(value, source=replace(value.source, relu=True))
 
 

@@ -143,7 +143,7 @@ class Readers:
                 groups = int(node.attributes.get("group", 1))
                 window = window_of(node, self._kernel(node), *index.shape[2:], groups=groups)
                 yield Reading(operand_rows(window, index, in_patches(window)))
-            case "AveragePool" | "MaxPool" | "GlobalMaxPool" | "ConvTranspose" | "Resize" if index.ndim == 4:
+            case "AveragePool" | "MaxPool" | "GlobalMaxPool" | "ConvTranspose" | "Resize" | "DeformConv" if index.ndim == 4:
                 yield Reading(pixels(index))
             case "ReduceMean" | "GlobalAveragePool":
                 yield Reading(mean_operand(self.mean_axes(node), index)[1], either=True)

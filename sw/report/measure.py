@@ -110,11 +110,19 @@ def _bytes_moved(step: Step, p: MachineParameters) -> tuple[int, int]:
         b = c["n"] * tiles // n_tiles * word if c["b_transposed"] else c["k"] * -(-c["n"] // word) * word
         factors = c["b_factored"] * c["taps_y"] * c["taps_x"] * p.factor_words
         return 0, a + b + n_tiles * (p.channel_words + factors) * word + outputs * c["n"] * (1 + c["out_wide"])
+    if step.engine is Engine.DEFORM:
+        pixels = c["height"] * c["width"] + c["lines"] * c["columns"]
+        return 0, c["groups"] * (pixels + p.deform_group_words + (c["form"] > 0) * c["lines"] * c["columns"]) * word
     if step.engine is Engine.PIM:
         records = 0 if c["raw"] or c["shared"] else CHANNEL.bits // 8
         return 0, c["length"] + c["n"] * (records + (ACCUMULATOR_BYTES if c["raw"] else 1 + c["out_wide"]))
     row = lambda wide: -(-(c["cols"] << wide) // word) * word  # noqa: E731
     return 0, c["rows"] * (row(c["a_wide"]) + row(c["out_wide"]))
+
+
+def _peak(engine: Engine, p: MachineParameters) -> float:
+    """Multiply-accumulates of an engine's worker in a cycle."""
+    return {Engine.PIM: p.dram_macs, Engine.DEFORM: p.deform_macs}.get(engine, p.unit_macs)
 
 
 def operator_use(run: Sequence[Span], manifest: Manifest) -> list[OperatorUse]:
@@ -136,7 +144,7 @@ def operator_use(run: Sequence[Span], manifest: Manifest) -> list[OperatorUse]:
                     macs=int(about["macs"]) if cycles else 0,
                     external_bytes=sum(span.external_bytes for span in mine),
                     scratchpad_bytes=sum(span.scratchpad_bytes for span in work),
-                    peak_macs=p.dram_macs if work[0].engine is Engine.PIM else p.unit_macs,
+                    peak_macs=_peak(work[0].engine, p),
                 )
             )
     return sorted(result, key=lambda use: use.start)

@@ -1,0 +1,118 @@
+"""Deformable convolutions: how they are cut into tasks of their engine."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+from ...rtl.arch.deform import ONE, Form
+from ...rtl.arch.steps import ADDRESS_BITS, Engine
+from .. import graph as ir
+from .errors import CompileError
+from .kernels import channel_words
+from .operands import Operands
+from .segments import segments
+from .task import Operand, Task, Way
+
+
+def reach_of(op: ir.Deform) -> int:
+    """Pixels from the centre of a kernel to its farthest point."""
+    return -(-op.deformation.farthest // ONE)
+
+
+class Deforms:
+    """Makes the tasks of deformable convolutions from their ``operands``."""
+
+    def __init__(self, operands: Operands) -> None:
+        self._operands, self._p = operands, operands.parameters
+
+    def of(self, op: ir.Deform) -> Iterator[Way]:
+        """In lines of results; lines longer than the line buffer are cut. Raises CompileError where the machine can't do it."""
+        self._check(op)
+        words = channel_words(self._operands.layouts, op, self._p)
+        for columns in self._strips(op):
+            for first, count in segments(self._operands.layouts, [op.a, op.out]):
+
+                def make(line: int, lines: int, col: int, cols: int, columns=columns, first=first) -> Task:
+                    groups = [i for i, channels in enumerate(words) if first + col <= channels.start < first + col + cols]
+                    return self._task(op, columns, range(line, line + lines), first + col, cols, groups)
+
+                yield Way(
+                    make=make,
+                    rows=op.deformation.lines,
+                    cols=count,
+                    most_rows=op.deformation.lines,
+                    most_cols=count,
+                    col_step=self._p.word_bytes,
+                    alike=False,
+                )
+
+    def _check(self, op: ir.Deform) -> None:
+        d, circuit = op.deformation, self._p.deform
+        if circuit is None:
+            raise CompileError(f"a deformable convolution needs a machine with deform_kernel {d.kernel}")
+        if d.kernel != circuit.kernel:
+            raise CompileError(f"its kernel of {d.kernel} x {d.kernel} needs deform_kernel {d.kernel}, not {circuit.kernel}")
+        if d.form is Form.FREE and not circuit.free:
+            raise CompileError("its taps have offsets of their own, which needs deform_free")
+        if d.fraction and not circuit.bilinear:
+            raise CompileError("its offsets are fractions of a pixel, which needs deform_bilinear, or --offset-round 0")
+        if d.masked and not circuit.masked:
+            raise CompileError("its taps have masks, which needs deform_masked")
+        if reach_of(op) > circuit.reach:
+            least = f"deform_reach {reach_of(op)}, or a lower --offset-bound: this machine's is {circuit.reach}"
+            raise CompileError(f"its taps lie up to {d.farthest / ONE:g} pixels from the centre, which needs {least}")
+        if op.b.tensor.bits > self._p.weight_bits:
+            raise CompileError(f"its weights of {op.b.tensor.bits} bits need weight_bits {op.b.tensor.bits}")
+
+    def _strips(self, op: ir.Deform) -> Iterator[range]:
+        """Columns of results of which all that they read fits the line buffer."""
+        d, circuit = op.deformation, self._p.deform
+        assert circuit
+        width = d.columns if d.width <= circuit.width else (circuit.width - 2 * reach_of(op) - 1) // d.strides[1] + 1
+        if width < 1:
+            need = f"lines of {2 * reach_of(op) + 1} pixels"
+            raise CompileError(f"its map of {d.width} columns is wider than the line buffer's {circuit.width}, and to cut it needs {need}")
+        return (range(column, min(column + width, d.columns)) for column in range(0, d.columns, width))
+
+    def _task(self, op: ir.Deform, columns: range, lines: range, first: int, count: int, groups: list[int]) -> Task:
+        """On some lines, and of these on some columns, and some channels."""
+        d, q = op.deformation, op.parameters
+        (rows, y_start), (pixels, x_start) = (
+            _read(start, step, of, size, reach_of(op))
+            for start, step, of, size in zip((d.y_start, d.x_start), d.strides, (lines, columns), (d.height, d.width), strict=True)
+        )
+        command = {
+            **{"height": len(rows), "width": len(pixels), "y_start": y_start, "x_start": x_start},
+            **{"lines": len(lines), "columns": len(columns), "groups": len(groups), "y_step": d.strides[0], "x_step": d.strides[1]},
+            **{"dilation": d.dilation, "reach": reach_of(op), "form": d.form, "fraction": d.fraction, "masked": int(d.masked)},
+            **{f"offset_{name}": getattr(d, f"offset_{name}") for name in ("zero_point", "low", "high")},
+            **{"offset_wide": int(op.offsets is not None and op.offsets.tensor.bits == 16), "mask_zero_point": d.mask_zero_point},
+            **{"a_zero_point": q.a_zero_point, "out_zero_point": q.out_zero_point, "low": q.low, "high": q.high},
+        }
+        buffer, start, stop = self._operands.buffers[op.b.tensor.name], lines.start * d.columns, lines.stop * d.columns
+
+        def whole_lines(block: ir.Block, first: int, count: int) -> Operand:
+            return self._operands.rectangle(block, start, stop - start, first, count)
+
+        operands = {
+            "a": self._operands.rectangle(op.a, rows.start * d.width, len(rows) * d.width, first, count),
+            "b": Operand(buffer=buffer, row=groups[0], rows=len(groups), word=0, words=buffer.row_words),
+            "out": whole_lines(op.out, first, count),
+        }
+        walks = {"a": partial(_walk, "a", "pixel", d.width, pixels.start), "out": partial(_walk, "out", "pixel", d.columns, columns.start)}
+        for name, block in (("offsets", op.offsets), ("masks", op.masks)):
+            if block:
+                operands[name] = whole_lines(block, 0, block.cols)
+                walks[name] = partial(_walk, name, "stride", d.columns, columns.start)
+        return Task(engine=Engine.DEFORM, operator=op, command=command, operands=operands, walks=walks)
+
+
+def _read(start: int, step: int, results: range, size: int, reach: int) -> tuple[range, int]:
+    """The rows or columns of a map of so many that results read, and where the centre of the first one lies in these."""
+    first, last = start + results.start * step, start + (results.stop - 1) * step
+    top = min(max(first - reach, 0), size - 1)
+    return range(top, max(min(last + reach + 1, size), top + 1)), first - top
+
+
+def _walk(name: str, pixel: str, columns: int, first: int, address: int, stride: int) -> Mapping[str, int]:
+    """The fields for a matrix of pixels, lines of so many ``columns``, from the ``first`` one of each on."""
+    return {name: (address + first * stride) % (1 << ADDRESS_BITS), f"{name}_{pixel}": stride, f"{name}_line": columns * stride}
