@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from celosia.gen.blocks import BLOCKS, DeformBlock
 from celosia.gen.pages import write_section
 from celosia.gen.platforms import PLATFORMS
 from celosia.gen.synthesis import measure_ecp5, measure_xilinx
@@ -129,6 +130,13 @@ def columns(label: str, **parameters: int) -> Configuration:
     )
 
 
+def deform(label: str, **parameters: Any) -> Configuration:
+    block = DeformBlock(**parameters)
+    return Configuration(
+        label=f"{label}, {block.channels} channels", make=lambda: BLOCKS["deform"].make(block), elements=block.channels * block.taps
+    )
+
+
 CONFIGURATIONS = {
     "activation": [
         *by_lanes("int8 to int8, table built in", lambda lanes: activation(lanes, built_in=True, source=INT8, out=INT8)),
@@ -169,6 +177,13 @@ CONFIGURATIONS = {
         *(Configuration(label=f"scheduler, {name}", make=lambda dram=dram: Scheduler(dram), elements=1) for name, dram in PRESETS.items()),
         *(Configuration(label=f"channel, {name}", make=lambda dram=dram: Channel(dram), elements=1) for name, dram in PRESETS.items()),
     ],
+    "deform": [
+        deform("3 x 3, squares of pixels", channels=8),
+        deform("3 x 3, squares of pixels, int4", channels=8, weight_bits=4),
+        deform("3 x 3, squares of pixels, int4", weight_bits=4),
+        deform("3 x 3, squares between pixels, int4", channels=8, weight_bits=4, bilinear=True),
+        deform("3 x 3, free, between pixels, masked, int4", channels=8, weight_bits=4, free=True, bilinear=True, masked=True),
+    ],
     "accelerator": [replace(of_size, crowded=True) for of_size in by_size("1 lane, 64 KiB", Accelerator, 8)],
 }
 
@@ -182,7 +197,7 @@ Lattice ECP5 (LFE5U-85F, speed grade 6): cells after synthesis, without wide LUT
 clock after place and route, out of context, one seed, by nextpnr's static placer or, where that finds no end, its heap placer; routed by
 router1, the accelerator by router2, since router1 finds no end. Xilinx UltraScale+ (xcup): cells after synthesis; LUTs of logic + LUTs
 that are memory or shift registers. Each from the Verilog that `--fpga` writes for the family; with 27-bit multipliers not on the ECP5.
-Latency in cycles. Per cycle: elements, MACs of the compute unit, or commands of the PIM controller.
+Latency in cycles. Per cycle: elements, MACs of the compute unit or the deform engine, or commands of the PIM controller.
 """
 
 

@@ -15,6 +15,7 @@ from ..rtl.arch.activation import ActivationCircuit
 from ..rtl.arch.attention import AttentionCircuit
 from ..rtl.arch.blocks import LaneCircuit
 from ..rtl.arch.checks import require
+from ..rtl.arch.deform import DeformCircuit
 from ..rtl.arch.dram import PimCircuit
 from ..rtl.arch.kbest import KBestCircuit
 from ..rtl.arch.layernorm import LayerNormCircuit
@@ -24,6 +25,7 @@ from ..rtl.arch.softmax import SoftmaxCircuit
 from ..rtl.arch.topk import TopKCircuit
 from ..rtl.attention import Attention
 from ..rtl.compute import ComputeUnit
+from ..rtl.deform.engine import DeformEngine
 from ..rtl.kbest import KBest
 from ..rtl.layernorm import LayerNorm
 from ..rtl.multiply import Multiply
@@ -111,6 +113,20 @@ def _fixed_activation(circuit: ActivationCircuit, **scales: Any) -> dict[str, in
     return _fields_of(circuit.record, ActivationParameters.from_scales(circuit, **scales))
 
 
+@dataclass(frozen=True, kw_only=True)
+class DeformBlock(DeformCircuit):
+    """channels: that are computed at once, a byte each of a word. weight_bits: of a weight, 4 or 8."""
+
+    channels: int = 16
+    weight_bits: int = 8
+
+
+def _deform(circuit: DeformBlock) -> DeformEngine:
+    own = {f"deform_{field.name}": int(getattr(circuit, field.name)) for field in fields(DeformCircuit)}
+    machine = {"rows": circuit.channels, "cols": circuit.channels, "lanes": 1, "weight_bits": circuit.weight_bits}
+    return DeformEngine(MachineParameters.from_dict({**machine, **own}))
+
+
 def _pim(circuit: PimCircuit) -> PimController:
     return PimController(circuit.dram)
 
@@ -165,5 +181,8 @@ BLOCKS = {
     "compute": Block("Compute unit: int8 matrix products on scratchpad ports", ComputeUnit, MachineParameters),
     "vector": Block("Vector engine: add, multiply, softmax, GELU, LayerNorm on scratchpad ports", VectorEngine, MachineParameters),
     "pim": Block("PIM controller: macros and AXI4 to the commands of DRAM whose banks multiply", _pim, PimCircuit),
+    "deform": Block(
+        "Deformable convolution engine on scratchpad ports: depthwise, with offsets for each pixel or tap", _deform, DeformBlock
+    ),
     "accelerator": Block("The whole machine, program in memory: AXI4 master, AXI4-Lite slave", Accelerator, MachineParameters),
 }

@@ -15,6 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from ..rtl.arch.blocks import choices
+from ..rtl.arch.deform import FRACTION_BITS
 from ..rtl.arch.formats import FACTOR_BITS
 from ..rtl.arch.parameters import NO_PIM, MachineParameters
 from ..rtl.arch.targets import DEFAULT_TARGET, TARGETS
@@ -24,6 +25,7 @@ from ..sw.compiler.patterns import Pattern
 from ..sw.compiler.predict import DEFAULT_RESOURCES, Resources
 from ..sw.driver.decoder import Decoder
 from ..sw.executor import InputError, check_input
+from ..sw.frontend.deform import Offsets
 from ..sw.graph import Port
 from ..sw.manifest import Manifest
 from ..sw.pim.cache import check_room
@@ -157,6 +159,16 @@ _fpga_option = click.option(
     default=0.0,
     help="Fetch the low bits of a head's keys only where its largest weight is below this, as 0.1; where keys are inputs.",
 )
+@click.option(
+    "--offset-bound",
+    type=click.IntRange(1),
+    help="Keep the taps of deformable convolutions within so many pixels from the centre, along y and x. Default: as the network does.",
+)
+@click.option(
+    "--offset-round",
+    type=click.IntRange(0, FRACTION_BITS),
+    help="Round offsets of deformable convolutions to so many bits behind the point, 0 for whole pixels. Default: they must be exact.",
+)
 @_fpga_option
 @_parameter_options(MachineParameters, BLOCKS["accelerator"].help)
 def compile_command(
@@ -174,6 +186,8 @@ def compile_command(
     prune_heads: tuple[float, ...] | None,
     prune_values: float,
     progressive: float,
+    offset_bound: int | None,
+    offset_round: int | None,
     fpga: str | None,
     **options: int | None,
 ) -> None:
@@ -194,11 +208,14 @@ def compile_command(
     parameters = MachineParameters.from_dict(values)
     if pattern and program == "memory":
         raise click.UsageError("--pattern needs --program rom: its schedule is part of the circuit")
+    offsets = Offsets(bound=offset_bound, fraction=offset_round)
     resources = Resources(latency=latency, bandwidth=Fraction(bandwidth).limit_denominator(1 << 16), link_kib=link_kib)
     rom = program == "rom" or pattern is not None
     with console.status("compiling") as status:
-        compiled = compile_model(model, parameters, pruning, pattern=Pattern(pattern or Pattern.SEQUENTIAL), resources=resources)
-        whole = compile_model(model, parameters) if pruning and not rom else None
+        compiled = compile_model(
+            model, parameters, pruning, pattern=Pattern(pattern or Pattern.SEQUENTIAL), resources=resources, offsets=offsets
+        )
+        whole = compile_model(model, parameters, offsets=offsets) if pruning and not rom else None
         status.update("writing Verilog")
         manifest = write_project(compiled, output, rom=rom, fpga=fpga, whole=whole)
     if compiled.decision:

@@ -14,6 +14,7 @@ from .driver.device import DeviceError
 from .driver.network import Network
 from .driver.verilated import VerilatedDevice
 from .frontend import import_model
+from .frontend.deform import EXACT, Offsets
 from .manifest import Manifest
 from .pruning import Pruning, prune
 
@@ -28,11 +29,13 @@ def compile_model(
     *,
     pattern: Pattern = Pattern.SEQUENTIAL,
     resources: Resources = DEFAULT_RESOURCES,
+    offsets: Offsets = EXACT,
 ) -> Program:
     """Compile a QDQ ONNX file for a machine.
 
     pruning: what is left out of its attention; for a machine with pruning. pattern: whether its operators run one after the other or as
-    pipelines, which a circuit made for the program alone can do. resources: that the pattern is chosen by. For a machine with a pim the
+    pipelines, which a circuit made for the program alone can do. resources: that the pattern is chosen by. offsets: what those of
+    deformable convolutions may be changed to. For a machine with a pim the
     network is a decoder: the graph of a causal sequence of tokens, which it computes a token at a time, with nothing left out and no
     pattern.
 
@@ -50,7 +53,7 @@ def compile_model(
         if pruning or pattern is not Pattern.SEQUENTIAL:
             raise CompileError("on a machine with a pim nothing can be left out, nor a pattern chosen")
         return compile_decoder(import_model(path), parameters, resources, name=path.stem)
-    graph = prune(import_model(path), pruning)
+    graph = prune(import_model(path, offsets), pruning)
     return compile_graph(graph, parameters, name=path.stem, pattern=pattern, resources=resources)
 
 

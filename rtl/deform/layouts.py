@@ -21,14 +21,14 @@ def row_layout(c: DeformCircuit) -> data.StructLayout:
 
 def line_layout(c: DeformCircuit) -> data.StructLayout:
     """A line of results. row: of their centres. first, last: rows that the map has, counted from there, as far as a kernel can reach.
-    frees: rows that neither it nor a later line needs. new_group: it is the first one of a word of channels."""
+    frees: rows that no later line needs. new_group: it is the first one of a word of channels."""
     limits = dict.fromkeys(("first", "last"), NEAR)
     return data.StructLayout({"row": row_layout(c), **limits, "frees": ROWS_BITS, "new_group": 1})
 
 
 def pixel_layout(c: DeformCircuit) -> data.StructLayout:
     """A result. quotient, rest: of its centre's column by the number of banks. left, right: columns that the map has on both sides of it,
-    as far as a kernel can reach. frees, new_group: as of a line, of its first pixel; else 0."""
+    as far as a kernel can reach. frees, new_group: as of a line, of its last and of its first pixel; else 0."""
     line = {name: line_layout(c)[name].shape for name in ("row", "first", "last", "frees", "new_group")}
     return data.StructLayout({**line, "quotient": column_bits(c), "rest": range(c.banks), **dict.fromkeys(("left", "right"), NEAR)})
 

@@ -37,18 +37,19 @@ class LineWalk(wiring.Component):
         c, command, line = self._c, self.command, self.lines.payload
         rows = signed(ROWS_BITS)
         centre, base = Signal(rows), Signal(ROWS_BITS)  # the line's row in the map, and rows before the map
-        low, high = Signal(COUNT_BITS), Signal(COUNT_BITS)  # rows of the map that it needs, up to but not with the last
-        kept, until = Signal(ROWS_BITS), Signal(ROWS_BITS)
+        # Rows of the map before those that this line needs, and those that the next one needs; and up to the last that this one needs.
+        low, next_low, high = (Signal(COUNT_BITS, name=name) for name in ("low", "next_low", "high"))
+        until = Signal(ROWS_BITS)
         there = Signal()
         lines, groups = Countdown(COUNT_BITS, name="lines"), Countdown(COUNT_BITS, name="groups")
         steps = [c.row_step * step % c.banks for step in range(4)]
         y_start, step_bank = command.y_start, Mux(command.y_step[1], steps[2], steps[1])
         below = (command.height - 1 - centre).as_signed()
-        lowest, highest = centre - command.reach, centre + command.reach + 1
+        lowest, highest = centre + command.y_step - command.reach, centre + command.reach + 1  # of the next line, and of this one
         m.d.sync += there.eq(~(self.filled - until)[ROWS_BITS - 1])
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += [base.eq(0), kept.eq(0), *groups.start(command.groups)]
+                m.d.sync += [base.eq(0), *groups.start(command.groups)]
                 with m.If(self.start):
                     m.next = "GROUP"
             with m.State("GROUP"):
@@ -56,7 +57,7 @@ class LineWalk(wiring.Component):
                 m.d.sync += [
                     line.row.slot.eq(wrapped(self.bases.payload.slot + y_start, c.rows)),
                     line.row.bank.eq(wrapped(self.bases.payload.bank + row_bank(c, y_start), c.banks)),
-                    *(centre.eq(y_start), line.new_group.eq(1), *lines.start(command.lines)),
+                    *(centre.eq(y_start), low.eq(0), line.new_group.eq(1), *lines.start(command.lines)),
                 ]
                 with m.If(self.bases.valid):
                     m.next = "LIMIT"
@@ -64,12 +65,12 @@ class LineWalk(wiring.Component):
                 m.d.sync += [
                     line.first.eq(-limited(centre, c.reach)),
                     line.last.eq(limited(below, c.reach)),
-                    low.eq(_clamped(lowest, command.height)),
+                    next_low.eq(Mux(lines.ends, command.height, _clamped(lowest, command.height))),
                     high.eq(_clamped(highest, command.height)),
                 ]
                 m.next = "COUNT"
             with m.State("COUNT"):
-                m.d.sync += [kept.eq(base + low), line.frees.eq(base + low - kept), until.eq(base + high)]
+                m.d.sync += [low.eq(next_low), line.frees.eq(next_low - low), until.eq(base + high)]
                 m.next = "SETTLE"
             with m.State("SETTLE"):
                 m.next = "GIVE"

@@ -41,7 +41,7 @@ class PixelWalk(wiring.Component):
             self.pixels.valid.eq(running),
             self.lines.ready.eq(~running | ends),
             *(pixel[name].eq(line[name]) for name in ("row", "first", "last")),
-            *(pixel[name].eq(Mux(new_line, line[name], 0)) for name in ("frees", "new_group")),
+            *(pixel.frees.eq(Mux(columns.ends, line.frees, 0)), pixel.new_group.eq(new_line & line.new_group)),
             *(pixel.quotient.eq(quotient), pixel.rest.eq(rest)),
             *(pixel.left.eq(limited(x, c.reach)), pixel.right.eq(limited(right, c.reach))),
         ]

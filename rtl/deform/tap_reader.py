@@ -25,8 +25,8 @@ class TapReader(wiring.Component):
     -------
     points: of pixels; taken with a pixel's last points. may_begin: with the first points of a pixel. places, words: of a line buffer.
     frees: rows that are not needed any more. conflict: high in a cycle in which a point waits for a bank.
-    turn, turn_valid: ``latency`` cycles after its last points. ends_pixel, begins_group: high as a pixel's last points are asked for; and
-    those of the first pixel of a word of channels.
+    turn, turn_valid: ``latency`` cycles after its last points. ends_pixel: high as a pixel's last points are asked for; begins_group: as
+    the first ones of a word of channels are.
     """
 
     latency = LineBuffer.latency + 2  # a register before the banks, and one behind the choice among them
@@ -61,8 +61,8 @@ class TapReader(wiring.Component):
             self.conflict.eq(active & ~ends_turn),
             self.ends_pixel.eq(ends_turn & ends),
             self.points.ready.eq(self.ends_pixel),
-            self.begins_group.eq(self.ends_pixel & points.new_group),
-            self.frees.eq(Mux(active & ~begun, points.frees, 0)),
+            self.begins_group.eq(active & ~begun & points.new_group),
+            self.frees.eq(Mux(self.ends_pixel, points.frees, 0)),
         ]
         m.d.sync += begun.eq(Mux(self.ends_pixel, 0, begun | active))
         if c.copies > 1:

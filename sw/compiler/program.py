@@ -10,6 +10,7 @@ from ...rtl.arch.workers import workers_of
 from .. import graph as ir
 from .buffers import make_buffers
 from .decision import Decision
+from .depthwise import with_deform_engine
 from .dram_rows import DramRows
 from .fuse import fuse
 from .layout import Buffer, Layout, choose_layouts
@@ -125,7 +126,7 @@ class Compiler:
 
 def fused(graph: ir.Graph, parameters: MachineParameters) -> ir.Graph:
     """With what the machine does in one."""
-    return pack(fuse(graph, parameters), parameters)
+    return with_deform_engine(pack(fuse(graph, parameters), parameters), parameters)
 
 
 def _constants(buffers: Iterable[Buffer], parameters: MachineParameters) -> tuple[dict[str, int], bytes]:
