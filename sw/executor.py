@@ -127,6 +127,8 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
             result = rescale(read(operator.a), operator.parameters)
         case ir.Upsample():
             result = repeated(read(operator.a), operator.width)
+        case ir.Arrange():
+            result = np.hstack([read(block) for block in operator.sources])[:, list(operator.columns)]
         case ir.Softmax():
             result = softmax(read(operator.a), operator.parameters, machine_circuit(lanes))
             if operator.importance:

@@ -343,6 +343,27 @@ class Upsample(OneResult):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Arrange(OneResult):
+    """Column j of ``out`` is column ``columns[j]`` of the ``sources``, side by side: tensors joined, their channels shuffled, or some of
+    them taken. None is taken twice."""
+
+    sources: tuple[Block, ...]
+    columns: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        kinds = {(block.rows, block.tensor.bits, block.tensor.scale, block.tensor.zero_point) for block in (*self.sources, self.out)}
+        if len(kinds) > 1:
+            raise ValueError(f"sources must have the rows and the numbers of out, not {', '.join(map(str, self.sources))} and {self.out}")
+        known, taken = sum(block.cols for block in self.sources), set(self.columns)
+        if len(taken) != self.out.cols or len(self.columns) != self.out.cols or not 0 <= min(taken) <= max(taken) < known:
+            raise ValueError(f"columns must be {self.out.cols} of {known}, each once, not {self.columns}")
+
+    @property
+    def inputs(self) -> tuple[Block, ...]:
+        return self.sources
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Softmax(RowOperator):
     """Over the elements of each row that count: the first ``parameters.length``, and one more in each row after the first of a
     matrix of ``parameters.rows`` rows. Matrices lie one below the other.

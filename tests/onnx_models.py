@@ -166,6 +166,47 @@ def pooled(last: str) -> onnx.ModelProto:
     return net.model(net.op("Gemm", net.op("Flatten", x), net.normal(5, 10), net.normal(5), transB=1))
 
 
+def shuffled(groups: int = 2, *, sliced: bool = False, branch: bool = True, blocks: int = 3) -> onnx.ModelProto:
+    """[1, 3, 8, 8] -> 1x1 to 24 channels -> blocks of ShuffleNetV2, channels shuffled in groups -> 1x1 to 5.
+
+    sliced: the halves are taken by Slice with a step of 1, as older exporters spell them. branch: the first block is one of steps of two.
+    """
+    net, channels = Net(), 24
+
+    def conv(x: str, n: int, k: int, size: int = 1, *, relu: bool = True, **attributes: Any) -> str:
+        weights = net.normal(n, k, size, size, scale=(k * size * size) ** -0.5)
+        x = net.op("Conv", x, weights, net.normal(n, scale=0.2), pads=[size // 2] * 4, **attributes)
+        return net.op("Relu", x) if relu else x
+
+    def half(x: str, width: int, start: int) -> str:
+        return net.op("Slice", x, *(net.constant(np.array([n])) for n in (start, start + width, 1, 1)))
+
+    def split(x: str, width: int) -> list[str]:
+        if sliced:
+            return [half(x, width, start) for start in (0, width)]
+        return list(net.op("Split", x, net.constant(np.array([width, width])), axis=1, outputs=2))
+
+    def depthwise(x: str, c: int, stride: int = 1) -> str:
+        return conv(x, c, 1, 3, relu=False, group=c, strides=[stride, stride])
+
+    def shuffle(parts: list[str], width: int, size: int) -> str:
+        x = net.op("Concat", *parts, axis=1)
+        x = net.op("Transpose", net.shape(x, 1, groups, width // groups, size, size), perm=[0, 2, 1, 3, 4])
+        return net.shape(x, 1, -1, size, size)
+
+    x, size = conv(net.input(1, 3, 8, 8), channels, 3), 8
+    if branch:
+        size, width = 4, channels
+        left = conv(depthwise(x, width, 2), width, width)
+        x = shuffle([left, conv(depthwise(conv(x, width, width), width, 2), width, width)], 2 * channels, size)
+        channels *= 2
+    for _ in range(blocks):
+        width = channels // 2
+        left, right = split(x, width)
+        x = shuffle([left, conv(depthwise(conv(right, width, width), width), width, width)], channels, size)
+    return net.model(conv(x, 5, channels, relu=False))
+
+
 def max_pooled() -> onnx.ModelProto:
     """[1, 3, 8, 12] -> 3x3 -> maxima of 3x2 with padding -> of 2x2 patches -> of all pixels -> 5."""
     net = Net()

@@ -22,6 +22,7 @@ INT8 = {"activation_type": QuantType.QInt8, "weight_type": QuantType.QInt8}
 UINT8 = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
 TRANSFORMER = ["MatMul", "Gemm", "Add", "Mul", "LayerNormalization", "Softmax", "Gelu", "ReduceMean"]
 
+MOVED = ["Conv", "Relu", "Concat", "Reshape", "Transpose", "Split", "Slice"]
 GATED = ["MatMul", "Add", "Mul", "Sigmoid"]
 
 VARIANTS: dict[str, tuple[Callable[[], onnx.ModelProto], dict[str, Any]]] = {
@@ -56,6 +57,9 @@ VARIANTS: dict[str, tuple[Callable[[], onnx.ModelProto], dict[str, Any]]] = {
     "pooling uint8": (lambda: onnx_models.pooled("ReduceMean"), UINT8),
     "max pooling int8": (onnx_models.max_pooled, {**INT8, "per_channel": True}),
     "max pooling uint8": (onnx_models.max_pooled, UINT8),
+    "shuffled channels int8": (onnx_models.shuffled, {**INT8, "per_channel": True}),
+    "shuffled channels uint8, slices": (lambda: onnx_models.shuffled(4, sliced=True), {**UINT8, "op_types_to_quantize": MOVED}),
+    "shuffled channels, every operator": (lambda: onnx_models.shuffled(3, branch=False), {**INT8, "op_types_to_quantize": MOVED}),
     "upsampling int8": (onnx_models.generator, INT8),
     "upsampling uint8": (onnx_models.generator, {**UINT8, "per_channel": True}),
     "transposed convolutions": (onnx_models.autoencoder, {**INT8, "op_types_to_quantize": ["Conv", "ConvTranspose", "Add", "Mul", "Exp"]}),
@@ -71,7 +75,8 @@ def check_layers(path: Path, samples: list[dict[str, NDArray]], steps: int) -> i
     totals: dict[str, tuple[int, int]] = dict.fromkeys(graph.layers, (0, 0))
     for arrays in samples:
         outputs, layers = reference.run(arrays)
-        for operator, found in zip(graph.operators, compare_layers(graph, arrays, layers, lanes=LANES), strict=True):
+        compared = (operator for operator in graph.operators if operator.outputs[0].tensor.name in layers)
+        for operator, found in zip(compared, compare_layers(graph, arrays, layers, lanes=LANES), strict=True):
             tensor = operator.outputs[0].tensor.name
             elements, within_one = totals[tensor]
             totals[tensor] = elements + found.elements, within_one + found.within_one

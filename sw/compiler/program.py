@@ -8,6 +8,7 @@ from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.steps import STEP_BYTES, Step
 from ...rtl.arch.workers import workers_of
 from .. import graph as ir
+from .arrange import arrange
 from .buffers import make_buffers
 from .decision import Decision
 from .depthwise import with_deform_engine
@@ -126,7 +127,7 @@ class Compiler:
 
 def fused(graph: ir.Graph, parameters: MachineParameters) -> ir.Graph:
     """With what the machine does in one."""
-    return with_deform_engine(pack(fuse(graph, parameters), parameters), parameters)
+    return with_deform_engine(pack(arrange(fuse(graph, parameters), parameters), parameters), parameters)
 
 
 def _constants(buffers: Iterable[Buffer], parameters: MachineParameters) -> tuple[dict[str, int], bytes]:

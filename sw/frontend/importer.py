@@ -13,17 +13,18 @@ import numpy as np
 
 from ..graph import Graph, GraphInput, GraphOutput, Operator, Port, Table, Tensor
 from .deform import EXACT, Offsets, deformed
+from .joined import Joined, alone
 from .movement import MOVES
 from .onnx_file import ModelError, Node, OnnxModel, Value, read
 from .operands import AnyValue, Operands
 from .operations import OPERATIONS
-from .pointwise import Tabled, pointwise, refuse
+from .pointwise import Tabled, pointwise, refuse, rounded
 from .product import Product
 from .quantization import Quantization, Storage
 from .readers import POINTWISE, Readers
 from .rowwise import Rescaled
 from .tokens import NUMBER_TYPES, NUMBERS, LookedUp, largest, table_of
-from .values import Constant, Index, Names, Pending, View, inverse
+from .values import Constant, Index, Pending, View, inverse
 
 
 def needed(operators: Sequence[Operator], outputs: Iterable[GraphOutput]) -> tuple[Operator, ...]:
@@ -44,8 +45,8 @@ class Importer:
         self.readers = Readers(model)
         self.operands = Operands(model, self.readers)
         self.inputs: list[GraphInput] = []
-        self.operators: list[Operator] = []
-        self.operator_names = Names()
+        self.operators = self.operands.operators
+        self.operator_names = self.operands.operator_names
         self.layers: dict[str, Port] = {}
         self.quantized: dict[tuple[str, Storage], View] = {}
         self.numbers: dict[str, GraphInput] = {}
@@ -134,6 +135,8 @@ class Importer:
         if isinstance(source, Tensor) and value.linear and storage == Storage(value.scale, source.zero_point, source.bits):
             return replace(value, integers=q.dtype, function=None)
         key = node.inputs[0], storage
+        if key not in self.quantized and isinstance(source, Joined):
+            value = self.at_one_scale(node, alone(value), q, storage)
         if key not in self.quantized:
             if isinstance(source, Value):
                 self.quantized[key] = self.store_input(node.outputs[0], source, value.index, storage)
@@ -142,6 +145,30 @@ class Importer:
                     value = Rescaled.of(node, value) if value.linear else Tabled.of(value)
                 self.quantized[key] = self.store_result(node, value, q.dtype, storage)
         return replace(self.quantized[key], integers=q.dtype)
+
+    def at_one_scale(self, node: Node, value: View, q: Quantization, storage: Storage) -> View:
+        """Joined tensors, each taken whole to the scale that ``node`` says."""
+        joined, found = value.source, dict[tuple[object, ...], View]()
+        assert isinstance(joined, Joined)
+
+        def stored(part: View) -> View:
+            source, key = part.source, (part.source, part.scale, part.function)
+            if isinstance(source, Tensor) and part.linear and storage == Storage(part.scale, source.zero_point, source.bits):
+                return part
+            if isinstance(source, Value):
+                raise ValueError(f"its operand {source.name} is not quantized")
+            if isinstance(source, Tensor) and source.bits != 8:
+                raise ValueError(f"its operand {source} must be int8, or be quantized as its result is")
+            if key not in found:
+                size = source.rows * source.cols if isinstance(source, Tensor) else source.size
+                whole = replace(part, index=np.arange(size).reshape(joined.rows, -1))
+                whole = Tabled.of(rounded(node, whole)) if isinstance(source, Tensor) else whole
+                found[key] = self.store_result(node, whole, q.dtype, storage)
+                assert isinstance(found[key].source, Tensor)
+                del self.layers[found[key].source.name]  # ONNX has no such value
+            return replace(found[key], index=found[key].index.reshape(-1)[part.index], scale=storage.scale)
+
+        return replace(value, source=joined.of(map(stored, joined.parts)))
 
     def store_input(self, result: str, source: Value, index: Index, storage: Storage) -> View:
         """The tensor of a graph input, stored as the readers of the value ``result`` want it."""

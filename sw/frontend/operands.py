@@ -1,11 +1,14 @@
 """Access to a node's operands during import."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from ..graph import Table, Tensor
+from ..graph import Arrange, Operator, Table, Tensor
+from .convolution import pixels
 from .onnx_file import Node, OnnxModel
 from .readers import Readers
-from .values import Constant, Index, Names, View
+from .values import Constant, Index, Names, View, columns_of, rectangle
 
 AnyValue = Constant | View
 
@@ -13,13 +16,16 @@ AnyValue = Constant | View
 class Operands:
     """The values known so far, by ONNX name. Every method raises ValueError with the reason, without the node's name.
 
-    names: of the tensors made so far. tables: the functions that they hold.
+    names: of the tensors made so far. tables: the functions that they hold. operators: that operands were made by, in order.
     """
 
     def __init__(self, model: OnnxModel, readers: Readers):
         self.model, self.readers = model, readers
         self.names = Names()
         self.tables: dict[Tensor, Table] = {}
+        self.operators: list[Operator] = []
+        self.operator_names = Names()
+        self.arranged: dict[tuple[Tensor, tuple[int, ...]], Tensor] = {}  # by what of a tensor they are
         self.values: dict[str, AnyValue] = {n: Constant(name=n, array=a) for n, a in model.constants.items()}
         for value in model.inputs:
             index: Index = np.arange(np.prod(value.shape, dtype=int)).reshape(value.shape)
@@ -57,6 +63,28 @@ class Operands:
         if not isinstance(value.source, Tensor) or not value.linear:
             raise ValueError(f"its input {node.inputs[slot]} is not quantized: it needs QuantizeLinear and DequantizeLinear")
         return value
+
+    def feature_map(self, node: Node, slot: int) -> View:
+        """As `view`; of a map whose channels are scattered in its tensor, one in which they are neighbours."""
+        view = self.view(node, slot)
+        if len(view.shape) != 4 or not isinstance(view.source, Tensor):
+            return view
+        rows = pixels(view.index).reshape(-1, view.shape[1])
+        columns = columns_of(view.source.rows, view.source.cols, rows)
+        if columns is None or rectangle(view.source, rows):
+            return view
+        batch, channels, height, width = view.shape
+        index = np.arange(view.index.size).reshape(batch, height, width, channels).transpose(0, 3, 1, 2)
+        return replace(view, source=self._arranged(node, slot, view.source, tuple(columns.tolist())), index=index)
+
+    def _arranged(self, node: Node, slot: int, source: Tensor, columns: tuple[int, ...]) -> Tensor:
+        key = source, columns
+        if key not in self.arranged:
+            out = replace(source, name=self.names.unique(f"{node.inputs[slot]}.arranged"), cols=len(columns))
+            name = self.operator_names.unique(f"{node.name}.arranged")
+            self.operators.append(Arrange(name=name, node=node.name, sources=(source.whole,), columns=columns, out=out.whole))
+            self.arranged[key] = out
+        return self.arranged[key]
 
     def matrix(self, node: Node, slot: int) -> AnyValue:
         """A finite constant, or an input that is computed, stored and dequantized."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .deform import Deformed, spread
+from .joined import joined
 from .onnx_file import Node
 from .operands import Operands, positive
 from .product import Product, convolve, mean_weights, multiply
@@ -32,7 +33,7 @@ def _gemm(node: Node, operands: Operands) -> View:
 
 
 def _conv(node: Node, operands: Operands) -> View:
-    x, weights = operands.view(node, 0), operands.constant(node, 1)
+    x, weights = operands.feature_map(node, 0), operands.constant(node, 1)
     if weights is None or len(weights.shape) != 4 or len(x.shape) != 4:
         raise ValueError("only 2-D convolution with constant weights is supported")
     return _convolved(node, x, weights, int(node.attributes.get("group", 1)), operands)
@@ -40,7 +41,7 @@ def _conv(node: Node, operands: Operands) -> View:
 
 def _conv_transpose(node: Node, operands: Operands) -> View:
     """With steps of one pixel: a convolution with the kernel turned by half, over a map with so much more around it."""
-    x, weights = operands.view(node, 0), operands.constant(node, 1)
+    x, weights = operands.feature_map(node, 0), operands.constant(node, 1)
     attributes, given = node.attributes, {"strides": [1, 1], "output_padding": [0, 0], "group": 1, "auto_pad": b"NOTSET"}
     other = {name: attributes[name] for name, value in given.items() if attributes.get(name, value) != value}
     if weights is None or len(weights.shape) != 4 or len(x.shape) != 4 or "output_shape" in attributes:
@@ -64,7 +65,7 @@ def _convolved(node: Node, x: View, weights: Constant, groups: int, operands: Op
 
 
 def _reduce_mean(node: Node, operands: Operands) -> View:
-    x, axes = operands.view(node, 0), operands.readers.mean_axes(node)
+    x, axes = operands.feature_map(node, 0), operands.readers.mean_axes(node)
     axes, columns = mean_operand(axes, x.index)
     count = columns.shape[-2]
     value = multiply(node, mean_weights((1, count), count, bits=8), replace(x, index=columns), operands.names)
@@ -73,7 +74,7 @@ def _reduce_mean(node: Node, operands: Operands) -> View:
 
 
 def _average_pool(node: Node, operands: Operands) -> View:
-    x = operands.view(node, 0)
+    x = operands.feature_map(node, 0)
     if len(x.shape) != 4:
         raise ValueError("only 2-D pooling is supported")
     if any(node.attributes.get("pads", ())) and not node.attributes.get("count_include_pad", 0):
@@ -83,7 +84,7 @@ def _average_pool(node: Node, operands: Operands) -> View:
 
 
 def _max_pool(node: Node, operands: Operands) -> View:
-    x = operands.view(node, 0)
+    x = operands.feature_map(node, 0)
     if len(x.shape) != 4 or any(node.outputs[1:]):
         raise ValueError("only 2-D pooling is supported, and only its values")
     kernel = tuple(node.attributes.get("kernel_shape", x.shape[2:]))
@@ -195,6 +196,7 @@ OPERATIONS: dict[str, Callable[[Node, Operands], View]] = {
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
     "Resize": resized,
+    "Concat": joined,
     "ReduceMean": _reduce_mean,
     "GlobalAveragePool": _reduce_mean,
     "AveragePool": _average_pool,

@@ -43,6 +43,11 @@ def pointwise(node: Node, operands: Operands) -> View | None:
     return replace(view, function=Function(node=node, numbers=numbers, linear=False))
 
 
+def rounded(node: Node, view: View) -> View:
+    """A view of an 8-bit tensor, as a function of its elements that changes none."""
+    return replace(view, function=view.function or Function(node=node, numbers=_numbers(view), linear=True))
+
+
 def _alike(inputs: list[AnyValue | None]) -> bool:
     """Whether the views among the inputs are of one tensor, in one order."""
     views = [value for value in inputs if isinstance(value, View)]

@@ -132,6 +132,8 @@ class Readers:
         match node.op_type:
             case "QuantizeLinear" | "DequantizeLinear":
                 return
+            case "Concat" if index.ndim > 1:
+                yield Reading(np.moveaxis(index, node.attributes["axis"], -1).reshape(1, -1, index.shape[node.attributes["axis"]]))
             case kind if kind in ANYHOW or _adds_maps(node, index):
                 return
             case "MatMul" if index.ndim >= 2:

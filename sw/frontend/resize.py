@@ -38,7 +38,7 @@ class Upsampled(Pending):
 
 def resized(node: Node, operands: Operands) -> View:
     """x [B, C, H, W], as ONNX Resize. Raises ValueError unless each pixel becomes 2 x 2."""
-    x = operands.view(node, 0)
+    x = operands.feature_map(node, 0)
     if (
         len(x.shape) != 4
         or _sizes(node, operands, x.shape) != (*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3])

@@ -132,6 +132,13 @@ def rectangle(tensor: Tensor, index: Index) -> Block | None:
     return at and Block(tensor=tensor, row=at[0], col=at[1], rows=index.shape[0], cols=index.shape[1])
 
 
+def columns_of(rows: int, cols: int, index: Index) -> Index | None:
+    """The columns of a matrix whose element [r, columns[c]] is at its flat position ``index[r, c]``, of all rows, if that is so."""
+    if len(index) != rows or not (0 <= index[0].min() <= index[0].max() < cols):
+        return None
+    return index[0] if np.array_equal(index, np.arange(rows)[:, None] * cols + index[0]) else None
+
+
 def cover(tensor: Tensor, index: Index) -> tuple[Block, Index]:
     """The block of precisely the elements of ``index``, in any order, and their flat positions in that block.
 
