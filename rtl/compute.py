@@ -232,9 +232,9 @@ def _illegal(m: Module, c: data.View, p: MachineParameters) -> Value:
 
 def _unpackable(c: data.View, p: MachineParameters) -> Value:
     """Whether results can't lie as the command says."""
-    changes = c.pooled | c.repeated
+    cant_repeat = c.repeated & (c.out_wide | c.residual)
     if not p.packing:
-        return c.packed | changes
+        return c.packed | c.pooled | cant_repeat
     in_pairs = ~c.lines[0] if p.pools else Const(0)
-    cant_change = ~c.packed | c.out_wide | c.residual | (c.pooled & (c.repeated | ~in_pairs))
-    return (c.packed & (c.n != p.cols)) | (changes & cant_change)
+    cant_pool = c.pooled & (~c.packed | c.out_wide | c.residual | c.repeated | ~in_pairs)
+    return (c.packed & (c.n != p.cols)) | cant_pool | cant_repeat

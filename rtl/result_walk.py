@@ -35,7 +35,7 @@ class Form:
 
 
 def result_forms(p: MachineParameters) -> list[Form]:
-    """Of results of 8 and of 16 bits, which is also that of repeated ones; and of pooled ones."""
+    """Of results of 8 and of 16 bits, which is also that of packed and repeated ones; and of pooled ones."""
     forms = [(1, p.cols), (2, p.cols), *([(1, p.cols // 2)] if p.pools else [])]
     return [Form(octets=octets, cols=cols, word=p.word_bytes) for octets, cols in forms]
 
@@ -55,7 +55,13 @@ def part_layout(p: MachineParameters) -> data.StructLayout:
 
 _FLAGS = "wide", "packed", "pooled", "repeated"
 MATRIX = data.StructLayout(
-    {"address": ADDRESS_BITS, "stride": STRIDE_BITS, **dict.fromkeys(("m", "lines", "n"), COUNT_BITS), **dict.fromkeys(_FLAGS, 1)}
+    {
+        "address": ADDRESS_BITS,
+        "stride": STRIDE_BITS,
+        "line": STRIDE_BITS,
+        **dict.fromkeys(("m", "lines", "n"), COUNT_BITS),
+        **dict.fromkeys(_FLAGS, 1),
+    }
 )
 
 
@@ -76,7 +82,9 @@ class ResultWalk(wiring.Component):
         """Give it the ``matrix`` of a compute command: its out, or its r."""
         names = {"address": matrix, "stride": f"{matrix}_stride", "wide": f"{matrix}_wide", "m": "m", "n": "n"}
         if self._p.packing:
-            names |= {"packed": "packed", "pooled": "pooled", "repeated": "repeated"}
+            names |= {"packed": "packed", "pooled": "pooled"}
+        if matrix == "out":
+            names |= {"line": "out_line", "repeated": "repeated"}
         lines = Mux(command.pooled, command.lines >> 1, command.lines) if self._p.pools else command.lines
         return [self.matrix.payload.lines.eq(lines), *(self.matrix.payload[name].eq(command[field]) for name, field in names.items())]
 
@@ -91,32 +99,39 @@ class ResultWalk(wiring.Component):
         column, row, line = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
         part, last_part = (Signal.like(word.place.part, name=name) for name in ("part", "last_part"))
         slot = Signal.like(word.place.slot)
+        # What is repeated: packed rows in two places, others in four: at their place, a line below, behind that, and above it.
+        twice, copies, copy = c.packed & c.repeated, c.repeated & ~c.packed, Signal(2)
 
         def begin_tile(n: Value, before: int, matrix: data.View) -> None:
             """With n - before channels left. Both are compared without the difference, which would take more time."""
             m.d.sync += [
                 counts.eq(Cat(n > before + i for i in range(p.cols))),
-                last_part.eq(Mux(matrix.repeated, 1, of_form([form.last_part(n, before) for form in forms], matrix))),
+                last_part.eq(Mux(matrix.repeated & matrix.packed, 1, of_form([form.last_part(n, before) for form in forms], matrix))),
             ]
 
-        ends_tile = rows.ends & lines.ends
+        ends_tile, ends_copy = rows.ends & lines.ends, part == last_part
         m.d.comb += [
-            word.address.eq(row + Mux(c.repeated, Mux(part.any(), c.stride, 0), part)),
-            *(word.place[name].eq(c[name]) for name in ("pooled", "repeated")),
-            *(word.place.part.eq(Mux(c.repeated, 0, part)), word.place.slot.eq(slot), word.place.wide.eq(c.wide | c.repeated)),
-            word.place.ends_row.eq(part == last_part),
+            word.address.eq(row + Mux(twice, Mux(part.any(), c.stride, 0), part)),
+            *(word.place.pooled.eq(c.pooled), word.place.repeated.eq(twice)),
+            *(word.place.part.eq(Mux(twice, 0, part)), word.place.slot.eq(slot), word.place.wide.eq(c.wide | twice)),
+            word.place.ends_row.eq(ends_copy & (~copies | copy.all())),
             *(word.counts.eq(counts), word.ends_tile.eq(word.place.ends_row & ends_tile), word.ends.eq(word.ends_tile & n.ends)),
             self.words.valid.eq(running),
             self.matrix.ready.eq(~running | (self.words.ready & word.ends)),
         ]
-        with m.If(running & self.words.ready & ~word.place.ends_row):
+        with m.If(running & self.words.ready & ~ends_copy):
             m.d.sync += part.eq(part + 1)
+        with m.Elif(running & self.words.ready & ~word.place.ends_row):
+            to_next = Mux(copy == 0, c.line, Mux(copy == 1, c.stride, -c.line))
+            m.d.sync += [part.eq(0), copy.eq(copy + 1), row.eq(row + to_next)]
         with m.Elif(running & self.words.ready):
-            m.d.sync += [part.eq(0), row.eq(row + c.stride), *rows.advance()]
+            m.d.sync += [part.eq(0), copy.eq(0), row.eq(row + c.stride), *rows.advance()]
             with m.If(rows.ends):
                 m.d.sync += [rows.start(c.m), lines.advance()]
             last_slot = slot == of_form([form.slots - 1 for form in forms], word.place)
-            next_slot, next_line = Mux(last_slot, 0, slot + 1), line + (c.stride << c.repeated)
+            next_slot, next_line = Mux(last_slot, 0, slot + 1), line + (Mux(c.packed, c.stride, c.line) << c.repeated)
+            with m.If(copies & rows.ends):
+                m.d.sync += [address.eq(next_line) for address in (row, line)]
             if p.packing:
                 with m.If(c.packed):
                     m.d.sync += [row.eq(row + last_slot), slot.eq(next_slot)]
@@ -124,12 +139,13 @@ class ResultWalk(wiring.Component):
                         m.d.sync += [*(address.eq(next_line) for address in (row, line)), slot.eq(0)]
             with m.If(ends_tile):
                 following = (column + Mux(last_slot, of_form([form.words for form in forms], word.place), 0))[:ADDRESS_BITS]
-                m.d.sync += [lines.start(c.lines), n.advance(), column.eq(following), row.eq(following), slot.eq(next_slot)]
+                m.d.sync += [lines.start(c.lines), n.advance(), slot.eq(next_slot)]
+                m.d.sync += [address.eq(following) for address in (column, row, line)]
                 begin_tile(n.left, p.cols, c)
         with m.If(self.matrix.ready):
             m.d.sync += [
                 *(c.eq(given), running.eq(self.matrix.valid)),
-                *(part.eq(0), slot.eq(0), *(address.eq(given.address) for address in (column, row, line))),
+                *(part.eq(0), copy.eq(0), slot.eq(0), *(address.eq(given.address) for address in (column, row, line))),
                 *(rows.start(given.m), lines.start(given.lines), n.start(given.n)),
             ]
             begin_tile(given.n, 0, given)

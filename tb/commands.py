@@ -64,10 +64,12 @@ def _product(rng: random.Random, p: MachineParameters, regions: Regions, scratch
     else:
         walk = _windows(rng, p, n, k, regions)
         k = walk["k"]
-    changes = _changes(rng, p, walk["lines"]) if packed else {}
+    changes = _changes(rng, p, walk["lines"]) if packed else {"repeated": int(rng.random() < 0.2)}
+    changes = {name: 1 for name, value in changes.items() if value}
     wide = rng.random() < 0.5 and not changes
     lines = walk["lines"] // (1 + changes.get("pooled", 0))
     outputs, results = (lines, walk["m"] * n // (1 + changes.get("pooled", 0))) if packed else (walk["m"] * walk["lines"], n)
+    copies = 1 + changes.get("repeated", 0)
     taps = walk["taps_x"] * walk["taps_y"]
     b_k = (taps - 1) * words(k) * p.word_bytes + k
     b_words = taps * -(-k // (p.word_bytes << narrow))
@@ -76,8 +78,8 @@ def _product(rng: random.Random, p: MachineParameters, regions: Regions, scratch
     table, _ = regions.matrix(1, words(TABLE_ENTRIES))
     factor_words = tiles * taps * p.factor_words
     factors, _ = regions.matrix(1, factor_words)
-    copies = 1 + changes.get("repeated", 0)
-    out, out_stride = regions.matrix(copies * outputs, words(copies * results << wide))
+    rows, width = (copies * outputs, copies * results) if packed else (copies**2 * outputs, results)
+    out, out_stride = regions.matrix(rows, words(width << wide))
     reach = (taps * k << 14).bit_length()  # of a sum, in bits
     shift = lambda: rng.choice((rng.randint(0, 47), rng.randint(reach, reach + 8)))  # noqa: E731 - so that often its own bits show
     most = min(MAX_FACTOR, (INT32.max >> 1) // (taps * k << 16))  # no sum overflows
@@ -98,6 +100,7 @@ def _product(rng: random.Random, p: MachineParameters, regions: Regions, scratch
         **{
             "out": out,
             "out_stride": out_stride,
+            "out_line": 2 * walk["m"] * out_stride,
             "packed": packed,
             **changes,
             "n": n,

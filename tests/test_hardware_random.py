@@ -13,6 +13,7 @@ import pytest
 from celosia.gen.project import VERILOG, WHOLE, write_project
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.steps import STEP_BYTES
+from celosia.rtl.arch.window import Window
 from celosia.sw import compile_model, open_device
 from celosia.sw import graph as ir
 from celosia.sw.compiler.errors import CompileError
@@ -21,6 +22,7 @@ from celosia.sw.compiler.program import Program
 from celosia.sw.driver.network import MachineError, Network
 from celosia.sw.driver.verilated import VerilatedDevice
 from celosia.sw.executor import execute
+from celosia.sw.frontend import import_model
 from celosia.sw.manifest import Manifest
 from celosia.sw.pruning import Pruning, prune
 from celosia.sw.report import write_report
@@ -105,13 +107,32 @@ def test_random_networks(
 def test_gates(device: VerilatedDevice, machine: MachineParameters, tmp_path: Path) -> None:
     model = onnx_models.gated() if machine.scratchpad_kib > 4 else onnx_models.gated(12, 30, 44)
     path = onnx_models.quantize(model, tmp_path / "net.onnx", op_types_to_quantize=["MatMul", "Add", "Mul", "Sigmoid"])
-    program = compile_model(path, machine)
-    (port,) = program.graph.inputs
-    inputs = {port.name: np.random.default_rng(1).normal(size=port.shape).astype(np.float32)}
+    assert_runs_model(device, path, machine)
+
+
+def test_shuffled_channels(device: VerilatedDevice, machine: MachineParameters, tmp_path: Path) -> None:
+    model = onnx_models.shuffled(blocks=1, branch=machine.depthwise)
+    assert_runs_model(device, onnx_models.quantize(model, tmp_path / "net.onnx", op_types_to_quantize=["Conv", "Relu"]), machine)
+
+
+def test_upsampled_maps(device: VerilatedDevice, machine: MachineParameters) -> None:
+    builder = Builder(3)
+    x = builder.tensor(12, 10, 8)
+    y = builder.doubled(builder.linear(x, 13, 8), 4)
+    window = Window(height=6, width=8, kernel=(3, 3), pads=(1, 1, 1, 1))
+    program = compile_graph(builder.graph([x], [builder.doubled(builder.convolution(y, 5, 8, window), 8)]), machine)
     device.set_memory_timing(latency=1, bandwidth=Fraction(1))
-    values = execute(program.graph, inputs, lanes=machine.lanes)
+    assert_runs(device, program, 1)
+
+
+def assert_runs_model(device: VerilatedDevice, path: Path, machine: MachineParameters) -> None:
+    """Of real inputs, as the executor runs the file's own graph."""
+    program, graph = compile_model(path, machine), import_model(path)
+    inputs = {p.name: np.random.default_rng(1).normal(size=p.shape).astype(np.float32) for p in graph.inputs}
+    device.set_memory_timing(latency=1, bandwidth=Fraction(1))
+    values = execute(graph, inputs, lanes=machine.lanes)
     found = Network(device, Manifest.of(program, rom=False), base=GUARD).run_integers(inputs)
-    assert all((found[port.name] == values[port.tensor.name]).all() for port in program.graph.outputs)
+    assert all((found[p.name] == values[p.tensor.name]).all() for p in graph.outputs)
 
 
 @settings(quick, max_examples=60)

@@ -42,7 +42,7 @@ def test_every_pattern_computes_what_the_executor_does(seed: int, units: int, ar
     try:
         program = compile_graph(graph, machine, pattern=pattern)
     except CompileError as error:  # of what needs runs, but is not made or read in runs
-        assert "kept without gaps" in str(error) or "must follow a convolution" in str(error) or "max pooling needs" in str(error)  # noqa: PT017
+        assert "kept without gaps" in str(error) or "max pooling needs" in str(error)  # noqa: PT017
         return
     check(program, graph, seed)
 
@@ -117,21 +117,6 @@ def test_bands_of_maps_of_many_channels() -> None:
         Compiler(graph, replace(machine, scratchpad_kib=2), DEFAULT_RESOURCES, name="channels").program(
             Assignment(bands=(Bands(operators=names, count=1),))
         )
-
-
-def test_upsampling_needs_a_convolution_of_one_channel() -> None:
-    builder = Builder(1)
-    window = Window(height=4, width=4, kernel=(3, 3), pads=(1, 1, 1, 1))
-    x = builder.tensor(16, 1, 8)
-    alone = builder.graph([x], [builder.doubled(builder.convolution(x, 1, 8, window), 4)])
-    check(compile_graph(alone, MACHINE), alone)
-    with pytest.raises(CompileError, match=r"node1: it must follow a convolution to one channel .* with packing"):
-        compile_graph(alone, replace(MACHINE, packing=0))
-    builder = Builder(1)
-    x = builder.tensor(16, 1, 8)
-    two = builder.graph([x], [builder.doubled(builder.convolution(x, 2, 8, window), 4)])
-    with pytest.raises(CompileError, match="it must follow a convolution to one channel"):
-        compile_graph(two, MACHINE)
 
 
 @pytest.mark.parametrize(("model", "array"), [(onnx_models.generator, (8, 4)), (onnx_models.autoencoder, (16, 2))])

@@ -131,6 +131,9 @@ LOAD = Record(
 # of each 2 x 2 of them is written; lines and cols are even. repeated: each of its pixels is written as 2 x 2: twice, side by side, to two
 # lines. Both with 8-bit results without a residual, and one of them alone.
 #
+# repeated, but not packed: each row of results is written four times, as a pixel's 2 x 2: pixels are ``out_stride`` words apart, lines
+# of them ``out_line`` words. With 8-bit results without a residual.
+#
 # The step starts to load b and r while others still write a: it reads a when every engine has completed as many steps as ``a_wait_*``
 # say. Where a_follows, no compute step need be complete: when the i-th tile along K is read, the first i + 1 - a_ahead tiles of cols
 # channels of the unit's step before this one are written.
@@ -145,6 +148,7 @@ COMPUTE = Record(
         Field("factors", ADDRESS_BITS),
         *_address("r"),
         *_address("out"),
+        Field("out_line", STRIDE_BITS),
         *_counts("m", "n", "k", "lines", "height"),
         Field("width", PLACE_BITS - 1),
         *(Field(f"taps_{axis}", TAP_BITS) for axis in "xy"),

@@ -109,7 +109,7 @@ class _Arranger:
             part = op.parts[0]
             simple = part.a.tensor is tensor and part.a.is_whole and _is_plain(op)
             return simple and (not _by_channel(op) or (op.residual is None and part.out.is_whole and self._may_move(part.out.tensor)))
-        if isinstance(op, ir.Table | ir.Rescale | ir.Gelu | ir.Upsample):
+        if isinstance(op, ir.Table | ir.Rescale | ir.Gelu):
             return op.a.is_whole and op.out.is_whole and self._may_move(op.out.tensor)
         return False
 

@@ -36,7 +36,8 @@ def words_read(command: Mapping[str, int], p: MachineParameters) -> int:
 def compute_cycles(command: Mapping[str, int], p: MachineParameters) -> int:
     """As `ideal_cycles`, of a compute command."""
     c = command
-    results, rows = c["lines"] * c["m"] * -(-c["n"] // p.cols) * p.requantizer_columns, rows_read(c)
+    writes = 4 if c.get("repeated") and not c.get("packed") else 1
+    results, rows = c["lines"] * c["m"] * -(-c["n"] // p.cols) * max(p.requantizer_columns, writes), rows_read(c)
     a_tile = max(rows, load_cycles(p), p.single_cycles if rows == 1 else TILE_CYCLES)
     return max(a_tile * tiles_of_b(c, p), results)
 

@@ -9,16 +9,18 @@ from ...rtl.arch.parameters import MachineParameters
 from .. import graph as ir
 from ..golden.add import AddParameters
 from ..golden.matmul import requantize_sums
+from .upsampling import raise_products, repeated, with_products
 
 Combine = Callable[[ir.MatMul, ir.Operator, ir.Block], ir.MatMul | None]
 
 
 def fuse(graph: ir.Graph, parameters: MachineParameters) -> ir.Graph:
-    """The same network with each Table of 8 bits, then each Upsample and max pooling of 2 x 2 pixels of one channel of a machine with
-    packing, then each Add of one with a residual, in the product whose results nothing else reads."""
+    """The same network with each Table of 8 bits, then max pooling of 2 x 2 pixels of one channel of a machine with packing, then each
+    Upsample, then each Add of a machine with a residual, in the product whose results nothing else reads."""
     graph = _fused(graph, _with_table)
     if parameters.packing:
-        graph = _fused(_fused(graph, _with_pool), _with_upsample)
+        graph = _fused(graph, _with_pool)
+    graph = with_products(_fused(raise_products(graph), _with_upsample))
     return _fused(graph, _with_residual) if parameters.residual else graph
 
 
@@ -85,10 +87,8 @@ def _with_pool(product: ir.MatMul, op: ir.Operator, results: ir.Block) -> ir.Mat
     return replace(product, parts=parts, pooled=True, table=op.table or product.table)
 
 
-def _with_upsample(product: ir.MatMul, op: ir.Operator, results: ir.Block) -> ir.MatMul | None:
-    if not isinstance(op, ir.Upsample) or not _is_plain_map(product, results) or product.map_size[1] != op.width:
-        return None
-    return replace(product, parts=(replace(product.parts[0], out=op.out),), repeated=True)
+def _with_upsample(product: ir.MatMul, op: ir.Operator, _: ir.Block) -> ir.MatMul | None:
+    return repeated(product, op) if isinstance(op, ir.Upsample) else None
 
 
 def _is_plain_map(product: ir.MatMul, results: ir.Block) -> bool:

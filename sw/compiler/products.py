@@ -30,9 +30,12 @@ class Products:
             self._operands.require_pruning()
         if op.maximum and not by_channel(op, p):
             raise CompileError("max pooling needs an array of as many rows as columns, with depthwise_taps")
-        if (op.pooled or op.repeated) and not op.run:
-            what = "pooled" if op.pooled else "repeated"
-            raise CompileError(f"its results can be {what} only in a map that is kept without gaps")
+        if op.pooled and not op.run:
+            raise CompileError("its results can be pooled only in a map that is kept without gaps")
+        if op.repeated and not op.run and op.window and op.window.columns > p.accumulator_depth:
+            raise CompileError(
+                f"its lines of {op.window.columns} pixels are repeated whole, but accumulator_depth is {p.accumulator_depth}"
+            )
         for part in op.parts:
             bits = self._operands.layouts[part.b.tensor.name].bits
             if bits > p.weight_bits:
@@ -69,7 +72,7 @@ class Products:
 
     def _convolution(self, op: ir.MatMul, part: ir.MatMulPart, first: int, count: int) -> Iterator[Way]:
         """In lines of windows; lines longer than the accumulators are cut."""
-        window, depth = op.window, self._p.accumulator_depth
+        window, depth, copies = op.window, self._p.accumulator_depth, 4 if op.repeated else 1
         assert window
         for column in range(0, window.columns, depth):
             columns = min(depth, window.columns - column)
@@ -78,8 +81,9 @@ class Products:
                 n, read = first + col, window.lines_read(line, lines)
                 start, outputs = line * window.columns + column, (lines - 1) * window.columns + columns
                 a, map_walk = self._feature_map(op, part, read, n, cols)
-                operands = {"a": a, "b": self._operands.rows(part.b, n, cols), **self._results(op, part, start, outputs, n, cols)}
-                fields = {"m": columns, "lines": lines, "n": cols}
+                results = self._results(op, part, copies * start, copies * outputs, n, cols)
+                operands = {"a": a, "b": self._operands.rows(part.b, n, cols), **results}
+                fields = {"m": columns, "lines": lines, "n": cols, "repeated": int(op.repeated)}
                 walk = partial(map_walk, line=line, column=column, top=read.start, height=len(read))
                 return self._compute(op, part, fields, operands, (first, count), col, walk)
 

@@ -180,6 +180,8 @@ class Scheduler:
             late = task.engine is Engine.COMPUTE and field == "a"
             if not operand.ring:  # whose words wait for each other
                 accesses.append(Access.of(address, operand.rows, operand.words, stride, writes=writes, late=late, operand=field))
+        if command.get("repeated") and not command.get("packed"):
+            command["out_line"] = 2 * command["m"] * command["out_stride"]
         if task.source:
             command |= self._fetched(task.source, command)
             source = task.source.buffer
@@ -323,6 +325,7 @@ def _follows(command: Mapping[str, int], before: PlannedStep, p: MachineParamete
     # Words of a row before those that are written. A tile of channels must not be smaller than a word.
     ahead = (b["out"] - c["a"]) % c["a_line"]
     in_rows = c["a_line"] == b["out_stride"] and ahead + -(-b["n"] // p.word_bytes) <= c["a_line"]
-    if is_matrix and in_rows and not b["out_wide"] and p.cols >= p.word_bytes and not before.when and not b.get("packed", 0):
+    elsewhere = before.when or b.get("packed", 0) or b.get("repeated", 0)
+    if is_matrix and in_rows and not b["out_wide"] and p.cols >= p.word_bytes and not elsewhere:
         return {"a_follows": 1, "a_ahead": ahead}
     return {}

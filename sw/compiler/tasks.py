@@ -20,8 +20,6 @@ from .rowwise import OPERATIONS, Rowwise
 from .selection import Selection
 from .task import Task, Way
 
-_NOT_FUSED = "it must follow a convolution to one channel whose results nothing else reads, on a machine with packing"
-
 
 class TaskMaker:
     """Makes tasks for operators of a graph, from their ``operands``. staging_words: of the staging area, for a task."""
@@ -65,8 +63,6 @@ class TaskMaker:
 
     def _ways_of(self, operator: ir.Operator) -> list[Way]:
         with _naming(operator):
-            if type(operator) not in self._ways:
-                raise CompileError(_NOT_FUSED)
             return list(self._ways[type(operator)](operator))
 
     def _of_ways(self, operator: ir.Operator, ways: Sequence[Way], own: tuple[int, ...]) -> Iterator[Task]:

@@ -163,9 +163,9 @@ class Importer:
                 size = source.rows * source.cols if isinstance(source, Tensor) else source.size
                 whole = replace(part, index=np.arange(size).reshape(joined.rows, -1))
                 whole = Tabled.of(rounded(node, whole)) if isinstance(source, Tensor) else whole
-                found[key] = self.store_result(node, whole, q.dtype, storage)
-                assert isinstance(found[key].source, Tensor)
-                del self.layers[found[key].source.name]  # ONNX has no such value
+                found[key] = made = self.store_result(node, whole, q.dtype, storage)
+                assert isinstance(made.source, Tensor)
+                del self.layers[made.source.name]  # ONNX has no such value
             return replace(found[key], index=found[key].index.reshape(-1)[part.index], scale=storage.scale)
 
         return replace(value, source=joined.of(map(stored, joined.parts)))

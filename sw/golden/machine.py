@@ -203,14 +203,20 @@ class Machine:
         r = self.read_matrix(c["r"], c["r_stride"], *shape, wide=bool(c["r_wide"])).reshape(results.shape)
         return add(results, r, AddParameters(**{name: c[field] for field, name in RESIDUAL_SCALARS.items()}))
 
-    def _write_packed(self, c: Mapping[str, int], results: Int) -> None:
-        """Raises ValueError where the machine refuses it."""
+    def _write_changed(self, c: Mapping[str, int], results: Int) -> None:
+        """Packed results, or repeated ones. Raises ValueError where the machine refuses it."""
         p, wide = self.parameters, bool(c["out_wide"])
         changes = c["pooled"] + c["repeated"]
         fits = changes == 0 or (changes == 1 and not wide and not c["residual"])
-        in_pairs = not c["pooled"] or c["lines"] % 2 == p.cols % 2 == 0
-        if not (p.packing and c["n"] == p.cols and fits and in_pairs):
-            raise ValueError("a machine with packing packs rows of cols results, and pools or repeats those of 8 bits without a residual")
+        in_pairs = not c["pooled"] or (c["packed"] and c["lines"] % 2 == p.cols % 2 == 0)
+        packs = not c["packed"] or (p.packing and c["n"] == p.cols)
+        if not (packs and fits and in_pairs):
+            raise ValueError("with packing rows of cols results are packed, and pooled; repeated are those of 8 bits without a residual")
+        if not c["packed"]:
+            lines = repeated(results, c["m"]).reshape(2 * c["lines"], 2 * c["m"], -1)
+            for i, line in enumerate(lines):
+                self.write_matrix(c["out"] + i * c["out_line"], c["out_stride"], line, wide=False, whole_words=False)
+            return
         lines, width = c["lines"], c["m"] * c["n"]
         if c["pooled"]:
             lines, results = lines // 2, pooled(results.reshape(-1, 1), width)
@@ -237,8 +243,8 @@ class Machine:
             out = entries[(out + TABLE_ENTRIES // 2) % TABLE_ENTRIES]
         if c["residual"]:
             out = self._with_residual(c, out)
-        if c["packed"]:
-            self._write_packed(c, out)
+        if c["packed"] or c["repeated"] or c["pooled"]:
+            self._write_changed(c, out)
         else:
             self.write_matrix(c["out"], c["out_stride"], out, wide=bool(c["out_wide"]), whole_words=False)
 

@@ -105,7 +105,7 @@ def _bytes_moved(step: Step, p: MachineParameters) -> tuple[int, int]:
         return words * p.slot_bytes, words * word
     if step.engine is Engine.COMPUTE:
         tiles, n_tiles = tiles_of_b(c, p), -(-c["n"] // p.cols)
-        outputs = c["m"] * c["lines"]
+        outputs = c["m"] * c["lines"] * (4 if c["repeated"] else 1)
         a = rows_read(c) * tiles * word
         b = c["n"] * tiles // n_tiles * word if c["b_transposed"] else c["k"] * -(-c["n"] // word) * word
         factors = c["b_factored"] * c["taps_y"] * c["taps_x"] * p.factor_words
