@@ -113,6 +113,13 @@ def bench_gpt2_block(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_codenet(session: nox.Session) -> None:
+    """CoDeNet on its simulated machine, and that machine's area: writes docs/codenet.md."""
+    session.install("-e", ".[synth]", "onnxruntime")
+    session.run("python", "-m", "bench.codenet", *session.posargs)
+
+
+@nox.session
 def bench_pim(session: nox.Session) -> None:
     """Decoding GPTs with DRAM that computes, in the model and in simulation: writes docs/pim.md, its picture, and what a machine takes."""
     session.install("-e", ".[hdl]")
