@@ -142,6 +142,12 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
             else:
                 places = np.stack([topk(row, operator.out.cols) for row in read(operator.by)])
             result = read(operator.labels)[0, places].reshape(operator.out.rows, -1)
+        case ir.TopK():
+            a = read(operator.a)
+            places = topk(a.reshape(-1), operator.values.cols)
+            for block, found in zip(operator.outputs, (a.reshape(-1)[places], *np.divmod(places, a.shape[1])), strict=True):
+                values[block.tensor.name][block.slices] = found
+            return
         case ir.Fetch():
             shift = int(read(operator.shift)[0, 0]) if operator.shift else 0
             source = _shifted(operator.source, shift, beside=operator.beside)

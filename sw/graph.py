@@ -441,6 +441,34 @@ class Deform(OneResult):
         return (self.a, self.b, *(block for block in (self.offsets, self.masks) if block))
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TopK(Operator):
+    """The largest of all elements of ``a``, row after row, as many as each result has columns, in their order; of equal ones the first.
+
+    values, rows, cols: rows of what they are, and of the numbers of their rows and columns in ``a``.
+    """
+
+    a: Block
+    values: Block
+    rows: Block
+    cols: Block
+
+    def __post_init__(self) -> None:
+        shapes = {(block.rows, block.cols) for block in self.outputs}
+        if shapes != {(1, self.values.cols)} or self.values.cols > self.a.rows * self.a.cols:
+            raise ValueError(f"values, rows and cols must be rows of as many elements, no more than {self.a} has")
+        if self.values.tensor.bits != self.a.tensor.bits or {self.rows.tensor.bits, self.cols.tensor.bits} != {16}:
+            raise ValueError(f"values must have the format of {self.a}, rows and cols int16")
+
+    @property
+    def inputs(self) -> tuple[Block, ...]:
+        return (self.a,)
+
+    @property
+    def outputs(self) -> tuple[Block, ...]:
+        return (self.values, self.rows, self.cols)
+
+
 def numbers_of(count: int, name: str = "") -> Block:
     """0, 1, 2 and so on, as labels."""
     data = np.arange(count, dtype=np.int16)[None]

@@ -157,7 +157,7 @@ def _long(net: Net) -> str:
         (_columns, "[9, 8], [4]: by the numbers in an input only rows of a table can be looked up, not along axis 1 of [9, 8]"),
         (_two_tables, "[7, 8], [4]: its table has 7 rows, but another one by the numbers in input_1 has 9"),
         (_part_of_the_numbers, "[9, 8], [2]: the numbers gather_3 must be all of the input input_1 in its order"),
-        (_computed_numbers, "[9, 8], [4]: the numbers argmax_8 must be an input of the network, int32 or int64"),
+        (_computed_numbers, "[9, 8], [4]: the numbers argmax_8 must be a row of the machine's, in its order, not argmax_8[4x1 int16]"),
         (_infinite, "[9, 8], [4]: its input table must be finite"),
         (_long, "[32769, 2], [4]: it has 32769 rows, but the machine's numbers of rows end at 32767"),
     ],

@@ -32,6 +32,7 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from onnx_models import decoder
 from random_graphs import cached, graphs, prunings, transformer
+from test_frontend_peaks import detections, heat_of
 
 MACHINES = {
     # Words wider than the bus, more columns than rows, few lanes, shared requantizers, and a scratchpad that many networks do not fit.
@@ -133,6 +134,22 @@ def assert_runs_model(device: VerilatedDevice, path: Path, machine: MachineParam
     values = execute(graph, inputs, lanes=machine.lanes)
     found = Network(device, Manifest.of(program, rom=False), base=GUARD).run_integers(inputs)
     assert all((found[p.name] == values[p.tensor.name]).all() for p in graph.outputs)
+
+
+@pytest.mark.parametrize("levels", [1, 3, 240])
+@pytest.mark.parametrize("shape", [(5, 8, 10), (3, 20, 30)])
+def test_detections(device: VerilatedDevice, machine: MachineParameters, shape: tuple[int, int, int], levels: int, tmp_path: Path) -> None:
+    if not machine.pruning:
+        pytest.skip("a machine without pruning")
+    onnx.save(detections(*shape), tmp_path / "net.onnx")
+    program = compile_model(tmp_path / "net.onnx", machine)
+    heat, sizes = program.graph.inputs
+    random = np.random.default_rng(1).normal(size=sizes.shape).astype(np.float32)
+    device.set_memory_timing(latency=5, bandwidth=Fraction(1, 2))
+    inputs = {heat.name: heat_of(heat.shape, levels), sizes.name: random}
+    values = execute(program.graph, inputs, lanes=machine.lanes)
+    found = Network(device, Manifest.of(program, rom=False), base=GUARD).run_integers(inputs)
+    assert all((found[port.name] == values[port.tensor.name]).all() for port in program.graph.outputs)
 
 
 @settings(quick, max_examples=60)

@@ -10,6 +10,7 @@ from celosia.rtl.arch.workers import workers
 from celosia.sw.api import compile_model
 from celosia.sw.driver.device import DeviceError
 from celosia.sw.manifest import Manifest
+from celosia.sw.report.detections import LEAST_SCORE, picture
 from celosia.sw.report.measure import operator_use, spans
 
 MODEL = Path(__file__).parent.parent / "examples" / "digits" / "digits_qdq.onnx"
@@ -58,3 +59,33 @@ def test_activity_of_half_a_run_is_refused(manifest: Manifest) -> None:
     changes = activity(manifest)
     with pytest.raises(DeviceError, match="not that of one run"):
         spans(changes[: len(changes) // 2], manifest)
+
+
+def found(boxes: int, best: float = 0.9) -> dict[str, np.ndarray]:
+    """Detections of which the last two are too unlikely to be drawn."""
+    scores = np.full((1, boxes + 2), best, np.float32)
+    scores[0, boxes:] = LEAST_SCORE / 2
+    corners = np.tile(np.array([2, 3, 9, 8], np.float32), (1, boxes + 2, 1))
+    return {"scores": scores, "classes": np.arange(boxes + 2)[None], "boxes": corners}
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+def test_a_box_for_each_likely_detection(colours: int) -> None:
+    image = {"image": np.random.default_rng(1).random((1, colours, 12, 16)).astype(np.float32)}
+    pages = [picture(image, found(boxes)) for boxes in (0, 3)]
+    assert all(page.startswith("<svg") and "data:image/png" in page for page in pages)
+    assert pages[1].count('<g id="patch_') - pages[0].count('<g id="patch_') == 3
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"),
+    [
+        ({"image": np.zeros((1, 2, 8, 8))}, found(2)),
+        ({"image": np.zeros((1, 64))}, found(2)),
+        ({"image": np.zeros((1, 1, 8, 8)), "other": np.zeros(3)}, found(2)),
+        ({"image": np.zeros((1, 1, 8, 8))}, {"logits": np.zeros((1, 10))}),
+        ({"image": np.zeros((1, 1, 8, 8))}, {**found(2), "boxes": np.zeros((1, 4, 5))}),
+    ],
+)
+def test_no_picture_of_what_is_no_image_or_no_detections(inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> None:
+    assert not picture(inputs, outputs)

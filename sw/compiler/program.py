@@ -13,6 +13,7 @@ from .buffers import make_buffers
 from .decision import Decision
 from .depthwise import with_deform_engine
 from .dram_rows import DramRows
+from .fetches import with_fetches
 from .fuse import fuse
 from .layout import Buffer, Layout, choose_layouts
 from .packing import pack
@@ -21,6 +22,7 @@ from .plan import Plan, make_plans
 from .predict import Resources, Timing, predict
 from .reach import banks_reached
 from .schedule import Scheduler, with_waits
+from .topk import with_picks
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -127,7 +129,8 @@ class Compiler:
 
 def fused(graph: ir.Graph, parameters: MachineParameters) -> ir.Graph:
     """With what the machine does in one."""
-    return with_deform_engine(pack(arrange(fuse(graph, parameters), parameters), parameters), parameters)
+    prepared = with_fetches(with_picks(graph, parameters), parameters)
+    return with_deform_engine(pack(arrange(fuse(prepared, parameters), parameters), parameters), parameters)
 
 
 def _constants(buffers: Iterable[Buffer], parameters: MachineParameters) -> tuple[dict[str, int], bytes]:

@@ -1,13 +1,12 @@
 """DeformConv: which deformation its offsets make, and whether the machine's offsets are the same."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...rtl.arch.deform import FRACTION_BITS, SAMPLE_BITS, Form
-from ...rtl.arch.formats import INT8, INT16, Format
+from ...rtl.arch.formats import INT8, INT16
 from ..golden.activation import ActivationTable
 from ..golden.deform import Deformation
 from ..golden.matmul import MatMulParameters, accumulator_bound
@@ -71,12 +70,12 @@ class Deformed(Pending):
 
     node: Node
     a: Block
-    b: Tensor
     deformation: Deformation
     offsets: Block | None
     masks: Block | None
     scales: NDArray[np.float64]
     bias: NDArray[np.float64]
+    b: Tensor | None = None
     relu: bool = False
 
     @property
@@ -95,6 +94,8 @@ class Deformed(Pending):
 
 def _operator(name: str, d: Deformed, out: Block) -> Deform:
     """Raises ValueError where its scales or sums don't fit."""
+    assert d.b
+    assert d.b.data is not None
     parameters = fit(
         MatMulParameters.from_scales,
         a_scale=1.0,
@@ -108,7 +109,6 @@ def _operator(name: str, d: Deformed, out: Block) -> Deform:
         channels=d.a.cols,
         relu=d.relu,
     )
-    assert d.b.data is not None
     most = 1 << SAMPLE_BITS if d.deformation.fractional else 1
     reach = most * accumulator_bound(d.b.data.T, 0, d.a.tensor.zero_point, -(-np.abs(parameters.bias) // most))
     if reach > INT32_MAX:
@@ -126,12 +126,12 @@ def _operator(name: str, d: Deformed, out: Block) -> Deform:
     )
 
 
-def deformed(node: Node, operands: Operands, allowed: Offsets, operator_names: Names) -> tuple[View, list[Operator]]:
-    """The result of a DeformConv, and the operators before it. Raises ValueError where the machine can't do the same."""
+def deformed(node: Node, operands: Operands, allowed: Offsets) -> View:
+    """The result of a DeformConv. Raises ValueError where the machine can't do the same."""
     x, weights, bias = operands.view(node, 0), operands.constant(node, 1), operands.finite(node, 3)
     if weights is None or weights.quantized is None or len(weights.shape) != 4 or x.shape[0] != 1:
         raise ValueError("only 2-D convolution of one map with constant quantized weights is supported")
-    (n, _, kh, kw), (_, channels, height, width) = weights.shape, x.shape
+    (n, _, kh, kw), channels = weights.shape, x.shape[1]
     groups, offset_groups = (int(node.attributes.get(name, 1)) for name in ("group", "offset_group"))
     if kh != kw or kh not in (3, 5):
         raise ValueError(f"only kernels of 3 x 3 and 5 x 5 are supported, not of {kh} x {kw}")
@@ -139,24 +139,47 @@ def deformed(node: Node, operands: Operands, allowed: Offsets, operator_names: N
         raise ValueError(f"offset_group must be 1, not {offset_groups}")
     if groups not in (1, channels) or (groups > 1 and n != channels):
         raise ValueError(f"groups must be 1, or as many as channels with one result each, not {groups}")
-    a = _map(x)
-    deformation, offsets, masks, before, mask_scale = _deformation(node, operands, allowed, kh, (height, width), operator_names)
-    result = operands.value(node, 2).shape[2:]
-    scale = x.scale * (mask_scale if deformation.masked else 2.0**-SAMPLE_BITS if deformation.fractional else 1.0)
-    quantized = weights.quantized
-    if (quantized.zero_point != 0).any():
+    if (weights.quantized.zero_point != 0).any():
         raise ValueError(f"the zero point of its weights {weights.name} must be 0")
-    of_it = {"node": node, "a": a, "deformation": deformation, "offsets": offsets, "masks": masks}
-    if groups == 1:
-        return _full(of_it, operands, weights, bias, scale, operator_names, before, result)
-    by_channel = quantized.scale.reshape(n, -1)
-    if (by_channel != by_channel[:, :1]).any():
-        raise ValueError(f"its weights {weights.name} must have one scale, or one per output channel")
-    data = quantized.data.reshape(n, -1).astype(np.int8)
-    b = Tensor(name=operands.names.unique(weights.name), rows=n, cols=kh * kw, bits=quantized.bits, scale=1.0, zero_point=0, data=data)
+    samples = _samples(node, operands, allowed, kh)
     real = np.zeros(n) if bias is None else bias.array.reshape(n).astype(np.float64)
-    source = Deformed(**of_it, b=b, scales=scale * by_channel[:, 0], bias=real)
-    return View(source=source, index=np.arange(source.size).reshape(*result, channels).transpose(2, 0, 1)[None]), before
+    value = _full(samples, operands, weights, real) if groups == 1 else _depthwise(samples, operands, weights, real)
+    size = samples.deformation.lines, samples.deformation.columns
+    return value.moved(lambda index: index.reshape(*size, n).transpose(2, 0, 1)[None])
+
+
+def _depthwise(samples: Deformed, operands: Operands, weights: Constant, bias: NDArray[np.float64]) -> View:
+    assert weights.quantized
+    scale, data = (array.reshape(len(bias), -1) for array in (weights.quantized.scale, weights.quantized.data))
+    if (scale != scale[:, :1]).any():
+        raise ValueError(f"its weights {weights.name} must have one scale, or one per output channel")
+    b = _weights(weights.name, operands.names, data, weights.quantized.bits)
+    source = replace(samples, b=b, scales=samples.scales * scale[:, 0], bias=bias)
+    return View(source=source, index=np.arange(source.size))
+
+
+def _weights(name: str, names: Names, data: NDArray, bits: int) -> Tensor:
+    """[C, taps]"""
+    channels, taps = data.shape
+    data = data.astype(np.int8)
+    return Tensor(name=names.unique(name), rows=channels, cols=taps, bits=bits, scale=1.0, zero_point=0, data=data)
+
+
+def _full(samples: Deformed, operands: Operands, weights: Constant, bias: NDArray[np.float64]) -> View:
+    """Of a kernel over all channels: the samples of each tap, rounded as the map is quantized, then their product with the weights."""
+    a, taps, node = samples.a, samples.deformation.taps, samples.node
+    count = samples.deformation.lines * samples.deformation.columns
+    name = operands.names.unique(f"{node.name}.samples")
+    taken = replace(a.tensor, name=name, rows=count, cols=taps * a.cols)
+    for t in range(taps):
+        b = _weights(f"{node.name}.tap", operands.names, np.tile(np.arange(taps) == t, (a.cols, 1)), 2)
+        out = Block(tensor=taken, row=0, col=t * a.cols, rows=count, cols=a.cols)
+        operands.add(_operator(operands.operator_names.unique(f"{node.name}.tap"), replace(samples, b=b), out))
+    index = np.arange(count * taken.cols).reshape(1, count, -1)
+    matrix = weights.moved(lambda w: w.transpose(0, 2, 3, 1).reshape(len(w), -1).T)
+    value = multiply(node, View(source=taken, index=index, scale=taken.scale), matrix, operands.names)
+    assert isinstance(value.source, Product)
+    return replace(value, source=replace(value.source, bias=bias))
 
 
 def _map(view: View, name: str = "operand") -> Block:
@@ -169,79 +192,37 @@ def _map(view: View, name: str = "operand") -> Block:
     return block
 
 
-def _full(
-    of_it: dict,
-    operands: Operands,
-    weights: Constant,
-    bias: Constant | None,
-    scale: float,
-    names: Names,
-    before: list[Operator],
-    result: tuple,
-) -> tuple[View, list[Operator]]:
-    """Of a kernel over all channels: the samples of each tap, rounded as the map is quantized, then their product with the weights."""
-    node, a, deformation = of_it["node"], of_it["a"], of_it["deformation"]
-    taps, tensor, count = deformation.taps, a.tensor, deformation.lines * deformation.columns
-    samples = Tensor(
-        name=operands.names.unique(f"{node.name}.samples"),
-        rows=count,
-        cols=taps * a.cols,
-        bits=8,
-        scale=tensor.scale,
-        zero_point=tensor.zero_point,
-    )
-    for t in range(taps):
-        data = np.zeros((a.cols, taps), np.int8)
-        data[:, t] = 1
-        b = Tensor(name=operands.names.unique(f"{node.name}.tap"), rows=a.cols, cols=taps, bits=2, scale=1.0, zero_point=0, data=data)
-        one = Deformed(**of_it, b=b, scales=np.full(a.cols, scale), bias=np.zeros(a.cols))
-        out = Block(tensor=samples, row=0, col=t * a.cols, rows=count, cols=a.cols)
-        before.append(_operator(names.unique(f"{node.name}.tap"), one, out))
-    index = np.arange(count * samples.cols).reshape(1, count, -1)
-    matrix = weights.moved(lambda w: w.transpose(0, 2, 3, 1).reshape(len(w), -1).T)
-    value = multiply(node, View(source=samples, index=index, scale=tensor.scale), matrix, operands.names)
-    product = value.source
-    assert isinstance(product, Product)
-    if bias is not None:
-        product = replace(product, bias=bias.array.reshape(-1).astype(np.float64))
-    index = value.index.reshape(*result, -1).transpose(2, 0, 1)[None]
-    return View(source=product, index=index), before
-
-
-def _deformation(
-    node: Node, operands: Operands, allowed: Offsets, kernel: int, size: tuple[int, int], names: Names
-) -> tuple[Deformation, Block | None, Block | None, list[Operator], float]:
-    """What the node's attributes, offsets and masks are; the offsets, the masks, operators that make them, and the masks' scale."""
+def _samples(node: Node, operands: Operands, allowed: Offsets, kernel: int) -> Deformed:
+    """The deformation that the node's attributes, offsets and masks make, without weights."""
+    x, value, centre, taps = operands.view(node, 0), operands.value(node, 2), kernel // 2, kernel**2
     (s_y, s_x), (d_y, d_x) = (numbers(node, name, [1, 1]) for name in ("strides", "dilations"))
     above, left, _, _ = numbers(node, "pads", [0] * 4)
     if d_y != d_x or not {s_y, s_x} <= {1, 2}:
         raise ValueError(f"strides must be 1 or 2, not {[s_y, s_x]}, and dilations one number, not {[d_y, d_x]}")
-    value, centre = operands.value(node, 2), kernel // 2
-    if not isinstance(value, View) or value.integers is not None or len(value.shape) != 4 or value.shape[:2] != (1, 2 * kernel**2):
-        raise ValueError(f"its offsets must be dequantized, [1, {2 * kernel**2}, lines, columns], not {list(value.shape)}")
-    form, view, factor = Form.FREE, value, 1.0
+    if not isinstance(value, View) or value.integers is not None or len(value.shape) != 4 or value.shape[:2] != (1, 2 * taps):
+        raise ValueError(f"its offsets must be dequantized, [1, {2 * taps}, lines, columns], not {list(value.shape)}")
+    form, view, factor, base = Form.FREE, value, 1.0, 0
     if isinstance(value.source, Spread):
-        form, view = Form.SQUARE, value.source.of
-        factor = _square(value.source.steps, kernel)
+        form, view, factor, base = Form.SQUARE, value.source.of, _square(value.source.steps, kernel), d_y
     if not isinstance(view.source, Tensor):
         raise ValueError(f"its offsets {node.inputs[2]} are not quantized: they need QuantizeLinear and DequantizeLinear")
-    most = None if allowed.bound is None else allowed.bound / centre if form is Form.SQUARE else allowed.bound - centre * d_y
-    if most is not None and most < 0:
-        raise ValueError(f"an offset bound of {allowed.bound} is less than its dilation of {d_y} needs")
-    base = d_y if form is Form.SQUARE else 0
-    limits = (-np.inf, np.inf) if most is None else (-most - base, most - base)
-    offsets, before, about = _offsets(view, factor, limits, allowed.fraction, operands, names, node)
-    mask_about, masks, mask_scale = {}, None, 1.0
+    limits = -np.inf, np.inf
+    if allowed.bound is not None:
+        most = allowed.bound / centre if form is Form.SQUARE else allowed.bound - centre * d_y
+        if most < 0:
+            raise ValueError(f"an offset bound of {allowed.bound} is less than its dilation of {d_y} needs")
+        limits = -most - base, most - base
+    offsets, about = _offsets(view, factor, limits, allowed.fraction, operands, node)
+    masks, scale = None, 1.0
     if len(node.inputs) > 4 and node.inputs[4]:
         mask = operands.view(node, 4)
-        assert isinstance(mask.source, Tensor)
-        if mask.source.bits != 8 or mask.shape != (1, kernel**2, *value.shape[2:]):
-            raise ValueError(f"its mask must be int8 or uint8, [1, {kernel**2}, lines, columns], not {mask.source} {list(mask.shape)}")
-        masks, mask_scale = _map(mask, "mask"), mask.scale
-        mask_about = {"masked": True, "mask_zero_point": mask.source.zero_point}
+        masks, scale = _map(mask, "mask"), mask.scale
+        if masks.tensor.bits != 8 or mask.shape != (1, taps, *value.shape[2:]):
+            raise ValueError(f"its mask must be int8 or uint8, [1, {taps}, lines, columns], not {masks.tensor} {list(mask.shape)}")
+        about |= {"masked": True, "mask_zero_point": masks.tensor.zero_point}
     deformation = Deformation(
-        height=size[0],
-        width=size[1],
+        height=x.shape[2],
+        width=x.shape[3],
         lines=value.shape[2],
         columns=value.shape[3],
         kernel=kernel,
@@ -251,9 +232,19 @@ def _deformation(
         dilation=d_y,
         form=form,
         **about,
-        **mask_about,
     )
-    return deformation, offsets, masks, before, mask_scale
+    if deformation.fractional and masks is None:
+        scale = 2.0**-SAMPLE_BITS
+    a = _map(x)
+    return Deformed(
+        node=node,
+        a=a,
+        deformation=deformation,
+        offsets=offsets,
+        masks=masks,
+        scales=np.full(a.cols, x.scale * scale),
+        bias=np.zeros(a.cols),
+    )
 
 
 def _square(steps: NDArray[np.float64], kernel: int) -> float:
@@ -267,10 +258,10 @@ def _square(steps: NDArray[np.float64], kernel: int) -> float:
 
 
 def _offsets(
-    view: View, factor: float, limits: tuple[float, float], fraction: int | None, operands: Operands, names: Names, node: Node
-) -> tuple[Block, list[Operator], dict[str, int]]:
-    """Offsets of what a view stands for, times a factor: where they are stored, what makes them, and how they are read. Raises ValueError
-    where they can't be exact and may not be rounded."""
+    view: View, factor: float, limits: tuple[float, float], fraction: int | None, operands: Operands, node: Node
+) -> tuple[Block, dict[str, int]]:
+    """Offsets of what a view stands for, times a factor: where they are stored, and how they are read. Raises ValueError where they can't
+    be exact and may not be rounded."""
     tensor, block = view.source, _map(view, "offsets")
     assert isinstance(tensor, Tensor)
     codes = np.arange(tensor.format.min, tensor.format.max + 1)
@@ -294,23 +285,18 @@ def _offsets(
     at = int(np.flatnonzero(inner if inner.any() else wanted == high)[0])
     zero_point = int(codes[at] - wanted[at])
     if np.array_equal(wanted, np.clip(codes - zero_point, low, high)):
-        return block, [], {"fraction": bits, "offset_zero_point": zero_point, "offset_low": low, "offset_high": high}
+        return block, {"fraction": bits, "offset_zero_point": zero_point, "offset_low": low, "offset_high": high}
     if tensor.bits != 8:
         raise ValueError(f"offsets of {tensor.bits} bits must have steps of 1, 1/2, 1/4, 1/8 or 1/16")
-    return (*_table(block, wanted, operands, names, node), {"fraction": bits, "offset_low": low, "offset_high": high})
+    return _table(block, wanted.tolist(), operands, node), {"fraction": bits, "offset_low": low, "offset_high": high}
 
 
-def _table(block: Block, entries: Iterable[int], operands: Operands, names: Names, node: Node) -> tuple[Block, list[Operator]]:
+def _table(block: Block, entries: list[int], operands: Operands, node: Node) -> Block:
     """The block with an entry for each number."""
-    entries = tuple(int(entry) for entry in entries)
-    fits: Callable[[Format], bool] = lambda form: form.min <= min(entries) <= max(entries) <= form.max  # noqa: E731
-    out = Tensor(
-        name=operands.names.unique(f"{node.name}.offsets"),
-        rows=block.rows,
-        cols=block.cols,
-        bits=(INT8 if fits(INT8) else INT16).bits,
-        scale=1.0,
-        zero_point=0,
-    )
-    parameters = ActivationTable(entries)
-    return out.whole, [Table(name=names.unique(f"{node.name}.offsets"), node=node.name, a=block, out=out.whole, parameters=parameters)]
+    narrow = INT8.min <= min(entries) <= max(entries) <= INT8.max
+    name, parameters = operands.names.unique(f"{node.name}.offsets"), ActivationTable(tuple(entries))
+    bits = (INT8 if narrow else INT16).bits
+    out = Tensor(name=name, rows=block.rows, cols=block.cols, bits=bits, scale=1.0, zero_point=0).whole
+    name = operands.operator_names.unique(f"{node.name}.offsets")
+    operands.add(Table(name=name, node=node.name, a=block, out=out, parameters=parameters))
+    return out

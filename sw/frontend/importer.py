@@ -11,19 +11,20 @@ from pathlib import Path
 
 import numpy as np
 
-from ..graph import Graph, GraphInput, GraphOutput, Operator, Port, Table, Tensor
+from ..graph import Block, Graph, GraphInput, GraphOutput, Operator, Port, Tensor
 from .deform import EXACT, Offsets, deformed
 from .joined import Joined, alone
 from .movement import MOVES
 from .onnx_file import ModelError, Node, OnnxModel, Value, read
 from .operands import AnyValue, Operands
 from .operations import OPERATIONS
+from .peaks import top
 from .pointwise import Tabled, pointwise, refuse, rounded
 from .product import Product
 from .quantization import Quantization, Storage
 from .readers import POINTWISE, Readers
 from .rowwise import Rescaled
-from .tokens import NUMBER_TYPES, NUMBERS, LookedUp, largest, table_of
+from .tokens import INDEX, NUMBER_TYPES, NUMBERS, LookedUp, gathered, largest, row_of_numbers, table_of
 from .values import Constant, Index, Pending, View, inverse
 
 
@@ -45,8 +46,6 @@ class Importer:
         self.readers = Readers(model)
         self.operands = Operands(model, self.readers)
         self.inputs: list[GraphInput] = []
-        self.operators = self.operands.operators
-        self.operator_names = self.operands.operator_names
         self.layers: dict[str, Port] = {}
         self.quantized: dict[tuple[str, Storage], View] = {}
         self.numbers: dict[str, GraphInput] = {}
@@ -61,7 +60,7 @@ class Importer:
             except (ValueError, IndexError) as error:
                 raise self.located(node, error) from error
         outputs = tuple(self.output(name) for name in self.model.outputs)
-        operators = needed(self.operators, outputs)
+        operators = needed(self.operands.operators, outputs)
         blocks = [b for operator in operators for b in (*operator.inputs, *operator.outputs)]
         tensors = {t.name: t for t in [port.tensor for port in self.inputs] + [b.tensor for b in blocks]}
         return Graph(
@@ -92,11 +91,11 @@ class Importer:
         if node.op_type == "DequantizeLinear":
             return [self.dequantize(node)]
         if node.op_type == "DeformConv":
-            value, before = deformed(node, self.operands, self.offsets, self.operator_names)
-            self.operators += before
-            return [value]
+            return [deformed(node, self.operands, self.offsets)]
         if node.op_type == "ArgMax":
             return [self.argmax(node)]
+        if node.op_type == "TopK":
+            return [*top(node, self.operands)]
         if node.op_type == "Gather" and isinstance(self.operands.value(node, 1), View):
             return [self.look_up(node)]
         if node.op_type not in MOVES:
@@ -193,12 +192,26 @@ class Importer:
         return port
 
     def look_up(self, node: Node) -> View:
-        """Rows of a table by the numbers in an input, which are a row of the machine's."""
-        table, numbers = table_of(node, self.operands), self.operands.value(node, 1)
+        """Rows of a table or of a stored matrix by numbers, which are a row of the machine's."""
+        numbers = self.operands.value(node, 1)
         assert isinstance(numbers, View)
-        source, rows = numbers.source, table.shape[0]
+        computed = isinstance(numbers.source, Tensor) and numbers.integers == INDEX
+        if computed and isinstance(self.operands.value(node, 0), View):
+            return gathered(node, numbers, self.operands)
+        table = table_of(node, self.operands)
+        rows = table.shape[0]
+        block = row_of_numbers(node, numbers, rows, self.operands) if computed else self.given_numbers(node, numbers, rows)
+        pending = LookedUp(node=node, table=table, numbers=block, names=self.operands.names)
+        return View(source=pending, index=np.arange(pending.size).reshape(*numbers.shape, -1))
+
+    def given_numbers(self, node: Node, numbers: View, rows: int) -> Block:
+        """Those of an input."""
+        source = numbers.source
         if not isinstance(source, Value) or str(source.dtype) not in NUMBER_TYPES:
-            raise ValueError(f"the numbers {node.inputs[1]} must be an input of the network, {' or '.join(NUMBER_TYPES)}")
+            kinds = " or ".join(NUMBER_TYPES)
+            raise ValueError(
+                f"the numbers {node.inputs[1]} must be an {kinds} input of the network, or found by ArgMax, or TopK and Mod or Div"
+            )
         if source.name not in self.numbers:
             natural = np.arange(np.prod(source.shape, dtype=int))[None]
             self.numbers[source.name] = self.input(source, natural, Storage(**NUMBERS), choices=rows)
@@ -207,16 +220,12 @@ class Importer:
             raise ValueError(f"its table has {rows} rows, but another one by the numbers in {source.name} has {port.choices}")
         if not np.array_equal(numbers.index.reshape(1, -1), port.permutation):
             raise ValueError(f"the numbers {node.inputs[1]} must be all of the input {source.name} in its order")
-        pending = LookedUp(node=node, table=table, numbers=port.tensor.whole, names=self.operands.names)
-        return View(source=pending, index=np.arange(pending.size).reshape(*numbers.shape, -1))
+        return port.tensor.whole
 
     def argmax(self, node: Node) -> View:
-        """The number of the largest of each row, which is no quantized number: nothing comes after it but what moves it."""
-        operator, found = largest(node, self.operands, self.operator_names.unique(node.name))
+        found = largest(node, self.operands)
         assert isinstance(found.source, Tensor)
-        assert found.integers
-        self.operators.append(operator)
-        self.add_layer(node.outputs[0], found.source, found.index, found.integers)
+        self.add_layer(node.outputs[0], found.source, found.index, INDEX)
         return found
 
     def add_layer(self, name: str, tensor: Tensor, place: Index, dtype: np.dtype) -> None:
@@ -244,12 +253,10 @@ class Importer:
             layout = self.readers.layout(node.outputs[0], index, pending.layouts())
             tensor = storage.tensor(self.operands.names.unique(node.inputs[0]), layout.shape)
             place = inverse(layout)
-            operator = pending.operator(self.operator_names.unique(pending.node.name), tensor, place)
+            operator = pending.operator(self.operands.operator_names.unique(pending.node.name), tensor, place)
         except ValueError as error:
             raise self.located(pending.node, error) from error
-        self.operators.append(operator)
-        if isinstance(operator, Table):
-            self.operands.tables[tensor] = operator
+        self.operands.add(operator)
         self.add_layer(node.outputs[0], tensor, place[index], dtype)
         return View(source=tensor, index=place[index])
 

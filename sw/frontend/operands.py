@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..graph import Arrange, Operator, Table, Tensor
+from ..graph import Arrange, Operator, Tensor
 from .convolution import pixels
 from .onnx_file import Node, OnnxModel
 from .readers import Readers
@@ -16,21 +16,26 @@ AnyValue = Constant | View
 class Operands:
     """The values known so far, by ONNX name. Every method raises ValueError with the reason, without the node's name.
 
-    names: of the tensors made so far. tables: the functions that they hold. operators: that operands were made by, in order.
+    names: of the tensors made so far. operators: made so far. writers: of the tensors that these write. counts: of tensors that hold
+    numbers of rows or columns, how many of these there are.
     """
 
     def __init__(self, model: OnnxModel, readers: Readers):
         self.model, self.readers = model, readers
-        self.names = Names()
-        self.tables: dict[Tensor, Table] = {}
+        self.names, self.operator_names = Names(), Names()
         self.operators: list[Operator] = []
-        self.operator_names = Names()
+        self.writers: dict[Tensor, Operator] = {}
+        self.counts: dict[Tensor, int] = {}
         self.arranged: dict[tuple[Tensor, tuple[int, ...]], Tensor] = {}  # by what of a tensor they are
         self.values: dict[str, AnyValue] = {n: Constant(name=n, array=a) for n, a in model.constants.items()}
         for value in model.inputs:
             index: Index = np.arange(np.prod(value.shape, dtype=int)).reshape(value.shape)
             integers = value.dtype if value.dtype.kind in "iu" else None
             self.values[value.name] = View(source=value, index=index, integers=integers)
+
+    def add(self, operator: Operator) -> None:
+        self.operators.append(operator)
+        self.writers |= {block.tensor: operator for block in operator.outputs}
 
     def value(self, node: Node, slot: int) -> AnyValue:
         if node.inputs[slot] not in self.values:
@@ -82,7 +87,7 @@ class Operands:
         if key not in self.arranged:
             out = replace(source, name=self.names.unique(f"{node.inputs[slot]}.arranged"), cols=len(columns))
             name = self.operator_names.unique(f"{node.name}.arranged")
-            self.operators.append(Arrange(name=name, node=node.name, sources=(source.whole,), columns=columns, out=out.whole))
+            self.add(Arrange(name=name, node=node.name, sources=(source.whole,), columns=columns, out=out.whole))
             self.arranged[key] = out
         return self.arranged[key]
 

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from .deform import Deformed, spread
 from .joined import joined
 from .onnx_file import Node
 from .operands import Operands, positive
+from .peaks import Alike, Places
 from .product import Product, convolve, mean_weights, multiply
 from .readers import mean_operand
 from .resize import resized
@@ -131,13 +133,33 @@ def _mul(node: Node, operands: Operands) -> View:
             continue
         if factor is not None:
             return _scaled(value if isinstance(value.source, Product | GeluOf) else operands.view(node, slot), factor)
-        if isinstance(value.source, ErfOf):
+        if isinstance(value.source, ErfOf | Alike):
             return value.source.times(node, value.index, operands.view(node, 1 - slot))
     slot = 1 if isinstance(operands.value(node, 0), Constant) else 0
     return Multiplied.of(node, operands.view(node, slot), operands.matrix(node, 1 - slot), operands.names)
 
 
+def _equal(node: Node, operands: Operands) -> View:
+    return Alike.of(node, operands.view(node, 0), operands.view(node, 1), operands)
+
+
+def _cast(node: Node, operands: Operands) -> View:
+    value = operands.value(node, 0)
+    if not isinstance(value, View) or not isinstance(value.source, Alike) or node.attributes["to"] != TensorProto.FLOAT:
+        raise ValueError("it is supported only of an Equal to float32")
+    return value
+
+
+def _mod(node: Node, operands: Operands) -> View:
+    value = operands.value(node, 0)
+    if not isinstance(value, View) or not isinstance(value.source, Places):
+        raise ValueError("it is supported only of the indices of a TopK")
+    return value.source.taken(node, value, operands)
+
+
 def _div(node: Node, operands: Operands) -> View:
+    if isinstance(value := operands.value(node, 0), View) and isinstance(value.source, Places):
+        return value.source.taken(node, value, operands)
     value, factor = operands.value(node, 0), operands.factor(node, 1)
     if isinstance(value, Constant) or factor is None:
         raise ValueError("only a division by a constant scalar, or of functions of one int8 tensor, is supported")
@@ -205,6 +227,9 @@ OPERATIONS: dict[str, Callable[[Node, Operands], View]] = {
     "Add": _add,
     "Mul": _mul,
     "Div": _div,
+    "Mod": _mod,
+    "Equal": _equal,
+    "Cast": _cast,
     "Relu": _relu,
     "Where": _where,
     "Softmax": _softmax,

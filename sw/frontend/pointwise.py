@@ -14,7 +14,7 @@ from onnx.reference import ReferenceEvaluator
 
 from ..executor import quantize
 from ..golden.activation import ActivationTable
-from ..graph import Block, Table, Tensor
+from ..graph import Block, Operator, Table, Tensor
 from .onnx_file import Node
 from .operands import AnyValue, Operands
 from .rowwise import Rowwise, covered
@@ -25,7 +25,7 @@ def pointwise(node: Node, operands: Operands) -> View | None:
     """The node's result if it is a function of one 8-bit tensor and of constant scalars; else None, as for a residual sum."""
     inputs = [operands.value(node, slot) if name else None for slot, name in enumerate(node.inputs)]
     if not _alike(inputs):
-        inputs = [_origin(node, value, operands.tables) if isinstance(value, View) else value for value in inputs]
+        inputs = [_origin(node, value, operands.writers) if isinstance(value, View) else value for value in inputs]
     views = [value for value in inputs if isinstance(value, View)]
     scalars = [value for value in inputs if isinstance(value, Constant)]
     if not views or not _alike(inputs) or any(scalar.array.size != 1 for scalar in scalars):
@@ -54,10 +54,9 @@ def _alike(inputs: list[AnyValue | None]) -> bool:
     return all(v.source is views[0].source and v.integers is None and np.array_equal(v.index, views[0].index) for v in views)
 
 
-def _origin(node: Node, view: View, tables: Mapping[Tensor, Table]) -> View:
+def _origin(node: Node, view: View, writers: Mapping[Tensor, Operator]) -> View:
     """Of a tensor that holds functions of another one's elements: the same numbers as a function of those."""
-    while isinstance(view.source, Tensor) and view.integers is None and view.source in tables:
-        table = tables[view.source]
+    while isinstance(view.source, Tensor) and view.integers is None and isinstance(table := writers.get(view.source), Table):
         a, entries = table.a, np.array(table.parameters.entries)
         function = Function(node=node, numbers=_numbers(view)[entries - view.source.format.min], linear=False)
         row, col = np.divmod(view.index, a.cols)

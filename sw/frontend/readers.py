@@ -82,6 +82,10 @@ class Readers:
             raise ValueError(f"its input {node.inputs[slot]} must be a constant list of integers")
         return value
 
+    def are_read_by(self, name: str, op_types: Sequence[str]) -> bool:
+        """Whether some operation of these types reads the value ``name``."""
+        return any(reader.op_type in op_types for reader, _ in self.consumers.get(name, ()))
+
     def read_only_by(self, node: Node, op_type: str) -> bool:
         """Whether all that reads the node's first output is of this type."""
         return {reader.op_type for reader, _ in self.consumers.get(node.outputs[0], ())} == {op_type}
@@ -113,7 +117,7 @@ class Readers:
             return
         seen.add(name)
         for node, slot in self.consumers.get(name, ()):
-            if node.op_type in MOVES:
+            if node.op_type in MOVES and not (node.op_type == "Gather" and node.inputs[1] not in self.constants):
                 try:
                     moved = MOVES[node.op_type](node, self.integers, index)
                 except (ValueError, IndexError):
@@ -130,7 +134,7 @@ class Readers:
 
     def _operand(self, node: Node, slot: int, index: Index) -> Iterator[Reading]:
         match node.op_type:
-            case "QuantizeLinear" | "DequantizeLinear":
+            case "QuantizeLinear" | "DequantizeLinear" | "Equal" | "TopK":
                 return
             case "Concat" if index.ndim > 1:
                 yield Reading(np.moveaxis(index, node.attributes["axis"], -1).reshape(1, -1, index.shape[node.attributes["axis"]]))

@@ -55,8 +55,8 @@ class LayerDifference:
 
 
 def compare_layers(graph: Graph, arrays: Mapping[str, NDArray], layers: Mapping[str, Int], *, lanes: int) -> Iterator[LayerDifference]:
-    """Each operator, but those of which ONNX has no value, against the reference's ``layers`` of the same ``arrays``. lanes: see
-    `executor.execute`."""
+    """Each operator whose results are a quantized value of the network against the reference's ``layers`` of the same ``arrays``.
+    lanes: see `executor.execute`."""
     values = initial_values(graph)
     for port in graph.inputs:
         values[port.tensor.name] = quantize_input(port, arrays[port.name])

@@ -1,7 +1,7 @@
 """The report: one HTML page without scripts or links, with a timeline, a table per operator and the roofline."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from ..driver.device import DeviceError
 from ..driver.network import Network
 from ..driver.verilated import VerilatedDevice
 from ..graph import GraphInput, Port
+from .detections import picture
 from .measure import OperatorUse, Span, operator_use, spans
 
 if TYPE_CHECKING:
@@ -39,19 +40,20 @@ COLOURS = {
 }
 
 
-def write_report(network: Network, path: Path, *, whole: Network | None = None) -> Path:
-    """Run the network once, on random inputs (the cycles depend on them only where low bits are fetched as needed), and write the page to
-    ``path``. whole: the network from which nothing is left out, to stand beside it.
+def write_report(network: Network, path: Path, *, whole: Network | None = None, inputs: Mapping[str, NDArray] | None = None) -> Path:
+    """Run the network once, on ``inputs`` by name, on which the boxes of a detector are drawn, or else on random ones (the cycles depend on
+    them only where low bits are fetched as needed), and write the page to ``path``. whole: the network from which nothing is left out, to
+    stand beside it.
 
     Raises DeviceError if the device can't record its activity.
     """
     manifest = network.manifest
-    run = _run(network)
+    run, outputs = _run(network, inputs)
     uses = operator_use(run, manifest)
     counters = network.counters()
     beside = []
     if whole is not None:
-        whole_run = _run(whole)
+        whole_run, _ = _run(whole, inputs)
         beside = [
             ("cycles", counters["cycles"], whole.counters()["cycles"]),
             ("multiply-accumulates", *(sum(use.macs for use in of) for of in (uses, operator_use(whole_run, whole.manifest)))),
@@ -75,21 +77,23 @@ def write_report(network: Network, path: Path, *, whole: Network | None = None) 
             beside=beside,
             timeline=_timeline(run, kinds, counters["cycles"], manifest.parameters),
             colours=COLOURS,
+            detections=picture(inputs, outputs) if inputs else "",
             roofline=_roofline(uses, manifest.parameters),
         )
     )
     return path
 
 
-def _run(network: Network) -> list[Span]:
-    """The spans of one run on random inputs."""
+def _run(network: Network, inputs: Mapping[str, NDArray] | None) -> tuple[list[Span], dict[str, NDArray]]:
+    """The spans and the outputs of one run, by default on random inputs."""
     device, manifest, random = network.device, network.manifest, np.random.default_rng(1)
     if not isinstance(device, VerilatedDevice):
         raise DeviceError("a report needs a simulated device")
     network.upload()
     device.record_activity()
-    network.run({port.port.name: random_array(port.port, random) for port in manifest.inputs}, manifest.last_position)
-    return spans(device.activity(), manifest)
+    arrays = inputs or {port.port.name: random_array(port.port, random) for port in manifest.inputs}
+    outputs = network.run(arrays, manifest.last_position)
+    return spans(device.activity(), manifest), outputs
 
 
 def random_array(port: Port, random: np.random.Generator) -> NDArray:

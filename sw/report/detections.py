@@ -1,0 +1,54 @@
+"""Boxes that a network found, drawn on its input."""
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+SCORES, CLASSES, BOXES = OUTPUTS = "scores", "classes", "boxes"  # names of a detector's outputs
+LEAST_SCORE = 0.3  # of what is drawn
+COLOURS = 10  # of classes, from which on they begin anew
+
+
+def is_image(array: NDArray) -> bool:
+    """[1, channels, height, width], grey or of three colours."""
+    return array.ndim == 4 and array.shape[:2] in ((1, 1), (1, 3)) and min(array.shape[2:]) > 1
+
+
+def are_detections(outputs: Mapping[str, NDArray]) -> bool:
+    """Scores and classes [1, k], and boxes [1, k, 4]."""
+    if not set(OUTPUTS) <= set(outputs):
+        return False
+    (batch, *count) = outputs[SCORES].shape
+    return batch == 1 and len(count) == 1 and [outputs[name].shape for name in (CLASSES, BOXES)] == [(1, *count), (1, *count, 4)]
+
+
+def picture(inputs: Mapping[str, NDArray], outputs: Mapping[str, NDArray]) -> str:
+    """SVG of the image with a box for each detection, its class and score beside it; nothing where the only input is no image, or the
+    outputs are no detections. Boxes are left, top, right and bottom edge in pixels of the image."""
+    image, *others = inputs.values()
+    if others or not is_image(image) or not are_detections(outputs):
+        return ""
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    pixels = np.moveaxis(image[0].astype(np.float64), 0, -1)
+    height, width = pixels.shape[:2]
+    figure = Figure(figsize=(6, 6 * height / width), layout="constrained")
+    axes, colours = figure.subplots(), matplotlib.colormaps["tab10"]
+    reach = max(float(np.ptp(pixels)), 1e-9)
+    axes.imshow(((pixels - pixels.min()) / reach).squeeze(), cmap="gray", extent=(0, width, height, 0))
+    axes.set_axis_off()
+    for score, kind, (left, top, right, bottom) in zip(*(outputs[name][0] for name in OUTPUTS), strict=True):
+        if score >= LEAST_SCORE:
+            colour = colours(int(kind) % COLOURS)
+            axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=1.5))
+            axes.annotate(f"{int(kind)}  {score:.2f}", (left, top), ha="left", va="bottom", fontsize=8, color=colour, clip_on=True)
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    out = io.StringIO()
+    figure.savefig(out, format="svg")
+    svg = out.getvalue()
+    return svg[svg.index("<svg") :]
