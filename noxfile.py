@@ -69,6 +69,13 @@ def gpt(session: nox.Session) -> None:
 
 
 @nox.session
+def detector(session: nox.Session) -> None:
+    """Average precision of the example's detector with deformation and without, float and quantized: writes its README.md."""
+    session.install("-e", ".[demo]")
+    session.run("python", "-m", "examples.detector.evaluate")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Simulation speed, cycles per image, share of peak, cycles of top-k: writes docs/bench.md and the pages of the blocks."""
     session.install("-e", ".[hdl]")

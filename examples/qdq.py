@@ -6,6 +6,7 @@ int8 matrix products with per-channel weights; int16 for the residual stream, th
 import logging
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnxruntime
@@ -51,19 +52,14 @@ def choose(model: onnx.ModelProto) -> tuple[list[str], dict[str, list[dict]]]:
 
 
 def quantize(source: Path, target: Path, reader: Reader) -> None:
-    """Write the QDQ network of a float one."""
-    logging.getLogger().setLevel(logging.ERROR)
+    """Write the QDQ network of a float one, a transformer."""
     left, overrides = choose(onnx.load(source))
-    quantize_static(
+    quantize_with(
         source,
         target,
         reader,
-        quant_format=QuantFormat.QDQ,
         op_types_to_quantize=QUANTIZED,
         nodes_to_exclude=left,
-        per_channel=True,
-        activation_type=QuantType.QInt8,
-        weight_type=QuantType.QInt8,
         extra_options={
             "ActivationSymmetric": True,
             "OpTypesToExcludeOutputQuantization": ["MatMul", "Where"],  # a bias or a reshape, or Softmax, comes first
@@ -73,8 +69,16 @@ def quantize(source: Path, target: Path, reader: Reader) -> None:
     )
 
 
-def session(path: Path) -> onnxruntime.InferenceSession:
-    """ONNX Runtime on the file, with its own graph optimizations off."""
+def quantize_with(source: Path, target: Path, reader: Reader, **options: Any) -> None:
+    """Write the QDQ network of a float one, with int8 tensors and weights per channel where the options of quantize_static say nothing
+    else."""
+    logging.getLogger().setLevel(logging.ERROR)
+    int8 = {"activation_type": QuantType.QInt8, "weight_type": QuantType.QInt8}
+    quantize_static(source, target, reader, quant_format=QuantFormat.QDQ, per_channel=True, **int8, **options)
+
+
+def session(model: Path | bytes) -> onnxruntime.InferenceSession:
+    """ONNX Runtime on the file, or what it holds, with its own graph optimizations off."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

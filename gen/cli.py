@@ -285,9 +285,7 @@ def run_command(
     if (waveform is None) != (cycles is None):
         raise click.UsageError("--waveform and --cycles go together")
     manifest = Manifest.load(folder)
-    if len(manifest.inputs) != 1:
-        raise ValueError(f"{folder}: the network has {len(manifest.inputs)} inputs: use the Python API")
-    arrays = _stack(input_path, manifest.inputs[0].port, in_sequence=manifest.positions > 0)
+    arrays = _stack(input_path, _only_port(manifest, folder), in_sequence=manifest.positions > 0)
     if manifest.positions:
         check_room(manifest.positions, len(arrays) - 1)
     library = _simulator(folder, waveform=waveform is not None)
@@ -303,6 +301,13 @@ def run_command(
     used = counters["mac_cycles"] / counters["cycles"]
     took = f"the last one in {counters['cycles']} cycles" if decoder else f"{counters['cycles']} cycles each, {used:.1%} of peak MACs"
     console.print(f"{len(runs)} {'tokens' if decoder else 'runs'}, {took}", highlight=False)
+
+
+def _only_port(manifest: Manifest, folder: Path) -> Port:
+    """Raises ValueError where the network has several inputs."""
+    if len(manifest.inputs) != 1:
+        raise ValueError(f"{folder}: the network has {len(manifest.inputs)} inputs: use the Python API")
+    return manifest.inputs[0].port
 
 
 def _save(results: dict[str, Any], output: Path | None) -> None:
@@ -343,17 +348,22 @@ def _stack(path: Path, port: Port, *, in_sequence: bool) -> np.ndarray:
 
 @main.command("report")
 @click.argument("folder", type=FOLDER)
+@click.option("--input", "input_path", type=FILE, help="Array of the input's shape to run on. Default: random numbers.")
 @click.option("-o", "--output", type=NEW, help="Where to write it. Default FOLDER/report.html.")
-def report_command(folder: Path, output: Path | None) -> None:
-    """Run FOLDER's network once and write a page: timeline, layers, roofline; and where something is left out, what that saves."""
+def report_command(folder: Path, input_path: Path | None, output: Path | None) -> None:
+    """Run FOLDER's network once and write a page: timeline, layers, roofline; where something is left out, what that saves; and of a
+    detector the boxes that it found in the input."""
     from ..sw.report import write_report
 
-    Manifest.load(folder)
+    manifest, inputs = Manifest.load(folder), None
+    if input_path is not None:
+        port = _only_port(manifest, folder)
+        inputs = {port.name: _stack(input_path, port, in_sequence=False)[0]}
     library = _simulator(folder, waveform=False)
     with ExitStack() as devices:
         network = devices.enter_context(open_device(folder, library=library))
         whole = devices.enter_context(open_device(folder / WHOLE, library=library)) if (folder / WHOLE).exists() else None
-        path = write_report(network, output or folder / "report.html", whole=whole)
+        path = write_report(network, output or folder / "report.html", whole=whole, inputs=inputs)
     console.print(str(path), highlight=False)
 
 

@@ -567,11 +567,12 @@ INPUTS = {
 }
 
 
+@pytest.mark.parametrize("command", ["run", "report"])
 @pytest.mark.parametrize("name", INPUTS)
-def test_bad_input_array(name: str, good: Path, tmp_path: Path) -> None:
+def test_bad_input_array(name: str, command: str, good: Path, tmp_path: Path) -> None:
     message = INPUTS[name](tmp_path / "x.npy")
     before = content(good)
-    assert refused("run", good, "--input", tmp_path / "x.npy", "-o", tmp_path / "y.npy") == f"{tmp_path / 'x.npy'}: {message}"
+    assert refused(command, good, "--input", tmp_path / "x.npy", "-o", tmp_path / "y.npy") == f"{tmp_path / 'x.npy'}: {message}"
     assert content(good) == before
     assert not (tmp_path / "y.npy").exists()
 

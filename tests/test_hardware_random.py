@@ -32,6 +32,7 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from onnx_models import decoder
 from random_graphs import cached, graphs, prunings, transformer
+from test_detector import small
 from test_frontend_peaks import detections, heat_of
 
 MACHINES = {
@@ -199,6 +200,18 @@ def test_a_report_of_what_is_left_out(machine: MachineParameters, tmp_path: Path
             assert all((found[port.name] == values[port.tensor.name]).all() for port in compiled.graph.outputs)
         page = write_report(device, tmp_path / "report.html", whole=other).read_text()
     assert "<td>bytes to and from memory</td>" in page
+
+
+def test_a_report_of_detections(machine: MachineParameters, tmp_path: Path) -> None:
+    if not machine.pruning:
+        pytest.skip("a machine without pruning")
+    onnx.save(small(), tmp_path / "net.onnx")
+    program = compile_model(tmp_path / "net.onnx", machine)
+    write_project(program, tmp_path / "project")
+    inputs = {port.name: np.random.default_rng(2).random(port.shape).astype(np.float32) for port in program.graph.inputs}
+    with open_device(tmp_path / "project", library=build_machine(tmp_path / "project" / VERILOG)) as network:
+        pages = [write_report(network, tmp_path / "report.html", inputs=given).read_text() for given in (None, inputs)]
+    assert ["<h2>Detections</h2>" in page for page in pages] == [False, True]
 
 
 @settings(quick, max_examples=60)
