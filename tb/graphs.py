@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rtl.arch.activation import MACHINE_GELU, TABLE_ENTRIES
+from ..rtl.arch.deform import Form
 from ..rtl.arch.window import Window
 from ..sw import graph as ir
 from ..sw.golden.activation import ActivationParameters, ActivationTable
 from ..sw.golden.add import AddParameters
+from ..sw.golden.deform import Deformation
 from ..sw.golden.layernorm import LayerNormParameters
 from ..sw.golden.matmul import MatMulParameters
 from ..sw.golden.multiply import MultiplyParameters
@@ -73,6 +75,23 @@ class Builder:
         weights = self.constant(cols, window.taps * x.cols // window.groups, weight_bits)
         out = self.tensor(window.lines * window.columns, cols, bits)
         self.product([ir.MatMulPart(a=x.whole, b=weights.whole, out=out.whole)], transposed=True, window=window)
+        return out
+
+    def deformed(self, x: ir.Tensor, width: int, form: Form, fraction: int) -> ir.Tensor:
+        """Of a feature map whose pixels are the rows of ``x``, lines of ``width``, by offsets that a product makes of them."""
+        height, one = x.rows // width, 1 << fraction
+        limits = {"offset_low": -2 * one, "offset_high": 3 * one} if form is not Form.REGULAR else {}
+        size = {"height": height, "width": width, "lines": height, "columns": width}
+        deformation = Deformation(**size, **limits, form=form, fraction=fraction if limits else 0)
+        offsets = self.linear(x, deformation.offsets, 8) if limits else None
+        weights, out = self.constant(x.cols, deformation.taps, 4), self.tensor(x.rows, x.cols, 8)
+        parameters = MatMulParameters.from_scales(
+            **{"a_scale": 0.01, "a_zero_point": x.zero_point, "b_scale": np.full(x.cols, 2.0 ** (-8 * deformation.fractional))},
+            **{"b_zero_point": 0, "bias": 0.0, "out_scale": 0.1, "out_zero_point": out.zero_point, "out": out.format, "channels": x.cols},
+        )
+        about = {"deformation": deformation, "parameters": parameters, "offsets": offsets.whole if offsets else None}
+        weights = replace(weights, zero_point=0)
+        self.operators.append(ir.Deform(**self.names, a=x.whole, b=weights.whole, out=out.whole, **about))
         return out
 
     def max_pool(self, x: ir.Tensor, bits: int, window: Window) -> ir.Tensor:

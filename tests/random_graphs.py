@@ -1,11 +1,12 @@
 """Random small integer graphs, random machines, and a program's run on the golden machine."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 from celosia.rtl.arch.checks import ParameterError
+from celosia.rtl.arch.deform import Form
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.steps import Step
 from celosia.rtl.arch.window import Window
@@ -20,8 +21,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 TOKENS = 12  # of a transformer
-OF_INT8 = "linear", "grouped", "convolution", "max_pool", "attention", "table", "residual"
-KINDS = (*OF_INT8, "rescale", "add", "add_row", "gate", "gate_row", "gelu", "softmax", "layernorm", "skip")
+OF_INT8 = "linear", "grouped", "convolution", "max_pool", "attention", "table", "residual", "deform"
+KINDS = (*OF_INT8[:-1], "rescale", "add", "add_row", "gate", "gate_row", "gelu", "softmax", "layernorm", "skip")
+DEFORM = {"deform_kernel": 3, "deform_reach": 4, "deform_width": 12, "deform_free": 1, "deform_bilinear": 1}
+WITH_DEFORM = (*KINDS, "deform", "deform")
 
 
 @st.composite
@@ -36,12 +39,12 @@ def windows(draw: st.DrawFn, pixels: int, groups: int) -> Window:
 
 
 @st.composite
-def graphs(draw: st.DrawFn) -> ir.Graph:
+def graphs(draw: st.DrawFn, kinds: Sequence[str] = KINDS) -> ir.Graph:
     """A chain of one to six operators on one input, with residual sums and heads of any width."""
     builder = Builder(draw(st.integers(0, 1 << 16)))
     x = source = builder.tensor(draw(st.integers(1, 20)), draw(st.integers(1, 40)), draw(st.sampled_from((8, 16))))
     sides: list[ir.Tensor] = []
-    for kind in draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=6)):
+    for kind in draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=6)):
         bits, weight_bits = draw(st.sampled_from((8, 16))), draw(st.sampled_from((2, 4, 8)))
         narrow = x if x.bits == 8 or kind not in OF_INT8 else builder.rescale(x, 8)
         match kind:
@@ -49,6 +52,9 @@ def graphs(draw: st.DrawFn) -> ir.Graph:
                 groups = draw(st.sampled_from([n for n in range(1, x.cols + 1) if x.cols % n == 0]))
                 cols = groups * draw(st.integers(1, max(1, 20 // groups)))
                 x = builder.convolution(narrow, cols, bits, draw(windows(x.rows, groups)), weight_bits)
+            case "deform":
+                width = draw(st.sampled_from([n for n in range(1, x.rows + 1) if x.rows % n == 0]))
+                x = builder.deformed(narrow, width, draw(st.sampled_from(Form)), draw(st.integers(0, 4)))
             case "max_pool":
                 x = builder.max_pool(narrow, bits, draw(windows(x.rows, x.cols)))
             case "linear":
@@ -155,7 +161,7 @@ def _alike(op: ir.Operator, *, bias: bool = True) -> ir.Operator:
 
 
 @st.composite
-def machines(draw: st.DrawFn, scratchpads: tuple[int, ...] = (1, 2, 4, 16, 128)) -> MachineParameters:
+def machines(draw: st.DrawFn, scratchpads: tuple[int, ...] = (1, 2, 4, 16, 128), *, deforms: bool = False) -> MachineParameters:
     rows = draw(st.sampled_from((4, 6, 8, 12, 16, 32)))
     cols = draw(st.sampled_from([n for n in (rows // 2, rows, 2 * rows) if n >= 4 and rows % min(n, rows) == 0]))
     half = rows // 2
@@ -176,6 +182,7 @@ def machines(draw: st.DrawFn, scratchpads: tuple[int, ...] = (1, 2, 4, 16, 128))
         requantizer_columns=draw(st.sampled_from([n for n in (1, 2, 4) if cols % n == 0])),
         factor_bits=draw(st.sampled_from((0, 8, 8, 8))),
         residual=draw(st.integers(0, 1)),
+        **(DEFORM if deforms else {}),
     )
 
 

@@ -25,7 +25,7 @@ from celosia.tb.graphs import Builder, random_inputs
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from orders import a_waits, any_legal_order
-from random_graphs import graphs, machines, run_on_golden_machine
+from random_graphs import WITH_DEFORM, graphs, machines, run_on_golden_machine
 
 SMALL = MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=4)
 many = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
@@ -113,7 +113,7 @@ def test_buffers_alive_together_do_not_overlap(graph: ir.Graph, machine: Machine
 
 
 @many
-@given(graphs(), machines())
+@given(graphs(WITH_DEFORM), machines(deforms=True))
 def test_tiles_cover_every_output_once(graph: ir.Graph, machine: MachineParameters) -> None:
     program = compiled(graph, machine)
     covered: dict[str, np.ndarray] = {}
@@ -122,8 +122,7 @@ def test_tiles_cover_every_output_once(graph: ir.Graph, machine: MachineParamete
         words = covered.setdefault(out.buffer.name, np.zeros((out.buffer.rows, out.buffer.row_words), int))
         words[out.row : out.row + out.rows, out.word : out.word + out.words] += 1
         if task.engine is Engine.COMPUTE:
-            assert task.walk
-            command = {**task.command, **task.walk(0, task.operands["a"].words)}
+            command = {**task.command, **task.walks["a"](0, task.operands["a"].words)}
             assert command["m"] * command["lines"] <= machine.accumulator_depth
     written = {block.tensor.name for op in program.graph.operators for block in op.outputs}
     assert set(covered) == written
@@ -188,6 +187,17 @@ def touched(step: Step, p: MachineParameters) -> tuple[Places, Places, Places]:
             b_rows, b_cols = seconds.get(VectorOperation(c["operation"]), (0, 0))
             reads = matrix("a", rows, cols, wide=c["a_wide"]) | matrix("b", b_rows, b_cols, wide=c["b_wide"])
             return reads, matrix("out", rows, cols, wide=c["out_wide"]), set()
+        case Engine.DEFORM:
+
+            def pixels(name: str, lines: int, columns: int, pixel: str, words: int) -> Places:
+                every = product(range(lines), range(columns), range(words))
+                return {("scratchpad", c[name] + y * c[f"{name}_line"] + x * c[f"{name}_{pixel}"] + word) for y, x, word in every}
+
+            taken, out, groups = (c["height"], c["width"]), (c["lines"], c["columns"]), c["groups"]
+            offsets = (0, 1, 18)[c["form"]] << c["offset_wide"]
+            kernels = {("scratchpad", c["b"] + word) for word in range(groups * p.deform_group_words)}
+            reads = pixels("a", *taken, "pixel", groups) | pixels("offsets", *out, "stride", -(-offsets // p.word_bytes)) | kernels
+            return reads, pixels("out", *out, "pixel", groups), set()
         case Engine.PIM:
             raise AssertionError("these machines have no PIM engine")
 
@@ -219,7 +229,7 @@ def complete_before(steps: Sequence[Step], of_step: Sequence[Worker]) -> tuple[l
 
 
 @settings(many, max_examples=40)
-@given(graphs(), machines((1, 2, 16)))
+@given(graphs(WITH_DEFORM), machines((1, 2, 16), deforms=True))
 def test_conflicting_steps_are_ordered(graph: ir.Graph, machine: MachineParameters) -> None:
     program = compiled(graph, machine)
     decoded = [Step.decode(program.code[i : i + STEP_BYTES]) for i in range(0, len(program.code), STEP_BYTES)]
@@ -273,7 +283,7 @@ def test_a_step_that_follows_reads_what_is_written(graph: ir.Graph, machine: Mac
 
 
 @settings(many, max_examples=150)
-@given(graphs(), machines(), st.integers(0, 1 << 16))
+@given(graphs(WITH_DEFORM), machines(deforms=True), st.integers(0, 1 << 16))
 def test_programs_compute_what_the_executor_does(graph: ir.Graph, machine: MachineParameters, seed: int) -> None:
     program = compiled(graph, machine)
     inputs = random_inputs(graph, seed)

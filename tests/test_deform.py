@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 from celosia.rtl.arch.deform import Form
 from celosia.rtl.arch.parameters import MachineParameters
+from celosia.sw import graph as ir
 from celosia.sw.compiler.errors import CompileError
 from celosia.sw.compiler.patterns import compile_graph
 from celosia.sw.executor import dequantize_output, execute
@@ -137,6 +138,6 @@ def test_offsets_that_are_not_exact_can_be_rounded(tmp_path: Path) -> None:
         import_model(path)
     for fraction in (0, 4):
         graph = import_model(path, Offsets(bound=5, fraction=fraction))
-        (op,) = (op.deformation for op in graph.operators if type(op).__name__ == "Deform")
+        (op,) = (op.deformation for op in graph.operators if isinstance(op, ir.Deform))
         assert (op.fraction, op.farthest) == (fraction, 5 * 16)
         compile_graph(graph, MACHINE, name="deformable")

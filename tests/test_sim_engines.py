@@ -29,6 +29,10 @@ PACKING = replace(TALL, packing=1, residual=1, accumulator_depth=64)
 PACKED_COLUMN = replace(COLUMN, packing=1)
 PIM = replace(SQUARE, pim="aim", pim_channels=2)
 PIM_WIDE = replace(SQUARE, rows=32, pim="hbm2", pim_channels=1)  # words wider than what is scattered
+DEFORM = replace(INT4, b_words=1, deform_kernel=3, deform_reach=7, deform_width=20)
+DEFORM_BETWEEN = replace(SQUARE, deform_kernel=3, deform_reach=2, deform_width=20, deform_bilinear=1)
+DEFORM_FREE = replace(DEFORM_BETWEEN, deform_free=1, deform_masked=1)
+DEFORM_5 = replace(SQUARE, deform_kernel=5, deform_reach=3, deform_width=12, deform_free=1)
 MADE_OF = {INT4: PLATFORMS["ecp5"], SHARED: PLATFORMS["ultrascale"]}
 
 
@@ -54,12 +58,17 @@ CASES = [
     (Engine.STORE, ODD),
     (Engine.PIM, PIM),
     (Engine.PIM, PIM_WIDE),
+    (Engine.DEFORM, DEFORM),
+    (Engine.DEFORM, DEFORM_BETWEEN),
+    (Engine.DEFORM, DEFORM_FREE),
+    (Engine.DEFORM, DEFORM_5),
 ]
 
 
 def _id(engine: Engine, m: MachineParameters) -> str:
     array = f"{m.rows}x{m.cols}-int{m.weight_bits}-{m.multiplier_bits}"
-    options = [name for name in ("residual", "packing", "pruning") if getattr(m, name)]
+    kinds = "residual", "packing", "pruning", "deform_kernel", "deform_bilinear", "deform_free"
+    options = [name for name in kinds if getattr(m, name)]
     return "-".join([engine.name.lower(), array, str(m.factor_bits), *options, str(m.b_words)])
 
 

@@ -25,7 +25,8 @@ class Deforms:
         self._operands, self._p = operands, operands.parameters
 
     def of(self, op: ir.Deform) -> Iterator[Way]:
-        """In lines of results; lines longer than the line buffer are cut. Raises CompileError where the machine can't do it."""
+        """In lines of results; lines longer than the line buffer are cut, and then done one by one. Raises CompileError where the machine
+        can't do it."""
         self._check(op)
         words = channel_words(self._operands.layouts, op, self._p)
         for columns in self._strips(op):
@@ -39,7 +40,7 @@ class Deforms:
                     make=make,
                     rows=op.deformation.lines,
                     cols=count,
-                    most_rows=op.deformation.lines,
+                    most_rows=op.deformation.lines if len(columns) == op.deformation.columns else 1,
                     most_cols=count,
                     col_step=self._p.word_bytes,
                     alike=False,
@@ -88,21 +89,21 @@ class Deforms:
             **{"offset_wide": int(op.offsets is not None and op.offsets.tensor.bits == 16), "mask_zero_point": d.mask_zero_point},
             **{"a_zero_point": q.a_zero_point, "out_zero_point": q.out_zero_point, "low": q.low, "high": q.high},
         }
-        buffer, start, stop = self._operands.buffers[op.b.tensor.name], lines.start * d.columns, lines.stop * d.columns
+        buffer, start = self._operands.buffers[op.b.tensor.name], lines.start * d.columns + columns.start
 
-        def whole_lines(block: ir.Block, first: int, count: int) -> Operand:
-            return self._operands.rectangle(block, start, stop - start, first, count)
+        def of_results(block: ir.Block, first: int, count: int) -> Operand:
+            return self._operands.rectangle(block, start, len(lines) * len(columns), first, count)
 
         operands = {
             "a": self._operands.rectangle(op.a, rows.start * d.width, len(rows) * d.width, first, count),
             "b": Operand(buffer=buffer, row=groups[0], rows=len(groups), word=0, words=buffer.row_words),
-            "out": whole_lines(op.out, first, count),
+            "out": of_results(op.out, first, count),
         }
-        walks = {"a": partial(_walk, "a", "pixel", d.width, pixels.start), "out": partial(_walk, "out", "pixel", d.columns, columns.start)}
+        walks = {"a": partial(_walk, "a", "pixel", d.width, pixels.start), "out": partial(_walk, "out", "pixel", d.columns, 0)}
         for name, block in (("offsets", op.offsets), ("masks", op.masks)):
             if block:
-                operands[name] = whole_lines(block, 0, block.cols)
-                walks[name] = partial(_walk, name, "stride", d.columns, columns.start)
+                operands[name] = of_results(block, 0, block.cols)
+                walks[name] = partial(_walk, name, "stride", d.columns, 0)
         return Task(engine=Engine.DEFORM, operator=op, command=command, operands=operands, walks=walks)
 
 

@@ -219,7 +219,7 @@ def _samples(node: Node, operands: Operands, allowed: Offsets, kernel: int) -> D
         masks, scale = _map(mask, "mask"), mask.scale
         if masks.tensor.bits != 8 or mask.shape != (1, taps, *value.shape[2:]):
             raise ValueError(f"its mask must be int8 or uint8, [1, {taps}, lines, columns], not {masks.tensor} {list(mask.shape)}")
-        about |= {"masked": True, "mask_zero_point": masks.tensor.zero_point}
+        about |= {"mask_zero_point": masks.tensor.zero_point}
     deformation = Deformation(
         height=x.shape[2],
         width=x.shape[3],
@@ -231,6 +231,7 @@ def _samples(node: Node, operands: Operands, allowed: Offsets, kernel: int) -> D
         strides=(s_y, s_x),
         dilation=d_y,
         form=form,
+        masked=masks is not None,
         **about,
     )
     if deformation.fractional and masks is None:

@@ -142,7 +142,7 @@ def samples(pixels: ArrayLike, offsets: ArrayLike | None, masks: ArrayLike | Non
         weight = (np.where(wanted, nearness, 0)[..., None] * mask + (1 << (to_weight - 1))) >> to_weight
         return at(centre + away * (near + (between & np.array(far, bool)))) * weight
 
-    either, both = between.any(axis=-1), between.all(axis=-1)
-    first = point((0, 0), np.ones_like(both)) + point((1, 1), either)
-    second = point((0, 1), both) + point((1, 0), both)
-    return sum((total + (1 << (to_sample - 1))) >> to_sample for total in (first, second))
+    either, both = np.logical_or(*np.moveaxis(between, -1, 0)), np.logical_and(*np.moveaxis(between, -1, 0))
+    turns = point((0, 0), np.ones_like(both)) + point((1, 1), either), point((0, 1), both) + point((1, 0), both)
+    first, second = ((total + (1 << (to_sample - 1))) >> to_sample for total in turns)
+    return first + second

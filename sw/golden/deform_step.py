@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from ...rtl.arch.deform import ONE, DeformCircuit, Form
 from ...rtl.arch.parameters import MachineParameters
-from ...rtl.arch.steps import ADDRESS_BITS, CHANNEL
+from ...rtl.arch.steps import ADDRESS_BITS
 from .deform import Deformation, deform
 from .matmul import MatMulParameters
 from .narrow import from_narrow
+from .records import requantization
 from .requantize import Int
 
 Read = Callable[[NDArray[np.int64], str], NDArray[np.uint8]]  # the words at addresses, by a port
@@ -68,7 +69,5 @@ def _kernels(c: Mapping[str, int], p: MachineParameters, read: Read) -> tuple[In
     words = read((c["b"] + np.arange(groups * p.deform_group_words)) % (1 << ADDRESS_BITS), "read_b").reshape(groups, -1)
     weights, records = np.split(words, [p.deform_weight_words * p.word_bytes], axis=1)
     kernels = from_narrow(weights, p.weight_bits)[:, : taps * p.word_bytes].reshape(groups, taps, -1)
-    channels = [CHANNEL.unpack(int.from_bytes(record.tobytes(), "little")) for record in records.reshape(-1, 8)]
-    arrays = {name: np.array([channel[name] for channel in channels], np.int64) for name in ("bias", "multiplier", "shift")}
-    limits = {name: c[name] for name in ("a_zero_point", "out_zero_point", "low", "high")}
-    return kernels.transpose(0, 2, 1).reshape(-1, taps), MatMulParameters(**arrays, **limits, b_zero_point=0)
+    parameters = requantization(c, records.reshape(-1, 8), a_zero_point=c["a_zero_point"])
+    return kernels.transpose(0, 2, 1).reshape(-1, taps), parameters

@@ -11,7 +11,6 @@ from ...rtl.arch.links import ANY_PROGRAM, Connections
 from ...rtl.arch.parameters import EXTERNAL_ADDRESS_BITS, MachineParameters
 from ...rtl.arch.steps import (
     ADDRESS_BITS,
-    CHANNEL,
     COMMANDS,
     IMPORTANCE_BEGINS,
     OUTSIDE,
@@ -30,11 +29,12 @@ from .deform_step import deform_step
 from .importance import add_attention, pick
 from .layernorm import LayerNormParameters, layernorm
 from .links import Ring, rings
-from .matmul import MatMulParameters, accumulate, requantize_sums
+from .matmul import accumulate, requantize_sums
 from .multiply import MultiplyParameters, multiply
 from .narrow import from_narrow
 from .pim_device import PimDevice
 from .pim_step import pim_step
+from .records import requantization
 from .requantize import Int
 from .softmax import SoftmaxParameters, machine_circuit, softmax
 from .topk import topk
@@ -229,7 +229,7 @@ class Machine:
         n, k, b, factors = c["n"], c["k"], self._taps(c), self._factors(c)
         tables = c["channels"] + c["channels_stride"] * np.arange(-(-n // p.cols))[:, None] + np.arange(p.channel_words)
         records = self.scratchpad[tables].reshape(len(tables), -1)[:, : 8 * p.cols].reshape(-1, 8)[:n]
-        parameters = _requantization(c, records, a_zero_point=c["a_zero_point"], b_zero_point=c["b_zero_point"])
+        parameters = requantization(c, records, a_zero_point=c["a_zero_point"], b_zero_point=c["b_zero_point"])
         if c["depthwise"]:
             left, right = self._windows(c, -(-n // p.rows), k)[..., :n] - c["a_zero_point"], b.reshape(-1, k, n) - c["b_zero_point"]
             taps = (left * right).sum(axis=2) * (1 if factors is None else factors)
@@ -306,7 +306,7 @@ class Machine:
         else:
             words = c["records"] + (0 if c["shared"] else 1) * np.arange(-(-8 * sums.size // self.parameters.word_bytes))
             records = self.scratchpad[words].reshape(-1, 8)[: sums.size]
-            out, wide = requantize_sums(sums[None], _requantization(c, records))[0], bool(c["out_wide"])
+            out, wide = requantize_sums(sums[None], requantization(c, records))[0], bool(c["out_wide"])
         self.write_matrix(c["out"], 0, out[None], wide=wide, whole_words=True)
 
     def _deform(self, c: Mapping[str, int]) -> None:
@@ -319,19 +319,3 @@ class Machine:
         addresses, words = deform_step(c, self.parameters, read)
         memory, places = self._stored(addresses, "write", writes=True)
         memory[places] = words
-
-
-def _requantization(c: Mapping[str, int], records: NDArray[np.uint8], *, a_zero_point: int = 0, b_zero_point: int = 0) -> MatMulParameters:
-    """Of a command's results. records: of CHANNEL, [n, 8]."""
-    channels = [CHANNEL.unpack(int.from_bytes(record.tobytes(), "little")) for record in records]
-    bias, multiplier, shift = (np.array([channel[name] for channel in channels], np.int64) for name in ("bias", "multiplier", "shift"))
-    return MatMulParameters(
-        a_zero_point=a_zero_point,
-        b_zero_point=b_zero_point,
-        bias=bias,
-        multiplier=multiplier,
-        shift=shift,
-        out_zero_point=c["out_zero_point"],
-        low=c["low"],
-        high=c["high"],
-    )
