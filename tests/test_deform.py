@@ -40,6 +40,7 @@ LAYERS = {
     "wide": Layer(size=(6, 40), least=-2, most=3),
     "full": Layer(full=True, channels=8),
     "full, between pixels": Layer(full=True, step=1 / 4, channels=8, stride=2),
+    "full, in parts": Layer(full=True, channels=64, size=(40, 16), least=-2, most=3),
 }
 
 

@@ -51,7 +51,7 @@ def point_layout(c: DeformCircuit) -> data.StructLayout:
 
 def points_layout(c: DeformCircuit) -> data.StructLayout:
     """Of a pixel: by turns, of which it takes the second one only if it ``has_second``, for each copy of the line buffer the points of its
-    taps. rivals: of each tap a bit for each tap before it whose point is in the same bank. frees, new_group: as of the pixel."""
+    taps. rivals: of each tap a bit for each tap before it that takes another point of the same bank. frees, new_group: as of the pixel."""
     taps = data.ArrayLayout(data.ArrayLayout(point_layout(c), c.taps), c.copies)
     rivals = data.ArrayLayout(data.ArrayLayout(c.taps, c.taps), c.copies)
     turn = data.StructLayout({"taps": taps, **({"rivals": rivals} if c.arbitrates else {})})

@@ -64,7 +64,7 @@ class Placer(wiring.Component):
             for copy in sides:
                 y_side, x_side = (copy, copy) if turn == 0 else (copy, 1 - copy)
                 points = self.o.turns[turn].taps[copy]
-                banks = []
+                banks, places = [], []
                 for t in range(c.taps):
                     y, x = self._tap_axes(t)
                     row, column = rows[y][y_side], columns[x][x_side]
@@ -72,15 +72,22 @@ class Placer(wiring.Component):
                     has_weight = Const(1) if turn == copy == 0 else either if turn == 0 else both
                     wanted = row["inside"] & column["inside"] & has_weight
                     bank = delay(m, wrapped(row["bank"] + column["rest"], c.banks)[: len(points[t].bank)], 1)
-                    place = delay(m, Cat(column["quotient"], row["slot"]), 2)
+                    place = delay(m, Cat(column["quotient"], row["slot"]), 1)
                     banks.append(bank)
-                    m.d.comb += [points[t].bank.eq(delay(m, bank, 1)), points[t].place.eq(place), points[t].wanted.eq(delay(m, wanted, 2))]
+                    places.append(place)
+                    m.d.comb += [
+                        points[t].bank.eq(delay(m, bank, 1)),
+                        points[t].place.eq(delay(m, place, 1)),
+                        points[t].wanted.eq(delay(m, wanted, 2)),
+                    ]
                     if c.fractional:
                         weight = _weight(m, nearness[0][y][y_side], nearness[1][x][x_side], masks[t])
                         m.d.comb += points[t].weight.eq(weight)
                 if c.arbitrates:
                     rivals = self.o.turns[turn].rivals[copy]
-                    m.d.comb += [rivals[t].eq(delay(m, Cat(bank == banks[t] for bank in banks[:t]), 1)) for t in range(1, c.taps)]
+                    for t in range(1, c.taps):
+                        rival = Cat((banks[t] == banks[other]) & (places[t] != places[other]) for other in range(t))
+                        m.d.comb += rivals[t].eq(delay(m, rival, 1))
         second = [point.wanted for turn in list(self.o.turns)[1:] for copy in turn.taps for point in copy]
         m.d.comb += [
             self.o.has_second.eq(Cat(second).any()),

@@ -12,10 +12,11 @@ from .operands import Operands
 from .segments import segments
 from .task import Operand, Task, Way
 
-
-def reach_of(op: ir.Deform) -> int:
-    """Pixels from the centre of a kernel to its farthest point."""
-    return -(-op.deformation.farthest // ONE)
+# Of a command as of a deformation.
+_FIELDS = (
+    *("height", "width", "lines", "columns", "y_start", "x_start", "dilation", "reach", "form", "fraction"),
+    *("offset_zero_point", "offset_low", "offset_high", "masked", "mask_zero_point"),
+)
 
 
 class Deforms:
@@ -58,8 +59,8 @@ class Deforms:
             raise CompileError("its offsets are fractions of a pixel, which needs deform_bilinear, or --offset-round 0")
         if d.masked and not circuit.masked:
             raise CompileError("its taps have masks, which needs deform_masked")
-        if reach_of(op) > circuit.reach:
-            least = f"deform_reach {reach_of(op)}, or a lower --offset-bound: this machine's is {circuit.reach}"
+        if op.deformation.reach > circuit.reach:
+            least = f"deform_reach {op.deformation.reach}, or a lower --offset-bound: this machine's is {circuit.reach}"
             raise CompileError(f"its taps lie up to {d.farthest / ONE:g} pixels from the centre, which needs {least}")
         if op.b.tensor.bits > self._p.weight_bits:
             raise CompileError(f"its weights of {op.b.tensor.bits} bits need weight_bits {op.b.tensor.bits}")
@@ -68,25 +69,20 @@ class Deforms:
         """Columns of results of which all that they read fits the line buffer."""
         d, circuit = op.deformation, self._p.deform
         assert circuit
-        width = d.columns if d.width <= circuit.width else (circuit.width - 2 * reach_of(op) - 1) // d.strides[1] + 1
+        width = d.columns if d.width <= circuit.width else (circuit.width - 2 * op.deformation.reach - 1) // d.strides[1] + 1
         if width < 1:
-            need = f"lines of {2 * reach_of(op) + 1} pixels"
+            need = f"lines of {2 * op.deformation.reach + 1} pixels"
             raise CompileError(f"its map of {d.width} columns is wider than the line buffer's {circuit.width}, and to cut it needs {need}")
         return (range(column, min(column + width, d.columns)) for column in range(0, d.columns, width))
 
     def _task(self, op: ir.Deform, columns: range, lines: range, first: int, count: int, groups: list[int]) -> Task:
         """On some lines, and of these on some columns, and some channels."""
         d, q = op.deformation, op.parameters
-        (rows, y_start), (pixels, x_start) = (
-            _read(start, step, of, size, reach_of(op))
-            for start, step, of, size in zip((d.y_start, d.x_start), d.strides, (lines, columns), (d.height, d.width), strict=True)
-        )
+        rows, pixels, part = d.reads(lines, columns)
         command = {
-            **{"height": len(rows), "width": len(pixels), "y_start": y_start, "x_start": x_start},
-            **{"lines": len(lines), "columns": len(columns), "groups": len(groups), "y_step": d.strides[0], "x_step": d.strides[1]},
-            **{"dilation": d.dilation, "reach": reach_of(op), "form": d.form, "fraction": d.fraction, "masked": int(d.masked)},
-            **{f"offset_{name}": getattr(d, f"offset_{name}") for name in ("zero_point", "low", "high")},
-            **{"offset_wide": int(op.offsets is not None and op.offsets.tensor.bits == 16), "mask_zero_point": d.mask_zero_point},
+            **{name: int(getattr(part, name)) for name in _FIELDS},
+            **{"groups": len(groups), "y_step": d.strides[0], "x_step": d.strides[1]},
+            **{"offset_wide": int(op.offsets is not None and op.offsets.tensor.bits == 16)},
             **{"a_zero_point": q.a_zero_point, "out_zero_point": q.out_zero_point, "low": q.low, "high": q.high},
         }
         buffer, start = self._operands.buffers[op.b.tensor.name], lines.start * d.columns + columns.start
@@ -105,13 +101,6 @@ class Deforms:
                 operands[name] = of_results(block, 0, block.cols)
                 walks[name] = partial(_walk, name, "stride", d.columns, 0)
         return Task(engine=Engine.DEFORM, operator=op, command=command, operands=operands, walks=walks)
-
-
-def _read(start: int, step: int, results: range, size: int, reach: int) -> tuple[range, int]:
-    """The rows or columns of a map of so many that results read, and where the centre of the first one lies in these."""
-    first, last = start + results.start * step, start + (results.stop - 1) * step
-    top = min(max(first - reach, 0), size - 1)
-    return range(top, max(min(last + reach + 1, size), top + 1)), first - top
 
 
 def _walk(name: str, pixel: str, columns: int, first: int, address: int, stride: int) -> Mapping[str, int]:

@@ -10,13 +10,14 @@ from ...rtl.arch.formats import INT8, INT16
 from ..golden.activation import ActivationTable
 from ..golden.deform import Deformation
 from ..golden.matmul import MatMulParameters, accumulator_bound
-from ..graph import Block, Deform, Operator, Table, Tensor
+from ..graph import Block, Deform, MatMul, Operator, Table, Tensor
 from .convolution import numbers, pixels
 from .onnx_file import Node
 from .operands import Operands
 from .product import INT32_MAX, Product, multiply
 from .values import Constant, Index, Names, Pending, View, fit, rectangle
 
+_SAMPLE_BYTES = 1 << 17  # of the samples of a kernel over all channels, at a time
 _EXACT = 1e-4  # of a step, that real numbers of float32 may be off
 
 
@@ -143,19 +144,23 @@ def deformed(node: Node, operands: Operands, allowed: Offsets) -> View:
         raise ValueError(f"the zero point of its weights {weights.name} must be 0")
     samples = _samples(node, operands, allowed, kh)
     real = np.zeros(n) if bias is None else bias.array.reshape(n).astype(np.float64)
-    value = _full(samples, operands, weights, real) if groups == 1 else _depthwise(samples, operands, weights, real)
+    if groups == 1:
+        matrix = weights.moved(lambda w: w.transpose(0, 2, 3, 1).reshape(len(w), -1).T)
+        source = Sampled(node=node, operands=operands, samples=samples, weights=matrix, bias=real)
+    else:
+        source = _depthwise(samples, operands, weights, real)
+    value = View(source=source, index=np.arange(source.size))
     size = samples.deformation.lines, samples.deformation.columns
     return value.moved(lambda index: index.reshape(*size, n).transpose(2, 0, 1)[None])
 
 
-def _depthwise(samples: Deformed, operands: Operands, weights: Constant, bias: NDArray[np.float64]) -> View:
+def _depthwise(samples: Deformed, operands: Operands, weights: Constant, bias: NDArray[np.float64]) -> Deformed:
     assert weights.quantized
     scale, data = (array.reshape(len(bias), -1) for array in (weights.quantized.scale, weights.quantized.data))
     if (scale != scale[:, :1]).any():
         raise ValueError(f"its weights {weights.name} must have one scale, or one per output channel")
     b = _weights(weights.name, operands.names, data, weights.quantized.bits)
-    source = replace(samples, b=b, scales=samples.scales * scale[:, 0], bias=bias)
-    return View(source=source, index=np.arange(source.size))
+    return replace(samples, b=b, scales=samples.scales * scale[:, 0], bias=bias)
 
 
 def _weights(name: str, names: Names, data: NDArray, bits: int) -> Tensor:
@@ -165,21 +170,71 @@ def _weights(name: str, names: Names, data: NDArray, bits: int) -> Tensor:
     return Tensor(name=names.unique(name), rows=channels, cols=taps, bits=bits, scale=1.0, zero_point=0, data=data)
 
 
-def _full(samples: Deformed, operands: Operands, weights: Constant, bias: NDArray[np.float64]) -> View:
-    """Of a kernel over all channels: the samples of each tap, rounded as the map is quantized, then their product with the weights."""
-    a, taps, node = samples.a, samples.deformation.taps, samples.node
-    count = samples.deformation.lines * samples.deformation.columns
-    name = operands.names.unique(f"{node.name}.samples")
-    taken = replace(a.tensor, name=name, rows=count, cols=taps * a.cols)
-    for t in range(taps):
-        b = _weights(f"{node.name}.tap", operands.names, np.tile(np.arange(taps) == t, (a.cols, 1)), 2)
-        out = Block(tensor=taken, row=0, col=t * a.cols, rows=count, cols=a.cols)
-        operands.add(_operator(operands.operator_names.unique(f"{node.name}.tap"), replace(samples, b=b), out))
-    index = np.arange(count * taken.cols).reshape(1, count, -1)
-    matrix = weights.moved(lambda w: w.transpose(0, 2, 3, 1).reshape(len(w), -1).T)
-    value = multiply(node, View(source=taken, index=index, scale=taken.scale), matrix, operands.names)
-    assert isinstance(value.source, Product)
-    return replace(value, source=replace(value.source, bias=bias))
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sampled(Pending):
+    """Of a kernel over all channels: the samples of each tap, rounded as the map is quantized, then their product with weights [K, N],
+    K tap by tap. Element (pixel, n) has the number pixel * N + n. Some lines at a time, so that their samples stay on the chip.
+
+    samples: without weights.
+    """
+
+    node: Node
+    operands: Operands
+    samples: Deformed
+    weights: Constant
+    bias: NDArray[np.float64]
+    relu: bool = False
+
+    @property
+    def size(self) -> int:
+        return self.samples.deformation.lines * self.samples.deformation.columns * len(self.bias)
+
+    def layouts(self) -> list[Index]:
+        return [np.arange(self.size).reshape(-1, len(self.bias))]
+
+    def operator(self, name: str, out: Tensor, place: Index) -> MatMul:
+        """The last lines' product; the operators before it are added."""
+        d, a, whole = self.samples.deformation, self.samples.a, range(self.samples.deformation.columns)
+        shapes = np.tile(np.eye(d.taps, dtype=np.int8)[:, None], (1, a.cols, 1))  # each tap's weights, [C, taps]
+        taps = [_weights(f"{self.node.name}.tap", self.operands.names, shape, 2) for shape in shapes]
+        most = max(1, _SAMPLE_BYTES // (d.columns * d.taps * a.cols))
+        product, places = None, place.reshape(d.lines, d.columns, -1)
+        operators = list[Operator]()
+        for first in range(0, d.lines, most):
+            lines = range(first, min(first + most, d.lines))
+            taken = self._taken(taps, *d.reads(lines, whole), slice(first * d.columns, lines.stop * d.columns))
+            if product is None:
+                product = self._product(taken)
+            of_lines = replace(product, a=replace(product.a, blocks=(taken.whole,)), m=taken.rows)
+            operators.append(of_lines.operator(name if lines.stop == d.lines else f"{name}.{first}", out, places[first : lines.stop]))
+            if lines.stop < d.lines:
+                self.operands.add(operators[-1])
+        last = operators[-1]
+        assert isinstance(last, MatMul)
+        return last
+
+    def _taken(self, taps: list[Tensor], rows: range, _: range, part: Deformation, pixels: slice) -> Tensor:
+        """The samples of some lines."""
+        a, width = self.samples.a, self.samples.deformation.width
+        count = part.lines * part.columns
+        taken = replace(a.tensor, name=self.operands.names.unique(f"{self.node.name}.samples"), rows=count, cols=len(taps) * a.cols)
+
+        def cut(block: Block | None) -> Block | None:
+            return block and replace(block, row=block.row + pixels.start, rows=count)
+
+        blocks = {"a": replace(a, row=a.row + rows.start * width, rows=len(rows) * width)}
+        blocks |= {"offsets": cut(self.samples.offsets), "masks": cut(self.samples.masks)}
+        for t, b in enumerate(taps):
+            one = replace(self.samples, **blocks, deformation=part, b=b)
+            out = Block(tensor=taken, row=0, col=t * a.cols, rows=count, cols=a.cols)
+            self.operands.add(_operator(self.operands.operator_names.unique(f"{self.node.name}.tap"), one, out))
+        return taken
+
+    def _product(self, taken: Tensor) -> Product:
+        view = View(source=taken, index=np.arange(taken.rows * taken.cols).reshape(1, taken.rows, -1), scale=taken.scale)
+        product = multiply(self.node, view, self.weights, self.operands.names).source
+        assert isinstance(product, Product)
+        return replace(product, bias=self.bias, relu=self.relu)
 
 
 def _map(view: View, name: str = "operand") -> Block:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from .deform import Deformed, spread
+from .deform import Deformed, Sampled, spread
 from .joined import joined
 from .onnx_file import Node
 from .operands import Operands, positive
@@ -168,9 +168,9 @@ def _div(node: Node, operands: Operands) -> View:
 
 def _relu(node: Node, operands: Operands) -> View:
     value = operands.value(node, 0)
-    if not (isinstance(value, View) and isinstance(value.source, Product | Sum | Deformed)):
+    if not (isinstance(value, View) and isinstance(value.source, Product | Sum | Deformed | Sampled)):
         value = Rescaled.of(node, operands.view(node, 0))
-    assert isinstance(value.source, Product | Sum | Deformed | Rescaled)
+    assert isinstance(value.source, Product | Sum | Deformed | Sampled | Rescaled)
     return replace(value, source=replace(value.source, relu=True))
 
 

@@ -1,6 +1,7 @@
 """Deformable convolution, depthwise: each channel's taps lie where the pixel's offsets say, between pixels or not; requantized."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,6 +44,9 @@ class Deformation:
     mask_zero_point: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("height", "width", "lines", "columns"):
+            require(getattr(self, name) > 0, name, "at least 1", getattr(self, name))
+        require({*self.strides} <= {1, 2}, "strides", "1 or 2", self.strides)
         require(0 <= self.fraction <= FRACTION_BITS, "fraction", f"in 0..{FRACTION_BITS}", self.fraction)
         require(self.offset_low <= self.offset_high, "offset_low", f"at most offset_high ({self.offset_high})", self.offset_low)
 
@@ -71,6 +75,24 @@ class Deformation:
     @property
     def _shift(self) -> int:
         return FRACTION_BITS - self.fraction
+
+    @property
+    def reach(self) -> int:
+        """Pixels from the centre of a kernel to its farthest point."""
+        return -(-self.farthest // ONE)
+
+    def reads(self, lines: range, columns: range) -> tuple[range, range, Self]:
+        """The rows and the columns of the map that some lines and columns of the result read, and the deformation of these alone."""
+        starts, sizes = (self.y_start, self.x_start), (self.height, self.width)
+        tops, found = list[int](), list[range]()
+        for results, start, step, size in zip((lines, columns), starts, self.strides, sizes, strict=True):
+            first, last = start + results[0] * step, start + results[-1] * step
+            top = min(max(first - self.reach, 0), size - 1)
+            tops.append(first - top)
+            found.append(range(top, max(min(last + self.reach + 1, size), top + 1)))
+        (height, width), (y_start, x_start) = map(len, found), tops
+        size = {"height": height, "width": width, "lines": len(lines), "columns": len(columns)}
+        return found[0], found[1], replace(self, **size, y_start=y_start, x_start=x_start)
 
     def displacements(self, offsets: ArrayLike | None) -> Int:
         """Of each pixel's taps from its centre, along y and x, in 1 / ONE pixels, [pixels, taps, 2]. offsets: [pixels, `offsets`]."""

@@ -50,7 +50,7 @@ def _deformation(c: Mapping[str, int], circuit: DeformCircuit) -> Deformation:
     deformation = Deformation(**own, **limits, **kinds, kernel=circuit.kernel)
     forms = deformation.form <= (Form.FREE if circuit.free else Form.SQUARE)
     kinds = (circuit.masked or not deformation.masked) and (circuit.bilinear or not deformation.fraction)
-    if not (forms and kinds and deformation.width <= circuit.width and c["reach"] <= circuit.reach):
+    if not (forms and kinds and c["groups"] and deformation.width <= circuit.width and c["reach"] <= circuit.reach):
         raise ValueError(f"{circuit} can't do {deformation}")
     if deformation.farthest > c["reach"] * ONE or max(abs(c["y_start"]), abs(c["x_start"])) > c["reach"]:
         raise ValueError(f"a reach of {c['reach']} is too little for {deformation}")

@@ -36,6 +36,7 @@ COLOURS = {
     "Gather": "#7cb8b8",
     "Fetch": "#555555",
     "Pim": "#2f7f6f",
+    "Deform": "#a8643b",
     "transfer": "#888888",
 }
 
