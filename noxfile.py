@@ -127,6 +127,13 @@ def bench_codenet(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_deform(session: nox.Session) -> None:
+    """Deformable convolution's forms beside the paper's operator study: writes their table of docs/blocks/deform.md."""
+    session.install("-e", ".[hdl]")
+    session.run("python", "bench/deform.py")
+
+
+@nox.session
 def bench_pim(session: nox.Session) -> None:
     """Decoding GPTs with DRAM that computes, in the model and in simulation: writes docs/pim.md, its picture, and what a machine takes."""
     session.install("-e", ".[hdl]")

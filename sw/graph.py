@@ -1,7 +1,7 @@
 """The integer graph between the importer and the compiler: 2-D tensors of signed integers, and operators on blocks of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import prod
 
@@ -422,7 +422,8 @@ class Deform(OneResult):
 
     def __post_init__(self) -> None:
         d = self.deformation
-        if (self.a.rows, self.out.rows, self.out.cols) != (d.height * d.width, d.lines * d.columns, self.a.cols):
+        results = self.a.cols * (d.taps if d.by_tap else 1)
+        if (self.a.rows, self.out.rows, self.out.cols) != (d.height * d.width, d.lines * d.columns, results):
             raise ValueError(f"a and out must be maps of {d.height} x {d.width} and {d.lines} x {d.columns}, not {self.a} and {self.out}")
         if (self.b.rows, self.b.cols) != (self.a.cols, d.taps) or self.b.tensor.data is None or self.b.tensor.zero_point:
             raise ValueError(f"b must be constant weights around 0, {d.taps} of each channel, not {self.b}")
@@ -434,7 +435,12 @@ class Deform(OneResult):
 
     @property
     def macs(self) -> int:
-        return self.out.rows * self.out.cols * self.deformation.taps
+        return 0 if self.deformation.by_tap else self.out.rows * self.out.cols * self.deformation.taps
+
+    @property
+    def outputs(self) -> tuple[Block, ...]:
+        """A block for each tap, or one."""
+        return tuple(replace(self.out, col=col, cols=self.a.cols) for col in range(self.out.col, self.out.col + self.out.cols, self.a.cols))
 
     @property
     def inputs(self) -> tuple[Block, ...]:

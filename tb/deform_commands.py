@@ -24,15 +24,23 @@ def deform(rng: random.Random, p: MachineParameters) -> tuple[list[dict[str, int
     starts = {name: rng.choice((0, rng.randint(-reach, reach))) for name in ("y_start", "x_start")}
     lines = rng.choice((1, -(-sizes["height"] // steps["y_step"]), rng.randint(1, 12)))
     columns = rng.choice((1, -(-sizes["width"] // steps["x_step"]), rng.randint(1, c.width)))
-    wide = rng.randint(0, 1)
+    wide, by_tap = rng.randint(0, 1), rng.random() < 0.2
     count = {Form.REGULAR: 0, Form.SQUARE: 1, Form.FREE: 2 * c.taps}[form]
     command = {**sizes, **steps, **starts, **_offsets(rng, c, form, reach, wide), "lines": lines, "columns": columns, "groups": groups}
-    command |= {"reach": reach, "form": form, "offset_wide": wide, "masked": int(masked), "mask_zero_point": rng.randint(-128, 127)}
+    command |= {
+        "reach": reach,
+        "form": form,
+        "by_tap": int(by_tap),
+        "out_tap": groups,
+        "offset_wide": wide,
+        "masked": int(masked),
+        "mask_zero_point": rng.randint(-128, 127),
+    }
     matrices = {
         "a": (sizes["height"], sizes["width"], groups),
         "offsets": (lines, columns, -(-(count << wide) // p.word_bytes)),
         "masks": (lines, columns, -(-c.taps // p.word_bytes) * masked),
-        "out": (lines, columns, groups),
+        "out": (lines, columns, groups * (c.taps if by_tap else 1)),
     }
     for name, (rows, pixels, words) in matrices.items():
         pixel = words + rng.choice((0, 0, 1))

@@ -45,7 +45,7 @@ LAYERS = {
 
 
 def machine_for(layer: Layer) -> MachineParameters:
-    return replace(MACHINE, deform_kernel=layer.kernel)
+    return replace(MACHINE, deform_kernel=layer.kernel, scratchpad_kib=256 if layer.channels > 32 else 32)
 
 
 @pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)

@@ -284,7 +284,8 @@ PIM = Record(
     ),
 )
 # out[p, c] = requantize(sum over taps t of b[c, t] * S(p, t, c)), as sw/golden/deform.py says of a Deformation with fields of these
-# names, for ``lines`` lines of ``columns`` pixels and ``groups`` words of channels, a byte each.
+# names, for ``lines`` lines of ``columns`` pixels and ``groups`` words of channels, a byte each. Or, where
+# by_tap, out[p, t, c] = requantize(b[c, t] * S(p, t, c)): a pixel's taps lie ``out_tap`` words from each other.
 #
 # Pixel (y, x) of the map is the words from a + y * a_line + x * a_pixel on, and that of the results alike. No point of a tap may lie more
 # than ``reach`` pixels from the centre, nor the first centre from the map's first pixel, along y or x. A pixel's ``offsets`` and ``masks``
@@ -306,7 +307,8 @@ DEFORM = Record(
         *(Field(f"offset_{name}", 16, signed=True) for name in ("zero_point", "low", "high")),
         Field("mask_zero_point", 8, signed=True),
         *(Field(name, ADDRESS_BITS) for name in ("b", "out")),
-        *(Field(f"out_{name}", STRIDE_BITS) for name in ("pixel", "line")),
+        *(Field(f"out_{name}", STRIDE_BITS) for name in ("tap", "pixel", "line")),
+        Field("by_tap", 1),
         Field("a_zero_point", 8, signed=True),
         *(Field(name, 16, signed=True) for name in ("out_zero_point", "low", "high")),
         *_counts("offsets_frees"),

@@ -179,20 +179,21 @@ class DeformEngine(wiring.Component):
         claimed = Signal()  # what is loaded belongs to pixels that are under way
         m.d.comb += [sums.kernels.eq(loader.kernels), sums.records.eq(loader.records), loader.taken.eq(sums.records_taken)]
         m.d.sync += claimed.eq((claimed | taps.begins_group) & ~sums.records_taken)
-        return ~taps.points.payload.new_group | (loader.full & ~claimed)
+        return ~taps.new_group | (loader.full & ~claimed)
 
     def _write(self, m: Module, command: data.View, start: Value, taps: TapReader, sums: TapSums, may_begin: Value) -> Value:
         """Results to the scratchpad; gives whether the last one is there."""
         m.submodules.results = results = Queue(8 * self._p.word_bytes, depth=TapReader.latency + sums.latency + 4, latency=1)
-        m.submodules.writer = writer = Writer(self._p.word_bytes, steps=(1, 1, 1))
+        m.submodules.writer = writer = Writer(self._p.word_bytes, steps=(1,) * 4)
         connect(m, writer.port, flipped(self.write))
         connect(m, results.o, writer.words)
         places = Places(results.depth)
-        loops = (command.columns, command.out_pixel), (command.lines, command.out_line), (command.groups, 1)
+        taps_of_pixel = Mux(command.by_tap, self._c.taps, 1), command.out_tap
+        loops = taps_of_pixel, (command.columns, command.out_pixel), (command.lines, command.out_line), (command.groups, 1)
         _walk(m, writer, command.out, loops, start)
         m.d.comb += [
             *(results.i.payload.eq(sums.o), results.i.valid.eq(sums.o_valid)),
-            taps.may_begin.eq(may_begin & places.any),
+            *(taps.may_begin.eq(may_begin & places.any), taps.by_tap.eq(command.by_tap)),
         ]
         given = delay(m, results.o.valid & results.o.ready, 1, reset_less=False)  # it comes a long way
         m.d.sync += places.change(taken=taps.ends_pixel, given=given)

@@ -25,8 +25,9 @@ class TapReader(wiring.Component):
     -------
     points: of pixels; taken with a pixel's last points. may_begin: with the first points of a pixel. places, words: of a line buffer.
     frees: rows that are not needed any more. conflict: high in a cycle in which a point waits for a bank.
+    by_tap: a pixel is read once for each tap, which alone is inside then.
     turn, turn_valid: ``latency`` cycles after its last points. ends_pixel: high as a pixel's last points are asked for; begins_group: as
-    the first ones of a word of channels are.
+    the first ones of a word of channels are. new_group: these are the next ones.
     """
 
     latency = LineBuffer.latency + 2  # a register before the banks, and one behind the choice among them
@@ -37,10 +38,11 @@ class TapReader(wiring.Component):
             {
                 "points": In(stream.Signature(points_layout(circuit))),
                 "may_begin": In(1),
+                "by_tap": In(1),
                 "places": Out(of_banks(circuit, place_bits(circuit))),
                 "words": In(of_banks(circuit, 8 * word_bytes)),
                 "frees": Out(ROWS_BITS),
-                **dict.fromkeys(("conflict", "ends_pixel", "begins_group"), Out(1)),
+                **dict.fromkeys(("conflict", "ends_pixel", "new_group", "begins_group"), Out(1)),
                 "turn": Out(turn_layout(circuit, word_bytes)),
                 "turn_valid": Out(1),
             }
@@ -53,18 +55,24 @@ class TapReader(wiring.Component):
         begun = Signal()  # some of the pixel's points have been asked for
         turn = data.View(points.turns.shape().elem_shape, Mux(second, points.turns[-1].as_value(), points.turns[0].as_value()))
         active, ends_turn = Signal(), Signal()
-        left_of = [self._ask(m, copy, turn, active, ends_turn) for copy in range(c.copies)]
+        tap = Signal(range(c.taps))  # the one that is read
+        last_tap, read = ~self.by_tap | (tap == c.taps - 1), Cat(~self.by_tap | (tap == t) for t in range(c.taps))
+        wanted = [Cat(point.wanted for point in points) & read for points in turn.taps]
+        left_of = [self._ask(m, copy, turn, wanted[copy], active, ends_turn) for copy in range(c.copies)]
         ends = second | ~points.has_second
         m.d.comb += [
             active.eq(self.points.valid & (begun | self.may_begin)),
             ends_turn.eq(active & ~Cat(left_of).any()),
             self.conflict.eq(active & ~ends_turn),
             self.ends_pixel.eq(ends_turn & ends),
-            self.points.ready.eq(self.ends_pixel),
-            self.begins_group.eq(active & ~begun & points.new_group),
-            self.frees.eq(Mux(self.ends_pixel, points.frees, 0)),
+            self.points.ready.eq(self.ends_pixel & last_tap),
+            self.new_group.eq(points.new_group & (tap == 0)),
+            self.begins_group.eq(active & ~begun & self.new_group),
+            self.frees.eq(Mux(self.points.ready, points.frees, 0)),
         ]
         m.d.sync += begun.eq(Mux(self.ends_pixel, 0, begun | active))
+        with m.If(self.ends_pixel):
+            m.d.sync += tap.eq(Mux(last_tap, 0, tap + 1))
         if c.copies > 1:
             m.d.sync += second.eq(Mux(ends_turn, ~ends, second))
         out = self.turn
@@ -72,8 +80,8 @@ class TapReader(wiring.Component):
         m.d.comb += [
             self.turn_valid.eq(delay(m, ends_turn, late, reset_less=False)),
             *(out.first.eq(delay(m, ~second, late)), out.last.eq(delay(m, ends, late))),
-            out.new_group.eq(delay(m, points.new_group & ~second, late)),
-            *(out.inside[copy].eq(delay(m, Cat(point.wanted for point in turn.taps[copy]), late)) for copy in range(c.copies)),
+            out.new_group.eq(delay(m, self.new_group & ~second, late)),
+            *(out.inside[copy].eq(delay(m, wanted[copy], late)) for copy in range(c.copies)),
         ]
         if c.fractional:
             m.d.comb += [
@@ -81,12 +89,10 @@ class TapReader(wiring.Component):
             ]
         return m
 
-    def _ask(self, m: Module, copy: int, turn: data.View, active: Value, ends_turn: Value) -> Value:
+    def _ask(self, m: Module, copy: int, turn: data.View, wanted: Value, active: Value, ends_turn: Value) -> Value:
         """Ask for what the banks of a copy can give in this cycle; gives whether some of the taps' points are left."""
         c = self._c
-        points = list(turn.taps[copy])
-        wanted, left = Cat(point.wanted for point in points), Const(0, 1)
-        granted = wanted
+        points, granted, left = list(turn.taps[copy]), wanted, Const(0, 1)
         if c.arbitrates:
             asked, waiting = Signal(c.taps, name=f"asked{copy}"), Signal(c.taps, name=f"waiting{copy}")  # waiting: from the cycles before
             partly = Signal(name=f"partly{copy}")

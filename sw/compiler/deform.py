@@ -31,7 +31,11 @@ class Deforms:
         self._check(op)
         words = channel_words(self._operands.layouts, op, self._p)
         for columns in self._strips(op):
-            for first, count in segments(self._operands.layouts, [op.a, op.out]):
+            for first, count in segments(self._operands.layouts, [op.a, *op.outputs]):
+                # The taps of some channels are no rectangle, which what comes through the staging area must be.
+                whole = op.deformation.by_tap and self._operands.staged(self._operands.buffers[op.out.tensor.name])
+                if whole and count < op.a.cols:
+                    raise CompileError("its channels are kept in groups, and its taps have no place in the scratchpad")
 
                 def make(line: int, lines: int, col: int, cols: int, columns=columns, first=first) -> Task:
                     groups = [i for i, channels in enumerate(words) if first + col <= channels.start < first + col + cols]
@@ -43,7 +47,7 @@ class Deforms:
                     cols=count,
                     most_rows=op.deformation.lines if len(columns) == op.deformation.columns else 1,
                     most_cols=count,
-                    col_step=self._p.word_bytes,
+                    col_step=count if whole else self._p.word_bytes,
                     alike=False,
                 )
 
@@ -82,6 +86,7 @@ class Deforms:
         command = {
             **{name: int(getattr(part, name)) for name in _FIELDS},
             **{"groups": len(groups), "y_step": d.strides[0], "x_step": d.strides[1]},
+            **{"by_tap": int(d.by_tap), "out_tap": self._tap_words(op)},
             **{"offset_wide": int(op.offsets is not None and op.offsets.tensor.bits == 16)},
             **{"a_zero_point": q.a_zero_point, "out_zero_point": q.out_zero_point, "low": q.low, "high": q.high},
         }
@@ -93,14 +98,23 @@ class Deforms:
         operands = {
             "a": self._operands.rectangle(op.a, rows.start * d.width, len(rows) * d.width, first, count),
             "b": Operand(buffer=buffer, row=groups[0], rows=len(groups), word=0, words=buffer.row_words),
-            "out": of_results(op.out, first, count),
+            "out": self._operands.rows(op.out, start, len(lines) * len(columns)) if d.by_tap else of_results(op.out, first, count),
         }
         walks = {"a": partial(_walk, "a", "pixel", d.width, pixels.start), "out": partial(_walk, "out", "pixel", d.columns, 0)}
+        if d.by_tap:
+            layout = self._operands.layouts[op.out.tensor.name]
+            before = layout.word(op.out.col + first) - layout.word(op.out.col)
+            walks["out"] = lambda address, stride: _walk("out", "pixel", d.columns, 0, address + before, stride)
         for name, block in (("offsets", op.offsets), ("masks", op.masks)):
             if block:
                 operands[name] = of_results(block, 0, block.cols)
                 walks[name] = partial(_walk, name, "stride", d.columns, 0)
         return Task(engine=Engine.DEFORM, operator=op, command=command, operands=operands, walks=walks)
+
+    def _tap_words(self, op: ir.Deform) -> int:
+        """From a tap's results to the next one's."""
+        layout = self._operands.layouts[op.out.tensor.name]
+        return layout.word(op.outputs[1].col) - layout.word(op.outputs[0].col) if op.deformation.by_tap else 0
 
 
 def _walk(name: str, pixel: str, columns: int, first: int, address: int, stride: int) -> Mapping[str, int]:

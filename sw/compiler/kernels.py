@@ -14,7 +14,7 @@ from .segments import segments
 
 def channel_words(layouts: Mapping[str, Layout], op: ir.Deform, parameters: MachineParameters) -> list[range]:
     """The channels of each word."""
-    word, runs = parameters.word_bytes, segments(layouts, [op.a, op.out])
+    word, runs = parameters.word_bytes, segments(layouts, [op.a, *op.outputs])
     return [range(start, min(start + word, first + count)) for first, count in runs for start in range(first, first + count, word)]
 
 

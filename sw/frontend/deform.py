@@ -195,14 +195,13 @@ class Sampled(Pending):
     def operator(self, name: str, out: Tensor, place: Index) -> MatMul:
         """The last lines' product; the operators before it are added."""
         d, a, whole = self.samples.deformation, self.samples.a, range(self.samples.deformation.columns)
-        shapes = np.tile(np.eye(d.taps, dtype=np.int8)[:, None], (1, a.cols, 1))  # each tap's weights, [C, taps]
-        taps = [_weights(f"{self.node.name}.tap", self.operands.names, shape, 2) for shape in shapes]
+        ones = _weights(f"{self.node.name}.taps", self.operands.names, np.ones((a.cols, d.taps)), 2)
         most = max(1, _SAMPLE_BYTES // (d.columns * d.taps * a.cols))
         product, places = None, place.reshape(d.lines, d.columns, -1)
         operators = list[Operator]()
         for first in range(0, d.lines, most):
             lines = range(first, min(first + most, d.lines))
-            taken = self._taken(taps, *d.reads(lines, whole), slice(first * d.columns, lines.stop * d.columns))
+            taken = self._taken(ones, *d.reads(lines, whole), slice(first * d.columns, lines.stop * d.columns))
             if product is None:
                 product = self._product(taken)
             of_lines = replace(product, a=replace(product.a, blocks=(taken.whole,)), m=taken.rows)
@@ -213,21 +212,19 @@ class Sampled(Pending):
         assert isinstance(last, MatMul)
         return last
 
-    def _taken(self, taps: list[Tensor], rows: range, _: range, part: Deformation, pixels: slice) -> Tensor:
+    def _taken(self, ones: Tensor, rows: range, _: range, part: Deformation, pixels: slice) -> Tensor:
         """The samples of some lines."""
         a, width = self.samples.a, self.samples.deformation.width
         count = part.lines * part.columns
-        taken = replace(a.tensor, name=self.operands.names.unique(f"{self.node.name}.samples"), rows=count, cols=len(taps) * a.cols)
+        taken = replace(a.tensor, name=self.operands.names.unique(f"{self.node.name}.samples"), rows=count, cols=part.taps * a.cols)
 
         def cut(block: Block | None) -> Block | None:
             return block and replace(block, row=block.row + pixels.start, rows=count)
 
         blocks = {"a": replace(a, row=a.row + rows.start * width, rows=len(rows) * width)}
         blocks |= {"offsets": cut(self.samples.offsets), "masks": cut(self.samples.masks)}
-        for t, b in enumerate(taps):
-            one = replace(self.samples, **blocks, deformation=part, b=b)
-            out = Block(tensor=taken, row=0, col=t * a.cols, rows=count, cols=a.cols)
-            self.operands.add(_operator(self.operands.operator_names.unique(f"{self.node.name}.tap"), one, out))
+        by_tap = replace(self.samples, **blocks, deformation=replace(part, by_tap=True), b=ones)
+        self.operands.add(_operator(self.operands.operator_names.unique(f"{self.node.name}.samples"), by_tap, taken.whole))
         return taken
 
     def _product(self, taken: Tensor) -> Product:

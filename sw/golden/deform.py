@@ -23,7 +23,7 @@ class Deformation:
     form: what offsets there are: none, one for each pixel, or 2 * kernel**2: of each tap, row by row, along y, then x (ONNX's order).
     fraction: bits of an offset behind the point, 0..4. offset_zero_point: of what stands for 0. offset_low, offset_high: what offsets, less
     their zero point, are limited to.
-    masked: whether each tap has a factor, ``mask - mask_zero_point``.
+    masked: whether each tap has a factor, ``mask - mask_zero_point``. by_tap: whether taps are not added up.
     """
 
     height: int
@@ -41,6 +41,7 @@ class Deformation:
     offset_low: int = 0
     offset_high: int = 0
     masked: bool = False
+    by_tap: bool = False
     mask_zero_point: int = 0
 
     def __post_init__(self) -> None:
@@ -116,8 +117,8 @@ def deform(
     deformation: Deformation,
     parameters: MatMulParameters,
 ) -> Int:
-    """[lines * columns, C] of a map [height * width, C] and weights [C, taps], all int8; offsets: int16 [lines * columns, `offsets`]
-    unless the form is regular; masks: int8 [lines * columns, taps] where ``masked``.
+    """[lines * columns, C], or ``by_tap`` [lines * columns, taps * C], of a map [height * width, C] and weights [C, taps], all int8;
+    offsets: int16 [lines * columns, `offsets`] unless the form is regular; masks: int8 [lines * columns, taps] where ``masked``.
 
     ``requantize(sum over taps t of weights[c, t] * S(c, t))``: S is the pixel less its zero point; or where ``fractional`` what `samples`
     makes of the four pixels around the tap, in 2**-SAMPLE_BITS, which parameters' multipliers make good. What lies outside counts 0.
@@ -125,8 +126,8 @@ def deform(
     Raises OverflowError as `requantize_sums`.
     """
     taken = samples(np.asarray(feature_map, np.int64) - parameters.a_zero_point, offsets, masks, deformation)
-    total = np.einsum("ptc,ct->pc", taken, np.asarray(weights, np.int64))
-    return requantize_sums(total, parameters)
+    products = taken * np.asarray(weights, np.int64).T
+    return requantize_sums(products if deformation.by_tap else products.sum(axis=1), parameters).reshape(len(taken), -1)
 
 
 def samples(pixels: ArrayLike, offsets: ArrayLike | None, masks: ArrayLike | None, deformation: Deformation) -> Int:

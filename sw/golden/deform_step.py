@@ -38,7 +38,8 @@ def deform_step(c: Mapping[str, int], p: MachineParameters, read: Read) -> tuple
     offsets = matrix("offsets", deformation.offsets, wide=bool(c["offset_wide"])) if deformation.offsets else None
     masks = matrix("masks", deformation.taps) if c["masked"] else None
     results = deform(pixels, offsets, masks, kernels, deformation, parameters)
-    addresses = _places(c, "out", *out, "out_pixel", groups)
+    taps = np.arange(deformation.taps if c["by_tap"] else 1)[:, None] * c["out_tap"]
+    addresses = (_places(c, "out", *out, "out_pixel", groups)[:, :, None] + taps) % (1 << ADDRESS_BITS)
     return addresses, results.astype(np.int8).view(np.uint8).reshape(*addresses.shape, -1)
 
 
@@ -46,7 +47,7 @@ def _deformation(c: Mapping[str, int], circuit: DeformCircuit) -> Deformation:
     """Raises ValueError where the circuit can't do it."""
     own = {name: c[name] for name in ("height", "width", "lines", "columns", "y_start", "x_start", "dilation", "fraction")}
     limits = {name: c[name] for name in ("offset_zero_point", "offset_low", "offset_high", "mask_zero_point")}
-    kinds = {"form": Form(c["form"]), "masked": bool(c["masked"]), "strides": (c["y_step"], c["x_step"])}
+    kinds = {"form": Form(c["form"]), "masked": bool(c["masked"]), "by_tap": bool(c["by_tap"]), "strides": (c["y_step"], c["x_step"])}
     deformation = Deformation(**own, **limits, **kinds, kernel=circuit.kernel)
     forms = deformation.form <= (Form.FREE if circuit.free else Form.SQUARE)
     kinds = (circuit.masked or not deformation.masked) and (circuit.bilinear or not deformation.fraction)
