@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..executor import initial_values, quantize_input, run_operator, signed_offset
 from ..golden.requantize import Int
-from ..graph import Graph
+from ..graph import Graph, TopK
 
 
 class Reference:
@@ -55,15 +55,17 @@ class LayerDifference:
 
 
 def compare_layers(graph: Graph, arrays: Mapping[str, NDArray], layers: Mapping[str, Int], *, lanes: int) -> Iterator[LayerDifference]:
-    """Each operator whose results are a quantized value of the network against the reference's ``layers`` of the same ``arrays``.
-    lanes: see `executor.execute`."""
-    values = initial_values(graph)
+    """Each operator whose results are a quantized value of the network against the reference's ``layers`` of the same ``arrays``, but for
+    what comes after a TopK, whose results are in another order there. lanes: see `executor.execute`."""
+    values, reordered = initial_values(graph), set[str]()
     for port in graph.inputs:
         values[port.tensor.name] = quantize_input(port, arrays[port.name])
     for operator in graph.operators:
         run_operator(operator, values, lanes)
         tensor = operator.outputs[0].tensor.name
-        if tensor not in layers:
+        if isinstance(operator, TopK) or any(block.tensor.name in reordered for block in operator.inputs):
+            reordered |= {block.tensor.name for block in operator.outputs}
+        if tensor not in layers or tensor in reordered:
             continue
         difference = np.abs(values[tensor] - layers[tensor])
         yield LayerDifference(
