@@ -74,7 +74,7 @@ def test_a_box_for_each_likely_detection(colours: int) -> None:
     image = {"image": np.random.default_rng(1).random((1, colours, 12, 16)).astype(np.float32)}
     pages = [picture(image, found(boxes)) for boxes in (0, 3)]
     assert all(page.startswith("<svg") and "data:image/png" in page for page in pages)
-    assert pages[1].count('<g id="patch_') - pages[0].count('<g id="patch_') == 3
+    assert pages[1].count('<g id="patch_') - pages[0].count('<g id="patch_') == 2 * 3  # each with its label
 
 
 @pytest.mark.parametrize(
