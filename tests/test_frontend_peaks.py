@@ -65,7 +65,7 @@ def results(
     onnx.save(model, path)
     graph = import_model(path)
     names = [port.name for port in graph.outputs]
-    expected = dict(zip(names, session(path).run(names, arrays), strict=True))
+    expected = dict(zip(names, map(np.asarray, session(path).run(names, arrays)), strict=True))
     values = execute(graph, arrays, lanes=machine.lanes)
     found = run_on_golden_machine(compile_model(path, machine), arrays)
     for port in graph.outputs:

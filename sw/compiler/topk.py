@@ -85,5 +85,5 @@ class _Picks:
         return found
 
     def _pick(self, run: Run, name: str, out: ir.Block) -> None:
-        about = {"name": f"{self._op.name}.{len(self.operators)}", "node": self._op.node}
-        self.operators.append(ir.Pick(**about, by=run[VALUES], labels=run[name], out=out))
+        pick = f"{self._op.name}.{len(self.operators)}"
+        self.operators.append(ir.Pick(name=pick, node=self._op.node, by=run[VALUES], labels=run[name], out=out))
