@@ -7,11 +7,13 @@ import onnx
 import pytest
 from celosia.sw.executor import dequantize_output, execute
 from celosia.sw.frontend import import_model
+from celosia.sw.frontend.reference import Reference, compare_layers
 from onnx_models import ZERO, Net
 
 from examples.detector.data import CLASSES, SIZE, STRIDE, Scene, iou, scenes
 from examples.detector.decode import BOX_STEP, DETECTIONS, OUTPUTS, with_detections
-from examples.detector.evaluate import Detections, average_precision
+from examples.detector.evaluate import Detections, average_precision, onnx_runtime
+from examples.detector.quantize import FLOAT_MODELS, WEIGHT_BITS, WHOLE, qdq_model
 from examples.qdq import session
 
 LOWEST = np.int8(-128)
@@ -21,10 +23,7 @@ def small(side: int = 8) -> onnx.ModelProto:
     """Heat and boxes from an image by a convolution each, then detections."""
     net = Net()
     x = net.quantized(net.input(1, 1, side, side), 1 / 255, LOWEST)
-    shape, count = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}, CLASSES
-    heat, box = (
-        net.op("Conv", x, net.op("DequantizeLinear", *_integers(net, rows)), net.normal(rows, scale=2.0), **shape) for rows in (count, 4)
-    )
+    heat, box = (_convolved(net, x, channels) for channels in (CLASSES, 4))
     hm = net.quantized(net.op("Sigmoid", net.quantized(heat, 0.05)), 1 / 256, LOWEST)
     model = net.model(hm, net.quantized(box, BOX_STEP, np.int16(0)))
     names = dict(zip((info.name for info in model.graph.output), ("hm", "box"), strict=True))
@@ -35,9 +34,10 @@ def small(side: int = 8) -> onnx.ModelProto:
     return with_detections(model)
 
 
-def _integers(net: Net, rows: int) -> tuple[str, str, str]:
-    weights = net.random.integers(-128, 128, (rows, 1, 3, 3)).astype(np.int8)
-    return net.constant(weights), net.constant(np.float32(0.02)), net.constant(ZERO)
+def _convolved(net: Net, x: str, channels: int) -> str:
+    integers = net.random.integers(-128, 128, (channels, 1, 3, 3)).astype(np.int8)
+    weights = net.op("DequantizeLinear", net.constant(integers), net.constant(np.float32(0.02)), net.constant(ZERO))
+    return net.op("Conv", x, weights, net.normal(channels, scale=2.0), kernel_shape=[3, 3], pads=[1, 1, 1, 1])
 
 
 def as_found(scene: Scene) -> Detections:
@@ -73,7 +73,9 @@ def test_average_precision(examples: list[Scene]) -> None:
     beside = [Detections(scores=d.scores, classes=d.classes, boxes=d.boxes + SIZE) for d in right]
     twice = [
         Detections(
-            scores=np.concatenate([d.scores, d.scores / 10]), classes=np.tile(d.classes, 2), boxes=np.concatenate([d.boxes, d.boxes])
+            scores=np.concatenate([d.scores, d.scores / 10]).astype(np.float32),
+            classes=np.tile(d.classes, 2),
+            boxes=np.concatenate([d.boxes, d.boxes]),
         )
         for d in right
     ]
@@ -100,10 +102,41 @@ def test_what_is_decoded(tmp_path: Path) -> None:
     graph = import_model(path)
     values = execute(graph, {graph.inputs[0].name: image}, lanes=8)
     found = {port.name: dequantize_output(port, values[port.tensor.name])[0] for port in graph.outputs}
-    expected = dict(zip(OUTPUTS, (x[0] for x in session(path).run(OUTPUTS, {graph.inputs[0].name: image})), strict=True))
+    expected = dict(zip(OUTPUTS, (np.asarray(x)[0] for x in session(path).run(OUTPUTS, {graph.inputs[0].name: image})), strict=True))
     assert found["boxes"].shape == (DETECTIONS, 4)
     rows, wanted = (np.column_stack([of["scores"], of["classes"], of["boxes"]]) for of in (found, expected))
     rows, wanted = (x[np.lexsort(x.T)] for x in (rows, wanted))
     assert (rows[:, :2] == wanted[:, :2]).all()
     assert np.abs(rows - wanted).max() <= 2 * BOX_STEP
     assert np.abs(found["boxes"]).max() > STRIDE
+
+
+@pytest.mark.parametrize("bits", WEIGHT_BITS)
+@pytest.mark.parametrize("name", FLOAT_MODELS)
+def test_each_layer_is_that_of_onnx_runtime(name: str, bits: int, examples: list[Scene]) -> None:
+    path = qdq_model(name, bits)
+    graph = import_model(path)
+    kinds = [type(op).__name__ for op in graph.operators]
+    assert kinds.count("Deform") == (3 if name == "deformable" else 0)
+    assert kinds.count("TopK") == kinds.count("Gather") == kinds.count("Fetch") == 1
+    weights = [t.bits for t in graph.tensors.values() if t.data is not None and "weight" in t.name]
+    assert weights.count(bits) >= len(weights) - len(WHOLE)
+    assert graph.macs() <= 8_000_000
+    arrays = {"image": examples[0].image[None]}
+    _, layers = Reference(path, graph).run(arrays)
+    differences = list(compare_layers(graph, arrays, layers, lanes=8))
+    assert len(differences) > len(kinds) - 10
+    assert max(difference.worst for difference in differences) <= 2
+
+
+def test_what_the_executor_finds(examples: list[Scene]) -> None:
+    path = qdq_model("deformable", 4)
+    graph = import_model(path)
+    found = []
+    for scene in examples:
+        values = execute(graph, {"image": scene.image[None]}, lanes=8)
+        outputs = {port.name: dequantize_output(port, values[port.tensor.name]) for port in graph.outputs}
+        found.append(Detections.of([outputs[output] for output in OUTPUTS]))
+    expected = average_precision(onnx_runtime(path.read_bytes(), examples, "ONNX Runtime"), examples)
+    assert average_precision(found, examples) == pytest.approx(expected, abs=0.02)
+    assert expected > 0.6
