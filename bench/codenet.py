@@ -21,9 +21,11 @@ from celosia.rtl.accelerator import Accelerator
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.steps import Engine
 from celosia.sw import graph as ir
-from celosia.sw.compiler.patterns import compile_graph
+from celosia.sw.compiler.bands import Bands
+from celosia.sw.compiler.chains import chains
+from celosia.sw.compiler.pipeline import Assignment
 from celosia.sw.compiler.predict import DEFAULT_RESOURCES
-from celosia.sw.compiler.program import Program
+from celosia.sw.compiler.program import Compiler, Program
 from celosia.sw.driver.network import Network
 from celosia.sw.driver.verilated import VerilatedDevice
 from celosia.sw.executor import execute
@@ -47,6 +49,7 @@ ONE_UNIT = MachineParameters.from_dict(
         **{"weight_bits": 4, "multiplier_bits": 27, "requantizer_columns": 2},
     }
 )
+BANDS = {"stem": 4, "heads": 2}  # of the operators of a part
 MACHINES = ONE_UNIT, replace(ONE_UNIT, units=2, lanes=1, requantizer_columns=4, lut_rows=2)
 FRAMES = (
     "| machine | predicted cycles | cycles of a frame | error | frames a second at 250 MHz | to the paper's 26.9 | MACs per cycle"
@@ -57,6 +60,15 @@ OF_PARTS = (
     "| part | machine | MACs | cycles | compute busy | loads and stores busy | share of peak |",
     f"|---|---|{'---:|' * 5}",
 )
+
+
+def planned(graph: ir.Graph, machine: MachineParameters) -> Program:
+    """With what has no place in the scratchpad, the first map and those of the heads, in bands."""
+    compiler = Compiler(graph, machine, DEFAULT_RESOURCES, name="codenet")
+    found, _ = chains(compiler.graph)
+    part_of = {op.name: op.node.partition(".")[0] for op in compiler.graph.operators}
+    bands = (Bands(operators=tuple(chain), count=BANDS[part]) for chain in found if (part := part_of[chain[0]]) in BANDS)
+    return compiler.program(Assignment(bands=tuple(bands)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +145,7 @@ def main() -> None:
     graph = import_model(BUILD / "codenet.onnx")
     with Progress() as progress:
         for number in [int(argument) for argument in sys.argv[1:]] or range(len(MACHINES)):
-            program = compile_graph(graph, MACHINES[number])
+            program = planned(graph, MACHINES[number])
             measured = run(program, graph, progress)
             (BUILD / f"parts-{number}.md").write_text("\n".join(part_lines(program, measured)))
             (BUILD / f"frame-{number}.md").write_text(frame_line(program, graph, measured))
