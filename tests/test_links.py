@@ -150,7 +150,7 @@ def test_a_program_that_might_hang_is_refused(change: object, message: str) -> N
     ("fields", "message"),
     [
         ({"writer": "compute0.read_a"}, "writer must be the write port of a worker"),
-        ({"reader": "compute1.read_b0"}, "reader must be read_a of a worker, or store.read"),
+        ({"reader": "compute1.read_b0"}, "reader must be read_a of a worker, deform.read_offsets, or store.read"),
         ({"words": 24}, "words must be a power of two"),
         ({"words": 2 * MOST_LINK_WORDS}, "words must be a power of two"),
     ],

@@ -33,10 +33,12 @@ class Link:
     words: int
 
     def __post_init__(self) -> None:
-        writers = r"(load|vector|compute\d?)\.write"
-        readers = r"(vector|compute\d?)\.read_a|store\.read"  # those whose commands say what they free
+        writers = r"(load|vector|compute\d?|deform)\.write"
+        readers = r"(vector|compute\d?)\.read_a|deform\.read_offsets|store\.read"  # those whose commands say what they free
         require(fullmatch(writers, self.writer) is not None, "writer", "the write port of a worker", self.writer)
-        require(fullmatch(readers, self.reader) is not None, "reader", "read_a of a worker, or store.read", self.reader)
+        require(
+            fullmatch(readers, self.reader) is not None, "reader", "read_a of a worker, deform.read_offsets, or store.read", self.reader
+        )
         allowed = f"a power of two in 2..{MOST_LINK_WORDS}"
         require(power_of_two(self.words) and 2 <= self.words <= MOST_LINK_WORDS, "words", allowed, self.words)
 
