@@ -26,7 +26,7 @@ from ..sw.compiler.predict import DEFAULT_RESOURCES, Resources
 from ..sw.driver.decoder import Decoder
 from ..sw.executor import InputError, check_input
 from ..sw.frontend.deform import Offsets
-from ..sw.graph import Port
+from ..sw.graph import Deform, Port
 from ..sw.manifest import Manifest
 from ..sw.pim.cache import check_room
 from .blocks import BLOCKS, Block, parameter_text
@@ -220,6 +220,8 @@ def compile_command(
         manifest = write_project(compiled, output, rom=rom, fpga=fpga, whole=whole)
     if compiled.decision:
         _print_decision(compiled.decision)
+    for node, moved in {op.node: op.moved for op in compiled.graph.operators if isinstance(op, Deform) and op.moved}.items():
+        console.print(f"{node}: offsets are up to {moved:.3g} pixels from where the network says", highlight=False)
     console.print(
         f"{output}: {parameters.arrays} MACs, {len(manifest.labels)} steps a run, "
         f"{len(manifest.constants)} bytes of constants, {compiled.graph.macs()} multiply-accumulates",

@@ -411,7 +411,8 @@ class Pick(OneResult):
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Deform(OneResult):
     """A convolution of each channel of a feature map by itself, whose taps lie where offsets say. a: the map, line by line, [height *
-    width, C]; b: constant weights, [C, taps]. offsets, masks: of each pixel of the result, where the deformation has them."""
+    width, C]; b: constant weights, [C, taps]. offsets, masks: of each pixel of the result, where the deformation has them. moved: pixels
+    by which the offsets differ from the network's, at most."""
 
     a: Block
     b: Block
@@ -419,6 +420,7 @@ class Deform(OneResult):
     parameters: MatMulParameters
     offsets: Block | None = None
     masks: Block | None = None
+    moved: float = 0.0
 
     def __post_init__(self) -> None:
         d = self.deformation

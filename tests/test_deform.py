@@ -139,6 +139,7 @@ def test_offsets_that_are_not_exact_can_be_rounded(tmp_path: Path) -> None:
         import_model(path)
     for fraction in (0, 4):
         graph = import_model(path, Offsets(bound=5, fraction=fraction))
-        (op,) = (op.deformation for op in graph.operators if isinstance(op, ir.Deform))
-        assert (op.fraction, op.farthest) == (fraction, 5 * 16)
+        (op,) = (op for op in graph.operators if isinstance(op, ir.Deform))
+        assert (op.deformation.fraction, op.deformation.farthest) == (fraction, 5 * 16)
+        assert op.moved == pytest.approx(12.7 - 4)  # of the largest one the bound leaves so much
         compile_graph(graph, MACHINE, name="deformable")

@@ -67,7 +67,8 @@ def spread(node: Node, operands: Operands) -> View:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Deformed(Pending):
-    """``relu(deform(a, offsets, masks, b) + bias)``; element (pixel, c) has the number pixel * C + c. scales: of the sums, [C]."""
+    """``relu(deform(a, offsets, masks, b) + bias)``; element (pixel, c) has the number pixel * C + c. scales: of the sums, [C].
+    moved: as of `Deform`."""
 
     node: Node
     a: Block
@@ -77,6 +78,7 @@ class Deformed(Pending):
     scales: NDArray[np.float64]
     bias: NDArray[np.float64]
     b: Tensor | None = None
+    moved: float = 0.0
     relu: bool = False
 
     @property
@@ -124,6 +126,7 @@ def _operator(name: str, d: Deformed, out: Block) -> Deform:
         parameters=parameters,
         offsets=d.offsets,
         masks=d.masks,
+        moved=d.moved,
     )
 
 
@@ -264,7 +267,7 @@ def _samples(node: Node, operands: Operands, allowed: Offsets, kernel: int) -> D
         if most < 0:
             raise ValueError(f"an offset bound of {allowed.bound} is less than its dilation of {d_y} needs")
         limits = -most - base, most - base
-    offsets, about = _offsets(view, factor, limits, allowed.fraction, operands, node)
+    offsets, about, moved = _offsets(view, factor, limits, allowed.fraction, operands, node)
     masks, scale = None, 1.0
     if len(node.inputs) > 4 and node.inputs[4]:
         mask = operands.view(node, 4)
@@ -295,6 +298,7 @@ def _samples(node: Node, operands: Operands, allowed: Offsets, kernel: int) -> D
         deformation=deformation,
         offsets=offsets,
         masks=masks,
+        moved=moved,
         scales=np.full(a.cols, x.scale * scale),
         bias=np.zeros(a.cols),
     )
@@ -312,16 +316,17 @@ def _square(steps: NDArray[np.float64], kernel: int) -> float:
 
 def _offsets(
     view: View, factor: float, limits: tuple[float, float], fraction: int | None, operands: Operands, node: Node
-) -> tuple[Block, dict[str, int]]:
-    """Offsets of what a view stands for, times a factor: where they are stored, and how they are read. Raises ValueError where they can't
-    be exact and may not be rounded."""
+) -> tuple[Block, dict[str, int], float]:
+    """Offsets of what a view stands for, times a factor: where they are stored, how they are read, and by how much they are changed, in
+    pixels, at most. Raises ValueError where they can't be exact and may not be rounded."""
     tensor, block = view.source, _map(view, "offsets")
     assert isinstance(tensor, Tensor)
     codes = np.arange(tensor.format.min, tensor.format.max + 1)
     real = (codes - tensor.zero_point) * view.scale if view.function is None else view.function.numbers.astype(np.float64)
-    real = np.clip(real * factor, *limits)
-    if np.isnan(real).any():
+    said = real * factor
+    if np.isnan(said).any():
         raise ValueError("an offset is not a number")
+    real = np.clip(said, *limits)
     bits = fraction
     if bits is None:
         exact = (n for n in range(FRACTION_BITS + 1) if np.abs(real * 2**n - np.rint(real * 2**n)).max() < _EXACT * 2**n)
@@ -333,15 +338,16 @@ def _offsets(
             f"--offset-round {FRACTION_BITS} moves them by up to {rounded:g}, --offset-round 0 by up to 0.5"
         )
     wanted = np.rint(real * 2**bits).astype(np.int64)
-    low, high = int(wanted.min()), int(wanted.max())
+    low, high, moved = int(wanted.min()), int(wanted.max()), float(np.abs(wanted / 2**bits - said).max())
+    moved = moved if moved > _EXACT else 0.0
     inner = (wanted > low) & (wanted < high)
     at = int(np.flatnonzero(inner if inner.any() else wanted == high)[0])
     zero_point = int(codes[at] - wanted[at])
     if np.array_equal(wanted, np.clip(codes - zero_point, low, high)):
-        return block, {"fraction": bits, "offset_zero_point": zero_point, "offset_low": low, "offset_high": high}
+        return block, {"fraction": bits, "offset_zero_point": zero_point, "offset_low": low, "offset_high": high}, moved
     if tensor.bits != 8:
         raise ValueError(f"offsets of {tensor.bits} bits must have steps of 1, 1/2, 1/4, 1/8 or 1/16")
-    return _table(block, wanted.tolist(), operands, node), {"fraction": bits, "offset_low": low, "offset_high": high}
+    return _table(block, wanted.tolist(), operands, node), {"fraction": bits, "offset_low": low, "offset_high": high}, moved
 
 
 def _table(block: Block, entries: list[int], operands: Operands, node: Node) -> Block:
