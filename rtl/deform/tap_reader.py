@@ -53,7 +53,8 @@ class TapReader(wiring.Component):
         c, points = self._c, self.points.payload
         second = Signal() if c.copies > 1 else Const(0, 1)
         begun = Signal()  # some of the pixel's points have been asked for
-        turn = data.View(points.turns.shape().elem_shape, Mux(second, points.turns[-1].as_value(), points.turns[0].as_value()))
+        turn = Signal(points.turns.shape().elem_shape)
+        m.d.comb += turn.eq(Mux(second, points.turns[-1].as_value(), points.turns[0].as_value()))
         active, ends_turn = Signal(), Signal()
         tap = Signal(range(c.taps))  # the one that is read
         last_tap, read = ~self.by_tap | (tap == c.taps - 1), Cat(~self.by_tap | (tap == t) for t in range(c.taps))
