@@ -32,7 +32,7 @@ PIM_WIDE = replace(SQUARE, rows=32, pim="hbm2", pim_channels=1)  # words wider t
 DEFORM = replace(INT4, b_words=1, deform_kernel=3, deform_reach=7, deform_width=20)
 DEFORM_BETWEEN = replace(SQUARE, deform_kernel=3, deform_reach=2, deform_width=20, deform_bilinear=1)
 DEFORM_FREE = replace(DEFORM_BETWEEN, deform_free=1, deform_masked=1)
-DEFORM_5 = replace(SQUARE, deform_kernel=5, deform_reach=3, deform_width=12, deform_free=1)
+DEFORM_5 = replace(SQUARE, deform_kernel=5, deform_reach=5, deform_width=12)
 MADE_OF = {INT4: PLATFORMS["ecp5"], SHARED: PLATFORMS["ultrascale"]}
 
 
