@@ -31,7 +31,8 @@ def draw_boxes(axes: "Axes", scores: NDArray, classes: NDArray, boxes: NDArray) 
     """Of k likely detections on an image, with class and score: [k], [k] and [k, 4]."""
     from matplotlib.patches import Rectangle
 
-    for score, kind, (left, top, right, bottom) in zip(scores, classes, boxes, strict=True):
+    for k in np.argsort(scores):  # the likeliest on top
+        score, kind, (left, top, right, bottom) = scores[k], classes[k], boxes[k]
         if score >= LEAST_SCORE:
             colour = f"C{int(kind)}"
             axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=1.5))
