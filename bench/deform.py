@@ -8,6 +8,7 @@ engine makes of the offsets. All results must be the integer executor's.
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -60,7 +61,7 @@ def from_onnx(form: str, *, full: bool) -> ir.Graph:
     """Of the forms that the engine does, and of kernels without offsets, imported."""
     random, nodes, constants = np.random.default_rng(1), list[onnx.NodeProto](), list[onnx.TensorProto]()
 
-    def op(kind: str, *inputs: str | NDArray, **attributes: object) -> str:
+    def op(kind: str, *inputs: str | NDArray, **attributes: Any) -> str:
         names = []
         for value in inputs:
             if not isinstance(value, str):
@@ -76,7 +77,7 @@ def from_onnx(form: str, *, full: bool) -> ir.Graph:
     channels = CHANNELS if full else 1
     data = random.integers(-128, 128, (CHANNELS, channels, 3, 3)).astype(np.int8)
     weights = op(
-        "DequantizeLinear", data, np.float32(np.full(CHANNELS, 1 / (128 * 3 * channels**0.5))), np.zeros(CHANNELS, np.int8), axis=0
+        "DequantizeLinear", data, np.full(CHANNELS, 1 / (128 * 3 * channels**0.5), np.float32), np.zeros(CHANNELS, np.int8), axis=0
     )
     inputs = {"x": (1, CHANNELS, SIZE, SIZE)}
     x, about = quantized("x", 0.05), {"kernel_shape": [3, 3], "pads": [1] * 4, "group": 1 if full else CHANNELS}
@@ -111,7 +112,7 @@ def unbounded(*, full: bool) -> ir.Graph:
     for line in range(SIZE):
         taken = replace(builder.tensor(SIZE * TAPS, CHANNELS, 8), scale=x.scale, zero_point=x.zero_point)
         of_line = replace(numbers.whole, row=line, rows=1)
-        builder.operators.append(ir.Fetch(**builder.names, source=x.whole, numbers=of_line, out=taken.whole))
+        builder.operators.append(ir.Fetch(name=f"fetch{line}", node=f"fetch{line}", source=x.whole, numbers=of_line, out=taken.whole))
         results = ir.Block(tensor=out, row=line * SIZE, col=0, rows=SIZE, cols=CHANNELS)
         builder.product([ir.MatMulPart(a=taken.whole, b=weights.whole, out=results)], transposed=True, window=window)
     return builder.graph([x, dy, dx], [out])

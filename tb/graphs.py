@@ -80,10 +80,18 @@ class Builder:
     def deformed(self, x: ir.Tensor, width: int, form: Form, fraction: int) -> ir.Tensor:
         """Of a feature map whose pixels are the rows of ``x``, lines of ``width``, by offsets that a product makes of them."""
         height, one = x.rows // width, 1 << fraction
-        limits = {"offset_low": -2 * one, "offset_high": 3 * one} if form is not Form.REGULAR else {}
-        size = {"height": height, "width": width, "lines": height, "columns": width}
-        deformation = Deformation(**size, **limits, form=form, fraction=fraction if limits else 0)
-        offsets = self.linear(x, deformation.offsets, 8) if limits else None
+        moves = form is not Form.REGULAR
+        deformation = Deformation(
+            height=height,
+            width=width,
+            lines=height,
+            columns=width,
+            form=form,
+            fraction=fraction if moves else 0,
+            offset_low=-2 * one if moves else 0,
+            offset_high=3 * one if moves else 0,
+        )
+        offsets = self.linear(x, deformation.offsets, 8) if moves else None
         weights, out = self.constant(x.cols, deformation.taps, 4), self.tensor(x.rows, x.cols, 8)
         parameters = MatMulParameters.from_scales(
             **{"a_scale": 0.01, "a_zero_point": x.zero_point, "b_scale": np.full(x.cols, 2.0 ** (-8 * deformation.fractional))},

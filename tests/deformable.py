@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -61,7 +62,12 @@ def network(layer: Layer, seed: int = 1, outputs: int = 24) -> onnx.ModelProto:
     masks = [net.quantized(net.op("Sigmoid", net.quantized(made(taps, 1.5), 0.05)), 1 / 255, np.int8(-128))] if layer.masked else []
     n, of_channels = (20, c) if layer.full else (c, 1)
     kernels = _kernels(net, n, of_channels, layer)
-    attributes = {"kernel_shape": [layer.kernel] * 2, "pads": [pad] * 4, "dilations": [layer.dilation] * 2, "strides": [layer.stride] * 2}
+    attributes: dict[str, Any] = {
+        "kernel_shape": [layer.kernel] * 2,
+        "pads": [pad] * 4,
+        "dilations": [layer.dilation] * 2,
+        "strides": [layer.stride] * 2,
+    }
     group = 1 if layer.full else c
     y = net.op("DeformConv", x, kernels, offsets, net.normal(n, scale=0.1), *masks, group=group, **attributes)
     y = net.quantized(net.op("Relu", y), 0.015, np.int8(-128))

@@ -100,11 +100,12 @@ class Deforms:
             "b": Operand(buffer=buffer, row=groups[0], rows=len(groups), word=0, words=buffer.row_words),
             "out": self._operands.rows(op.out, start, len(lines) * len(columns)) if d.by_tap else of_results(op.out, first, count),
         }
-        walks = {"a": partial(_walk, "a", "pixel", d.width, pixels.start), "out": partial(_walk, "out", "pixel", d.columns, 0)}
-        if d.by_tap:
-            layout = self._operands.layouts[op.out.tensor.name]
-            before = layout.word(op.out.col + first) - layout.word(op.out.col)
-            walks["out"] = lambda address, stride: _walk("out", "pixel", d.columns, 0, address + before, stride)
+        layout = self._operands.layouts[op.out.tensor.name]
+        before = layout.word(op.out.col + first) - layout.word(op.out.col) if d.by_tap else 0
+        walks = {
+            "a": partial(_walk, "a", "pixel", d.width, pixels.start),
+            "out": partial(_walk, "out", "pixel", d.columns, 0, words=before),
+        }
         for name, block in (("offsets", op.offsets), ("masks", op.masks)):
             if block:
                 operands[name] = of_results(block, 0, block.cols)
@@ -117,6 +118,6 @@ class Deforms:
         return layout.word(op.outputs[1].col) - layout.word(op.outputs[0].col) if op.deformation.by_tap else 0
 
 
-def _walk(name: str, pixel: str, columns: int, first: int, address: int, stride: int) -> Mapping[str, int]:
-    """The fields for a matrix of pixels, lines of so many ``columns``, from the ``first`` one of each on."""
-    return {name: (address + first * stride) % (1 << ADDRESS_BITS), f"{name}_{pixel}": stride, f"{name}_line": columns * stride}
+def _walk(name: str, pixel: str, columns: int, first: int, address: int, stride: int, *, words: int = 0) -> Mapping[str, int]:
+    """The fields for a matrix of pixels, lines of so many ``columns``, from the ``first`` one of each on, and of it from some word on."""
+    return {name: (address + first * stride + words) % (1 << ADDRESS_BITS), f"{name}_{pixel}": stride, f"{name}_line": columns * stride}

@@ -287,8 +287,8 @@ def _samples(node: Node, operands: Operands, allowed: Offsets, kernel: int) -> D
         dilation=d_y,
         form=form,
         masked=masks is not None,
-        **about,
     )
+    deformation = replace(deformation, **about)
     if deformation.fractional and masks is None:
         scale = 2.0**-SAMPLE_BITS
     a = _map(x)

@@ -146,7 +146,7 @@ def samples(pixels: ArrayLike, offsets: ArrayLike | None, masks: ArrayLike | Non
 
     def at(places: Int) -> Int:
         """The map's pixels at [..., 2] places."""
-        inside = ((places >= 0) & (places < (d.height, d.width))).all(axis=-1)
+        inside = np.logical_and(places >= 0, places < (d.height, d.width)).all(axis=-1, keepdims=True)[..., 0]
         rows, columns = (np.where(inside, places[..., i], 0) for i in range(2))
         return np.where(inside[..., None], flat[rows, columns], 0)
 
