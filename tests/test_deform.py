@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from celosia.rtl.arch.deform import Form
+from celosia.rtl.arch.deform import DeformCircuit, Form
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.sw import graph as ir
 from celosia.sw.compiler.errors import CompileError
@@ -143,3 +143,24 @@ def test_offsets_that_are_not_exact_can_be_rounded(tmp_path: Path) -> None:
         assert (op.deformation.fraction, op.deformation.farthest) == (fraction, 5 * 16)
         assert op.moved == pytest.approx(12.7 - 4)  # of the largest one the bound leaves so much
         compile_graph(graph, MACHINE, name="deformable")
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("bilinear", [False, True])
+def test_squares_never_meet_in_a_bank(kernel: int, bilinear: bool) -> None:
+    """Whatever their dilation and their place, of every reach: all points that a copy of the buffer gives in a cycle."""
+    for reach in range(kernel // 2, 16):
+        circuit = DeformCircuit(kernel=kernel, reach=reach, bilinear=bilinear)
+        if circuit.arbitrates:
+            continue
+        steps = np.arange(kernel) - kernel // 2
+        for dilation in range(0, 16 * reach // (kernel // 2) + 1, 1 if bilinear else 16):
+            size = np.abs(steps * dilation)
+            near, between = size >> 4, size % 16 > 0
+            sides = np.sign(steps) * np.stack([near, near + between])
+            both = between[:, None] & between
+            taken = [(0, 0, both | True), (1, 1, both | True), (0, 1, both), (1, 0, both)]
+            for y_side, x_side, wanted in taken if bilinear else taken[:1]:
+                y, x = (of[wanted] for of in np.meshgrid(sides[y_side], sides[x_side], indexing="ij"))
+                banks = (circuit.row_step * y + x) % circuit.banks
+                assert len(set(banks.tolist())) == len(set(zip(y.tolist(), x.tolist(), strict=True)))

@@ -60,11 +60,11 @@ def pim_cycles(command: Mapping[str, int], p: MachineParameters) -> int:
     return (dram.banks if c["operation"] == Macro.SCATTER else c.get("count", 1)) * t.ccd_l
 
 
-def deform_cycles(command: Mapping[str, int]) -> int:
-    """As `ideal_cycles`, of a deformable convolution: its rows come in, and its pixels take a cycle each, or two between pixels of the map,
-    behind the rows that the first ones reach."""
+def deform_cycles(command: Mapping[str, int], p: MachineParameters) -> int:
+    """As `ideal_cycles`, of a deformable convolution: its rows come in, and its pixels, or their taps, take a cycle each, or two between pixels
+    of the map, behind the rows that the first ones reach."""
     c = command
-    turns = 2 if c.get("form") and c.get("fraction") else 1
+    turns = (2 if c["form"] and c["fraction"] else 1) * (p.deform_kernel**2 if c["by_tap"] else 1)
     ahead = min(c["y_start"] + c["reach"] + 1, c["height"]) * c["width"]
     return ahead + c["groups"] * max(c["height"] * c["width"], turns * c["lines"] * c["columns"])
 
@@ -82,4 +82,4 @@ def ideal_cycles(step: Step, p: MachineParameters) -> int:
         case Engine.PIM:
             return pim_cycles(c, p)
         case Engine.DEFORM:
-            return deform_cycles(c)
+            return deform_cycles(c, p)
