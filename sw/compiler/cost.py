@@ -61,8 +61,8 @@ def pim_cycles(command: Mapping[str, int], p: MachineParameters) -> int:
 
 
 def deform_cycles(command: Mapping[str, int], p: MachineParameters) -> int:
-    """As `ideal_cycles`, of a deformable convolution: its rows come in, and its pixels, or their taps, take a cycle each, or two between pixels
-    of the map, behind the rows that the first ones reach."""
+    """As `ideal_cycles`, of a deformable convolution: its rows come in, and its pixels, or their taps, take a cycle each, or two between
+    pixels of the map, behind the rows that the first ones reach."""
     c = command
     turns = (2 if c["form"] and c["fraction"] else 1) * (p.deform_kernel**2 if c["by_tap"] else 1)
     ahead = min(c["y_start"] + c["reach"] + 1, c["height"]) * c["width"]
