@@ -25,6 +25,7 @@ def deform(rng: random.Random, p: MachineParameters) -> tuple[list[dict[str, int
     lines = rng.choice((1, -(-sizes["height"] // steps["y_step"]), rng.randint(1, 12)))
     columns = rng.choice((1, -(-sizes["width"] // steps["x_step"]), rng.randint(1, c.width)))
     wide, by_tap = rng.randint(0, 1), rng.random() < 0.2
+    lines, columns = (min(lines, 3), min(columns, 8)) if by_tap else (lines, columns)  # which gives a word for each tap
     count = {Form.REGULAR: 0, Form.SQUARE: 1, Form.FREE: 2 * c.taps}[form]
     command = {**sizes, **steps, **starts, **_offsets(rng, c, form, reach, wide), "lines": lines, "columns": columns, "groups": groups}
     command |= {
