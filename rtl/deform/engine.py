@@ -24,6 +24,7 @@ from ..engine import EnginePort
 from ..layouts import record_layout
 from ..places import Places
 from ..scratchpad import ReadPort, WritePort
+from ..skid import Skid
 from ..streams import Queue
 from .group_loader import GroupLoader
 from .line_buffer import LineBuffer
@@ -121,17 +122,19 @@ class DeformEngine(wiring.Component):
         c, word = self._c, self._p.word_bytes
         m.submodules.lines = lines = LineWalk(c)
         m.submodules.line_queue = queue = Queue(lines.lines.payload.shape(), depth=_LINES_AHEAD)
-        m.submodules.pixels = pixels = PixelWalk(c)
+        m.submodules.pixels = walk = PixelWalk(c)
+        m.submodules.next_pixel = pixels = Skid(walk.pixels.payload.shape())  # whether the tap reader goes on comes a long way
         connect(m, fill.bases, lines.bases)
         connect(m, lines.lines, queue.i)
-        connect(m, queue.o, pixels.lines)
+        connect(m, queue.o, walk.lines)
+        connect(m, walk.pixels, pixels.i)
         placer, moves, there = Placer(c), Signal(), Signal()
         m.submodules.placer = EnableInserter(moves)(placer)
         m.d.comb += [
             *(lines.command.eq(command), lines.start.eq(start), lines.filled.eq(fill.filled)),
-            *(pixels.command.eq(command), placer.command.eq(command)),
+            *(walk.command.eq(command), placer.command.eq(command)),
         ]
-        sources = [(pixels.pixels, 1)]
+        sources = [(pixels.o, 1)]
         most = -(-2 * offsets_of(c) // word)
         narrow, wide = (-(-size * 2 * c.taps // word) for size in (1, 2))
         count = Mux(command.form == Form.FREE, Mux(command.offset_wide, wide, narrow), 1)
@@ -141,7 +144,7 @@ class DeformEngine(wiring.Component):
             for i in range(offsets_of(c))
         ]
         m.d.comb += [
-            placer.i.pixel.eq(pixels.pixels.payload),
+            placer.i.pixel.eq(pixels.o.payload),
             *(at.eq(number) for at, number in zip(placer.i.offsets, numbers, strict=True)),
         ]
         sources.append((octets, command.form != Form.REGULAR))

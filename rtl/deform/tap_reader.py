@@ -56,7 +56,7 @@ class TapReader(wiring.Component):
         turn = Signal(points.turns.shape().elem_shape)
         m.d.comb += turn.eq(Mux(second, points.turns[-1].as_value(), points.turns[0].as_value()))
         active, ends_turn = Signal(), Signal()
-        tap = Signal(range(c.taps))  # the one that is read
+        tap, first_tap = Signal(range(c.taps)), Signal(init=1)  # the one that is read, and whether it is the first
         last_tap, read = ~self.by_tap | (tap == c.taps - 1), Cat(~self.by_tap | (tap == t) for t in range(c.taps))
         wanted = [Cat(point.wanted for point in points) & read for points in turn.taps]
         left_of = [self._ask(m, copy, turn, wanted[copy], active, ends_turn) for copy in range(c.copies)]
@@ -67,13 +67,13 @@ class TapReader(wiring.Component):
             self.conflict.eq(active & ~ends_turn),
             self.ends_pixel.eq(ends_turn & ends),
             self.points.ready.eq(self.ends_pixel & last_tap),
-            self.new_group.eq(points.new_group & (tap == 0)),
+            self.new_group.eq(points.new_group & first_tap),
             self.begins_group.eq(active & ~begun & self.new_group),
             self.frees.eq(Mux(self.points.ready, points.frees, 0)),
         ]
         m.d.sync += begun.eq(Mux(self.ends_pixel, 0, begun | active))
         with m.If(self.ends_pixel):
-            m.d.sync += tap.eq(Mux(last_tap, 0, tap + 1))
+            m.d.sync += [tap.eq(Mux(last_tap, 0, tap + 1)), first_tap.eq(last_tap)]
         if c.copies > 1:
             m.d.sync += second.eq(Mux(ends_turn, ~ends, second))
         out = self.turn
