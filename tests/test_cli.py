@@ -499,7 +499,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "steps": (lambda f: edited(f, lambda m: m["steps"].pop()), "manifest.json: the program has "),
     "links": (
         lambda f: edited(f, lambda m: m["connections"].update(links=[{"writer": "load.write", "reader": "vector.read_b", "words": 4}])),
-        "manifest.json: reader must be read_a of a worker, or store.read, not 'vector.read_b'",
+        "manifest.json: reader must be read_a of a worker, deform.read_offsets, or store.read, not 'vector.read_b'",
     ),
     "decision": (lambda f: edited(f, lambda m: m.update(decision={"reasons": []})), "manifest.json: 'alternatives' is missing"),
 }

@@ -52,8 +52,9 @@ class MachineParameters:
     deform_kernel: taps along an axis of the deformable convolution engine, 3 or 5; 0: the machine has none.
     deform_reach: pixels between the centre of its kernel and the farthest point, along an axis; its line buffer has twice as many rows.
     deform_width: pixels of a feature map's line that its line buffer takes.
-    deform_free: 1 where taps may have offsets of their own. deform_bilinear: 1 where offsets may have a fraction. deform_masked: 1 where
-    taps may have factors of their own.
+    deform_free: 1 where taps may have offsets of their own.
+    deform_bilinear: 1 where offsets may have a fraction.
+    deform_masked: 1 where taps may have factors of their own.
     """
 
     rows: int = 16
