@@ -115,7 +115,9 @@ def _fixed_activation(circuit: ActivationCircuit, **scales: Any) -> dict[str, in
 
 @dataclass(frozen=True, kw_only=True)
 class DeformBlock(DeformCircuit):
-    """channels: that are computed at once, a byte each of a word. weight_bits: of a weight, 4 or 8."""
+    """channels: that are computed at once, a byte each of a scratchpad word.
+    weight_bits: of a weight, 4 or 8.
+    """
 
     channels: int = 16
     weight_bits: int = 8

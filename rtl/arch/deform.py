@@ -27,9 +27,12 @@ class Form(enum.IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class DeformCircuit:
-    """kernel: taps along y and along x, 3 or 5. reach: pixels between a kernel's centre and the farthest of its points, along y or x.
-    width: of a feature map's line, in pixels, at most. free: whether taps may have offsets of their own. bilinear: whether displacements
-    have a fraction. masked: whether taps may have factors of their own.
+    """kernel: taps along y and along x, 3 or 5.
+    reach: pixels between a kernel's centre and the farthest of its points, along y or x.
+    width: of a feature map's line, in pixels, at most.
+    free: whether taps may have offsets of their own.
+    bilinear: whether displacements have a fraction.
+    masked: whether taps may have factors of their own.
 
     Raises ParameterError.
     """
