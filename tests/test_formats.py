@@ -143,8 +143,8 @@ def test_waits_wrap() -> None:
 def test_refused_step() -> None:
     with pytest.raises(ValueError, match=r"^a step must have 128 bytes, not 127$"):
         Step.decode(bytes(127))
-    with pytest.raises(ValueError, match=r"^5 is not a valid Engine$"):
-        Step.decode(bytes([5]).ljust(128, b"\0"))
+    with pytest.raises(ValueError, match=r"^6 is not a valid Engine$"):
+        Step.decode(bytes([6]).ljust(128, b"\0"))
     with pytest.raises(ValueError, match=r"^load.rows must be in 0..65535, not 65536$"):
         Step(Engine.LOAD, {"rows": 1 << 16}).encode()
 
@@ -174,6 +174,11 @@ REFUSED = [
     ({"queue_depth": 32}, "queue_depth must be 2, 4, 8 or 16, not 32"),
     ({"weight_bits": 2}, "weight_bits must be 4 or 8, not 2"),
     ({"lut_rows": 9}, "lut_rows must be in 0..rows / 2 (8), not 9"),
+    ({"deform_kernel": 7}, "deform_kernel must be 0, 3 or 5, not 7"),
+    ({"deform_reach": 1, "deform_kernel": 5}, "deform_reach must be in 2..15, not 1"),
+    ({"deform_reach": 16}, "deform_reach must be in 1..15, not 16"),
+    ({"deform_width": 2000}, "deform_width must be in 4..1024, not 2000"),
+    *(({f"deform_{name}": 2}, f"deform_{name} must be 0 or 1, not 2") for name in ("free", "bilinear", "masked")),
     ({"multiplier_bits": 25}, "multiplier_bits must be 18 or 27, not 25"),
     ({"depthwise_taps": 3}, "depthwise_taps must be 0 or 4, not 3"),
     ({"requantizer_columns": 3}, "requantizer_columns must be a power of two that divides cols (16), not 3"),
@@ -211,7 +216,7 @@ def test_every_parameter_has_a_refused_value() -> None:
 
 
 def test_refused_name() -> None:
-    with pytest.raises(ParameterError, match=r"^parameter name must be one of rows, cols, .*, pim_channels, not 'size'$"):
+    with pytest.raises(ParameterError, match=r"^parameter name must be one of rows, cols, .*, deform_masked, not 'size'$"):
         MachineParameters.from_dict({"size": 1})
 
 
@@ -271,6 +276,12 @@ def test_hash_tells_configurations_apart() -> None:
         "b_words": 2,
         "pim": "aim",
         "pim_channels": 2,
+        "deform_kernel": 3,
+        "deform_reach": 5,
+        "deform_width": 32,
+        "deform_free": 1,
+        "deform_bilinear": 1,
+        "deform_masked": 1,
     }
     base = MachineParameters(rows=16, cols=4, lanes=2)
     machines = [base, *(replace(base, **{name: value}) for name, value in other.items())]

@@ -158,7 +158,7 @@ class MachineParameters:
         require(self.deform_kernel in (0, 3, 5), "deform_kernel", "0, 3 or 5", self.deform_kernel)
         for name in ("deform_free", "deform_bilinear", "deform_masked"):
             require(getattr(self, name) in (0, 1), name, "0 or 1", getattr(self, name))
-        _ = self.deform  # which checks its own
+        self._deform(self.deform_kernel or 3)  # which checks its own
         dram = self.dram
         if dram:
             fits = power_of_two(self.rows) and 8 <= self.rows <= dram.column_bytes
@@ -180,10 +180,11 @@ class MachineParameters:
     @property
     def deform(self) -> DeformCircuit | None:
         """The deformable convolution engine."""
-        if not self.deform_kernel:
-            return None
+        return self._deform(self.deform_kernel) if self.deform_kernel else None
+
+    def _deform(self, kernel: int) -> DeformCircuit:
         return DeformCircuit(
-            kernel=self.deform_kernel,
+            kernel=kernel,
             reach=self.deform_reach,
             width=self.deform_width,
             free=self.deform_free > 0,
