@@ -65,7 +65,7 @@ def test_every_token_is_what_the_executor_has_for_the_sequence(
         for port in graph.outputs:
             assert (outputs[port.name] == expected[port.tensor.name][row]).all(), (row, port)
     engines = {step.engine for step in program.body}
-    assert engines == set(Engine)  # the product of three rows is faster fetched
+    assert engines == set(Engine) - {Engine.DEFORM}  # the product of three rows is faster fetched
 
 
 def test_sums_of_a_long_vector_start_with_those_of_its_first_part() -> None:
