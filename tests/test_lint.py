@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from celosia.gen.blocks import BLOCKS
+from celosia.gen.blocks import BLOCKS, DeformBlock
 from celosia.gen.lint import lint
 from celosia.gen.package import write_block
 from celosia.gen.verilator import ToolError
@@ -34,6 +34,7 @@ SMALLEST = {
     "kbest": KBestCircuit(lanes=1, k=1, index_bits=8),
     "compute": ODD,
     "vector": ONE_LANE,
+    "deform": DeformBlock(channels=4, reach=1, width=4, free=True, bilinear=True, masked=True),
     "pim": PimCircuit(preset=Preset.HBM2),
     "accelerator": ODD,
 }

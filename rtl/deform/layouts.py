@@ -60,4 +60,5 @@ def points_layout(c: DeformCircuit) -> data.StructLayout:
 
 def wrapped(value: Value, modulus: int) -> Value:
     """``value`` modulo ``modulus``, where it is at least -modulus and less than twice that."""
-    return Mux(value < 0, value + modulus, Mux(value >= modulus, value - modulus, value))
+    rest = Mux(value >= modulus, value - modulus, value)
+    return Mux(value < 0, value + modulus, rest) if value.shape().signed else rest
