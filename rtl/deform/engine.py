@@ -131,7 +131,7 @@ class DeformEngine(wiring.Component):
         placer, moves, there = Placer(c), Signal(), Signal()
         m.submodules.placer = EnableInserter(moves)(placer)
         m.d.comb += [
-            *(lines.command.eq(command), lines.start.eq(start), lines.filled.eq(fill.filled)),
+            *(lines.command.eq(command), lines.start.eq(start), taps.filled.eq(fill.filled)),
             *(walk.command.eq(command), placer.command.eq(command)),
         ]
         sources = [(pixels.o, 1)]

@@ -11,6 +11,8 @@ NEAR = signed(6)  # a distance in pixels within the reach, or a limit one beyond
 DISPLACEMENT = signed(NEAR.width + FRACTION_BITS)
 ROWS_BITS = COUNT_BITS + 2  # of a count of rows, modulo
 WEIGHT_BITS = 12  # of a point's weight behind the point (sw/golden/deform.py)
+PASSED = "until", "frees", "new_group", "new_line"  # with a pixel until its taps are read
+_COUNTS = dict.fromkeys(PASSED[:2], ROWS_BITS)
 WEIGHT = signed(WEIGHT_BITS + 2)  # from -1 to 1
 
 
@@ -21,16 +23,20 @@ def row_layout(c: DeformCircuit) -> data.StructLayout:
 
 def line_layout(c: DeformCircuit) -> data.StructLayout:
     """A line of results. row: of their centres. first, last: rows that the map has, counted from there, as far as a kernel can reach.
-    frees: rows that no later line needs. new_group: it is the first one of a word of channels."""
+    until: rows that must have been filled since the start. frees: rows that no later line needs. new_group: it is the first one of a word
+    of channels."""
     limits = dict.fromkeys(("first", "last"), NEAR)
-    return data.StructLayout({"row": row_layout(c), **limits, "frees": ROWS_BITS, "new_group": 1})
+    return data.StructLayout({"row": row_layout(c), **limits, **_COUNTS, "new_group": 1})
 
 
 def pixel_layout(c: DeformCircuit) -> data.StructLayout:
     """A result. quotient, rest: of its centre's column by the number of banks. left, right: columns that the map has on both sides of it,
-    as far as a kernel can reach. frees, new_group: as of a line, of its last and of its first pixel; else 0."""
-    line = {name: line_layout(c)[name].shape for name in ("row", "first", "last", "frees", "new_group")}
-    return data.StructLayout({**line, "quotient": column_bits(c), "rest": range(c.banks), **dict.fromkeys(("left", "right"), NEAR)})
+    as far as a kernel can reach. new_line: it is the first one of its line. until: as of the line. frees, new_group: as of the line, of its
+    last and of its first pixel; else 0."""
+    line = {name: line_layout(c)[name].shape for name in ("row", "first", "last", *PASSED[:-1])}
+    return data.StructLayout(
+        {**line, "quotient": column_bits(c), "rest": range(c.banks), **dict.fromkeys(("left", "right"), NEAR), "new_line": 1}
+    )
 
 
 def column_bits(c: DeformCircuit) -> int:
@@ -51,11 +57,11 @@ def point_layout(c: DeformCircuit) -> data.StructLayout:
 
 def points_layout(c: DeformCircuit) -> data.StructLayout:
     """Of a pixel: by turns, of which it takes the second one only if it ``has_second``, for each copy of the line buffer the points of its
-    taps. rivals: of each tap a bit for each tap before it that takes another point of the same bank. frees, new_group: as of the pixel."""
+    taps. rivals: of each tap a bit for each tap before it that takes another point of the same bank. The others are those of the pixel."""
     taps = data.ArrayLayout(data.ArrayLayout(point_layout(c), c.taps), c.copies)
     rivals = data.ArrayLayout(data.ArrayLayout(c.taps, c.taps), c.copies)
     turn = data.StructLayout({"taps": taps, **({"rivals": rivals} if c.arbitrates else {})})
-    return data.StructLayout({"turns": data.ArrayLayout(turn, c.copies), "has_second": 1, "frees": ROWS_BITS, "new_group": 1})
+    return data.StructLayout({"turns": data.ArrayLayout(turn, c.copies), "has_second": 1, **_COUNTS, "new_group": 1, "new_line": 1})
 
 
 def wrapped(value: Value, modulus: int) -> Value:

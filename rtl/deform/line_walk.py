@@ -1,4 +1,4 @@
-"""Where the lines of results lie in the line buffer, each as soon as its rows are there."""
+"""Where the lines of results lie in the line buffer."""
 
 from amaranth.hdl import Array, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import stream, wiring
@@ -12,12 +12,12 @@ from .layouts import NEAR, ROWS_BITS, line_layout, row_layout, wrapped
 
 
 class LineWalk(wiring.Component):
-    """A line in five cycles.
+    """A line in three cycles.
 
     Members
     -------
     command: while it is done. start: high for one cycle, with the command.
-    bases: where the first row of each word of channels lies. filled: rows that have been written to the line buffer.
+    bases: where the first row of each word of channels lies.
     """
 
     def __init__(self, circuit: DeformCircuit) -> None:
@@ -27,7 +27,6 @@ class LineWalk(wiring.Component):
                 "command": In(record_layout(DEFORM)),
                 "start": In(1),
                 "bases": In(stream.Signature(row_layout(circuit))),
-                "filled": In(ROWS_BITS),
                 "lines": Out(stream.Signature(line_layout(circuit))),
             }
         )
@@ -39,14 +38,11 @@ class LineWalk(wiring.Component):
         centre, base = Signal(rows), Signal(ROWS_BITS)  # the line's row in the map, and rows before the map
         # Rows of the map before those that this line needs, and those that the next one needs; and up to the last that this one needs.
         low, next_low, high = (Signal(COUNT_BITS, name=name) for name in ("low", "next_low", "high"))
-        until = Signal(ROWS_BITS)
-        there = Signal()
         lines, groups = Countdown(COUNT_BITS, name="lines"), Countdown(COUNT_BITS, name="groups")
         steps = [c.row_step * step % c.banks for step in range(4)]
         y_start, step_bank = command.y_start, Mux(command.y_step[1], steps[2], steps[1])
         below = (command.height - 1 - centre).as_signed()
         lowest, highest = centre + command.y_step - command.reach, centre + command.reach + 1  # of the next line, and of this one
-        m.d.sync += there.eq(~(self.filled - until)[ROWS_BITS - 1])
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [base.eq(0), *groups.start(command.groups)]
@@ -70,13 +66,11 @@ class LineWalk(wiring.Component):
                 ]
                 m.next = "COUNT"
             with m.State("COUNT"):
-                m.d.sync += [low.eq(next_low), line.frees.eq(next_low - low), until.eq(base + high)]
-                m.next = "SETTLE"
-            with m.State("SETTLE"):
+                m.d.sync += [low.eq(next_low), line.frees.eq(next_low - low), line.until.eq(base + high)]
                 m.next = "GIVE"
             with m.State("GIVE"):
-                m.d.comb += self.lines.valid.eq(there)
-                with m.If(there & self.lines.ready):
+                m.d.comb += self.lines.valid.eq(1)
+                with m.If(self.lines.ready):
                     m.d.sync += [
                         line.row.slot.eq(wrapped(line.row.slot + command.y_step, c.rows)),
                         line.row.bank.eq(wrapped(line.row.bank + step_bank, c.banks)),

@@ -40,7 +40,8 @@ class PixelWalk(wiring.Component):
         m.d.comb += [
             self.pixels.valid.eq(running),
             self.lines.ready.eq(~running | ends),
-            *(pixel[name].eq(line[name]) for name in ("row", "first", "last")),
+            *(pixel[name].eq(line[name]) for name in ("row", "first", "last", "until")),
+            pixel.new_line.eq(new_line),
             *(pixel.frees.eq(Mux(columns.ends, line.frees, 0)), pixel.new_group.eq(new_line & line.new_group)),
             *(pixel.quotient.eq(quotient), pixel.rest.eq(rest)),
             *(pixel.left.eq(limited(x, c.reach)), pixel.right.eq(limited(right, c.reach))),

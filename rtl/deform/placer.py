@@ -11,7 +11,7 @@ from ..arch.deform import FRACTION_BITS, ONE, DeformCircuit, Form
 from ..arch.steps import DEFORM
 from ..delay import delay
 from ..layouts import record_layout
-from .layouts import DISPLACEMENT, NEAR, column_bits, pixel_layout, points_layout, wrapped
+from .layouts import DISPLACEMENT, NEAR, PASSED, column_bits, pixel_layout, points_layout, wrapped
 from .line_walk import row_bank
 
 _TO_DISPLACEMENTS, _TO_NEAR, _TO_PLACES, _TO_POINTS = 3, 3, 1, 2  # cycles
@@ -91,7 +91,7 @@ class Placer(wiring.Component):
         second = [point.wanted for turn in list(self.o.turns)[1:] for copy in turn.taps for point in copy]
         m.d.comb += [
             self.o.has_second.eq(Cat(second).any()),
-            *(self.o[name].eq(delay(m, pixel[name], _TO_PLACES + _TO_POINTS)) for name in ("frees", "new_group")),
+            *(self.o[name].eq(delay(m, pixel[name], _TO_PLACES + _TO_POINTS)) for name in PASSED),
         ]
         return m
 

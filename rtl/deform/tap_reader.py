@@ -23,7 +23,8 @@ def turn_layout(c: DeformCircuit, word_bytes: int) -> data.StructLayout:
 class TapReader(wiring.Component):
     """Members
     -------
-    points: of pixels; taken with a pixel's last points. may_begin: with the first points of a pixel. places, words: of a line buffer.
+    points: of pixels; taken with a pixel's last points. may_begin: with the first points of a pixel; a line's also waits for its rows.
+    filled: rows that have been written to the line buffer. places, words: of it.
     frees: rows that are not needed any more. conflict: high in a cycle in which a point waits for a bank.
     by_tap: a pixel is read once for each tap, which alone is inside then.
     turn, turn_valid: ``latency`` cycles after its last points. ends_pixel: high as a pixel's last points are asked for; begins_group: as
@@ -38,6 +39,7 @@ class TapReader(wiring.Component):
             {
                 "points": In(stream.Signature(points_layout(circuit))),
                 "may_begin": In(1),
+                "filled": In(ROWS_BITS),
                 "by_tap": In(1),
                 "places": Out(of_banks(circuit, place_bits(circuit))),
                 "words": In(of_banks(circuit, 8 * word_bytes)),
@@ -52,7 +54,7 @@ class TapReader(wiring.Component):
         m = Module()
         c, points = self._c, self.points.payload
         second = Signal() if c.copies > 1 else Const(0, 1)
-        begun = Signal()  # some of the pixel's points have been asked for
+        begun, there = Signal(), Signal()  # some of the pixel's points have been asked for; its line's rows have been filled
         turn = Signal(points.turns.shape().elem_shape)
         m.d.comb += turn.eq(Mux(second, points.turns[-1].as_value(), points.turns[0].as_value()))
         active, ends_turn = Signal(), Signal()
@@ -62,7 +64,7 @@ class TapReader(wiring.Component):
         left_of = [self._ask(m, copy, turn, wanted[copy], active, ends_turn) for copy in range(c.copies)]
         ends = second | ~points.has_second
         m.d.comb += [
-            active.eq(self.points.valid & (begun | self.may_begin)),
+            active.eq(self.points.valid & (begun | (self.may_begin & (~points.new_line | there)))),
             ends_turn.eq(active & ~Cat(left_of).any()),
             self.conflict.eq(active & ~ends_turn),
             self.ends_pixel.eq(ends_turn & ends),
@@ -72,6 +74,8 @@ class TapReader(wiring.Component):
             self.frees.eq(Mux(self.points.ready, points.frees, 0)),
         ]
         m.d.sync += begun.eq(Mux(self.ends_pixel, 0, begun | active))
+        stays = self.points.valid & ~self.points.ready
+        m.d.sync += there.eq(stays & ~(self.filled - points.until)[ROWS_BITS - 1])
         with m.If(self.ends_pixel):
             m.d.sync += [tap.eq(Mux(last_tap, 0, tap + 1)), first_tap.eq(last_tap)]
         if c.copies > 1:
