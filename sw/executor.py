@@ -18,6 +18,7 @@ from .golden.importance import add_attention, pick
 from .golden.layernorm import layernorm
 from .golden.matmul import matmul
 from .golden.multiply import multiply
+from .golden.narrow import from_narrow
 from .golden.planes import to_planes
 from .golden.requantize import Int
 from .golden.softmax import machine_circuit, softmax
@@ -100,6 +101,7 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
             for part, shift in zip(operator.parts, shifts.tolist(), strict=True):
                 a, b, parameters = read(part.a), read(_shifted(part.b, shift)), operator.parameters
                 a = np.tile(a, operator.groups) if operator.planes else a
+                b = from_narrow(b, 4) if operator.halves else b
                 if operator.shift:
                     parameters = parameters.of_channels(shift * part.b.rows, part.b.rows)
                 if operator.maximum:

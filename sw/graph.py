@@ -158,6 +158,7 @@ class MatMul(Operator):
     parameters: with factors of groups along K where b is [N, K], all columns of a tensor, and not of a convolution.
     table: what each result, -128..127, is replaced by. residual: what is then added to the results of the one part.
     planes: b's columns are planes of its bits, side by side, each with factors of its own; a is multiplied with each of them.
+    halves: each element of b is read as two of 4 bits, the first one in its lower bits, so a has two columns for each.
     shift: a row with a number for each part, or None: of so many blocks like its b that lie above the one to multiply with, in constant
     weights. The parameters are those of the channels of all these blocks.
     """
@@ -171,6 +172,7 @@ class MatMul(Operator):
     pooled: bool = False
     repeated: bool = False
     planes: bool = False
+    halves: bool = False
     shift: Block | None = None
     table: ActivationTable | None = None
     residual: Residual | None = None
@@ -198,11 +200,15 @@ class MatMul(Operator):
             raise ValueError("with shift b must be constant weights [N, K], not of a convolution")
         if self.groups and (window or not self.b_transposed):
             raise ValueError("factors must be those of b [N, K], not of a convolution")
+        if self.halves and (window or self.groups or self.shift or not self.b_transposed):
+            raise ValueError("only b [N, K] without factors is read in halves, not of a convolution")
         for part in self.parts:
             k, n = (part.b.cols, part.b.rows) if self.b_transposed else (part.b.rows, part.b.cols)
             rows, depth = part.a.rows, part.a.cols
             if self.planes:
                 depth *= self.groups
+            if self.halves:
+                k *= 2
             if window:
                 rows, depth = prod(self.map_size), window.taps * part.a.cols // window.groups
                 n //= self.run or 1

@@ -37,7 +37,7 @@ class Products:
                 f"its lines of {op.window.columns} pixels are repeated whole, but accumulator_depth is {p.accumulator_depth}"
             )
         for part in op.parts:
-            bits = self._operands.layouts[part.b.tensor.name].bits
+            bits = self._bits(op, part)
             if bits > p.weight_bits:
                 raise CompileError(f"{part.b} is kept in elements of {bits} bits, but weight_bits is {p.weight_bits}")
             if op.groups and not p.factor_bits:
@@ -163,7 +163,7 @@ class Products:
             **{"low": q.low, "high": q.high},
             **{"maximum": int(op.maximum), "b_transposed": int(op.b_transposed), "out_wide": int(part.out.tensor.bits == 16)},
             **{"tabulated": int(op.table is not None), "residual": int(op.residual is not None)},
-            **{"b_narrow": narrowness(self._operands.layouts[part.b.tensor.name].bits), "b_factored": int(op.groups > 0)},
+            **{"b_narrow": narrowness(self._bits(op, part)), "b_factored": int(op.groups > 0)},
         }
         if op.residual:
             sums = {field: getattr(op.residual.parameters, name) for field, name in RESIDUAL_SCALARS.items()}
@@ -181,6 +181,10 @@ class Products:
         b = operands["b"]
         more["b"] = replace(b, spare=spare_words(b.words, p), shift=self._shift_of(op, part, part.b.rows * b.buffer.row_words))
         return Task(engine=Engine.COMPUTE, operator=op, command=command, operands={**operands, **more}, walks={"a": walk} if walk else {})
+
+    def _bits(self, op: ir.MatMul, part: ir.MatMulPart) -> int:
+        """Of what is multiplied."""
+        return 4 if op.halves else self._operands.layouts[part.b.tensor.name].bits
 
     def _shift_of(self, op: ir.MatMul, part: ir.MatMulPart, words: int) -> Shift | None:
         """By the part's number of blocks of so many words; if it has one."""

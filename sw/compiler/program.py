@@ -15,6 +15,7 @@ from .depthwise import with_deform_engine
 from .dram_rows import DramRows
 from .fetches import with_fetches
 from .fuse import fuse
+from .halves import with_halves
 from .layout import Buffer, Layout, choose_layouts
 from .packing import pack
 from .pipeline import SEQUENTIAL, Assignment, between
@@ -129,7 +130,7 @@ class Compiler:
 
 def fused(graph: ir.Graph, parameters: MachineParameters) -> ir.Graph:
     """With what the machine does in one."""
-    prepared = with_fetches(with_picks(graph, parameters), parameters)
+    prepared = with_halves(with_fetches(with_picks(graph, parameters), parameters), parameters)
     return with_deform_engine(pack(arrange(fuse(prepared, parameters), parameters), parameters), parameters)
 
 
