@@ -12,13 +12,18 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from ..detections import Decoder
 from .nodes import Nodes, real
 
 CHANNELS = 24, 116, 232, 464, 1024  # of the stem, three stages, and the last layer of the backbone
 BLOCKS = 3, 7, 3  # of a stage, behind its first one
 DECODER = 256, 128, 64
 HEADS = {"hm": 20, "wh": 2, "reg": 2}
-PARTS = "stem", "stage 2", "stage 3", "stage 4", "last convolution", "decoder", "heads"
+DETECTIONS = 100
+OUTPUTS = {"scores": (1, DETECTIONS), "classes": (1, DETECTIONS), "pixel": (1, DETECTIONS)} | {
+    f"{name}_found": (1, DETECTIONS, HEADS[name]) for name in ("wh", "reg")
+}
+PARTS = "stem", "stage 2", "stage 3", "stage 4", "last convolution", "decoder", "heads", "decode"
 LOW, HIGH = -1, 6  # of an offset, such that 1 + offset is in 0..7
 TAPS = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)], np.float32)
 RELU_GAIN, LINEAR_GAIN = 2.0, 1.0  # variance of weights times inputs, with which activations keep theirs
@@ -32,7 +37,7 @@ class Configuration:
 
     size: int = 256
     width: float = 1.0
-    deformable: bool = False
+    deformable: bool = True
     seed: int = 1
 
     def channels(self, count: int) -> int:
@@ -57,7 +62,16 @@ def build(configuration: Configuration) -> onnx.ModelProto:
     names = [name for names in nodes.observed.values() for name in names]
     found = dict(zip(names, map(np.asarray, session.run(names, {"image": image(configuration)})), strict=True))
     ranges = {key: max(float(np.abs(found[name]).max()) for name in names) for key, names in nodes.observed.items()}
-    return _network(configuration, ranges)[1]
+    return _with_detections(_network(configuration, ranges)[1], configuration.size // 4)
+
+
+def _with_detections(model: onnx.ModelProto, size: int) -> onnx.ModelProto:
+    """Of maps of so many lines and columns: class, pixel (line * size + column), size and offset of the largest local maxima."""
+    decoder = Decoder(model, (HEADS["hm"], size, size))
+    pixel = decoder.largest(DETECTIONS)
+    for name in ("wh", "reg"):
+        decoder.near(name, HEADS[name], pixel, f"{name}_found")
+    return decoder.finished(OUTPUTS, {"classes", "pixel"})
 
 
 def _network(configuration: Configuration, ranges: dict[str, float] | None) -> tuple[Nodes, onnx.ModelProto]:
@@ -154,7 +168,7 @@ class _Layers:
         return x, channels
 
     def heads(self, x: str, channels: int) -> list[str]:
-        """The names of their results. Local maxima of hm and the places of the largest would come behind it."""
+        """The names of their results."""
         self.nodes.part, results = PARTS[6], []
         for name, outputs in HEADS.items():
             y = self.depthwise(self.convolution(x, channels, channels, f"{name}.inner"), channels, f"{name}.depthwise")
