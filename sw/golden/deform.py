@@ -146,8 +146,9 @@ def samples(pixels: ArrayLike, offsets: ArrayLike | None, masks: ArrayLike | Non
 
     def at(places: Int) -> Int:
         """The map's pixels at [..., 2] places."""
-        inside = np.logical_and(places >= 0, places < (d.height, d.width)).all(axis=-1, keepdims=True)[..., 0]
-        rows, columns = (np.where(inside, places[..., i], 0) for i in range(2))
+        y, x = places[..., 0], places[..., 1]
+        inside = (y >= 0) & (y < d.height) & (x >= 0) & (x < d.width)
+        rows, columns = np.where(inside, y, 0), np.where(inside, x, 0)
         return np.where(inside[..., None], flat[rows, columns], 0)
 
     away = np.sign(moved)
