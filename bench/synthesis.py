@@ -177,13 +177,7 @@ CONFIGURATIONS = {
         *(Configuration(label=f"scheduler, {name}", make=lambda dram=dram: Scheduler(dram), elements=1) for name, dram in PRESETS.items()),
         *(Configuration(label=f"channel, {name}", make=lambda dram=dram: Channel(dram), elements=1) for name, dram in PRESETS.items()),
     ],
-    "deform": [
-        deform("3 x 3, squares of pixels", channels=8),
-        deform("3 x 3, squares of pixels, int4", channels=8, weight_bits=4),
-        deform("3 x 3, squares of pixels, int4", weight_bits=4),
-        deform("3 x 3, squares between pixels, int4", channels=8, weight_bits=4, bilinear=True),
-        deform("3 x 3, free, between pixels, masked, int4", channels=8, weight_bits=4, free=True, bilinear=True, masked=True),
-    ],
+    "deform": [deform("3 x 3, squares of pixels, int4", channels=8, weight_bits=4)],
     "accelerator": [replace(of_size, crowded=True) for of_size in by_size("1 lane, 64 KiB", Accelerator, 8)],
 }
 
