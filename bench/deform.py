@@ -175,7 +175,7 @@ def main() -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
     write_project(compile_graph(from_onnx("square", full=False), MACHINE), BUILD / "project")
     library = build_library(BUILD / "project" / VERILOG, TOP, BUILD / "simulators", optimise="-O3")
-    write_section(PAGE, "bench", "\n".join([*HEADER, *lines(library)]))
+    write_section(PAGE, "bench_deform", "\n".join([*HEADER, *lines(library)]))
 
 
 if __name__ == "__main__":
