@@ -6,7 +6,7 @@ counted by synthesis for UltraScale+.
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -40,35 +40,37 @@ ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "codenet"
 PAGE = ROOT / "docs" / "codenet.md"
 CLOCK_MHZ = 250
-PAPER_FRAMES = 26.9  # a second, of configuration b
+PAPER_FRAMES, PAPER_SIZE = 26.9, 256  # a second, of configuration b
 PAPER_MULTIPLIERS = 360
-NETWORK = Configuration()
-ONE_UNIT = MachineParameters.from_dict(
+MACHINE = MachineParameters.from_dict(
     {
-        **{"rows": 16, "cols": 16, "lanes": 2, "scratchpad_kib": 512, "banks": 16, "bus_bytes": 16},
-        **{"weight_bits": 4, "multiplier_bits": 27, "requantizer_columns": 2},
+        **{"rows": 16, "cols": 16, "units": 2, "lanes": 8, "scratchpad_kib": 512, "banks": 16, "bus_bytes": 16, "row_elements": 4096},
+        **{"weight_bits": 4, "multiplier_bits": 27, "lut_rows": 8, "requantizer_columns": 4, "pruning": 1},
+        **{"deform_kernel": 3, "deform_reach": 7, "deform_width": 64},
     }
 )
-BANDS = {"stem": 4, "heads": 2}  # of the operators of a part
-MACHINES = ONE_UNIT, replace(ONE_UNIT, units=2, lanes=1, requantizer_columns=4, lut_rows=2)
+BANDS = {256: {"stem": 8, "heads": 8}, 512: {"stem": 32, "heads": 32}}  # of the operators of a part, by the size of the image
 FRAMES = (
-    "| machine | predicted cycles | cycles of a frame | error | frames a second at 250 MHz | to the paper's 26.9 | MACs per cycle"
-    " | share of peak | bytes to and from memory | DSP48E2 | LUT | RAMB36 |",
-    f"|---|{'---:|' * 11}",
+    "| image | machine | predicted cycles | cycles of a frame | error | frames a second at 250 MHz | to the paper's 26.9 | MACs per cycle"
+    " | share of the arrays' peak | with the deform engine's | bytes to and from memory | tap conflicts |",
+    f"|---|---|{'---:|' * 10}",
 )
+AREAS = "| machine | DSP48E2 | LUT | RAMB36 |", f"|---|{'---:|' * 3}"
 OF_PARTS = (
-    "| part | machine | MACs | cycles | compute busy | loads and stores busy | share of peak |",
-    f"|---|---|{'---:|' * 5}",
+    "| image | machine | part | MACs | cycles | an array busy | deform engine | vector engine | loads and stores"
+    " | share of peak, with the deform engine's |",
+    f"|---|---|---|{'---:|' * 7}",
 )
+ENGINES = (Engine.COMPUTE,), (Engine.DEFORM,), (Engine.VECTOR,), (Engine.LOAD, Engine.STORE)
 
 
-def planned(graph: ir.Graph, machine: MachineParameters) -> Program:
+def planned(graph: ir.Graph, size: int) -> Program:
     """With what has no place in the scratchpad, the first map and those of the heads, in bands."""
-    compiler = Compiler(graph, machine, DEFAULT_RESOURCES, name="codenet")
+    compiler = Compiler(graph, MACHINE, DEFAULT_RESOURCES, name="codenet")
     found, _ = chains(compiler.graph)
-    part_of = {op.name: op.node.partition(".")[0] for op in compiler.graph.operators}
-    bands = (Bands(operators=tuple(chain), count=BANDS[part]) for chain in found if (part := part_of[chain[0]]) in BANDS)
-    return compiler.program(Assignment(bands=tuple(bands)))
+    operators, counts = {op.name: op for op in compiler.graph.operators}, BANDS[size]
+    parts = [(tuple(chain), part_of(operators[chain[0]])) for chain in found]
+    return compiler.program(Assignment(bands=tuple(Bands(operators=chain, count=counts[part]) for chain, part in parts if part in counts)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,56 +79,66 @@ class Run:
     steps: Sequence[Span]
 
 
-def run(program: Program, graph: ir.Graph, progress: Progress) -> Run:
+def run(program: Program, graph: ir.Graph, network: Configuration, progress: Progress) -> Run:
     """Of the image. Asserts that the results are the executor's of the imported graph."""
     folder = BUILD / program.parameters.arrays.replace(" ", "")
-    task = progress.add_task(f"{program.parameters.arrays}: building and running", total=None)
+    task = progress.add_task(f"{network.size} on {program.parameters.arrays}: building and running", total=None)
     write_project(program, folder)
     library = build_library(folder / VERILOG, TOP, BUILD / "simulators", optimise="-O3")
-    manifest, inputs = Manifest.of(program, rom=False), {"image": image(NETWORK)}
+    manifest, inputs = Manifest.of(program, rom=False), {"image": image(network)}
     values = execute(graph, inputs, lanes=program.parameters.lanes)
     with VerilatedDevice(library, memory_bytes=program.memory_bytes, latency=DEFAULT_RESOURCES.latency) as device:
-        network = Network(device, manifest)
-        network.upload()
+        driver = Network(device, manifest)
+        driver.upload()
         device.record_activity()
-        found = network.run_integers(inputs)
+        found = driver.run_integers(inputs)
         assert all((found[port.name] == values[port.tensor.name]).all() for port in graph.outputs)
-        measured = Run(counters=network.counters(), steps=spans(device.activity(), manifest))
+        measured = Run(counters=driver.counters(), steps=spans(device.activity(), manifest))
     progress.update(task, total=1, completed=1)
     return measured
 
 
-def frame_line(program: Program, graph: ir.Graph, measured: Run) -> str:
-    p, cycles, macs = program.parameters, measured.counters["cycles"], graph.macs()
-    area = measure_xilinx(to_verilog(Accelerator(p), name=TOP, platform=PLATFORMS["ultrascale"]), top=TOP)
-    assert area.dsp <= PAPER_MULTIPLIERS
+def part_of(op: ir.Operator) -> str:
+    return op.node.partition(".")[0]
+
+
+def frame_line(program: Program, graph: ir.Graph, network: Configuration, measured: Run) -> str:
+    """MACs are those of the network: without what is multiplied with ones for the detections."""
+    p, cycles = program.parameters, measured.counters["cycles"]
+    macs = sum(op.macs for op in graph.operators if part_of(op) != PARTS[-1])
     frames = CLOCK_MHZ * 1e6 / cycles
     cells = (
-        *(p.arrays, f"{program.cycles:,}", f"{cycles:,}", f"{100 * (program.cycles / cycles - 1):+.1f} %"),
-        *(f"{frames:.1f}", f"{frames / PAPER_FRAMES:.1f}", f"{macs / cycles:.0f}", f"{macs / cycles / p.peak_macs:.1%}"),
-        f"{sum(step.external_bytes for step in measured.steps):,}",
-        *(f"{area.dsp}", f"{area.lut + area.memory_lut:,}", f"{area.ramb36 + area.ramb18 / 2:g}"),
+        *(f"{network.size} x {network.size}", p.arrays),
+        *(f"{program.cycles:,}", f"{cycles:,}", f"{100 * (program.cycles / cycles - 1):+.1f} %"),
+        *(f"{frames:.1f}", f"{frames / PAPER_FRAMES:.1f}" if network.size == PAPER_SIZE else "", f"{macs / cycles:.0f}"),
+        *(f"{macs / cycles / p.peak_macs:.1%}", f"{macs / cycles / _peak(p):.1%}"),
+        *(f"{sum(step.external_bytes for step in measured.steps):,}", f"{measured.counters['tap_conflicts']:,}"),
     )
     return f"| {' | '.join(cells)} |"
 
 
-def part_lines(program: Program, measured: Run) -> Iterator[str]:
-    """The cycles of a part are those from the end of the one before it to the end of its last product."""
+def area_line() -> str:
+    area = measure_xilinx(to_verilog(Accelerator(MACHINE), name=TOP, platform=PLATFORMS["ultrascale"]), top=TOP)
+    assert area.dsp <= PAPER_MULTIPLIERS
+    return f"| {MACHINE.arrays} | {area.dsp} | {area.lut + area.memory_lut:,} | {area.ramb36 + area.ramb18 / 2:g} |"
+
+
+def part_lines(program: Program, network: Configuration, measured: Run) -> Iterator[str]:
+    """The cycles of a part are those from the end of the one before it to the end of its last results; then those of all parts."""
     p, operators = program.parameters, {op.name: op for op in program.graph.operators}
-    part_of = {name: op.node.partition(".")[0] for name, op in operators.items()}
-    ends = [0]
-    for part in PARTS:
-        products = [step for step in measured.steps if step.engine is Engine.COMPUTE and part_of[step.operator] == part]
-        ends.append(max(step.end for step in products))
-    for part, (start, end) in zip(PARTS, pairwise(ends), strict=True):
-        macs = sum(op.macs for name, op in operators.items() if part_of[name] == part)
-        busy = [
-            _busy([step for step in measured.steps if step.engine in engines], start, end)
-            for engines in ((Engine.COMPUTE,), (Engine.LOAD, Engine.STORE))
-        ]
-        shares = (f"{cycles / (end - start):.0%}" for cycles in busy)
-        cells = part, p.arrays, f"{macs:,}", f"{end - start:,}", *shares, f"{macs / (end - start) / p.peak_macs:.1%}"
+    made = [step for step in measured.steps if step.engine not in (Engine.LOAD, Engine.STORE)]
+    ends = [0, *(max(step.end for step in made if part_of(operators[step.operator]) == part) for part in PARTS)]
+    spent = [*zip(PARTS, pairwise(ends), strict=True), ("all", (0, measured.counters["cycles"]))]
+    for part, (start, end) in spent:
+        macs = sum(op.macs for op in operators.values() if part in ("all", part_of(op)))
+        busy = (_busy([step for step in measured.steps if step.engine in engines], start, end) for engines in ENGINES)
+        shares = (f"{cycles / (end - start):.1%}" for cycles in busy)
+        cells = f"{network.size}", p.arrays, part, f"{macs:,}", f"{end - start:,}", *shares, f"{macs / (end - start) / _peak(p):.1%}"
         yield f"| {' | '.join(cells)} |"
+
+
+def _peak(p: MachineParameters) -> int:
+    return p.peak_macs + p.deform_macs
 
 
 def _busy(steps: Sequence[Span], start: int, end: int) -> int:
@@ -139,18 +151,22 @@ def _busy(steps: Sequence[Span], start: int, end: int) -> int:
 
 
 def main() -> None:
-    """Of the machines whose numbers are given, or all: the page has what was measured last in this checkout."""
+    """Of images of the sizes that are given, or all, and ``area``: the page has what was measured last in this checkout."""
     BUILD.mkdir(parents=True, exist_ok=True)
-    onnx.save(build(NETWORK), BUILD / "codenet.onnx")
-    graph = import_model(BUILD / "codenet.onnx")
+    chosen = sys.argv[1:] or [*map(str, BANDS), "area"]
     with Progress() as progress:
-        for number in [int(argument) for argument in sys.argv[1:]] or range(len(MACHINES)):
-            program = planned(graph, MACHINES[number])
-            measured = run(program, graph, progress)
-            (BUILD / f"parts-{number}.md").write_text("\n".join(part_lines(program, measured)))
-            (BUILD / f"frame-{number}.md").write_text(frame_line(program, graph, measured))
-    tables = {"frame": FRAMES, "parts": OF_PARTS}
-    texts = ("\n".join([*header, *(path.read_text() for path in sorted(BUILD.glob(f"{name}-*.md")))]) for name, header in tables.items())
+        for network in (Configuration(size=int(size)) for size in chosen if size != "area"):
+            path = BUILD / f"codenet-{network.size}.onnx"
+            onnx.save(build(network), path)
+            graph = import_model(path)
+            program = planned(graph, network.size)
+            measured = run(program, graph, network, progress)
+            (BUILD / f"parts-{network.size}.md").write_text("\n".join(part_lines(program, network, measured)))
+            (BUILD / f"frame-{network.size}.md").write_text(frame_line(program, graph, network, measured))
+    if "area" in chosen:
+        (BUILD / "area.md").write_text(area_line())
+    tables = {"frame": FRAMES, "area": AREAS, "parts": OF_PARTS}
+    texts = ("\n".join([*header, *(path.read_text() for path in sorted(BUILD.glob(f"{name}*.md")))]) for name, header in tables.items())
     write_section(PAGE, "bench_codenet", "\n\n".join(texts))
 
 

@@ -10,7 +10,11 @@ import pytest
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.steps import Engine
 from celosia.sw import graph as ir
-from celosia.sw.compiler.patterns import compile_graph
+from celosia.sw.compiler.bands import Bands
+from celosia.sw.compiler.chains import chains
+from celosia.sw.compiler.pipeline import Assignment
+from celosia.sw.compiler.predict import DEFAULT_RESOURCES
+from celosia.sw.compiler.program import Compiler
 from celosia.sw.executor import dequantize_output, execute
 from celosia.sw.frontend import import_model
 from celosia.sw.frontend.reference import Reference, compare_layers
@@ -82,12 +86,19 @@ def test_activations_neither_die_nor_saturate(path: Path) -> None:
         assert of_it.std() > (0.5 if tensor.cols == 1 else 2), tensor  # of one channel: pixels
 
 
-def test_the_machine_does_all_of_it(path: Path) -> None:
+@pytest.mark.parametrize("bands", [0, 3])
+def test_the_machine_does_all_of_it(path: Path, bands: int) -> None:
+    """Also with every chain of convolutions in bands, those of the deform engine among them."""
     graph, inputs = import_model(path), {"image": image(SMALL)}
-    program = compile_graph(graph, MACHINE)
-    found, values = run_on_golden_machine(program, inputs), execute(graph, inputs, lanes=MACHINE.lanes)
+    compiler = Compiler(graph, MACHINE, DEFAULT_RESOURCES, name="codenet")
+    found, _ = chains(compiler.graph)
+    lines = {op.name: op.deformation.lines for op in compiler.graph.operators if isinstance(op, ir.Deform)}
+    groups = [Bands(operators=tuple(chain), count=bands) for chain in found if bands and lines.get(chain[1], 0) > 2 * bands]
+    assert len(groups) >= bands
+    program = compiler.program(Assignment(bands=tuple(groups)))
+    results, values = run_on_golden_machine(program, inputs), execute(graph, inputs, lanes=MACHINE.lanes)
     assert {port.name: port.shape for port in graph.outputs} == OUTPUTS
-    assert all((found[port.name] == values[port.tensor.name]).all() for port in graph.outputs)
+    assert all((results[port.name] == values[port.tensor.name]).all() for port in graph.outputs)
     operators = {op.name: op for op in program.graph.operators}
     assert {op.node.partition(".")[0] for op in operators.values()} == set(PARTS)
     assert sum(isinstance(op, ir.Deform) and op.offsets is not None for op in operators.values()) == len(DECODER)

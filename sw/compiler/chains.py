@@ -4,17 +4,19 @@ from collections.abc import Mapping, Sequence
 
 from .. import graph as ir
 
+BY_ROWS = ir.MatMul | ir.RowOperator | ir.Deform  # what can make some rows of its results of some of what it reads
+
 
 def is_map(op: ir.Operator, reader: ir.Operator) -> bool:
     """Whether what is between two operators is a feature map, of which the reader's rows need some in common."""
-    return any(isinstance(one, ir.MatMul) and one.window is not None for one in (op, reader))
+    return any(isinstance(one, ir.Deform) or (isinstance(one, ir.MatMul) and one.window is not None) for one in (op, reader))
 
 
 def _not_followed(graph: ir.Graph, op: ir.Operator, readers_of: Mapping[str, Sequence[ir.Operator]]) -> str:
     """Why the results of an operator can't be taken by their reader as they are made, or nothing if they can. readers_of: of tensors by
     name."""
     tensors = {block.tensor.name for block in op.outputs}
-    if not isinstance(op, ir.MatMul | ir.RowOperator) or op.when:
+    if not isinstance(op, BY_ROWS) or op.when:
         return "its steps are not known before the run"
     if len(tensors) > 1:
         return "it writes several tensors"
@@ -25,10 +27,10 @@ def _not_followed(graph: ir.Graph, op: ir.Operator, readers_of: Mapping[str, Seq
     if len(readers) != 1:
         return f"{name} has {len(readers)} readers"
     reader = readers[0]
-    if not isinstance(reader, ir.MatMul | ir.RowOperator) or reader.when:
+    if not isinstance(reader, BY_ROWS) or reader.when:
         return f"the steps of {reader.name} are not known before the run"
     if not isinstance(op, ir.MatMul) and not isinstance(reader, ir.MatMul):
-        return f"{reader.name} is the vector engine's too"
+        return f"neither it nor {reader.name} is a product"
     walked, others = _operands(reader)
     if any(block.tensor.name == name for block in others):
         return f"{reader.name} needs all of {name} at once"
@@ -41,9 +43,9 @@ def _not_followed(graph: ir.Graph, op: ir.Operator, readers_of: Mapping[str, Seq
     return ""
 
 
-def _operands(op: ir.MatMul | ir.RowOperator) -> tuple[list[ir.Block], list[ir.Block]]:
+def _operands(op: BY_ROWS) -> tuple[list[ir.Block], list[ir.Block]]:
     """What an operator reads row by row, as it writes its results; and what else it reads."""
-    if isinstance(op, ir.RowOperator):
+    if not isinstance(op, ir.MatMul):
         return [op.a], list(op.inputs[1:])
     residual, shift = ([op.residual.r] if op.residual else []), ([op.shift] if op.shift else [])
     return [part.a for part in op.parts], [*(part.b for part in op.parts), *residual, *shift]

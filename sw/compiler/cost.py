@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 from ...rtl.arch.parameters import TILE_CYCLES, MachineParameters
 from ...rtl.arch.pim import Macro
-from ...rtl.arch.steps import PRODUCT, Engine, Step, place_bits
+from ...rtl.arch.steps import PRODUCT, Engine, Step, VectorOperation, place_bits
+
+PICK_PASSES = 4  # over a row of int8 of which the largest are picked: it comes, two digits, and what is chosen (docs/blocks/topk.md)
 
 
 def tiles_of_b(command: Mapping[str, int], p: MachineParameters) -> int:
@@ -78,7 +80,8 @@ def ideal_cycles(step: Step, p: MachineParameters) -> int:
         case Engine.COMPUTE:
             return compute_cycles(c, p)
         case Engine.VECTOR:
-            return c["rows"] * -(-c["cols"] // p.lanes)
+            passes = PICK_PASSES if c["operation"] == VectorOperation.TOPK else 1
+            return passes * c["rows"] * -(-c["cols"] // p.lanes)
         case Engine.PIM:
             return pim_cycles(c, p)
         case Engine.DEFORM:

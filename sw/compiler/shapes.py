@@ -39,6 +39,8 @@ def _counts(last: ir.Operator) -> list[int]:
     rows = last.outputs[0].rows
     if isinstance(last, ir.MatMul) and last.window:
         rows = last.window.lines // (1 + last.pooled)
+    if isinstance(last, ir.Deform):
+        rows = last.deformation.lines
     return [count for count in COUNTS if count <= rows]
 
 
