@@ -271,9 +271,12 @@ def below(t: ir.Tensor, heads: int) -> list[ir.Block]:
 
 
 def random_inputs(graph: ir.Graph, seed: int) -> dict[str, NDArray]:
-    """Over the whole range of the tensors' type."""
+    """Over the whole range of the tensors' type; real numbers are normally distributed."""
     random = np.random.default_rng(seed)
-    return {
-        port.name: random.integers(np.iinfo(port.dtype).min, np.iinfo(port.dtype).max + 1, port.shape).astype(port.dtype)
-        for port in graph.inputs
-    }
+
+    def values(port: ir.Port) -> NDArray:
+        if port.dtype.kind == "f":
+            return random.normal(size=port.shape)
+        return random.integers(np.iinfo(port.dtype).min, np.iinfo(port.dtype).max + 1, port.shape)
+
+    return {port.name: values(port).astype(port.dtype) for port in graph.inputs}

@@ -43,6 +43,15 @@ class Layer:
         return lines, columns
 
 
+LAYERS = {
+    "square": Layer(channels=20),
+    "square by 2, staged": Layer(stride=2, size=(30, 13), channels=24),
+    "free": Layer(square=False, least=-4, most=4, masked=True),
+    "wide": Layer(size=(6, 40), least=-2, most=3),
+    "full": Layer(full=True, channels=8),
+}
+
+
 def network(layer: Layer, seed: int = 1, outputs: int = 24) -> onnx.ModelProto:
     """[1, channels, height, width] through a DeformConv whose offsets, and masks, a convolution of it makes; and that convolved."""
     net, taps, c = Net(seed), layer.kernel**2, layer.channels

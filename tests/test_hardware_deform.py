@@ -4,34 +4,25 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from celosia.gen.verilog import to_verilog
 from celosia.rtl.accelerator import Accelerator
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.registers import OFFSETS
-from celosia.sw import graph as ir
 from celosia.sw.compiler.patterns import compile_graph
 from celosia.sw.driver.network import Network
 from celosia.sw.driver.verilated import VerilatedDevice
 from celosia.sw.executor import execute
 from celosia.sw.frontend import import_model
 from celosia.sw.manifest import Manifest
+from celosia.tb.graphs import random_inputs
 from celosia.tb.runner import build_machine
-from deformable import Layer, network, save
-from numpy.typing import NDArray
+from deformable import LAYERS, Layer, network, save
 
 MACHINE = MachineParameters(
     rows=8, cols=8, lanes=4, scratchpad_kib=16, accumulator_depth=64, row_elements=64, deform_kernel=3, deform_reach=7, deform_width=16,
     deform_free=1, deform_masked=1,
 )  # fmt: skip
-LAYERS = {
-    "square": Layer(channels=20),
-    "square by 2, staged": Layer(stride=2, size=(30, 13), channels=24),
-    "free": Layer(square=False, least=-4, most=4, masked=True),
-    "wide": Layer(size=(6, 40), least=-2, most=3),
-    "full": Layer(full=True, channels=8),
-}
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +33,10 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VerilatedDevice
         yield device
 
 
-def random_input(graph: ir.Graph) -> dict[str, NDArray]:
-    (port,) = graph.inputs
-    return {port.name: np.random.default_rng(1).normal(size=port.shape).astype(np.float32)}
-
-
 @pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
 def test_networks(layer: Layer, device: VerilatedDevice, tmp_path: Path) -> None:
     program = compile_graph(import_model(save(network(layer), tmp_path)), MACHINE)
-    inputs = random_input(program.graph)
+    inputs = random_inputs(program.graph, 1)
     values = execute(program.graph, inputs, lanes=MACHINE.lanes)
     found = Network(device, Manifest.of(program, rom=False)).run_integers(inputs)
     for port in program.graph.outputs:
@@ -64,6 +50,6 @@ def test_conflicts_are_counted(device: VerilatedDevice, tmp_path: Path) -> None:
     """Of taps with offsets of their own, at most a cycle for each other tap."""
     layer = replace(LAYERS["free"], masked=False)
     program = compile_graph(import_model(save(network(layer), tmp_path)), MACHINE)
-    Network(device, Manifest.of(program, rom=False)).run_integers(random_input(program.graph))
+    Network(device, Manifest.of(program, rom=False)).run_integers(random_inputs(program.graph, 1))
     turns = layer.maps[0] * layer.maps[1] * -(-layer.channels // MACHINE.word_bytes)
     assert 0 < device.read_register(OFFSETS["tap_conflicts"]) <= 8 * turns

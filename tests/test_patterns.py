@@ -1,6 +1,7 @@
 """The planner: pipelines through links compute what the executor does, in an order in which nothing waits for ever; and its reasons."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from celosia.rtl.arch.parameters import MachineParameters
@@ -8,18 +9,21 @@ from celosia.rtl.arch.steps import Engine
 from celosia.sw import graph as ir
 from celosia.sw.compiler.chains import chains
 from celosia.sw.compiler.fuse import fuse
-from celosia.sw.compiler.patterns import Pattern, compile_graph
+from celosia.sw.compiler.patterns import Pattern, compile_graph, compile_patterns
 from celosia.sw.compiler.pipeline import Assignment, Pipeline, Stage
 from celosia.sw.compiler.predict import DEFAULT_RESOURCES, Resources
 from celosia.sw.compiler.program import Compiler
 from celosia.sw.executor import execute
+from celosia.sw.frontend import import_model
 from celosia.tb.graphs import Builder, random_inputs
 from chains import random_chain
+from deformable import LAYERS, Layer, network, save
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_graphs import run_on_golden_machine
 
 MACHINE = MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=32, banks=8, units=4, accumulator_depth=64)
+DEFORMS = replace(MACHINE, units=2, deform_kernel=3, deform_width=16, deform_free=1, deform_masked=1)
 ARRAYS = (8, 8), (8, 1), (4, 8), (8, 4)
 
 
@@ -101,3 +105,16 @@ def test_a_band_that_no_link_holds_is_refused() -> None:
     stages = tuple(Stage(operator=op.name, units=(unit,)) for unit, op in enumerate(compiler.graph.operators))
     with pytest.raises(ValueError, match=r"two bands of \d+ words do not fit a link of 32768"):
         compiler.program(Assignment(pipelines=(Pipeline(stages=stages, band=4096),)))
+
+
+@pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
+def test_deformations_follow_their_offsets(layer: Layer, tmp_path: Path) -> None:
+    graph = import_model(save(network(layer), tmp_path))
+    for program in compile_patterns(graph, DEFORMS).values():
+        inputs = random_inputs(graph, 1)
+        found, values = run_on_golden_machine(program, inputs), execute(graph, inputs, lanes=DEFORMS.lanes)
+        assert all((found[port.name] == values[port.tensor.name]).all() for port in graph.outputs)
+    links = compile_graph(graph, DEFORMS, pattern=Pattern.DATAFLOW).plan.links
+    assert any(link.writer == "deform.write" for link in links)
+    # Lines that are wider than the line buffer are not done in their order.
+    assert any(link.reader == "deform.read_offsets" for link in links) == (layer.size[1] <= DEFORMS.deform_width and not layer.full)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
+from math import lcm
 from typing import Self
 
 from ...rtl.arch.links import MOST_LINK_WORDS, Link
@@ -13,7 +14,8 @@ from ...rtl.arch.workers import Worker, by_unit
 from .. import graph as ir
 from .bands import Bands
 from .errors import CompileError
-from .task import Ring, Task, Way
+from .layout import Buffer
+from .task import Operand, Ring, Task, Way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +92,12 @@ def adjacent(graph: ir.Graph, groups: Sequence[Group]) -> ir.Graph:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Band:
-    """Rows of the tensors between the stages, and for each stage the way that makes or reads them, with the first of them there."""
+    """Rows of the tensors between the stages, and each stage's task that makes or reads them. reads: of each stage but the first the field
+    of what it reads."""
 
     rows: int
-    places: tuple[tuple[Way, int], ...]
+    tasks: tuple[Task, ...]
+    reads: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -108,15 +112,13 @@ class PipelineTasks:
     @cached_property
     def links(self) -> tuple[Link, ...]:
         """Of two bands each, so that one is written while the other is read. Raises CompileError where a band is too large for one."""
-        words = dict[tuple[Worker, Worker], int]()
+        words = dict[tuple[str, str], int]()
         for number, band in enumerate(self._bands):
-            for stage, pair in enumerate(pairwise(self._workers(number))):
-                out = _task(band, stage).operands["out"]
-                words[pair] = max(words.get(pair, 0), 2 * band.rows * out.buffer.row_words)
+            for stage, ports in enumerate(self._ports(number)):
+                words[ports] = max(words.get(ports, 0), 2 * band.rows * band.tasks[stage].operands["out"].buffer.row_words)
         if max(words.values()) > MOST_LINK_WORDS:
             raise CompileError(f"two bands of {max(words.values())} words do not fit a link of {MOST_LINK_WORDS}: {self.pipeline}")
-        names = [(writer.name, reader.name, 1 << (most - 1).bit_length()) for (writer, reader), most in words.items()]
-        return tuple(Link(writer=f"{writer}.write", reader=f"{reader}.read_a", words=size) for writer, reader, size in names)
+        return tuple(Link(writer=writer, reader=reader, words=1 << (most - 1).bit_length()) for (writer, reader), most in words.items())
 
     def tasks(self) -> Iterator[Task]:
         """Each stage is a band ahead of the next one: so a queue of steps in this order never holds up what others wait for."""
@@ -124,55 +126,71 @@ class PipelineTasks:
         numbers = {(link.writer, link.reader): i for i, link in enumerate(self.links)}
         tasks, written = dict[tuple[int, int], Task](), [0] * len(rings)
         for number, band in enumerate(self._bands):
-            every = self._workers(number)
-            made = [replace(_task(band, stage), unit=worker.unit) for stage, worker in enumerate(every)]
-            for stage, (writer, reader) in enumerate(pairwise(every)):
-                i = numbers[f"{writer.name}.write", f"{reader.name}.read_a"]
+            made = [replace(task, unit=worker.unit) for task, worker in zip(band.tasks, self._workers(number), strict=True)]
+            for stage, ports in enumerate(self._ports(number)):
+                i = numbers[ports]
                 out = made[stage].operands["out"]
                 at = replace(rings[i], position=written[i] % rings[i].words)
                 written[i] += out.rows * out.buffer.row_words
                 made[stage] = _linked(made[stage], "out", at)
-                made[stage + 1] = _linked(made[stage + 1], "a", at)
+                made[stage + 1] = _linked(made[stage + 1], band.reads[stage], at)
             tasks |= {(number + stage, -stage): task for stage, task in enumerate(made)}
         return (tasks[slot] for slot in sorted(tasks))
 
     @cached_property
     def _bands(self) -> list[_Band]:
         """Raises CompileError where the stages' rows don't belong together."""
-        found = []
+        reads = [_reads(reader, writer.operands["out"].buffer) for writer, reader in pairwise(self._first)]
+        rows = [task.operands[name].rows for task, name in zip(self._first, ("out", *reads), strict=True)]
+        whole, found = lcm(*rows), []
         for way in self.ways[0]:
-            size = min(self.pipeline.band, way.most_rows)
-            for row in range(0, way.rows, size):
-                rows = min(size, way.rows - row)
-                places = [(way, row)]
-                for ways in self.ways[1:]:
-                    places.append(_place(ways, _row(*places[-1], "out"), rows, self.pipeline))
-                found.append(_Band(rows=rows, places=tuple(places)))
+            band = min(self.pipeline.band, way.most_rows * rows[0]) // whole * whole
+            if not band:
+                raise CompileError(f"a band would be less than a line of {whole} pixels: {self.pipeline}")
+            step = band // rows[0]
+            for row in range(0, way.rows, step):
+                tasks = [way.make(row, min(step, way.rows - row), 0, way.cols)]
+                for name, ways in zip(reads, self.ways[1:], strict=True):
+                    tasks.append(_following(tasks[-1].operands["out"], ways, name, self.pipeline))
+                found.append(_Band(rows=tasks[0].operands["out"].rows, tasks=tuple(tasks), reads=tuple(reads)))
         return found
+
+    @cached_property
+    def _first(self) -> list[Task]:
+        """Of each stage what it does of its first row, which may be one of pixels."""
+        return [ways[0].make(0, 1, 0, ways[0].cols) for ways in self.ways]
 
     def _workers(self, band: int) -> list[Worker]:
         """Who does each stage of a band."""
-        own, stages = by_unit(self.parameters), zip(self.pipeline.stages, self.ways, strict=True)
-        return [own[ways[0].make(0, 1, 0, ways[0].cols).engine, stage.units[band % len(stage.units)]] for stage, ways in stages]
+        own = by_unit(self.parameters)
+        return [
+            own[task.engine, stage.units[band % len(stage.units)]] for task, stage in zip(self._first, self.pipeline.stages, strict=True)
+        ]
+
+    def _ports(self, band: int) -> list[tuple[str, str]]:
+        """Between which ones what is between the stages of a band goes."""
+        fields = self._bands[band].reads
+        return [
+            (f"{writer.name}.write", f"{reader.name}.read_{field}")
+            for (writer, reader), field in zip(pairwise(self._workers(band)), fields, strict=True)
+        ]
 
 
-def _task(band: _Band, stage: int) -> Task:
-    way, row = band.places[stage]
-    return way.make(row, band.rows, 0, way.cols)
+def _reads(task: Task, buffer: Buffer) -> str:
+    """The field by which it reads the buffer."""
+    return next(field for field, operand in task.operands.items() if operand.buffer is buffer)
 
 
-def _row(way: Way, row: int, field: str) -> int:
-    """The row of the operand's buffer that a row of a way is."""
-    return way.make(row, 1, 0, way.cols).operands[field].row
-
-
-def _place(ways: Sequence[Way], row: int, rows: int, pipeline: Pipeline) -> tuple[Way, int]:
-    """The way that takes these rows of the tensor before it, and the first of them there."""
+def _following(made: Operand, ways: Sequence[Way], field: str, pipeline: Pipeline) -> Task:
+    """What takes the rows that are made."""
     for way in ways:
-        first = _row(way, 0, "a")
-        if first <= row and row + rows <= first + way.rows and rows <= way.most_rows:
-            return way, row - first
-    raise CompileError(f"no stage takes rows {row} to {row + rows - 1} at once: {pipeline}")
+        first = way.make(0, 1, 0, way.cols).operands[field]
+        row, count = (made.row - first.row) // first.rows, made.rows // first.rows
+        if row >= 0 and 0 < count <= min(way.rows - row, way.most_rows):
+            task = way.make(row, count, 0, way.cols)
+            if (task.operands[field].row, task.operands[field].rows) == (made.row, made.rows):
+                return task
+    raise CompileError(f"no stage takes rows {made.row} to {made.row + made.rows - 1} at once: {pipeline}")
 
 
 def _linked(task: Task, field: str, ring: Ring) -> Task:

@@ -112,6 +112,7 @@ def predict(
             given = start + ideal_cycles(step, p) + TO_ROWS
             end = free[worker] = start + ideal_cycles(step, p) + latency
         elif step.engine is Engine.DEFORM:
+            start = max(start, there, room)
             end = free[worker] = given = start + ideal_cycles(step, p) + DEFORM_LATENCY
         elif step.engine is Engine.PIM:
             end = free[worker] = given = start + ideal_cycles(step, p) + PIM_LATENCY

@@ -163,6 +163,8 @@ class Scheduler:
             if operand.ring:
                 address, stride = link_address(operand.ring.link) + operand.ring.position, operand.buffer.row_words
                 traffic["fills" if writes else "frees"] = Traffic(operand.ring.link, operand.rows * stride)
+                if not writes:
+                    command[f"{field}_frees"] = traffic["frees"].words
             elif base is None:
                 address, stride = staging, operand.stride
                 staging += operand.size
@@ -199,8 +201,6 @@ class Scheduler:
         when = self._flags[op.when] if op.when else 0
         if when:
             accesses.append(Access.of(behind + when, 1, 1, 1, writes=False))
-        if "frees" in traffic:
-            command["a_frees"] = traffic["frees"].words
         step = PlannedStep(engine=task.engine, command=command, accesses=tuple(accesses), label=op.name, unit=task.unit, **traffic)
         step = self._shifted(step, task.source) if task.source else step
         return loads, [replace(step, when=when) for step in (step, *stores)]
