@@ -45,7 +45,7 @@ PAPER_MULTIPLIERS = 360
 MACHINE = MachineParameters.from_dict(
     {
         **{"rows": 16, "cols": 16, "units": 2, "lanes": 8, "scratchpad_kib": 512, "banks": 16, "bus_bytes": 16, "row_elements": 4096},
-        **{"weight_bits": 4, "multiplier_bits": 27, "lut_rows": 8, "requantizer_columns": 4, "pruning": 1},
+        **{"weight_bits": 4, "multiplier_bits": 27, "lut_rows": 8, "requantizer_columns": 4, "pruning": 1, "transformer": 0},
         **{"deform_kernel": 3, "deform_reach": 7, "deform_width": 64},
     }
 )

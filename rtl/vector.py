@@ -16,7 +16,17 @@ from .arch.layernorm import LayerNormCircuit
 from .arch.parameters import MachineParameters
 from .arch.registers import ErrorCode
 from .arch.softmax import Mask, SoftmaxCircuit
-from .arch.steps import ADDRESS_BITS, FLAGS, IMPORTANCE_BEGINS, OF_PRUNING, STRIDE_BITS, VECTOR, VECTOR_SCALARS, Engine, VectorOperation
+from .arch.steps import (
+    ADDRESS_BITS,
+    FLAGS,
+    IMPORTANCE_BEGINS,
+    STRIDE_BITS,
+    VECTOR,
+    VECTOR_SCALARS,
+    Engine,
+    VectorOperation,
+    vector_operations,
+)
 from .elements import Elements, Packer, Unpacker, beat_layout
 from .engine import EnginePort
 from .gather import RowAddresses
@@ -146,7 +156,7 @@ class VectorEngine(wiring.Component):
         )
         return (
             (c.operation > max(VectorOperation))
-            | Cat(c.operation == o for o in OF_PRUNING if not self._p.pruning).any()
+            | Cat(c.operation == o for o in VectorOperation if o not in vector_operations(self._p)).any()
             | (c.rows == 0)
             | (c.cols == 0)
             | (c.cols >> (len(c.cols) - 1))  # in bytes, a row must fit the loops' counters
@@ -160,27 +170,33 @@ class VectorEngine(wiring.Component):
     def _uses(self, m: Module, c: data.View, chosen: Signal, start: Signal) -> list["_Use"]:
         p = self._p
         m.submodules.add = add = AddOrMultiply(LaneCircuit(lanes=p.lanes))
-        m.submodules.softmax = softmax = Softmax(SoftmaxCircuit(lanes=p.lanes, row_elements=p.row_elements, mask=Mask.CAUSAL))
-        m.submodules.layernorm = layernorm = LayerNorm(LayerNormCircuit(lanes=p.lanes, row_elements=p.row_elements))
-        m.submodules.gelu = gelu = Activation(replace(MACHINE_GELU, lanes=p.lanes))
         m.submodules.table = table = Activation(replace(MACHINE_TABLE, lanes=p.lanes))
         m.submodules.entries = entries = Elements(p.lanes)
         connect(m, entries.o, table.entries)
         m.d.comb += [add.unary.eq(chosen[VectorOperation.RESCALE]), add.multiplies.eq(chosen[VectorOperation.MULTIPLY])]
-        m.d.comb += [layernorm.reload.eq(start), table.reload.eq(start)]
-        m.d.sync += softmax.parameters.rows.eq(Mux(c.causal, c.rows, 1))  # a command is a whole matrix, or each row is one
+        m.d.comb += table.reload.eq(start)
         return [
             _Use((VectorOperation.ADD, VectorOperation.RESCALE, VectorOperation.MULTIPLY), add, add.a, add.b, add.o),
-            _Use((VectorOperation.SOFTMAX,), softmax, softmax.i, None, softmax.o),
-            _Use((VectorOperation.GELU,), gelu, gelu.i, None, gelu.o),
-            _Use((VectorOperation.LAYERNORM,), layernorm, layernorm.i, layernorm.affine, layernorm.o),
             _Use((VectorOperation.TABLE,), table, table.i, entries.beats, table.o),
+            *(self._of_transformers(m, c, start) if p.transformer else ()),
         ]
+
+    def _of_transformers(self, m: Module, c: data.View, start: Signal) -> Iterator["_Use"]:
+        p = self._p
+        m.submodules.softmax = softmax = Softmax(SoftmaxCircuit(lanes=p.lanes, row_elements=p.row_elements, mask=Mask.CAUSAL))
+        m.submodules.layernorm = layernorm = LayerNorm(LayerNormCircuit(lanes=p.lanes, row_elements=p.row_elements))
+        m.submodules.gelu = gelu = Activation(replace(MACHINE_GELU, lanes=p.lanes))
+        m.d.comb += layernorm.reload.eq(start)
+        m.d.sync += softmax.parameters.rows.eq(Mux(c.causal, c.rows, 1))  # a command is a whole matrix, or each row is one
+        yield _Use((VectorOperation.SOFTMAX,), softmax, softmax.i, None, softmax.o)
+        yield _Use((VectorOperation.GELU,), gelu, gelu.i, None, gelu.o)
+        yield _Use((VectorOperation.LAYERNORM,), layernorm, layernorm.i, layernorm.affine, layernorm.o)
 
     def _with_pruning(
         self, m: Module, c: data.View, chosen: Signal, start: Signal, uses: list["_Use"], rows: stream.Interface
     ) -> list["_Use"]:
-        """The blocks with those for pruning, and with softmax's results passing the importance. rows: the loops through a."""
+        """The blocks with those for pruning, and with softmax's results, if there are any, passing the importance. rows: the loops through
+        a."""
         p = self._p
         m.submodules.importance = importance = Importance(p)
         m.submodules.gathered = gathered = Skid(beat_layout(p.lanes))
@@ -196,13 +212,16 @@ class VectorEngine(wiring.Component):
         ]
         with m.If(gathers):
             m.d.comb += [rows.valid.eq(addresses.addresses.valid), rows.payload.base.address.eq(addresses.addresses.payload)]
-        by_operation = {use.operations: use for use in uses}
-        softmax = by_operation.pop((VectorOperation.SOFTMAX,))
-        connect(m, softmax.o, importance.attention)
-        self._watch(m, c, softmax.o, start)
+        found = []
+        for use in uses:
+            if use.operations == (VectorOperation.SOFTMAX,):
+                connect(m, use.o, importance.attention)
+                self._watch(m, c, use.o, start)
+                found.append(replace(use, o=importance.o))
+            else:
+                found.append(use)
         return [
-            *by_operation.values(),
-            replace(softmax, o=importance.o),
+            *found,
             _Use((VectorOperation.TOPK,), importance, importance.row, importance.labels, importance.o),
             _Use((VectorOperation.GATHER,), gathered, gathered.i, numbers.beats, gathered.o),
         ]

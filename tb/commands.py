@@ -14,7 +14,7 @@ from ..rtl.arch.dram import MODE_FORMAT, Dram, NumberFormat
 from ..rtl.arch.formats import INT8, INT16, INT32, MAX_FACTOR, Format
 from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.pim import Macro
-from ..rtl.arch.steps import CHANNEL, OF_PIM, OF_PRUNING, PRODUCT, RESIDUAL_SCALARS, VECTOR, Engine, VectorOperation, place_bits
+from ..rtl.arch.steps import CHANNEL, OF_PIM, PRODUCT, RESIDUAL_SCALARS, VECTOR, Engine, VectorOperation, place_bits, vector_operations
 from ..rtl.arch.window import Window, matrix_walk
 from .deform_commands import deform
 from .engine_bench import MEMORY_BYTES
@@ -161,7 +161,7 @@ def _windows(rng: random.Random, p: MachineParameters, n: int, k: int, regions: 
 
 def vector(rng: random.Random, p: MachineParameters) -> Case:
     """Any operation with any scalars."""
-    operation = rng.choice([o for o in VectorOperation if p.pruning or o not in OF_PRUNING])
+    operation = rng.choice(sorted(vector_operations(p)))
     rows, cols = rng.randint(1, 9), rng.choice((1, rng.randint(1, 40)))
     wide = {name: rng.random() < 0.5 for name in ("a", "b", "out")}
     layernorm, table = operation is VectorOperation.LAYERNORM, operation is VectorOperation.TABLE

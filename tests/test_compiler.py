@@ -440,6 +440,15 @@ def test_rows_longer_than_the_machines() -> None:
         compile_graph(builder.graph([x], [builder.softmax(x, 8)]), MachineParameters(row_elements=64))
 
 
+@pytest.mark.parametrize("operation", ["softmax", "layernorm", "gelu"])
+def test_operations_that_the_machine_leaves_out(operation: str) -> None:
+    builder = Builder(1)
+    x = builder.tensor(2, 10, 8)
+    graph = builder.graph([x], [getattr(builder, operation)(x, 8)])
+    with pytest.raises(CompileError, match=rf"^node0: {operation} needs a machine with transformer \("):
+        compile_graph(graph, MachineParameters(transformer=0))
+
+
 @pytest.mark.parametrize("width", [1, 2, 9])
 def test_maps_of_few_channels(width: int) -> None:
     builder = Builder(1)

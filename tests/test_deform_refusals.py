@@ -1,47 +1,18 @@
 """Commands that the deform engine refuses, and so does its model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from amaranth.hdl import ResetInserter, Signal
-from amaranth.sim import Simulator, SimulatorContext
 from celosia.rtl.arch.deform import Form
 from celosia.rtl.arch.parameters import MachineParameters
-from celosia.rtl.arch.registers import ErrorCode
-from celosia.rtl.arch.steps import DEFORM
+from celosia.rtl.arch.steps import DEFORM, Engine
 from celosia.rtl.deform.engine import DeformEngine
 from celosia.sw.golden.deform_step import deform_step
+from refusals import refused
 
 MACHINE = {"rows": 4, "cols": 4, "lanes": 1, "deform_kernel": 3, "deform_reach": 2, "deform_width": 8}
 SMALLEST = {**dict.fromkeys(("height", "width", "lines", "columns", "groups", "y_step", "x_step", "dilation", "reach"), 1)}
-CYCLES = 6  # a command is refused within
-
-
-def refused(machine: MachineParameters, commands: Sequence[Mapping[str, int]]) -> list[bool]:
-    """Of each command whether the hardware refuses it as an illegal step."""
-    engine, reset, found = DeformEngine(machine), Signal(), list[bool]()
-
-    async def bench(ctx: SimulatorContext) -> None:
-        for command in commands:
-            ctx.set(engine.engine.command.payload, command)
-            ctx.set(engine.engine.command.valid, 1)
-            errors = set()
-            for _ in range(CYCLES):
-                await ctx.tick()
-                ctx.set(engine.engine.command.valid, 0)
-                errors.add(ErrorCode(ctx.get(engine.engine.error)))
-            assert errors <= {ErrorCode.NONE, ErrorCode.ILLEGAL_STEP}
-            found.append(ErrorCode.ILLEGAL_STEP in errors)
-            ctx.set(reset, 1)
-            await ctx.tick()
-            ctx.set(reset, 0)
-
-    simulator = Simulator(ResetInserter(reset)(engine))
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
-    return found
 
 
 def refused_by_model(machine: MachineParameters, command: Mapping[str, int]) -> bool:
@@ -81,5 +52,5 @@ def test_fields(machine: dict[str, int], cases: list[tuple[dict[str, int], bool]
     parameters = MachineParameters.from_dict({**MACHINE, **machine})
     commands = [{**SMALLEST, **fields} for fields, _ in cases]
     expected = [illegal for _, illegal in cases]
-    assert refused(parameters, commands) == expected
+    assert refused(DeformEngine(parameters), Engine.DEFORM, commands) == expected
     assert [refused_by_model(parameters, command) for command in commands] == expected

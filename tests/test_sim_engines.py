@@ -17,6 +17,7 @@ ODD = MachineParameters(
 )
 INT4 = replace(SQUARE, weight_bits=4, factor_bits=8, residual=1, b_words=4)
 PRUNING = replace(SQUARE, pruning=1)
+PICKS = replace(PRUNING, transformer=0)
 LISTS = replace(TALL, pruning=1)  # words wider than the bus
 # A row of r is two words or more.
 SHARED = replace(WIDE, multiplier_bits=27, factor_bits=8, requantizer_columns=2, residual=1, b_words=2)
@@ -50,6 +51,7 @@ CASES = [
     (Engine.VECTOR, SHARED),
     (Engine.VECTOR, ODD),
     (Engine.VECTOR, PRUNING),
+    (Engine.VECTOR, PICKS),
     (Engine.LOAD, TALL),
     (Engine.LOAD, ODD),
     (Engine.LOAD, LISTS),
@@ -68,7 +70,7 @@ CASES = [
 def _id(engine: Engine, m: MachineParameters) -> str:
     array = f"{m.rows}x{m.cols}-int{m.weight_bits}-{m.multiplier_bits}"
     kinds = "residual", "packing", "pruning", "deform_kernel", "deform_bilinear", "deform_free"
-    options = [name for name in kinds if getattr(m, name)]
+    options = [name for name in kinds if getattr(m, name)] + ([] if m.transformer else ["no-transformer"])
     return "-".join([engine.name.lower(), array, str(m.factor_bits), *options, str(m.b_words)])
 
 

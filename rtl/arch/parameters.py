@@ -45,6 +45,7 @@ class MachineParameters:
     factor_bits: of the factor that a group of rows of b has for each channel; without any, b has one scale for each channel.
     residual: 1 where the compute unit can add a matrix to its results, which else takes the vector engine.
     packing: 1 where a compute unit can keep maps of few channels without gaps, and pool them or repeat their pixels on their way.
+    transformer: 0 where the vector engine leaves out softmax, LayerNorm and GELU, most of its multipliers.
     pruning: 1 where the vector engine keeps how important each token is, picks tokens by it, and gathers their rows.
     b_words: scratchpad words of b that a compute unit reads at once, 1, 2 or 4: products of fewer rows than cols are as much faster.
     pim: the DRAM whose banks compute that the machine has beside its memory, by its preset: aim, gddr6 or hbm2; or none.
@@ -74,6 +75,7 @@ class MachineParameters:
     factor_bits: int = 0
     residual: int = 0
     packing: int = 0
+    transformer: int = 1
     pruning: int = 0
     units: int = 1
     b_words: int = 1
@@ -146,6 +148,7 @@ class MachineParameters:
         require(self.packing in (0, 1), "packing", "0 or 1", self.packing)
         packs = self.reads_any_byte and 2 * self.cols <= self.rows
         require(not self.packing or packs, "packing", "0 unless rows is a power of two, and cols at most its half", self.packing)
+        require(self.transformer in (0, 1), "transformer", "0 or 1", self.transformer)
         require(self.pruning in (0, 1), "pruning", "0 or 1", self.pruning)
         require(not self.pruning or power_of_two(self.lanes), "lanes", "a power of two where the machine has pruning", self.lanes)
         require(1 <= self.units <= self.banks, "units", f"at least 1 and at most banks ({self.banks})", self.units)

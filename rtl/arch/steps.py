@@ -55,7 +55,13 @@ class VectorOperation(enum.IntEnum):
     MULTIPLY = 8
 
 
-OF_PRUNING = VectorOperation.TOPK, VectorOperation.GATHER  # what only machines with `pruning` do
+OF_TRANSFORMERS = VectorOperation.SOFTMAX, VectorOperation.GELU, VectorOperation.LAYERNORM
+OF_PRUNING = VectorOperation.TOPK, VectorOperation.GATHER
+
+
+def vector_operations(p: MachineParameters) -> frozenset[VectorOperation]:
+    """That the vector engine of a machine does."""
+    return frozenset(VectorOperation) - (set() if p.transformer else {*OF_TRANSFORMERS}) - (set() if p.pruning else {*OF_PRUNING})
 
 
 def _address(name: str) -> tuple[Field, Field]:

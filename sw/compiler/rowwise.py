@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import product
 
-from ...rtl.arch.steps import COUNT_BITS, IMPORTANCE_ADDS, VECTOR_SCALARS, Engine, VectorOperation
+from ...rtl.arch.steps import COUNT_BITS, IMPORTANCE_ADDS, VECTOR_SCALARS, Engine, VectorOperation, vector_operations
 from .. import graph as ir
 from .errors import CompileError
 from .operands import Operands
@@ -32,6 +32,8 @@ class Rowwise:
         """Raises CompileError where the machine can't do it."""
         assert isinstance(op, ir.RowOperator)
         operation = OPERATIONS[type(op)]
+        if operation not in vector_operations(self._operands.parameters):
+            raise CompileError(f"{operation.name.lower()} needs a machine with transformer")
         q = op.parameters  # pyright: ignore[reportAttributeAccessIssue] - every row operator has parameters
         blocks = [op.a, op.out] + ([op.b] if isinstance(op, ir.PairOperator) else [])
         line = self._operands.layouts[op.a.tensor.name].line  # rows that lie side by side in a row of the buffer

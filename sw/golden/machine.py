@@ -20,6 +20,7 @@ from ...rtl.arch.steps import (
     Step,
     VectorOperation,
     place_bits,
+    vector_operations,
 )
 from ...rtl.arch.workers import workers_of
 from .activation import ActivationParameters, ActivationTable, activation
@@ -249,7 +250,10 @@ class Machine:
             self.write_matrix(c["out"], c["out_stride"], out, wide=bool(c["out_wide"]), whole_words=False)
 
     def _vector(self, c: Mapping[str, int]) -> None:
+        """Raises ValueError where the machine refuses it."""
         operation = VectorOperation(c["operation"])
+        if operation not in vector_operations(self.parameters):
+            raise ValueError(f"this machine's vector engine does no {operation.name.lower()}")
         rows, cols = c["rows"], c["cols"]
         a = self.read_matrix(c["a"], c["a_stride"], rows, cols, wide=bool(c["a_wide"]), port="read_a")
         scalars = {name: c[field] for field, name in VECTOR_SCALARS[operation].items()}
