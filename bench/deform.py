@@ -41,19 +41,24 @@ MACHINE = MachineParameters.from_dict(
         **{"deform_kernel": 3, "deform_free": 1, "deform_width": 64},
     }
 )
+BETWEEN = replace(MACHINE, deform_free=0, deform_bilinear=1)  # for squares between pixels
 SIZE, CHANNELS, TAPS, BOUND = 64, 256, 9, 7
 SPREAD = 2.5  # pixels, the deviation of the offsets
-FORMS = "regular", "unbounded", "bounded", "square"
-PAPER = {"depthwise": (1.9, 20.5, 3.0, 2.1), "full": (43.1, 59.0, 43.4, 43.4)}  # milliseconds, of each form
+PAPER = {  # milliseconds, of each form
+    "depthwise": {"regular": 1.9, "unbounded": 20.5, "bounded": 3.0, "square": 2.1, "between": None},
+    "full": {"regular": 43.1, "unbounded": 59.0, "bounded": 43.4, "square": 43.4},
+}
 HEADER = (
-    "| kernel | offsets | cycles | to regular | bytes to and from memory | tap conflicts | MACs per cycle | paper, ms | to regular |",
-    f"|---|---|{'---:|' * 7}",
+    "| kernel | offsets | cycles | to none | bytes to and from memory | tap conflicts | engine's cycles for a pixel's word | MACs per cycle"
+    " | paper, ms | to none |",
+    f"|---|---|{'---:|' * 8}",
 )
 TEXT = {
     "regular": "none",
     "unbounded": "a tap, wherever, by the load engine",
     "bounded": f"a tap, within {BOUND} pixels",
     "square": f"a pixel, within {BOUND} pixels",
+    "between": f"a pixel, within {BOUND} pixels, in sixteenths",
 }
 
 
@@ -84,9 +89,13 @@ def from_onnx(form: str, *, full: bool) -> ir.Graph:
     if form == "regular":
         y = op("Conv", x, weights, **about)
     else:
-        count = 1 if form == "square" else 2 * TAPS
+        count = 2 * TAPS if form == "bounded" else 1
         inputs["offsets"] = (1, count, SIZE, SIZE)
-        offsets = op("Clip", quantized("offsets", 1.0), *(np.asarray(np.float32(limit)) for limit in (1 - BOUND, BOUND - 1)))
+        offsets = op(
+            "Clip",
+            quantized("offsets", 1 / 16 if form == "between" else 1.0),
+            *(np.asarray(np.float32(limit)) for limit in (1 - BOUND, BOUND - 1)),
+        )
         grid = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)], np.float32).reshape(1, -1, 1, 1)
         y = op("DeformConv", x, weights, op("Mul", offsets, grid) if count == 1 else offsets, **about)
     infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()]
@@ -138,16 +147,21 @@ def inputs_of(graph: ir.Graph) -> dict[str, NDArray]:
     random, found = np.random.default_rng(2), {}
     for port in graph.inputs:
         is_map = port.tensor.cols == CHANNELS
-        values = random.integers(-128, 128, port.shape) if is_map else np.rint(random.normal(0, SPREAD, port.shape))
-        found[port.name] = (values * (port.scale if port.dtype.kind == "f" else 1)).astype(port.dtype)
+        values = random.integers(-128, 128, port.shape) * port.scale if is_map else random.normal(0, SPREAD, port.shape)
+        found[port.name] = (values if port.dtype.kind == "f" else np.rint(values / port.scale)).astype(port.dtype)
     return found
 
 
-def measured(library: Path, graph: ir.Graph) -> Mapping[str, int]:
+def simulator(machine: MachineParameters) -> Path:
+    write_project(compile_graph(from_onnx("square", full=False), machine), BUILD / "project")
+    return build_library(BUILD / "project" / VERILOG, TOP, BUILD / "simulators", optimise="-O3")
+
+
+def measured(graph: ir.Graph, machine: MachineParameters) -> Mapping[str, int]:
     """Counters of a run, and the bytes that it moves."""
-    program = compile_graph(graph, MACHINE)
+    program, library = compile_graph(graph, machine), simulator(machine)
     inputs, manifest = inputs_of(graph), Manifest.of(program, rom=False)
-    values = execute(graph, inputs, lanes=MACHINE.lanes)
+    values = execute(graph, inputs, lanes=machine.lanes)
     with VerilatedDevice(library, memory_bytes=program.memory_bytes, latency=DEFAULT_RESOURCES.latency) as device:
         network = Network(device, manifest)
         network.upload()
@@ -157,25 +171,26 @@ def measured(library: Path, graph: ir.Graph) -> Mapping[str, int]:
         return {**network.counters(), "bytes": sum(span.external_bytes for span in spans(device.activity(), manifest))}
 
 
-def lines(library: Path) -> Iterator[str]:
+def lines() -> Iterator[str]:
     for kernel, times in PAPER.items():
         full, regular = kernel == "full", 0
-        for form, paper in track(list(zip(FORMS, times, strict=True)), kernel):
-            counters = measured(library, unbounded(full=full) if form == "unbounded" else from_onnx(form, full=full))
+        for form, paper in track(times.items(), kernel):
+            machine = BETWEEN if form == "between" else MACHINE
+            counters = measured(unbounded(full=full) if form == "unbounded" else from_onnx(form, full=full), machine)
             cycles, macs = counters["cycles"], SIZE**2 * CHANNELS * TAPS * (CHANNELS if full else 1)
             regular = regular or cycles
+            words = SIZE**2 * CHANNELS // machine.word_bytes
             cells = (
                 *(kernel, TEXT[form], f"{cycles:,}", f"{cycles / regular:.2f}", f"{counters['bytes']:,}"),
-                *(f"{counters['tap_conflicts']:,}", f"{macs / cycles:.0f}", f"{paper}", f"{paper / times[0]:.2f}"),
+                *(f"{counters['tap_conflicts']:,}", f"{counters['deform_busy'] / words:.2f}" if counters["deform_busy"] else ""),
+                *(f"{macs / cycles:.0f}", *((f"{paper}", f"{paper / times['regular']:.2f}") if paper else ("", ""))),
             )
             yield f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
-    write_project(compile_graph(from_onnx("square", full=False), MACHINE), BUILD / "project")
-    library = build_library(BUILD / "project" / VERILOG, TOP, BUILD / "simulators", optimise="-O3")
-    write_section(PAGE, "bench_deform", "\n".join([*HEADER, *lines(library)]))
+    write_section(PAGE, "bench_deform", "\n".join([*HEADER, *lines()]))
 
 
 if __name__ == "__main__":

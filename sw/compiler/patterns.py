@@ -112,8 +112,11 @@ class _Planner:
                 cycles, words = (base.cycles - run.program.cycles, base.plan.words_moved - run.program.plan.words_moved)
                 saved = words * base.parameters.slot_bytes
                 yield f"{run.groups[0]}: {cycles:+,} cycles and {saved:+,} bytes saved"
+        ends: dict[str, list[str]] = {}
         for name, why in self._why_not.items():
-            yield f"{name} ends a chain: {why}"
+            ends.setdefault(why, []).append(name)
+        for why, (name, *others) in ends.items():
+            yield f"{name} and {len(others)} others end a chain: {why}" if others else f"{name} ends a chain: {why}"
         yield from dict.fromkeys(self._failures)
 
     def _best(self, runs: Sequence[Sequence[_Run]], gain: Callable[[_Run], int]) -> list[_Run]:
