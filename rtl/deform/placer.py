@@ -14,7 +14,7 @@ from ..layouts import record_layout
 from .layouts import DISPLACEMENT, NEAR, PASSED, column_bits, pixel_layout, points_layout, wrapped
 from .line_walk import row_bank
 
-_TO_DISPLACEMENTS, _TO_NEAR, _TO_PLACES, _TO_POINTS = 3, 3, 1, 2  # cycles
+_TO_DISPLACEMENTS, _TO_NEAR, _TO_PLACES, _TO_POINTS = 3, 3, 2, 2  # cycles
 NEARNESS = FRACTION_BITS + 1  # bits: up to ONE
 _MASK = signed(10)
 
@@ -58,8 +58,8 @@ class Placer(wiring.Component):
         sides = range(c.copies)
         rows = [[self._row(m, pixel, axis.pixels[side]) for side in sides] for axis in axes[0]]
         columns = [[self._column(m, pixel, axis.pixels[side]) for side in sides] for axis in axes[1]]
-        between = [[delay(m, axis.between, 1) for axis in along] for along in axes]
-        nearness = [[[delay(m, axis.nearness[side], 1) for side in sides] for axis in along] for along in axes]
+        between = [[delay(m, axis.between, _TO_PLACES) for axis in along] for along in axes]
+        nearness = [[[delay(m, axis.nearness[side], _TO_PLACES) for side in sides] for axis in along] for along in axes]
         for turn in range(c.copies):
             for copy in sides:
                 y_side, x_side = (copy, copy) if turn == 0 else (copy, 1 - copy)
@@ -139,18 +139,24 @@ class Placer(wiring.Component):
 
     def _row(self, m: Module, pixel: data.View, distance: Value) -> dict[str, Value]:
         c = self._c
-        slot = wrapped(pixel.row.slot + distance, c.rows)[: len(pixel.row.slot)]
-        bank = wrapped(pixel.row.bank + row_bank(c, distance), c.banks)[: len(pixel.row.bank)]
-        inside = (distance >= pixel.first) & (distance <= pixel.last)
-        return {name: delay(m, value, 1) for name, value in (("slot", slot), ("bank", bank), ("inside", inside))}
+        slot, bank = delay(m, pixel.row.slot + distance, 1), delay(m, pixel.row.bank + row_bank(c, distance), 1)
+        inside = delay(m, (distance >= pixel.first) & (distance <= pixel.last), 1)
+        return {
+            "slot": delay(m, wrapped(slot, c.rows)[: len(pixel.row.slot)], 1),
+            "bank": delay(m, wrapped(bank, c.banks)[: len(pixel.row.bank)], 1),
+            "inside": delay(m, inside, 1),
+        }
 
     def _column(self, m: Module, pixel: data.View, distance: Value) -> dict[str, Value]:
         c = self._c
-        at = pixel.rest + distance
-        quotient = Mux(at < 0, pixel.quotient - 1, Mux(at >= c.banks, pixel.quotient + 1, pixel.quotient))[: column_bits(c)]
-        rest = wrapped(at, c.banks)[: len(pixel.rest)]
-        inside = (distance + pixel.left >= 0) & (distance <= pixel.right)
-        return {name: delay(m, value, 1) for name, value in (("quotient", quotient), ("rest", rest), ("inside", inside))}
+        at, quotient = delay(m, pixel.rest + distance, 1), delay(m, pixel.quotient, 1)
+        inside = delay(m, (distance + pixel.left >= 0) & (distance <= pixel.right), 1)
+        quotient = Mux(at < 0, quotient - 1, Mux(at >= c.banks, quotient + 1, quotient))[: column_bits(c)]
+        return {
+            "quotient": delay(m, quotient, 1),
+            "rest": delay(m, wrapped(at, c.banks)[: len(pixel.rest)], 1),
+            "inside": delay(m, inside, 1),
+        }
 
     def _masks(self, m: Module) -> list[Value]:
         """Of each tap its factor: 256 for 1 where the command has fractions, else 1 for 1."""
