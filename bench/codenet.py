@@ -6,7 +6,7 @@ counted by synthesis for UltraScale+.
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -41,14 +41,16 @@ BUILD = ROOT / "build" / "codenet"
 PAGE = ROOT / "docs" / "codenet.md"
 CLOCK_MHZ = 250
 PAPER_FRAMES, PAPER_SIZE = 26.9, 256  # a second, of configuration b
-DEVICE = "| has the paper's device, an XCZU3EG | 360 | 70,560 | 216 |"
-MACHINE = MachineParameters.from_dict(
+DEVICE = "| the paper's device, an XCZU3EG, has | 360 | 70,560 | 216 |"
+TWO = MachineParameters.from_dict(
     {
         **{"rows": 16, "cols": 16, "units": 2, "lanes": 8, "scratchpad_kib": 512, "banks": 16, "bus_bytes": 16, "row_elements": 4096},
         **{"weight_bits": 4, "multiplier_bits": 27, "lut_rows": 8, "requantizer_columns": 4, "pruning": 1, "transformer": 0},
         **{"deform_kernel": 3, "deform_reach": 7, "deform_width": 64},
     }
 )
+ONE = replace(TWO, units=1, lut_rows=0)
+RUNS = (256, TWO), (256, ONE), (512, TWO)  # sizes of images, and machines
 BANDS = {256: {"stem": 8, "heads": 8}, 512: {"stem": 32, "heads": 32}}  # of the operators of a part, by the size of the image
 FRAMES = (
     "| image | machine | predicted cycles | cycles of a frame | error | frames a second at 250 MHz | to the paper's 26.9 | MACs per cycle"
@@ -64,9 +66,9 @@ OF_PARTS = (
 ENGINES = (Engine.COMPUTE,), (Engine.DEFORM,), (Engine.VECTOR,), (Engine.LOAD, Engine.STORE)
 
 
-def planned(graph: ir.Graph, size: int) -> Program:
+def planned(graph: ir.Graph, size: int, machine: MachineParameters) -> Program:
     """With what has no place in the scratchpad, the first map and those of the heads, in bands."""
-    compiler = Compiler(graph, MACHINE, DEFAULT_RESOURCES, name="codenet")
+    compiler = Compiler(graph, machine, DEFAULT_RESOURCES, name="codenet")
     found, _ = chains(compiler.graph)
     operators, counts = {op.name: op for op in compiler.graph.operators}, BANDS[size]
     parts = [(tuple(chain), part_of(operators[chain[0]])) for chain in found]
@@ -117,10 +119,9 @@ def frame_line(program: Program, graph: ir.Graph, network: Configuration, measur
     return f"| {' | '.join(cells)} |"
 
 
-def area_line() -> str:
-    area = measure_xilinx(to_verilog(Accelerator(MACHINE), name=TOP, platform=PLATFORMS["ultrascale"]), top=TOP)
-    found = f"| {MACHINE.arrays} | {area.dsp} | {area.lut + area.memory_lut:,} | {area.ramb36 + area.ramb18 / 2:g} |"
-    return f"{found}\n{DEVICE}"
+def area_line(machine: MachineParameters) -> str:
+    area = measure_xilinx(to_verilog(Accelerator(machine), name=TOP, platform=PLATFORMS["ultrascale"]), top=TOP)
+    return f"| {machine.arrays} | {area.dsp} | {area.lut + area.memory_lut:,} | {area.ramb36 + area.ramb18 / 2:g} |"
 
 
 def part_lines(program: Program, network: Configuration, measured: Run) -> Iterator[str]:
@@ -155,19 +156,27 @@ def main() -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
     chosen = sys.argv[1:] or [*map(str, BANDS), "area"]
     with Progress() as progress:
-        for network in (Configuration(size=int(size)) for size in chosen if size != "area"):
-            path = BUILD / f"codenet-{network.size}.onnx"
+        for size, machine in RUNS:
+            if str(size) not in chosen:
+                continue
+            network, path = Configuration(size=size), BUILD / f"codenet-{size}.onnx"
             onnx.save(build(network), path)
             graph = import_model(path)
-            program = planned(graph, network.size)
+            program = planned(graph, size, machine)
             measured = run(program, graph, network, progress)
-            (BUILD / f"parts-{network.size}.md").write_text("\n".join(part_lines(program, network, measured)))
-            (BUILD / f"frame-{network.size}.md").write_text(frame_line(program, graph, network, measured))
-    if "area" in chosen:
-        (BUILD / "area.md").write_text(area_line())
+            _kept("parts", machine, size).write_text("\n".join(part_lines(program, network, measured)))
+            _kept("frame", machine, size).write_text(frame_line(program, graph, network, measured))
+    for machine in (TWO, ONE) if "area" in chosen else ():
+        _kept("area", machine).write_text(area_line(machine))
     tables = {"frame": FRAMES, "area": AREAS, "parts": OF_PARTS}
-    texts = ("\n".join([*header, *(path.read_text() for path in sorted(BUILD.glob(f"{name}*.md")))]) for name, header in tables.items())
-    write_section(PAGE, "bench_codenet", "\n\n".join(texts))
+    found = {name: [*header, *(path.read_text() for path in sorted(BUILD.glob(f"{name}-*.md")))] for name, header in tables.items()}
+    found["area"].append(DEVICE)
+    write_section(PAGE, "bench_codenet", "\n\n".join("\n".join(lines) for lines in found.values()))
+
+
+def _kept(name: str, machine: MachineParameters, size: int = 0) -> Path:
+    """Where lines of a table are kept."""
+    return BUILD / f"{name}-{size}-{machine.units}.md"
 
 
 if __name__ == "__main__":
