@@ -26,13 +26,17 @@ from ..sw.compiler.predict import DEFAULT_RESOURCES, Resources
 from ..sw.driver.decoder import Decoder
 from ..sw.executor import InputError, check_input
 from ..sw.frontend.deform import Offsets
+from ..sw.frontend.onnx_file import read
 from ..sw.graph import Deform, Port
 from ..sw.manifest import Manifest
 from ..sw.pim.cache import check_room
+from ..sw.quantize.moved import cost_of_moved
+from ..sw.quantize.samples import read_samples
 from .blocks import BLOCKS, Block, parameter_text
 from .package import write_block
 from .platforms import PLATFORMS
 from .project import WHOLE, build_simulator, write_project
+from .quantize import error_table, progress, quantize_command
 
 console = Console()
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -86,11 +90,15 @@ def main() -> None:
     """Neural-network accelerators from quantized ONNX networks.
 
     \b
+    celosia quantize FLOAT.onnx --calibration DATA.npz -o NET.onnx
     celosia compile NET.onnx -o out    Verilog, program, constants, manifest, register map
     celosia run out --input X.npy      run arrays through the simulated hardware
     celosia report out                 where the cycles go, as a page
     celosia generate softmax -o out    one block's Verilog
     """
+
+
+main.add_command(quantize_command)
 
 
 def _option(name: str) -> str:
@@ -169,6 +177,12 @@ _fpga_option = click.option(
     type=click.IntRange(0, FRACTION_BITS),
     help="Round offsets of deformable convolutions to so many bits behind the point, 0 for whole pixels. Default: they must be exact.",
 )
+@click.option(
+    "--offset-data",
+    type=FILE,
+    help="Print what offsets cost that are moved by --offset-bound or --offset-round: the integer executor's outputs with and without, on "
+    "the inputs in this .npz file, as celosia quantize takes it.",
+)
 @_fpga_option
 @_parameter_options(MachineParameters, BLOCKS["accelerator"].help)
 def compile_command(
@@ -188,6 +202,7 @@ def compile_command(
     progressive: float,
     offset_bound: int | None,
     offset_round: int | None,
+    offset_data: Path | None,
     fpga: str | None,
     **options: int | None,
 ) -> None:
@@ -211,6 +226,7 @@ def compile_command(
     offsets = Offsets(bound=offset_bound, fraction=offset_round)
     resources = Resources(latency=latency, bandwidth=Fraction(bandwidth).limit_denominator(1 << 16), link_kib=link_kib)
     rom = program == "rom" or pattern is not None
+    samples = None if offset_data is None else read_samples(offset_data, read(model).inputs)
     with console.status("compiling") as status:
         compiled = compile_model(
             model, parameters, pruning, pattern=Pattern(pattern or Pattern.SEQUENTIAL), resources=resources, offsets=offsets
@@ -220,8 +236,14 @@ def compile_command(
         manifest = write_project(compiled, output, rom=rom, fpga=fpga, whole=whole)
     if compiled.decision:
         _print_decision(compiled.decision)
-    for node, moved in {op.node: op.moved for op in compiled.graph.operators if isinstance(op, Deform) and op.moved}.items():
-        console.print(f"{node}: offsets are up to {moved:.3g} pixels from where the network says", highlight=False)
+    moved = {op.node: op.moved for op in compiled.graph.operators if isinstance(op, Deform) and op.moved}
+    for node, pixels in moved.items():
+        console.print(f"{node}: offsets are up to {pixels:.3g} pixels from where the network says", highlight=False)
+    if samples and moved:
+        shown = progress(console)(samples, "with and without moved offsets", len(samples))
+        console.print(error_table(cost_of_moved(model, offsets, shown, lanes=parameters.lanes), "what moved offsets change"))
+    elif samples:
+        console.print("no offset is moved: nothing changes", highlight=False)
     console.print(
         f"{output}: {parameters.arrays} MACs, {len(manifest.labels)} steps a run, "
         f"{len(manifest.constants)} bytes of constants, {compiled.graph.macs()} multiply-accumulates",

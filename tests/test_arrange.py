@@ -76,6 +76,13 @@ def test_joined_alone_is_written_by_both() -> None:
     assert [type(op) for op in graph.operators] == [ir.MatMul] * 2
 
 
+def test_joined_channels_as_the_second_operand() -> None:
+    builder = Builder(1)
+    x = builder.tensor(16, 10, 8)
+    joined = arranged(builder, [builder.linear(x, 8, 8, symmetric=True) for _ in range(2)], list(range(16)))
+    check(builder.graph([x], [builder.add(builder.linear(x, 16, 8), joined, 8)]), SQUARE)
+
+
 def test_what_no_product_makes_is_taken_by_one() -> None:
     builder = Builder(1)
     x = builder.tensor(16, 10, 8)

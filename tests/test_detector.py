@@ -8,13 +8,13 @@ import pytest
 from celosia.sw.executor import dequantize_output, execute
 from celosia.sw.frontend import import_model
 from celosia.sw.frontend.reference import Reference, compare_layers
+from celosia.sw.quantize.runtime import session
 from onnx_models import ZERO, Net
 
 from examples.detector.data import CLASSES, SIZE, STRIDE, Scene, iou, scenes
 from examples.detector.decode import BOX_STEP, DETECTIONS, OUTPUTS, with_detections
 from examples.detector.evaluate import Detections, average_precision, onnx_runtime
 from examples.detector.quantize import FLOAT_MODELS, WEIGHT_BITS, WHOLE, qdq_model
-from examples.qdq import session
 
 LOWEST = np.int8(-128)
 

@@ -15,14 +15,13 @@ from celosia.sw.compiler.errors import CompileError
 from celosia.sw.compiler.topk import with_picks
 from celosia.sw.executor import dequantize_output, execute
 from celosia.sw.frontend import import_model
+from celosia.sw.quantize.runtime import session
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx_models import ZERO, Net
 from random_graphs import run_on_golden_machine
 from test_frontend_errors import refused
-
-from examples.qdq import session
 
 INT64 = onnx.TensorProto.INT64
 MACHINE = MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=16, bus_bytes=8, row_elements=64, pruning=1)

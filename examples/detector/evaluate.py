@@ -8,13 +8,13 @@ from typing import Self
 import numpy as np
 import onnx
 from celosia.gen.pages import write_section
+from celosia.sw.quantize.runtime import session
 from celosia.sw.report.detections import draw_boxes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from rich.progress import track
 
-from ..qdq import session
 from .data import CLASSES, SIZE, Scene, iou, scenes
 from .decode import OUTPUTS, with_detections
 from .quantize import FLOAT_MODELS, HERE, WEIGHT_BITS, qdq_model

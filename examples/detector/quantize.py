@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+from celosia.sw.quantize.static import static
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import QuantType
 
-from ..qdq import Reader, quantize_with
 from .data import scenes
 from .decode import BOX_STEP, with_detections
 
@@ -88,15 +88,14 @@ def with_deformed_weights(model: onnx.ModelProto, bits: int) -> onnx.ModelProto:
 
 def write(name: str, bits: int) -> Path:
     """The QDQ network of one of FLOAT_MODELS, with weights of so many bits."""
-    source, target = FLOAT_MODELS[name], qdq_model(name, bits)
-    quantize_with(
+    source, target = onnx.load(FLOAT_MODELS[name]), qdq_model(name, bits)
+    quantized = static(
         source,
-        target,
-        Reader("image", (scene.image for scene in scenes("calibration", CALIBRATION_SCENES))),
+        ({"image": scene.image[None]} for scene in scenes("calibration", CALIBRATION_SCENES)),
         op_types_to_quantize=["Conv", "Relu", "Resize", "Add", "Sigmoid"],
-        extra_options={"TensorQuantOverrides": overrides(onnx.load(source), bits)},
+        extra_options={"TensorQuantOverrides": overrides(source, bits)},
     )
-    onnx.save(with_detections(with_deformed_weights(onnx.load(target), bits)), target)
+    onnx.save(with_detections(with_deformed_weights(quantized, bits)), target)
     return target
 
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+from celosia.sw.quantize.runtime import session
 
-from ..qdq import Reader, quantize, session
+from ..qdq import quantize
 from .data import load_split
 
 HERE = Path(__file__).parent
@@ -21,7 +22,7 @@ def accuracy(path: Path) -> float:
 
 
 def main() -> None:
-    quantize(FLOAT_MODEL, QDQ_MODEL, Reader("image", load_split("calibration")[0]))
+    quantize(FLOAT_MODEL, QDQ_MODEL, "image", load_split("calibration")[0])
     print(f"test accuracy: float {accuracy(FLOAT_MODEL):.2%}, QDQ {accuracy(QDQ_MODEL):.2%}")
 
 

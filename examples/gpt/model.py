@@ -7,9 +7,8 @@ import numpy as np
 from celosia.rtl.arch.targets import DEFAULT_TARGET, TARGETS
 from celosia.sw.executor import dequantize_output, execute
 from celosia.sw.frontend import import_model
+from celosia.sw.quantize.runtime import session
 from numpy.typing import NDArray
-
-from ..qdq import session
 
 Logits = Callable[[NDArray[np.int64]], NDArray[np.float32]]  # of [T] tokens, [T, vocabulary]
 

@@ -21,7 +21,7 @@ from .errors import CompileError
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Place:
-    """Where the columns of a tensor lie in the ``tensor`` that takes its place."""
+    """Where the columns of a tensor lie in the ``tensor`` that takes its place: itself where they may not move."""
 
     tensor: ir.Tensor
     columns: Int
@@ -88,7 +88,7 @@ class _Arranger:
                     f"{op.node}: not all that reads {target} can take its channels in the order in which products write them"
                 )
         widths = [-(-len(cols) // self._word) * self._word if free else len(cols) for _, cols in parts]
-        tensor, columns = replace(target, cols=sum(widths)), np.zeros(target.cols, np.int64)
+        tensor, columns = replace(target, cols=sum(widths)) if free else target, np.zeros(target.cols, np.int64)
         self._places[target] = _Place(tensor=tensor, columns=columns)
         for (origin, cols), width in zip(parts, widths, strict=True):
             columns[cols] = first + np.arange(len(cols))
@@ -128,7 +128,7 @@ class _Arranger:
                 if not self._splits(origin):
                     yield self._taken(op, i, origin, part)
             return
-        moved = [block.tensor for block in op.inputs if block.tensor in self._places]
+        moved = [tensor for block in op.inputs if (tensor := block.tensor) in self._places and self._places[tensor].tensor is not tensor]
         op = self._moved(op, self._places[moved[0]]) if moved else op
         for tensor in {block.tensor for block in op.outputs} & self._parts.keys():
             if self._splits(tensor):

@@ -258,7 +258,7 @@ def _samples(node: Node, operands: Operands, allowed: Offsets, kernel: int) -> D
         raise ValueError(f"its offsets must be dequantized, [1, {2 * taps}, lines, columns], not {list(value.shape)}")
     form, view, factor, base = Form.FREE, value, 1.0, 0
     if isinstance(value.source, Spread):
-        form, view, factor, base = Form.SQUARE, value.source.of, _square(value.source.steps, kernel), d_y
+        form, view, factor, base = Form.SQUARE, value.source.of, square_factor(value.source.steps, kernel), d_y
     if not isinstance(view.source, Tensor):
         raise ValueError(f"its offsets {node.inputs[2]} are not quantized: they need QuantizeLinear and DequantizeLinear")
     limits = -np.inf, np.inf
@@ -304,7 +304,7 @@ def _samples(node: Node, operands: Operands, allowed: Offsets, kernel: int) -> D
     )
 
 
-def _square(steps: NDArray[np.float64], kernel: int) -> float:
+def square_factor(steps: NDArray[np.float64], kernel: int) -> float:
     """What an offset is multiplied with, for taps one step from the centre. Raises ValueError where these make no square."""
     along = np.arange(kernel) - kernel // 2
     grid = np.stack(np.meshgrid(along, along, indexing="ij"), axis=-1).reshape(-1)

@@ -100,7 +100,8 @@ def _refuse(proto: onnx.ModelProto) -> None:
         raise ValueError(f"tensor {proto.graph.sparse_initializer[0].values.name} is sparse, which is not supported")
 
 
-def _convert(proto: onnx.ModelProto) -> OnnxModel:
+def converted(proto: onnx.ModelProto) -> OnnxModel:
+    """What a checked model holds. Raises ValueError on what can't be imported."""
     opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 0)
     if opset not in OPSETS:
         raise ValueError(f"opset {opset} is not supported, only {OPSETS.start} to {OPSETS.stop - 1}")
@@ -116,8 +117,6 @@ def _convert(proto: onnx.ModelProto) -> OnnxModel:
             if kind not in ("value_float", "value_floats", "value_int", "value_ints"):
                 raise ValueError(f"{node.title}: attribute {kind} is not supported")
             constants[node.outputs[0]] = np.asarray(value, np.float32 if "float" in kind else np.int64)
-    if not any(node.op_type == "QuantizeLinear" for node in nodes):
-        raise ValueError("no QuantizeLinear node: quantize the float network first, as with ONNX Runtime's quantize_static")
     return OnnxModel(
         nodes=tuple(nodes),
         constants=constants,
@@ -131,8 +130,8 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0]
 
 
-def read(path: Path) -> OnnxModel:
-    """Read and check an ONNX file. Data outside of the file is never opened.
+def checked(path: Path) -> tuple[onnx.ModelProto, OnnxModel]:
+    """Read and check an ONNX file, float or quantized. Data outside of the file is never opened.
 
     Raises
     ------
@@ -148,10 +147,24 @@ def read(path: Path) -> OnnxModel:
     try:
         _refuse(proto)
         onnx.checker.check_model(proto)
-        model = _convert(proto)
+        model = converted(proto)
         onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ModelError(f"{path}: not a valid ONNX model: {_first_line(error)}") from error
     except ValueError as error:
         raise ModelError(f"{path}: {_first_line(error)}") from error
+    return proto, model
+
+
+def read(path: Path) -> OnnxModel:
+    """A quantized network, as `checked`.
+
+    Raises
+    ------
+    ModelError
+        As `checked`, and if nothing is quantized.
+    """
+    _, model = checked(path)
+    if not any(node.op_type == "QuantizeLinear" for node in model.nodes):
+        raise ModelError(f"{path}: no QuantizeLinear node: quantize the float network first, with celosia quantize")
     return model

@@ -1,0 +1,357 @@
+"""`celosia quantize`: what it writes loads, imports, and computes what the float network does; what it refuses; what moved offsets cost."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import onnx
+import pytest
+from celosia.gen import cli
+from celosia.rtl.arch.parameters import MachineParameters
+from celosia.sw import graph as ir
+from celosia.sw.compiler.patterns import compile_graph
+from celosia.sw.executor import execute
+from celosia.sw.frontend import import_model
+from celosia.sw.frontend.deform import Offsets
+from celosia.sw.frontend.onnx_file import checked
+from celosia.sw.quantize.moved import cost_of_moved
+from celosia.sw.quantize.network import Quantization, quantize_network
+from celosia.sw.quantize.runtime import session
+from celosia.sw.quantize.samples import read_samples
+from celosia.sw.quantize.static import quantized
+from float_networks import Deformable, classifier, samples_of, saved
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
+from onnx_models import Net, attention, gated, mlp, shuffled
+from random_graphs import run_on_golden_machine
+from test_cli import celosia, refused
+from test_executor_onnxruntime import check_layers
+
+DIGITS = Path(__file__).parent.parent / "examples" / "digits"
+MACHINE = MachineParameters(
+    rows=8, cols=8, lanes=4, scratchpad_kib=64, deform_kernel=3, deform_reach=8, deform_width=16, deform_free=1, deform_bilinear=1,
+    deform_masked=1,
+)  # fmt: skip
+
+
+def quantize(model: onnx.ModelProto, folder: Path) -> tuple[Quantization, Path, list[dict[str, NDArray]]]:
+    """Also the file, and samples that the ranges are not of."""
+    float_path, data = saved(model, folder)
+    done = quantize_network(float_path, data, folder / "quantized.onnx")
+    np.savez(folder / "others.npz", allow_pickle=False, **samples_of(model, 4, seed=6))
+    return done, folder / "quantized.onnx", list(read_samples(folder / "others.npz", checked(float_path)[1].inputs))
+
+
+NETWORKS: dict[str, tuple[Callable[[], onnx.ModelProto], float]] = {
+    "convolutions": (classifier, 35),
+    "joined channels": (shuffled, 30),
+    "attention": (attention, 28),
+    "gates": (lambda: gated(5, 12, 20), 25),
+    "multilayer perceptron": (mlp, 30),
+}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_what_the_network_computes(network: str, tmp_path: Path) -> None:
+    """decibels: what ONNX Runtime's error leaves; a scale of twice its size takes 6 dB."""
+    make, decibels = NETWORKS[network]
+    done, path, others = quantize(make(), tmp_path)
+    check_layers(path, others, steps=512 if network == "attention" else 4)  # int8 before its int16
+    assert all(error.decibels > decibels for error in done.errors.values())
+    assert not done.offsets
+
+
+DEFORMABLE: dict[str, tuple[Deformable, float, float]] = {
+    "offsets of each tap": (Deformable(), 1 / 16, 30),
+    "over all channels": (Deformable(full=True), 1 / 16, 30),
+    "far offsets": (Deformable(pixels=3), 1 / 8, 22),
+    "rounded offsets": (Deformable(rounded=True), 1.0, 15),
+    "limits between steps": (Deformable(most=2.3), 1 / 16, 30),
+    "limits": (Deformable(most=2), 1 / 16, 30),
+    "squares": (Deformable(square=True), 1 / 16, 30),
+    "rounded squares": (Deformable(square=True, rounded=True, most=6, pixels=3), 1.0, 15),
+    "masks": (Deformable(masked=True), 1 / 16, 30),
+    "masks over all channels": (Deformable(masked=True, full=True), 1 / 16, 30),
+    "offsets and masks of one convolution": (Deformable(together=True), 1 / 16, 35),
+}
+
+
+@pytest.mark.parametrize("name", DEFORMABLE)
+def test_deformable_convolution(name: str, tmp_path: Path) -> None:
+    layer, step, decibels = DEFORMABLE[name]
+    done, path, others = quantize(layer.network(), tmp_path)
+    graph = check_layers(path, others, steps=2)
+    assert [steps.step for steps in done.offsets] == [step]
+    assert [error.decibels > decibels for error in done.errors.values()] == [True]
+    deforms = [op for op in graph.operators if isinstance(op, ir.Deform)]
+    assert all(op.moved == 0 for op in deforms)
+    assert {op.deformation.fractional for op in deforms} == {step < 1}
+    assert not {"Round", "BatchNormalization"} & {node.op_type for node in onnx.load(path).graph.node}
+    graph = import_model(path, Offsets(bound=8))  # as far as int8 has sixteenths, and the machine reaches
+    program = compile_graph(graph, MACHINE)
+    values, found = execute(graph, others[0], lanes=MACHINE.lanes), run_on_golden_machine(program, others[0])
+    assert all((found[port.name] == values[port.tensor.name]).all() for port in graph.outputs)
+
+
+def test_steps_of_offsets(tmp_path: Path) -> None:
+    """The largest offset decides; what int8 does not hold in whole pixels is clamped."""
+    for pixels, step, clamped in ((0.5, 1 / 16, False), (6, 1 / 4, False), (25, 1.0, False), (80, 1.0, True)):
+        done, path, _ = quantize(Deformable(pixels=pixels).network(), tmp_path)
+        (steps,) = done.offsets
+        assert (steps.step, steps.clamped) == (step, clamped)
+        assert max(-steps.lowest / 128, steps.highest / 127) <= step * 1.01 or clamped
+        integers = session(path)
+        scales = {numpy_helper.to_array(i).item() for i in onnx.load(path).graph.initializer if i.name == f"{steps.path.source}_scale"}
+        assert scales == {step}
+        assert integers.get_outputs()
+
+
+def test_the_float_network_that_all_is_measured_against(tmp_path: Path) -> None:
+    """ONNX Runtime's DeformConv is that of onnx's own evaluator."""
+    small = Deformable(channels=3, size=(4, 5))
+    for layer in (replace(small, masked=True), replace(small, square=True, full=True), replace(small, rounded=True, pixels=3)):
+        model = layer.network()
+        path, _ = saved(model, tmp_path)
+        arrays = {name: array[:1] for name, array in samples_of(model, 1).items()}
+        (found,), (expected,) = session(path).run(None, arrays), ReferenceEvaluator(model).run(None, arrays)
+        assert np.abs(np.asarray(found) - np.asarray(expected)).max() < 1e-4 * np.abs(np.asarray(expected)).max()
+
+
+def test_the_graph_that_is_written(tmp_path: Path) -> None:
+    """Of convolutions: ReLU6 goes, no product is quantized before its ReLU, and weights are symmetric."""
+    _, path, _ = quantize(classifier(), tmp_path)
+    model = onnx.load(path)
+    arrays = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
+    assert "Clip" not in {node.op_type for node in model.graph.node}
+    readers = {name: node.op_type for node in model.graph.node for name in node.input}
+    assert {readers[node.output[0]] for node in model.graph.node if node.op_type == "Conv"} <= {"Relu", "QuantizeLinear"}
+    weights = [node for node in model.graph.node if node.op_type == "DequantizeLinear" and arrays.get(node.input[0], np.zeros(1)).ndim > 1]
+    assert len(weights) == 5
+    for node in weights:
+        integers, scale, zero_point = (arrays[name] for name in node.input)
+        assert (integers.dtype, scale.shape, zero_point.any()) == (np.int8, (len(integers),), False)
+
+
+def test_the_examples_are_quantized_so(tmp_path: Path) -> None:
+    from examples.digits.data import load_split
+
+    proto, model = checked(DIGITS / "digits.onnx")
+    made = quantized(proto, model, ({"image": image[None]} for image in load_split("calibration")[0]), symmetric=True)
+    expected = onnx.load(DIGITS / "digits_qdq.onnx")
+    assert [node.SerializeToString() for node in made.graph.node] == [node.SerializeToString() for node in expected.graph.node]
+    found, wanted = ({i.name: numpy_helper.to_array(i) for i in m.graph.initializer} for m in (made, expected))
+    assert found.keys() == wanted.keys()
+    assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, data = saved(Deformable(rounded=True).network(), tmp_path)
+    result = celosia("quantize", path, "--calibration", data, "-o", tmp_path / "net.onnx")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "node_DeformConv" in result.stdout
+    assert " dB" in result.stdout
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["float.onnx", "net.onnx", "samples.npz"]
+    monkeypatch.setattr(cli, "write_project", lambda *_, **__: SimpleNamespace(labels=[], constants=b""))  # its Verilog takes a minute
+    machine = ["--target", "small", "--deform-kernel", 3, "--deform-reach", 4, "--deform-free", 1, "--offset-data", data]
+    result = celosia("compile", tmp_path / "net.onnx", "-o", tmp_path / "out", *machine, "--offset-bound", 3)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "what moved offsets change" in result.stdout
+    assert " dB" in result.stdout
+    exact = saved(Deformable(rounded=True, most=2).network(), tmp_path)[0]
+    assert celosia("quantize", exact, "--calibration", data, "-o", tmp_path / "net.onnx").exit_code == 0
+    result = celosia("compile", tmp_path / "net.onnx", "-o", tmp_path / "out", *machine, "--offset-bound", 3)
+    assert "no offset is moved: nothing changes" in result.stdout
+
+
+def test_what_moved_offsets_cost(tmp_path: Path) -> None:
+    """The less offsets may be moved, the less it costs; nothing where none is."""
+    _, path, others = quantize(Deformable().network(), tmp_path)
+    found = [
+        next(iter(cost_of_moved(path, allowed, others, lanes=4).values()))
+        for allowed in (Offsets(fraction=0), Offsets(fraction=2), Offsets(fraction=3), Offsets(fraction=4), Offsets(fraction=4, bound=9))
+    ]
+    ratios = [error.decibels for error in found]
+    assert 0 < ratios[0] < ratios[1] - 6 < ratios[2] - 9
+    assert ratios[3:] == [np.inf, np.inf]
+    assert found[0].largest > found[1].largest > found[2].largest > found[3].largest == 0
+
+
+def test_offsets_that_no_engine_has(tmp_path: Path) -> None:
+    """Are measured against its sixteenths."""
+    _, path, others = quantize(Deformable().network(), tmp_path)
+    model = onnx.load(path)
+    for tensor in model.graph.initializer:
+        if numpy_helper.to_array(tensor).shape == () and numpy_helper.to_array(tensor).item() == 1 / 16:
+            tensor.CopyFrom(numpy_helper.from_array(np.array(0.07, np.float32), tensor.name))
+    onnx.save(model, path)
+    (fine,) = cost_of_moved(path, Offsets(fraction=4), others, lanes=4).values()
+    (coarse,) = cost_of_moved(path, Offsets(fraction=1), others, lanes=4).values()
+    assert (fine.decibels, 0 < coarse.decibels < 40) == (np.inf, True)
+
+
+def arrays(**changed: object) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        good = samples_of(two_inputs(), 3)
+        np.savez(path, **{name: array for name, array in (good | changed).items() if array is not None})  # pyright: ignore[reportArgumentType]
+
+    return write
+
+
+def two_inputs() -> onnx.ModelProto:
+    """input_1 [1, 4, 6, 6] and input_2 [5, 8], two outputs."""
+    net = Net()
+    x, y = net.input(1, 4, 6, 6), net.input(5, 8)
+    outputs = net.op("Relu", net.op("Conv", x, net.normal(3, 4, 1, 1))), net.op("MatMul", y, net.normal(8, 3))
+    infos = [onnx.helper.make_tensor_value_info(name, 1, shape) for name, shape in zip(outputs, ((1, 3, 6, 6), (5, 3)), strict=True)]
+    model = net.model(*outputs)
+    del model.graph.output[:]
+    model.graph.output.extend(infos)
+    return model
+
+
+def array_file() -> bytes:
+    """What numpy.save writes."""
+    file = BytesIO()
+    np.save(file, np.zeros(3))
+    return file.getvalue()
+
+
+X, Y = (np.random.default_rng(1).normal(size=(3, *shape)).astype(np.float32) for shape in ((4, 6, 6), (5, 8)))
+BAD_DATA: dict[str, tuple[Callable[[Path], object], str]] = {
+    "text": (lambda path: path.write_text("1 2 3"), "not an .npz archive of arrays, as numpy.savez writes it"),
+    "one array": (lambda path: path.write_bytes(array_file()), "not an .npz archive of arrays, as numpy.savez writes it"),
+    "empty": (lambda path: path.write_bytes(b""), "not an .npz archive of arrays, as numpy.savez writes it"),
+    "broken": (lambda path: path.write_bytes(b"PK\x03\x04 not a zip file"), "not an .npz archive of arrays, as numpy.savez writes it"),
+    "objects": (arrays(input_1=np.array([{}, 1, 2], object)), "input_1 is not an array of numbers"),
+    "missing": (arrays(input_2=None), "the input input_2 is missing"),
+    "unknown": (arrays(image=X), "image is no input of the network, which are input_1, input_2"),
+    "leading 1": (arrays(input_1=X[:, None]), "input_1 must have the shape [samples, 4, 6, 6], not [3, 1, 4, 6, 6]"),
+    "one sample": (arrays(input_1=X[0]), "input_1 must have the shape [samples, 4, 6, 6], not [4, 6, 6]"),
+    "shape": (arrays(input_2=Y[:, :4]), "input_2 must have the shape [samples, 5, 8], not [3, 4, 8]"),
+    "none": (arrays(input_1=X[:0]), "input_1 must have the shape [samples, 4, 6, 6], not [0, 4, 6, 6]"),
+    "counts": (arrays(input_1=X[:2]), "all inputs must have as many samples, not input_1 2, input_2 3"),
+    "NaN": (arrays(input_1=np.where(X > 2, np.nan, X)), "input_1 must hold finite numbers, not NaN or infinity"),
+    "infinity": (arrays(input_1=np.where(X > 2, np.inf, X)), "input_1 must hold finite numbers, not NaN or infinity"),
+    "beyond float32": (arrays(input_1=X.astype(float) * 1e60), "input_1 must hold finite numbers, not NaN or infinity"),
+    "constant": (arrays(input_2=np.zeros_like(Y)), "input_2 is 0 everywhere: constant data shows no range"),
+    "integers": (arrays(input_1=X.astype(np.int32)), "input_1 must be float32, not int32"),
+    "bytes": (arrays(input_1=(X * 9).astype(np.uint8)), "input_1 must be float32, not uint8"),
+    "strings": (arrays(input_1=X.astype(str)), "input_1 must be float32, not <U32"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_DATA)
+def test_bad_data(kind: str, tmp_path: Path) -> None:
+    write, message = BAD_DATA[kind]
+    onnx.save(two_inputs(), tmp_path / "float.onnx")
+    data = tmp_path / "data.npz"
+    write(data)
+    assert refused("quantize", tmp_path / "float.onnx", "--calibration", data, "-o", tmp_path / "net.onnx") == f"{data}: {message}"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["data.npz", "float.onnx"]
+
+
+def test_bad_data_of_a_quantized_network(tmp_path: Path) -> None:
+    _, path, _ = quantize(Deformable().network(), tmp_path)
+    bad = tmp_path / "bad.npz"
+    np.savez(bad, input_1=np.zeros((2, 16, 9, 10), np.float32))
+    message = refused("compile", path, "-o", tmp_path / "out", "--deform-kernel", 3, "--offset-data", bad)
+    assert message == f"{bad}: input_1 must have the shape [samples, 16, 9, 11], not [2, 16, 9, 10]"
+    assert not (tmp_path / "out").exists()
+
+
+def test_integers_are_taken_where_the_network_has_them(tmp_path: Path) -> None:
+    net = Net()
+    tokens = net.input(1, 6, kind=onnx.TensorProto.INT64)
+    rows = net.op("Gather", net.normal(9, 8), tokens)
+    model = net.model(net.op("MatMul", rows, net.normal(8, 3)))
+    onnx.save(model, tmp_path / "float.onnx")
+    good = np.random.default_rng(1).integers(0, 9, (4, 6)).astype(np.int32)
+    for array, message in (
+        (good.astype(np.float32), f"{tmp_path / 'data.npz'}: input_1 must be int64, not float32"),
+        (good.astype(np.uint64) + 2**63, f"{tmp_path / 'data.npz'}: input_1 has numbers that int64 does not hold"),
+        (good + 1, f"{tmp_path / 'float.onnx'}: ONNX Runtime: "),
+    ):
+        np.savez(tmp_path / "data.npz", input_1=array)
+        command = "quantize", tmp_path / "float.onnx", "--calibration", tmp_path / "data.npz", "-o", tmp_path / "net.onnx"
+        assert refused(*command).startswith(message)
+    np.savez(tmp_path / "data.npz", input_1=good)
+    assert celosia(*command).exit_code == 0
+
+
+def old() -> onnx.ModelProto:
+    net = Net()
+    return net.model(net.op("Relu", net.input(2, 4)), opset=11)
+
+
+def dynamic() -> onnx.ModelProto:
+    net = Net()
+    return net.model(net.op("Relu", net.input("batch", 4)))
+
+
+def in_groups() -> onnx.ModelProto:
+    net = Net()
+    x, offsets = net.input(1, 4, 6, 6), net.input(1, 36, 6, 6)
+    y = net.op("DeformConv", x, net.normal(4, 1, 3, 3), offsets, group=4, offset_group=2, pads=[1] * 4)
+    return net.model(y, opset=22)
+
+
+def not_finite() -> onnx.ModelProto:
+    net = Net()
+    return net.model(net.op("Log", net.input(2, 4)))
+
+
+def unsupported() -> onnx.ModelProto:
+    net = Net()
+    return net.model(net.op("Softmax", net.op("CumSum", net.input(2, 4), net.constant(np.array(1))), axis=-1))
+
+
+BAD_NETWORKS: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
+    "opset": (old, "opset 11 is not supported, only 13 to 25"),
+    "dynamic": (dynamic, "input_1 has the dynamic shape [batch, 4]: export it with fixed sizes"),
+    "not finite": (not_finite, "log_2 of sample 0 is not finite"),
+    "operator": (unsupported, "quantized, it can't be compiled: node node_CumSum_4 (CumSum) of [2, 4], []: the operator is not supported"),
+    "offset groups": (in_groups, "quantized, it can't be compiled: node node_DeformConv_5 (DeformConv) of "),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_NETWORKS)
+def test_bad_network(kind: str, tmp_path: Path) -> None:
+    make, message = BAD_NETWORKS[kind]
+    model = make()
+    onnx.save(model, tmp_path / "float.onnx")
+    shapes = {i.name: [d.dim_value or 1 for d in i.type.tensor_type.shape.dim] for i in model.graph.input}
+    random = np.random.default_rng(1)
+    np.savez(tmp_path / "data.npz", **{name: random.normal(size=(3, *s[s[0] == 1 :])) for name, s in shapes.items()})  # pyright: ignore[reportArgumentType]
+    found = refused("quantize", tmp_path / "float.onnx", "--calibration", tmp_path / "data.npz", "-o", tmp_path / "net.onnx")
+    assert found.startswith(f"{tmp_path / 'float.onnx'}: {message}")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["data.npz", "float.onnx"]
+
+
+def test_bad_files(tmp_path: Path) -> None:
+    path, data = saved(mlp(), tmp_path)
+    net = tmp_path / "net.onnx"
+    assert celosia("quantize", path, "--calibration", data, "-o", net).exit_code == 0
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert refused("quantize", net, "--calibration", data, "-o", tmp_path / "twice.onnx").endswith(": the network is quantized already")
+    assert refused("quantize", path, "--calibration", data, "-o", path) == f"{path} is the float network itself: give another file"
+    assert refused("quantize", path, "--calibration", data, "-o", tmp_path) == f"{tmp_path} must be a file in a folder that there is"
+    assert refused("quantize", data, "--calibration", data, "-o", tmp_path / "new.onnx").startswith(f"{data}: not ")
+    nowhere = tmp_path / "none" / "net.onnx"
+    assert refused("quantize", path, "--calibration", data, "-o", nowhere) == f"{nowhere} must be a file in a folder that there is"
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_without_onnxruntime(tmp_path: Path) -> None:
+    """One line says what to install, and all other commands work."""
+    path, data = saved(mlp(), tmp_path)
+    hidden = "import sys; sys.modules['onnxruntime'] = None; from celosia.gen.cli import main; main()"
+    arguments = ["quantize", path, "--calibration", data, "-o", tmp_path / "net.onnx"]
+    result = subprocess.run([sys.executable, "-c", hidden, *arguments], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "celosia: the module onnxruntime is missing: pip install 'celosia[quantize]'\n"
