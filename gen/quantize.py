@@ -1,6 +1,7 @@
 """`celosia quantize`, and how far outputs are off, on the terminal."""
 
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,10 +39,10 @@ def quantize_command(model: Path, calibration: Path, output: Path) -> None:
     if done.offsets:
         table = Table("deformable convolution", "offsets seen, in pixels", "their steps")
         for steps in done.offsets:
-            text = f"{steps.step:g}, clamped to int8" if steps.clamped else f"{steps.step:g}"
-            table.add_row(steps.path.node, f"{steps.lowest:.4g} to {steps.highest:.4g}", text)
+            step = f"{Fraction(steps.step)}{', clamped to int8' if steps.clamped else ''}"
+            table.add_row(steps.path.node, f"{steps.lowest:.4g} to {steps.highest:.4g}", step)
         console.print(table)
-    console.print(error_table(done.errors, f"{output.name} against {model.name}, {done.samples} samples"))
+    console.print(error_table(done.errors, f"{output} against {model}, {done.samples} samples"))
     console.print(f"next: celosia compile {output} -o FOLDER", highlight=False)
 
 

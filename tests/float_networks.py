@@ -37,6 +37,13 @@ def classifier() -> onnx.ModelProto:
     return net.model(net.op("Gemm", mean, net.normal(7, 32, scale=0.3), net.normal(7), transB=1), opset=OPSET)
 
 
+def of_two_outputs() -> onnx.ModelProto:
+    """What a convolution gives, before its ReLU and behind it."""
+    net = Net()
+    before = convolved(net, net.input(1, 4, 6, 6), 4, 5)
+    return net.model(before, net.op("Relu", before), shape=(1, 5, 6, 6))
+
+
 @dataclass(frozen=True)
 class Deformable:
     """[1, channels, *size] through a DeformConv. square: of a map of one channel; else offsets of each tap. pixels: the deviation of

@@ -77,7 +77,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def commands() -> Iterator[tuple[str, ...]]:
     yield ()
-    yield from ((name,) for name in ("compile", "build", "run", "report", "blocks", "generate"))
+    yield from ((name,) for name in ("quantize", "compile", "build", "run", "report", "blocks", "generate"))
     yield from (("generate", name) for name in BLOCKS)
 
 

@@ -24,7 +24,7 @@ from celosia.sw.quantize.network import Quantization, quantize_network
 from celosia.sw.quantize.runtime import session
 from celosia.sw.quantize.samples import read_samples
 from celosia.sw.quantize.static import quantized
-from float_networks import Deformable, classifier, samples_of, saved
+from float_networks import Deformable, classifier, of_two_outputs, samples_of, saved
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
@@ -53,6 +53,7 @@ NETWORKS: dict[str, tuple[Callable[[], onnx.ModelProto], float]] = {
     "joined channels": (shuffled, 30),
     "attention": (attention, 28),
     "gates": (lambda: gated(5, 12, 20), 25),
+    "before and behind ReLU": (of_two_outputs, 35),
     "multilayer perceptron": (mlp, 30),
 }
 

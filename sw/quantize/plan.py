@@ -28,13 +28,15 @@ class Plan:
     """By names of tensors.
 
     marked: by the first result of each node, what is quantized because of it. alike: by a quantized tensor another one whose scale it has.
-    wide: those of int16. clips: results of Clips that a QuantizeLinear behind them makes needless.
+    wide: those of int16. clips: results of Clips that a QuantizeLinear behind them makes needless. excluded: names of nodes that
+    quantize_static must not see, as it would take the range of their results for that of their operands, which the network gives too.
     """
 
     marked: Mapping[str, Sequence[str]]
     alike: Mapping[str, str]
     wide: frozenset[str]
     clips: frozenset[str]
+    excluded: Sequence[str]
 
 
 def producers_of(model: OnnxModel) -> dict[str, Node]:
@@ -49,7 +51,8 @@ def plan_of(model: OnnxModel, offsets: Iterable[OffsetSteps] = ()) -> Plan:
         planner.visit(node)
     marked = planner.marked
     of_int16 = wide(model, planner.readers, marked, planner.scaled) - planner.clips
-    return Plan(marked=marked, alike=planner.alike(of_int16), wide=of_int16, clips=frozenset(planner.clips))
+    excluded = [node.name for node in model.nodes if planner.is_excluded(node)]
+    return Plan(marked=marked, alike=planner.alike(of_int16), wide=of_int16, clips=frozenset(planner.clips), excluded=excluded)
 
 
 @dataclass
@@ -74,7 +77,12 @@ class _Planner:
         """Marks what is quantized because of the node."""
         operands = [] if node.outputs[0] in self.inner else self.operands(node)
         given = [name for name in node.outputs if name in self.model.outputs]
-        self.marked[node.outputs[0]] = list(dict.fromkeys([*operands, *given]))
+        seen = self.producers[node.inputs[0]] if self.is_excluded(node) else node
+        place = seen.outputs[0]
+        self.marked[place] = list(dict.fromkeys([*self.marked[place], *operands, *given]))
+
+    def is_excluded(self, node: Node) -> bool:
+        return node.op_type in LIMITING and node.inputs[0] in self.model.outputs
 
     def operands(self, node: Node) -> list[str]:
         """What the node reads quantized. Notes what may become part of it."""

@@ -47,6 +47,7 @@ def quantized(
             proto,
             samples,
             op_types_to_quantize=kinds,
+            nodes_to_exclude=list(plan.excluded),
             extra_options={
                 "ActivationSymmetric": symmetric,
                 "OpTypesToExcludeOutputQuantization": kinds,
