@@ -122,7 +122,7 @@ def bench_gpt2_block(session: nox.Session) -> None:
 @nox.session
 def bench_codenet(session: nox.Session) -> None:
     """CoDeNet on its simulated machine, and that machine's area: writes docs/codenet.md."""
-    session.install("-e", ".[synth]", "onnxruntime")
+    session.install("-e", ".[synth,quantize]")
     session.run("python", "-m", "bench.codenet", *session.posargs)
 
 

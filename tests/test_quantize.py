@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from celosia.gen import cli
+from celosia.rtl.arch.deform import Form
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.sw import graph as ir
 from celosia.sw.compiler.patterns import compile_graph
@@ -24,7 +25,7 @@ from celosia.sw.quantize.network import Quantization, quantize_network
 from celosia.sw.quantize.runtime import session
 from celosia.sw.quantize.samples import read_samples
 from celosia.sw.quantize.static import quantized
-from float_networks import Deformable, classifier, of_two_outputs, samples_of, saved
+from float_networks import Deformable, classifier, convolved, of_two_outputs, samples_of, saved
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
@@ -93,6 +94,7 @@ def test_deformable_convolution(name: str, tmp_path: Path) -> None:
     deforms = [op for op in graph.operators if isinstance(op, ir.Deform)]
     assert all(op.moved == 0 for op in deforms)
     assert {op.deformation.fractional for op in deforms} == {step < 1}
+    assert {op.deformation.form for op in deforms} == {Form.SQUARE if layer.square else Form.FREE}
     assert not {"Round", "BatchNormalization"} & {node.op_type for node in onnx.load(path).graph.node}
     graph = import_model(path, Offsets(bound=8))  # as far as int8 has sixteenths, and the machine reaches
     program = compile_graph(graph, MACHINE)
@@ -111,6 +113,19 @@ def test_steps_of_offsets(tmp_path: Path) -> None:
         scales = {numpy_helper.to_array(i).item() for i in onnx.load(path).graph.initializer if i.name == f"{steps.path.source}_scale"}
         assert scales == {step}
         assert integers.get_outputs()
+
+
+def test_offsets_that_two_convolutions_share(tmp_path: Path) -> None:
+    """Have the steps that both can do with."""
+    net = Net()
+    x = net.input(1, 4, 6, 6)
+    offsets = net.op("Mul", convolved(net, x, 4, 18), net.constant(np.float32(6)))
+    near = net.op("Clip", offsets, *(net.constant(np.float32(limit)) for limit in (-1.125, 1)))
+    for of_taps in (near, offsets):
+        x = net.op("DeformConv", x, net.normal(4, 1, 3, 3), of_taps, group=4, kernel_shape=[3, 3], pads=[1] * 4)
+    done, path, others = quantize(net.model(x, opset=22), tmp_path)
+    assert [(steps.step, steps.again is None) for steps in done.offsets] == [(0.25, False), (0.25, True)]
+    check_layers(path, others, steps=3)
 
 
 def test_the_float_network_that_all_is_measured_against(tmp_path: Path) -> None:

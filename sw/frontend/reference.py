@@ -17,7 +17,7 @@ class Reference:
     """ONNX Runtime on a QDQ model, its graph optimizations off, giving every quantized value."""
 
     def __init__(self, path: Path | str, graph: Graph):
-        import onnxruntime  # the only dependency of the tests and the demo alone
+        import onnxruntime  # which the package does without
 
         self.graph = graph
         model = onnx.load(path)

@@ -98,7 +98,7 @@ def _observed(
             raise ValueError(f"{source}: {wrong[0]} of sample {place} is not finite")
         ranges = {name: (min(low, run[name].min()), max(high, run[name].max())) for name, (low, high) in ranges.items()}
         outputs.append({name: run[name] for name in names})
-    return outputs, [steps_for(path, *map(float, ranges[path.used])) for path in paths]
+    return outputs, steps_for([(path, *map(float, ranges[path.used])) for path in paths])
 
 
 def _outputs(arrays: Sequence[object], names: Sequence[str]) -> Outputs:

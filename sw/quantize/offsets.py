@@ -1,7 +1,7 @@
 """The offsets of DeformConv: which tensor is quantized for them, and in which steps, so that the engine's offsets are the same."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -86,17 +86,24 @@ def _square(name: str, model: OnnxModel, producers: Mapping[str, Node]) -> tuple
         return None
 
 
-def steps_for(path: OffsetPath, lowest: float, highest: float) -> OffsetSteps:
-    """The finest steps of which int8 holds all offsets that were seen; whole pixels where the network rounds.
+def steps_for(ranges: Sequence[tuple[OffsetPath, float, float]]) -> list[OffsetSteps]:
+    """The finest steps of which int8 holds all offsets that were seen; whole pixels where the network rounds. Paths from one tensor have
+    those of the coarsest.
 
-    lowest, highest: of the tensor ``path.used``.
+    ranges: each path with the lowest and the highest number of its tensor ``used``.
     """
-    lowest, highest = lowest * path.factor, highest * path.factor
-    finest = 0 if path.rounds else FRACTION_BITS
-    step = next((2.0**-bits for bits in range(finest, 0, -1) if _holds(2.0**-bits, lowest, highest)), 1.0)
-    steps = OffsetSteps(path=path, step=step, lowest=lowest, highest=highest)
+    seen = [(path, low * path.factor, high * path.factor) for path, low, high in ranges]
+    scales: dict[str, float] = {}
+    for path, low, high in seen:
+        finest = 0 if path.rounds else FRACTION_BITS
+        step = next((2.0**-bits for bits in range(finest, 0, -1) if _holds(2.0**-bits, low, high)), 1.0)
+        scales[path.source] = max(step / path.factor, scales.get(path.source, 0.0))
+    return [_steps(path, scales[path.source] * path.factor, low, high) for path, low, high in seen]
+
+
+def _steps(path: OffsetPath, step: float, lowest: float, highest: float) -> OffsetSteps:
     inexact = any(np.isfinite(limit) and (limit * path.factor) % step for limit in path.limits)
-    return replace(steps, again=path.used) if inexact else steps
+    return OffsetSteps(path=path, step=step, lowest=lowest, highest=highest, again=path.used if inexact else None)
 
 
 def _holds(step: float, lowest: float, highest: float) -> bool:

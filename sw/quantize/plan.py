@@ -82,7 +82,8 @@ class _Planner:
         self.marked[place] = list(dict.fromkeys([*self.marked[place], *operands, *given]))
 
     def is_excluded(self, node: Node) -> bool:
-        return node.op_type in LIMITING and node.inputs[0] in self.model.outputs
+        operand = node.inputs[0] if node.inputs else ""
+        return node.op_type in LIMITING and operand in self.model.outputs and operand in self.producers
 
     def operands(self, node: Node) -> list[str]:
         """What the node reads quantized. Notes what may become part of it."""
