@@ -20,6 +20,7 @@ from celosia.sw.executor import execute
 from celosia.sw.frontend import import_model
 from celosia.sw.frontend.deform import Offsets
 from celosia.sw.frontend.onnx_file import checked
+from celosia.sw.quantize.error import errors
 from celosia.sw.quantize.moved import cost_of_moved
 from celosia.sw.quantize.network import Quantization, quantize_network
 from celosia.sw.quantize.runtime import session
@@ -137,6 +138,17 @@ def test_the_float_network_that_all_is_measured_against(tmp_path: Path) -> None:
         arrays = {name: array[:1] for name, array in samples_of(model, 1).items()}
         (found,), (expected,) = session(path).run(None, arrays), ReferenceEvaluator(model).run(None, arrays)
         assert np.abs(np.asarray(found) - np.asarray(expected)).max() < 1e-4 * np.abs(np.asarray(expected)).max()
+
+
+def test_errors() -> None:
+    """Over two samples, of 10 and 10 signals of 1, of which one is off by 0.2 and one by 0.1: 10 log10(20 / 0.05)."""
+    wanted = {"y": np.ones((2, 5), np.float32), "labels": np.arange(4)}
+    off = np.eye(2, 5) * np.array([[0.2], [0]]), np.eye(2, 5) * np.array([[0], [0.1]])
+    found = errors((wanted, {"y": wanted["y"] + one, "labels": wanted["labels"] % 3}) for one in off)
+    assert found["y"].decibels == pytest.approx(10 * np.log10(20 / 0.05))
+    assert (found["y"].largest, found["y"].alike, found["y"].elements, found["y"].integers) == (pytest.approx(0.2), 18, 20, False)
+    assert (found["labels"].alike, found["labels"].elements, found["labels"].integers) == (6, 8, True)
+    assert [error.decibels for error in errors([(wanted, wanted)]).values()] == [np.inf, np.inf]
 
 
 def test_the_graph_that_is_written(tmp_path: Path) -> None:
