@@ -1,5 +1,6 @@
 """`celosia quantize`: a float ONNX file and samples of its inputs to a QDQ file."""
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -89,16 +90,16 @@ def _observed(
     shown.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in used if name not in names)
     with naming(source):
         network = session(shown.SerializeToString())
-    outputs, ranges = list[Outputs](), dict.fromkeys(used, (np.inf, -np.inf))
+    outputs, ranges = list[Outputs](), dict.fromkeys(used, (math.inf, -math.inf))
     for place, sample in enumerate(samples):
         with naming(source):
             run = _outputs(network.run([*names, *used], dict(sample)), [*names, *used])
         wrong = [name for name, array in run.items() if not np.isfinite(array).all()]
         if wrong:
             raise ValueError(f"{source}: {wrong[0]} of sample {place} is not finite")
-        ranges = {name: (min(low, run[name].min()), max(high, run[name].max())) for name, (low, high) in ranges.items()}
+        ranges = {name: (min(low, float(run[name].min())), max(high, float(run[name].max()))) for name, (low, high) in ranges.items()}
         outputs.append({name: run[name] for name in names})
-    return outputs, steps_for([(path, *map(float, ranges[path.used])) for path in paths])
+    return outputs, steps_for([(path, *ranges[path.used]) for path in paths])
 
 
 def _outputs(arrays: Sequence[object], names: Sequence[str]) -> Outputs:
