@@ -26,8 +26,12 @@ MACHINE = MachineParameters(rows=4, cols=4, lanes=2, scratchpad_kib=16, banks=4,
 
 MAPS = MachineParameters(rows=8, cols=4, lanes=2, scratchpad_kib=4, banks=4, units=3, accumulator_depth=64, row_elements=64, packing=1)
 
-DEFORM = {"deform_kernel": 3, "deform_reach": 7, "deform_width": 16, "deform_free": 1, "deform_masked": 1}
-DEFORMS = MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=16, units=2, accumulator_depth=64, row_elements=64, **DEFORM)
+DEFORMS = MachineParameters.from_dict(
+    {
+        **{"rows": 8, "cols": 8, "lanes": 4, "scratchpad_kib": 16, "units": 2, "accumulator_depth": 64, "row_elements": 64},
+        **{"deform_kernel": 3, "deform_reach": 7, "deform_width": 16, "deform_free": 1, "deform_masked": 1},
+    }
+)
 
 
 def check_pipelines(seed: int, folder: Path) -> None:
