@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from ..sw.quantize.error import Error
-from ..sw.quantize.samples import Track
+from ...sw.quantize.error import Error
+from ...sw.quantize.samples import Track
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ def quantize_command(model: Path, calibration: Path, output: Path) -> None:
     The ranges of its tensors are those of the samples. Needs onnxruntime.
     """
     try:
-        from ..sw.quantize.network import quantize_network
+        from ...sw.quantize.network import quantize_network
     except ModuleNotFoundError as e:
         raise RuntimeError(f"the module {e.name} is missing: pip install 'celosia[quantize]'") from None
     console = Console()

@@ -1,0 +1,70 @@
+"""`celosia blocks` and `celosia generate`: single blocks."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from ..blocks import BLOCKS, Block, parameter_text
+from ..package import write_block
+from .common import NEW, console, fpga_option, option_name, parameter_options
+
+
+@click.command("blocks")
+def blocks_command() -> None:
+    """List the blocks that `generate` knows, with their parameters and defaults."""
+    table = Table("block", "what it is", "parameters and defaults")
+    for name, block in BLOCKS.items():
+        table.add_row(name, block.text, ", ".join(f"{f.name}={parameter_text(f.default)}" for f in block.fields))
+    console.print(table)
+
+
+@click.group("generate")
+def generate_group() -> None:
+    """Write the Verilog of one block."""
+
+
+def _stream_options(block: Block) -> Callable:
+    """One option for each scale that can be built in, and what else blocks with streams have."""
+
+    def decorate(command: Callable) -> Callable:
+        if block.has_streams:
+            text = "Measure area and clock for the page; takes minutes."
+            command = click.option("--measure", is_flag=True, help=text)(command)
+        for name, (kind, text) in reversed([*block.scales.options.items()] if block.scales else []):
+            command = click.option(option_name(name), name, type=kind, help=text)(command)
+        return command
+
+    return decorate
+
+
+def _given_scales(block: Block, options: dict[str, Any]) -> dict[str, float]:
+    """Takes the scales out of what was given."""
+    if block.scales is None:
+        return {}
+    scales = {name: options.pop(name) for name in block.scales.options if name in options}
+    missing = [name for name in block.scales.required if name not in scales]
+    if scales and missing:
+        raise click.UsageError(f"{option_name(next(iter(scales)))} needs {option_name(missing[0])}")
+    return scales
+
+
+def _add_generator(name: str, block: Block) -> None:
+    @generate_group.command(name, help=block.text)
+    @click.option("-o", "--output", type=NEW, required=True, help="Folder to write.")
+    @fpga_option
+    @parameter_options(block.parameters, block.help)
+    @_stream_options(block)
+    def generate(output: Path, fpga: str | None, measure: bool = False, **options: Any) -> None:
+        given = {name: value for name, value in options.items() if value is not None}
+        scales = _given_scales(block, given)
+        parameters = block.parameters.from_dict(given)
+        with console.status("writing Verilog"):
+            path = write_block(name, parameters, output, scales=scales, measure=measure, fpga=fpga)
+        console.print(str(path), highlight=False)
+
+
+for _name, _block in BLOCKS.items():
+    _add_generator(_name, _block)

@@ -1,0 +1,148 @@
+"""`celosia build`, `celosia run` and `celosia report`: a compiled network in simulation."""
+
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.progress import track
+
+from ...sw import open_device
+from ...sw.driver.decoder import Decoder
+from ...sw.executor import InputError, check_input
+from ...sw.graph import Port
+from ...sw.manifest import Manifest
+from ...sw.pim.cache import check_room
+from ..project import WHOLE, build_simulator
+from .common import FILE, FOLDER, NEW, console
+
+
+@click.command("build")
+@click.argument("folder", type=FOLDER)
+@click.option("--waveform", is_flag=True, help="Build the slower simulator that can write waveforms.")
+def build_command(folder: Path, waveform: bool) -> None:
+    """Build the simulator of a compiled network (celosia run does it when needed)."""
+    Manifest.load(folder)
+    console.print(str(_simulator(folder, waveform=waveform)), highlight=False)
+
+
+def _simulator(folder: Path, *, waveform: bool) -> Path:
+    with console.status("building the simulator (about a minute the first time)"):
+        return build_simulator(folder, waveform=waveform)
+
+
+class _Cycles(click.ParamType):
+    """FIRST:LAST"""
+
+    name = "first:last"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        first, _, last = str(value).partition(":")
+        if not (first.isdigit() and last.isdigit() and int(first) <= int(last)):
+            self.fail(f"{value!r} is not FIRST:LAST with FIRST <= LAST", param, ctx)
+        return int(first), int(last)
+
+
+@click.command("run")
+@click.argument("folder", type=FOLDER)
+@click.option("--input", "input_path", type=FILE, required=True, help="Array of the network's input shape, or a stack of them.")
+@click.option("-o", "--output", type=NEW, help="Where to save the outputs, stacked as the inputs: .npy, or .npz of several by name.")
+@click.option("--latency", type=click.IntRange(1), default=20, show_default=True, help="Cycles of a memory access.")
+@click.option("--bandwidth", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help="Bus beats per cycle.")
+@click.option("--waveform", type=NEW, help="Write an FST waveform (needs --cycles; builds another simulator).")
+@click.option("--cycles", type=_Cycles(), help="Cycles of the waveform, counted from the reset.")
+def run_command(
+    folder: Path,
+    input_path: Path,
+    output: Path | None,
+    latency: int,
+    bandwidth: float,
+    waveform: Path | None,
+    cycles: tuple[int, int] | None,
+) -> None:
+    """Run arrays through the simulated accelerator of FOLDER: of a decoder the tokens of a sequence, one after the other."""
+    if (waveform is None) != (cycles is None):
+        raise click.UsageError("--waveform and --cycles go together")
+    manifest = Manifest.load(folder)
+    arrays = _stack(input_path, _only_port(manifest, folder), in_sequence=manifest.positions > 0)
+    if manifest.positions:
+        check_room(manifest.positions, len(arrays) - 1)
+    library = _simulator(folder, waveform=waveform is not None)
+    with open_device(folder, library=library, latency=latency, bandwidth=Fraction(bandwidth).limit_denominator(1 << 16)) as network:
+        if waveform is not None and cycles is not None:
+            network.device.trace(waveform, first=cycles[0], last=cycles[1])  # pyright: ignore[reportAttributeAccessIssue]
+        decoder = Decoder(network) if manifest.positions else None
+        run = network.run if decoder is None else (lambda token: decoder.step(token.item()))
+        runs = [run(array) for array in track(arrays, "running", console=console, transient=True)]
+        counters = network.counters()
+    results = {name: np.stack([run[name] for run in runs]) for name in runs[0]}
+    _save(results, output)
+    used = counters["mac_cycles"] / counters["cycles"]
+    took = f"the last one in {counters['cycles']} cycles" if decoder else f"{counters['cycles']} cycles each, {used:.1%} of peak MACs"
+    console.print(f"{len(runs)} {'tokens' if decoder else 'runs'}, {took}", highlight=False)
+
+
+def _only_port(manifest: Manifest, folder: Path) -> Port:
+    """Raises ValueError where the network has several inputs."""
+    if len(manifest.inputs) != 1:
+        raise ValueError(f"{folder}: the network has {len(manifest.inputs)} inputs: use the Python API")
+    return manifest.inputs[0].port
+
+
+def _save(results: dict[str, Any], output: Path | None) -> None:
+    """One output as .npy, several as .npz; without a file, print them."""
+    if output is None:
+        console.print(*results.values(), sep="\n")
+    elif len(results) == 1:
+        np.save(output, next(iter(results.values())))
+    else:
+        np.savez(output, **results)
+
+
+def _stack(path: Path, port: Port, *, in_sequence: bool) -> np.ndarray:
+    """The input's arrays in a .npy file, [runs, *shape]. in_sequence: each number is one. Raises ValueError naming the file."""
+    try:
+        with path.open("rb") as file:
+            array = np.load(file, allow_pickle=False)
+    except OSError:
+        raise
+    except Exception:  # NumPy does not say what it raises on a damaged file: it depends on the damage
+        raise ValueError(f"{path}: not a .npy array of numbers") from None
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{path}: must hold one array, not an archive")
+    shape = port.shape
+    candidates = [array[None]]
+    if array.ndim:  # a stack, of the shape, without its leading 1, or along its leading 1
+        candidates += [array, array[:, None], *([array.reshape(-1, *port.shape)] if in_sequence else [])]
+    for stacked in candidates:
+        if stacked.shape[1:] == shape and len(stacked):
+            try:
+                for one in stacked:
+                    check_input(port, one)
+            except InputError as e:
+                raise ValueError(f"{path}: {e}") from None
+            return stacked
+    raise ValueError(f"{path}: shape {list(array.shape)} is neither the network's {list(shape)} nor a stack of it")
+
+
+@click.command("report")
+@click.argument("folder", type=FOLDER)
+@click.option("--input", "input_path", type=FILE, help="Array of the input's shape to run on. Default: random numbers.")
+@click.option("-o", "--output", type=NEW, help="Where to write it. Default FOLDER/report.html.")
+def report_command(folder: Path, input_path: Path | None, output: Path | None) -> None:
+    """Run FOLDER's network once and write a page: timeline, layers, roofline; where something is left out, what that saves; and of a
+    detector the boxes that it found in the input."""
+    from ...sw.report import write_report
+
+    manifest, inputs = Manifest.load(folder), None
+    if input_path is not None:
+        port = _only_port(manifest, folder)
+        inputs = {port.name: _stack(input_path, port, in_sequence=False)[0]}
+    library = _simulator(folder, waveform=False)
+    with ExitStack() as devices:
+        network = devices.enter_context(open_device(folder, library=library))
+        whole = devices.enter_context(open_device(folder / WHOLE, library=library)) if (folder / WHOLE).exists() else None
+        path = write_report(network, output or folder / "report.html", whole=whole, inputs=inputs)
+    console.print(str(path), highlight=False)
