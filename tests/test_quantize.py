@@ -182,7 +182,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "node_DeformConv" in result.stdout
     assert " dB" in result.stdout
     assert sorted(file.name for file in tmp_path.iterdir()) == ["float.onnx", "net.onnx", "samples.npz"]
-    monkeypatch.setattr(compile_module, "write_project", lambda *_, **__: SimpleNamespace(labels=[], constants=b""))  # its Verilog takes a minute
+    monkeypatch.setattr(compile_module, "write_project", lambda *_, **__: SimpleNamespace(labels=[], constants=b""))
     machine = ["--target", "small", "--deform-kernel", 3, "--deform-reach", 4, "--deform-free", 1, "--offset-data", data]
     result = celosia("compile", tmp_path / "net.onnx", "-o", tmp_path / "out", *machine, "--offset-bound", 3)
     assert (result.exit_code, result.stderr) == (0, "")

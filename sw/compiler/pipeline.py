@@ -14,7 +14,6 @@ from ...rtl.arch.workers import Worker, by_unit
 from .. import graph as ir
 from .bands import Bands
 from .errors import CompileError
-from .layout import Buffer
 from .task import Operand, Ring, Task, Way
 
 
@@ -92,12 +91,10 @@ def adjacent(graph: ir.Graph, groups: Sequence[Group]) -> ir.Graph:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Band:
-    """Rows of the tensors between the stages, and each stage's task that makes or reads them. reads: of each stage but the first the field
-    of what it reads."""
+    """Rows of the tensors between the stages, and each stage's task that makes or reads them."""
 
     rows: int
     tasks: tuple[Task, ...]
-    reads: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -133,15 +130,14 @@ class PipelineTasks:
                 at = replace(rings[i], position=written[i] % rings[i].words)
                 written[i] += out.rows * out.buffer.row_words
                 made[stage] = _linked(made[stage], "out", at)
-                made[stage + 1] = _linked(made[stage + 1], band.reads[stage], at)
+                made[stage + 1] = _linked(made[stage + 1], self._reads[stage], at)
             tasks |= {(number + stage, -stage): task for stage, task in enumerate(made)}
         return (tasks[slot] for slot in sorted(tasks))
 
     @cached_property
     def _bands(self) -> list[_Band]:
         """Raises CompileError where the stages' rows don't belong together."""
-        reads = [_reads(reader, writer.operands["out"].buffer) for writer, reader in pairwise(self._first)]
-        rows = [task.operands[name].rows for task, name in zip(self._first, ("out", *reads), strict=True)]
+        rows = [task.operands[name].rows for task, name in zip(self._first, ("out", *self._reads), strict=True)]
         whole, found = lcm(*rows), []
         for way in self.ways[0]:
             band = min(self.pipeline.band, way.most_rows * rows[0]) // whole * whole
@@ -150,15 +146,24 @@ class PipelineTasks:
             step = band // rows[0]
             for row in range(0, way.rows, step):
                 tasks = [way.make(row, min(step, way.rows - row), 0, way.cols)]
-                for name, ways in zip(reads, self.ways[1:], strict=True):
+                for name, ways in zip(self._reads, self.ways[1:], strict=True):
                     tasks.append(_following(tasks[-1].operands["out"], ways, name, self.pipeline))
-                found.append(_Band(rows=tasks[0].operands["out"].rows, tasks=tuple(tasks), reads=tuple(reads)))
+                found.append(_Band(rows=tasks[0].operands["out"].rows, tasks=tuple(tasks)))
         return found
 
     @cached_property
     def _first(self) -> list[Task]:
         """Of each stage what it does of its first row, which may be one of pixels."""
         return [ways[0].make(0, 1, 0, ways[0].cols) for ways in self.ways]
+
+    @cached_property
+    def _reads(self) -> list[str]:
+        """Of each stage but the first the field of what it reads of the one before."""
+        buffers = (task.operands["out"].buffer for task in self._first)
+        return [
+            next(name for name, operand in task.operands.items() if operand.buffer is buffer)
+            for task, buffer in zip(self._first[1:], buffers, strict=False)
+        ]
 
     def _workers(self, band: int) -> list[Worker]:
         """Who does each stage of a band."""
@@ -169,16 +174,10 @@ class PipelineTasks:
 
     def _ports(self, band: int) -> list[tuple[str, str]]:
         """Between which ones what is between the stages of a band goes."""
-        fields = self._bands[band].reads
         return [
-            (f"{writer.name}.write", f"{reader.name}.read_{field}")
-            for (writer, reader), field in zip(pairwise(self._workers(band)), fields, strict=True)
+            (f"{writer.name}.write", f"{reader.name}.read_{name}")
+            for (writer, reader), name in zip(pairwise(self._workers(band)), self._reads, strict=True)
         ]
-
-
-def _reads(task: Task, buffer: Buffer) -> str:
-    """The field by which it reads the buffer."""
-    return next(field for field, operand in task.operands.items() if operand.buffer is buffer)
 
 
 def _following(made: Operand, ways: Sequence[Way], field: str, pipeline: Pipeline) -> Task:
