@@ -123,18 +123,18 @@ class DeformEngine(wiring.Component):
         m.submodules.lines = lines = LineWalk(c)
         m.submodules.line_queue = queue = Queue(lines.lines.payload.shape(), depth=_LINES_AHEAD)
         m.submodules.pixels = walk = PixelWalk(c)
-        m.submodules.next_pixel = pixels = Skid(walk.pixels.payload.shape())  # whether the tap reader goes on comes a long way
         connect(m, fill.bases, lines.bases)
         connect(m, lines.lines, queue.i)
         connect(m, queue.o, walk.lines)
-        connect(m, walk.pixels, pixels.i)
+        m.submodules.next_points = points = Skid(taps.points.payload.shape())  # whether the tap reader goes on comes a long way
+        connect(m, points.o, taps.points)
         placer, moves, there = Placer(c), Signal(), Signal()
         m.submodules.placer = EnableInserter(moves)(placer)
         m.d.comb += [
             *(lines.command.eq(command), lines.start.eq(start), taps.filled.eq(fill.filled)),
             *(walk.command.eq(command), placer.command.eq(command)),
         ]
-        sources = [(pixels.o, 1)]
+        sources = [(walk.pixels, 1)]
         most = -(-2 * offsets_of(c) // word)
         narrow, wide = (-(-size * 2 * c.taps // word) for size in (1, 2))
         count = Mux(command.form == Form.FREE, Mux(command.offset_wide, wide, narrow), 1)
@@ -144,7 +144,7 @@ class DeformEngine(wiring.Component):
             for i in range(offsets_of(c))
         ]
         m.d.comb += [
-            placer.i.pixel.eq(pixels.o.payload),
+            placer.i.pixel.eq(walk.pixels.payload),
             *(at.eq(number) for at, number in zip(placer.i.offsets, numbers, strict=True)),
         ]
         sources.append((octets, command.form != Form.REGULAR))
@@ -156,7 +156,7 @@ class DeformEngine(wiring.Component):
         m.d.comb += there.eq(Cat(source.valid | ~needed for source, needed in sources).all())
         m.d.comb += [source.ready.eq(there & moves) for source, _ in sources]
         under_way = Signal(Placer.latency)
-        m.d.comb += [moves.eq(~under_way[-1] | taps.points.ready), taps.points.payload.eq(placer.o), taps.points.valid.eq(under_way[-1])]
+        m.d.comb += [moves.eq(~under_way[-1] | points.i.ready), points.i.payload.eq(placer.o), points.i.valid.eq(under_way[-1])]
         with m.If(moves):
             m.d.sync += under_way.eq(Cat(there, under_way))
 
