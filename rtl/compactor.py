@@ -8,7 +8,7 @@ one from each pair at most, go to lanes that follow each other again, half as ma
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, ShapeLike, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -72,7 +72,8 @@ class Compactor(wiring.Component):
         rest = self.latency - 1
         full, ends = (delay(m, valid & flag, rest, reset_less=False) for flag in (total[bits], last))
         # Lanes that were filled by the beats before; and those that are filled now, of this beat or, once it is full, of the next one.
-        old, new = (delay(m, Cat(lane < count for lane in range(lanes)), rest) for count in (filled, total[:bits]))
+        # The last one is never among them.
+        old, new = (delay(m, Cat(*(lane < count for lane in range(lanes - 1)), Const(0, 1)), rest) for count in (filled, total[:bits]))
         more, overflows, rest_kept = full & new.any(), Signal(), delay(m, new, 1)
         m.d.sync += overflows.eq(ends & more)  # in the next cycle the last beat comes
         m.d.comb += [
