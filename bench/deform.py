@@ -7,6 +7,7 @@ engine makes of the offsets. All results must be the integer executor's.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,7 @@ def inputs_of(graph: ir.Graph) -> dict[str, NDArray]:
     return found
 
 
+@cache
 def simulator(machine: MachineParameters) -> Path:
     write_project(compile_graph(from_onnx("square", full=False), machine), BUILD / "project")
     return build_library(BUILD / "project" / VERILOG, TOP, BUILD / "simulators", optimise="-O3")

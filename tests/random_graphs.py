@@ -12,11 +12,11 @@ from celosia.rtl.arch.steps import Step
 from celosia.rtl.arch.window import Window
 from celosia.sw import graph as ir
 from celosia.sw.compiler.program import Program
-from celosia.sw.executor import quantize_input
+from celosia.sw.executor import execute, quantize_input
 from celosia.sw.golden.machine import Machine
 from celosia.sw.manifest import Manifest
 from celosia.sw.pruning import Pruning
-from celosia.tb.graphs import Builder, below, beside
+from celosia.tb.graphs import Builder, below, beside, random_inputs
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -202,3 +202,10 @@ def run_on_golden_machine(program: Program, inputs: Mapping[str, NDArray], body:
         data = machine.memory[layout.offset : layout.offset + layout.slots * program.parameters.slot_bytes].tobytes()
         results[layout.port.name] = layout.from_memory(data, program.parameters)
     return results
+
+
+def check(program: Program, graph: ir.Graph, seed: int = 1) -> None:
+    """That on the golden machine it computes what the executor does."""
+    inputs = random_inputs(graph, seed)
+    found, values = run_on_golden_machine(program, inputs), execute(graph, inputs, lanes=program.parameters.lanes)
+    assert all((found[port.name] == values[port.tensor.name]).all() for port in graph.outputs)

@@ -14,23 +14,17 @@ from celosia.sw.compiler.errors import CompileError
 from celosia.sw.compiler.patterns import Pattern, compile_graph
 from celosia.sw.compiler.pipeline import SEQUENTIAL, Assignment
 from celosia.sw.compiler.predict import DEFAULT_RESOURCES
-from celosia.sw.compiler.program import Compiler, Program
+from celosia.sw.compiler.program import Compiler
 from celosia.sw.executor import execute
 from celosia.sw.frontend.importer import import_model
-from celosia.tb.graphs import Builder, random_inputs
+from celosia.tb.graphs import Builder
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from maps import random_maps
-from random_graphs import run_on_golden_machine
+from random_graphs import check, run_on_golden_machine
 
 MACHINE = MachineParameters(rows=8, cols=4, lanes=2, scratchpad_kib=32, banks=8, units=2, accumulator_depth=64, packing=1)
 ARRAYS = (8, 4), (8, 2), (8, 1), (4, 2), (16, 4), (16, 2)
-
-
-def check(program: Program, graph: ir.Graph, seed: int = 1) -> None:
-    inputs = random_inputs(graph, seed)
-    found, values = run_on_golden_machine(program, inputs), execute(graph, inputs, lanes=program.parameters.lanes)
-    assert all((found[port.name] == values[port.tensor.name]).all() for port in graph.outputs)
 
 
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])

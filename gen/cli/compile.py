@@ -152,7 +152,7 @@ def compile_command(
     for node, pixels in moved.items():
         console.print(f"{node}: offsets are up to {pixels:.3g} pixels from where the network says", highlight=False)
     if samples and moved:
-        shown = progress(console)(samples, "with and without moved offsets", len(samples))
+        shown = progress(samples, "with and without moved offsets", len(samples))
         console.print(error_table(cost_of_moved(model, offsets, shown, lanes=parameters.lanes), "what moved offsets change"))
     elif samples:
         console.print("no offset is moved: nothing changes", highlight=False)

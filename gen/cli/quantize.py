@@ -3,28 +3,25 @@
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeVar
 
 import click
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from ...sw.quantize.error import Error
-from ...sw.quantize.samples import Track
-
-T = TypeVar("T")
+from ...sw.quantize.samples import T
+from .common import FILE, NEW, console
 
 
 @click.command("quantize")
-@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("model", type=FILE)
 @click.option(
     "--calibration",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     required=True,
     help="An .npz file with an array for each input: samples along the first axis, then the input's shape without a leading 1.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The QDQ network to write.")
+@click.option("-o", "--output", type=NEW, required=True, help="The QDQ network to write.")
 def quantize_command(model: Path, calibration: Path, output: Path) -> None:
     """Quantize MODEL, a float ONNX file, to the QDQ file that `celosia compile` takes.
 
@@ -34,8 +31,7 @@ def quantize_command(model: Path, calibration: Path, output: Path) -> None:
         from ...sw.quantize.network import quantize_network
     except ModuleNotFoundError as e:
         raise RuntimeError(f"the module {e.name} is missing: pip install 'celosia[quantize]'") from None
-    console = Console()
-    done = quantize_network(model, calibration, output, progress(console))
+    done = quantize_network(model, calibration, output, progress)
     if done.offsets:
         table = Table("deformable convolution", "offsets seen, in pixels", "their steps")
         for steps in done.offsets:
@@ -46,13 +42,9 @@ def quantize_command(model: Path, calibration: Path, output: Path) -> None:
     console.print(f"next: celosia compile {output} -o FOLDER", highlight=False)
 
 
-def progress(console: Console) -> Track:
+def progress(items: Iterable[T], text: str, total: int) -> Iterable[T]:
     """Shown where somebody looks."""
-
-    def shown(items: Iterable[T], text: str, total: int) -> Iterable[T]:
-        return track(items, text, total, console=console, transient=True, disable=not console.is_terminal)
-
-    return shown
+    return track(items, text, total, console=console, transient=True, disable=not console.is_terminal)
 
 
 def error_table(errors: Mapping[str, Error], title: str) -> Table:

@@ -31,18 +31,17 @@ def _origin(name: str, given: dict[str, str]) -> str:
 
 def _saturates(graph: onnx.GraphProto, name: str) -> bool:
     """Whether what reads the Clip's result quantizes its limits to the lowest and the highest integer."""
-    arrays = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+    held = {i.name: i for i in graph.initializer}
     (clip,) = (node for node in graph.node if node.output[0] == name)
-    low, high = (
-        arrays[limit].item() if limit else bound for limit, bound in zip((*clip.input[1:], "", ""), (-np.inf, np.inf), strict=False)
-    )
+    limits = zip((*clip.input[1:], "", ""), (-np.inf, np.inf), strict=False)
+    low, high = (numpy_helper.to_array(held[limit]).item() if limit else bound for limit, bound in limits)
     for node in graph.node:
         if name in node.input:
             if node.op_type != "QuantizeLinear":
                 return False
-            scale, zero_point = (arrays[operand] for operand in node.input[1:])
-            limits = np.iinfo(zero_point.dtype)
-            ends = quantize([low, high], scale, int(zero_point), limits.min, limits.max)
-            if ends.tolist() != [limits.min, limits.max]:
+            scale, zero_point = (numpy_helper.to_array(held[operand]) for operand in node.input[1:])
+            integers = np.iinfo(zero_point.dtype)
+            ends = quantize([low, high], scale, int(zero_point), integers.min, integers.max)
+            if ends.tolist() != [integers.min, integers.max]:
                 return False
     return True
