@@ -5,8 +5,10 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ..frontend.onnx_file import OnnxModel
+from .wide import NORMS
 
 QUANTIZED = "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"
+LAYERS = {"MatMul", "Gemm"}
 FOLDABLE = {"Conv": 2, "DeformConv": 3}  # the slot of their bias; the first axis of their weights is that of the results
 
 
@@ -19,7 +21,7 @@ def refuse_quantized(model: OnnxModel) -> None:
 
 def prepared(proto: onnx.ModelProto, model: OnnxModel) -> onnx.ModelProto:
     """A copy whose nodes all have their own names, whose constants are initializers, and where no convolution is followed by its batch
-    normalization. model: the same network."""
+    normalization, and no sum reads the same LayerNormalization as a layer. model: the same network."""
     out = onnx.ModelProto()
     out.CopyFrom(proto)
     graph = out.graph
@@ -32,12 +34,27 @@ def prepared(proto: onnx.ModelProto, model: OnnxModel) -> onnx.ModelProto:
             node.name = f"{node.op_type}.{node.output[0]}"  # no other node has this output
         taken.add(node.name)
     nodes = [node for node in nodes if not (node.op_type == "BatchNormalization" and _folded(node, nodes, graph))]
+    nodes = [part for node in nodes for part in _parted(node, nodes)]
     used = {name for node in nodes for name in node.input}
     initializers = [i for i in graph.initializer if i.name in used]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
     graph.initializer.extend(initializers)
     return out
+
+
+def _parted(norm: onnx.NodeProto, nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """Of a normalization that layers read as well as sums, as those behind a sum: it, and a copy for the layers, which take no int16."""
+    readers = [node for node in nodes if norm.output[0] in node.input]
+    layers = [node for node in readers if node.op_type in LAYERS]
+    if norm.op_type not in NORMS or not layers or not any(node.op_type == "Add" for node in readers):
+        return [norm]
+    copy = onnx.NodeProto()
+    copy.CopyFrom(norm)
+    copy.name, copy.output[0] = f"{norm.name}.read", f"{norm.output[0]}.read"
+    for node in layers:
+        node.input[:] = [copy.output[0] if name == norm.output[0] else name for name in node.input]
+    return [norm, copy]
 
 
 def _folded(norm: onnx.NodeProto, nodes: list[onnx.NodeProto], graph: onnx.GraphProto) -> bool:

@@ -37,9 +37,10 @@ def quantized(
     *,
     offsets: Sequence[OffsetSteps] = (),
     symmetric: bool = False,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
 ) -> onnx.ModelProto:
     """The QDQ network of a float one, whose nodes all have names. model: the same network. offsets: of each DeformConv. symmetric: int8
-    tensors have zero points of 0, but for those that are hardly negative."""
+    tensors have zero points of 0, but for those that are hardly negative. ranges: of int8 tensors, others have that of the samples."""
     plan = plan_of(model, offsets)
     kinds = sorted({node.op_type for node in proto.graph.node})
     with registered(plan, kinds):
@@ -51,7 +52,7 @@ def quantized(
             extra_options={
                 "ActivationSymmetric": symmetric,
                 "OpTypesToExcludeOutputQuantization": kinds,
-                "TensorQuantOverrides": _overrides(proto, model, plan, offsets, symmetric),
+                "TensorQuantOverrides": _overrides(proto, model, plan, offsets, symmetric, ranges or {}),
             },
         )
     rounds = [name for steps in offsets for name in steps.path.rounds]
@@ -69,11 +70,19 @@ def static(proto: onnx.ModelProto, samples: Iterable[Mapping[str, NDArray]], **o
 
 
 def _overrides(
-    proto: onnx.ModelProto, model: OnnxModel, plan: Plan, offsets: Iterable[OffsetSteps], symmetric: bool
+    proto: onnx.ModelProto,
+    model: OnnxModel,
+    plan: Plan,
+    offsets: Iterable[OffsetSteps],
+    symmetric: bool,
+    ranges: Mapping[str, tuple[float, float]],
 ) -> dict[str, list[dict[str, Any]]]:
     """Of the tensors that are not int8 of the range that was seen."""
-    integers = {output.name for output in proto.graph.output if output.type.tensor_type.elem_type != TensorProto.FLOAT}
     found: dict[str, dict[str, Any]] = {
+        name: {"quant_type": QuantType.QInt8, "rmin": np.float32(low), "rmax": np.float32(high)} for name, (low, high) in ranges.items()
+    }
+    integers = {output.name for output in proto.graph.output if output.type.tensor_type.elem_type != TensorProto.FLOAT}
+    found |= {
         node.outputs[0]: {"quant_type": QuantType.QInt8, "symmetric": False}
         for node in model.nodes
         if symmetric and node.op_type in ("Gelu", "Softmax")
