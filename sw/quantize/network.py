@@ -4,25 +4,27 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
 from ..frontend import ModelError, import_model
-from ..frontend.onnx_file import checked, converted
+from ..frontend.onnx_file import OnnxModel, checked, converted
+from .budget import weight_bytes
 from .error import Error, errors
+from .layers import Layer, layers_of
+from .observe import Arrays, observed
 from .offsets import OffsetPath, OffsetSteps, offset_path, steps_for
 from .plan import producers_of
 from .prepare import prepared, refuse_quantized
-from .runtime import naming, session
+from .recipe import Recipe
+from .runtime import naming
 from .samples import T, Track, read_samples
 from .static import quantized
-
-Outputs = Mapping[str, NDArray]
+from .study import Study
+from .weights import Weights, replace_weights
 
 
 def silently(items: Iterable[T], text: str, total: int) -> Iterable[T]:
@@ -31,15 +33,37 @@ def silently(items: Iterable[T], text: str, total: int) -> Iterable[T]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayerReport:
+    """Of a layer with weights [k, n]. groups: along k. size: of the weights, in bytes. error: of its results, where all is quantized before
+    it, against those of the float network."""
+
+    name: str
+    k: int
+    n: int
+    bits: int
+    groups: int
+    size: int
+    error: Error
+
+
+@dataclass(frozen=True, kw_only=True)
 class Quantization:
-    """What became of a network. offsets: of each DeformConv. errors: of the outputs over all samples, against the float network."""
+    """What became of a network. offsets: of each DeformConv. errors: of the outputs over all samples, against the float network. layers:
+    those with weights, in their order."""
 
     samples: int
     offsets: Sequence[OffsetSteps]
     errors: Mapping[str, Error]
+    layers: Sequence[LayerReport]
 
 
-def quantize_network(source: Path, calibration: Path, target: Path, track: Track = silently) -> Quantization:
+def quantize_network(
+    source: Path,
+    calibration: Path,
+    target: Path,
+    recipe: Recipe = Recipe(),
+    track: Track = silently,  # noqa: B008 - frozen
+) -> Quantization:
     """Write the QDQ network of the float network in ``source``, with the ranges of the samples in ``calibration`` (`read_samples`).
 
     Raises
@@ -47,7 +71,7 @@ def quantize_network(source: Path, calibration: Path, target: Path, track: Track
     ModelError
         If the file can't be read, or is quantized already, or what it holds can't be imported once it is quantized.
     ValueError
-        If the samples are not the network's.
+        If the samples are not the network's, or its weights don't fit the recipe's size.
     RuntimeError
         If ONNX Runtime can't run or quantize it.
 
@@ -62,48 +86,62 @@ def quantize_network(source: Path, calibration: Path, target: Path, track: Track
         refuse_quantized(model)
     except ValueError as e:
         raise ModelError(f"{source}: {e}") from None
-    samples = read_samples(calibration, model.inputs)
+    study = Study(source=source, proto=proto, samples=read_samples(calibration, model.inputs), track=track)
     ready = prepared(proto, model)
-    model = converted(ready)
-    producers = producers_of(model)
-    paths = [offset_path(node, model, producers) for node in model.nodes if node.op_type == "DeformConv"]
-    outputs, offsets = _observed(source, proto, paths, track(samples, "float network", len(samples)))
+    outputs, offsets = _observed(study, _offset_paths(converted(ready)))
+    study = replace(study, proto=ready)
+    if recipe.has_four_bits:
+        study = study.with_int4()
+    if recipe.smooth is not None:
+        study = study.smoothed(recipe.smooth)
+    weights = study.weights(recipe, outputs) if recipe.has_four_bits else {}
+    ranges = study.ranges(recipe.ranges, offsets)
+    layers = layers_of(study.model)
     with naming(source):
-        made = quantized(ready, model, track(samples, "calibrating", len(samples)), offsets=offsets)
+        calibrating = track(study.samples, "calibrating", len(study.samples))
+        made = quantized(study.proto, study.model, calibrating, offsets=offsets, ranges=ranges)
     with _replacing(target) as part:
-        onnx.save(made, part)
+        onnx.save(replace_weights(made, layers, weights), part)
         _import(part, source)
-        with naming(source):
-            network, names = session(part), list(model.outputs)
-            found = (_outputs(network.run(names, one), names) for one in track(samples, "quantized network", len(samples)))
-            out = errors(zip(outputs, found, strict=True))
-    return Quantization(samples=len(samples), offsets=offsets, errors=out)
+        found = _errors(study, part, outputs, [layer.result for layer in layers.values()])
+    return Quantization(
+        samples=len(study.samples),
+        offsets=offsets,
+        errors={name: found[name] for name in model.outputs},
+        layers=[_report(layer, weights.get(name), found[layer.result]) for name, layer in layers.items()],
+    )
 
 
-def _observed(
-    source: Path, proto: onnx.ModelProto, paths: Sequence[OffsetPath], samples: Iterable[Mapping[str, NDArray]]
-) -> tuple[list[Outputs], list[OffsetSteps]]:
+def _offset_paths(model: OnnxModel) -> list[OffsetPath]:
+    producers = producers_of(model)
+    return [offset_path(node, model, producers) for node in model.nodes if node.op_type == "DeformConv"]
+
+
+def _observed(study: Study, paths: Sequence[OffsetPath]) -> tuple[list[Arrays], list[OffsetSteps]]:
     """The float network's outputs for each sample, and steps for the offsets that it had."""
-    names, used = [output.name for output in proto.graph.output], list(dict.fromkeys(path.used for path in paths))
-    shown = onnx.ModelProto()
-    shown.CopyFrom(proto)
-    shown.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in used if name not in names)
-    with naming(source):
-        network = session(shown.SerializeToString())
-    outputs, ranges = list[Outputs](), dict.fromkeys(used, (math.inf, -math.inf))
-    for place, sample in enumerate(samples):
-        with naming(source):
-            run = _outputs(network.run([*names, *used], dict(sample)), [*names, *used])
+    names, used = [output.name for output in study.proto.graph.output], list(dict.fromkeys(path.used for path in paths))
+    outputs, ranges = list[Arrays](), dict.fromkeys(used, (math.inf, -math.inf))
+    for place, run in enumerate(study.run([*names, *used], "float network")):
         wrong = [name for name, array in run.items() if not np.isfinite(array).all()]
         if wrong:
-            raise ValueError(f"{source}: {wrong[0]} of sample {place} is not finite")
+            raise ValueError(f"{study.source}: {wrong[0]} of sample {place} is not finite")
         ranges = {name: (min(low, float(run[name].min())), max(high, float(run[name].max()))) for name, (low, high) in ranges.items()}
         outputs.append({name: run[name] for name in names})
     return outputs, steps_for([(path, *ranges[path.used]) for path in paths])
 
 
-def _outputs(arrays: Sequence[object], names: Sequence[str]) -> Outputs:
-    return dict(zip(names, map(np.asarray, arrays), strict=True))
+def _errors(study: Study, path: Path, outputs: Iterable[Arrays], results: Sequence[str]) -> dict[str, Error]:
+    """Of the outputs and of the layers' results, of the quantized network in ``path``."""
+    inside = [name for name in results if name not in study.model.outputs]
+    run = observed(study.source, onnx.load(path), [*study.model.outputs, *inside], study.samples)
+    wanted = ({**inner, **one} for inner, one in zip(study.run(inside, "quantized network"), outputs, strict=True))
+    return errors(zip(wanted, run, strict=True))
+
+
+def _report(layer: Layer, weights: Weights | None, error: Error) -> LayerReport:
+    k, n = layer.matrix.shape
+    bits, groups = (4, len(weights.scale)) if weights else (8, 1)
+    return LayerReport(name=layer.name, k=k, n=n, bits=bits, groups=groups, size=weight_bytes(layer, bits, groups), error=error)
 
 
 def _import(path: Path, source: Path) -> None:

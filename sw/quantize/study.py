@@ -1,0 +1,101 @@
+"""A float network with its samples, on the way to be quantized: each step runs it, and gives what follows from what was seen."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import version_converter
+
+from ..frontend.onnx_file import OnnxModel, converted
+from .budget import KIB, harms_of, weight_bytes, within
+from .layers import Layer, layers_of
+from .observe import Arrays, observed
+from .offsets import OffsetSteps
+from .plan import plan_of
+from .ranges import Ranges, histograms, range_of
+from .recipe import Recipe
+from .runtime import naming
+from .samples import Samples, Track
+from .smooth import Spans, smoothed
+from .weights import Weights, groups_of, of_four_bits
+
+INT4_OPSET, INT4_IR = 21, 10  # the first that have it
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Study:
+    """source: the file that the network is of."""
+
+    source: Path
+    proto: onnx.ModelProto
+    samples: Samples
+    track: Track
+
+    @property
+    def model(self) -> OnnxModel:
+        return converted(self.proto)
+
+    def run(self, names: Collection[str], text: str) -> Iterator[dict[str, NDArray]]:
+        """These tensors of each sample."""
+        return observed(self.source, self.proto, names, self.track(self.samples, text, len(self.samples)))
+
+    def with_int4(self) -> "Study":
+        """Of an opset that has weights of 4 bits. Raises RuntimeError where onnx can't convert it."""
+        opset = next(o for o in self.proto.opset_import if o.domain in ("", "ai.onnx"))
+        with naming(self.source):
+            proto = self.proto if opset.version >= INT4_OPSET else version_converter.convert_version(self.proto, INT4_OPSET)
+        proto.ir_version = max(proto.ir_version, INT4_IR)
+        return replace(self, proto=proto)
+
+    def smoothed(self, alpha: float) -> "Study":
+        """With channels rescaled."""
+        spans = Spans(self.model, self._shapes()).all()
+        axes = {reader.layer.source: 1 if reader.layer.node.op_type == "Conv" else -1 for span in spans for reader in span.readers}
+        largest = dict.fromkeys(axes, np.zeros(1))
+        for arrays in self.run(axes, "channels"):
+            for name, array in arrays.items():
+                channels = np.moveaxis(np.abs(array), axes[name], -1)
+                largest[name] = np.maximum(largest[name], channels.reshape(-1, channels.shape[-1]).max(axis=0))
+        return replace(self, proto=smoothed(self.proto, spans, largest, alpha))
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        graph = onnx.shape_inference.infer_shapes(self.proto, strict_mode=True, data_prop=True).graph
+        return {i.name: tuple(d.dim_value for d in i.type.tensor_type.shape.dim) for i in (*graph.value_info, *graph.output)}
+
+    def ranges(self, kind: Ranges, offsets: Sequence[OffsetSteps]) -> dict[str, tuple[float, float]]:
+        """Of the int8 tensors that don't have that of all that was seen."""
+        if kind is Ranges.MINMAX:
+            return {}
+        model = self.model
+        plan = plan_of(model, offsets)
+        exact = {name for steps in offsets for name in (steps.path.source, steps.again)}
+        marked = dict.fromkeys(name for names in plan.marked.values() for name in names)
+        names = [name for name in marked if name not in {*model.constants, *plan.wide, *plan.alike, *exact}]
+        inputs = {value.name for value in model.inputs}
+
+        def runs() -> Iterator[Arrays]:
+            inside = self.run([name for name in names if name not in inputs], "ranges")
+            for sample, arrays in zip(self.samples, inside, strict=True):
+                found = {**arrays, **{name: sample[name] for name in names if name in inputs}}
+                yield {name: array for name, array in found.items() if array.dtype.kind == "f"}
+
+        return {name: range_of(histogram, kind) for name, histogram in histograms(runs).items()}
+
+    def weights(self, recipe: Recipe, wanted: Sequence[Arrays]) -> dict[str, Weights]:
+        """Those of 4 bits. wanted: the outputs of each sample. Raises ValueError where even 4 bits are more than ``recipe`` allows."""
+        layers = layers_of(self.model)
+        found = {name: of_four_bits(layer, np.ones(len(layer.matrix)), recipe.weight_group) for name, layer in layers.items()}
+        if recipe.weight_kib is None:
+            return found
+        changed = {name: layers[name].shaped(weights.matrix).astype(layers[name].array.dtype) for name, weights in found.items()}
+        harms = harms_of(self.source, self.proto, changed, list(self.samples), wanted)
+        harm_of = dict(self.track(harms, "layers of 4 bits", len(layers)))
+        sizes = {name: (self._size(layer, 4, recipe), self._size(layer, 8, recipe)) for name, layer in layers.items()}
+        eight = within(sizes, harm_of, recipe.weight_kib * KIB)
+        return {name: weights for name, weights in found.items() if name not in eight}
+
+    def _size(self, layer: Layer, bits: int, recipe: Recipe) -> int:
+        return weight_bytes(layer, bits, groups_of(layer, recipe.weight_group) if bits == 4 else 1)
