@@ -19,7 +19,8 @@ from celosia.sw.frontend.deform import Offsets
 from celosia.sw.frontend.onnx_file import checked
 from celosia.sw.quantize.error import errors
 from celosia.sw.quantize.moved import cost_of_moved
-from celosia.sw.quantize.network import Quantization, quantize_network
+from celosia.sw.quantize.network import quantize_network
+from celosia.sw.quantize.report import Quantization
 from celosia.sw.quantize.runtime import session
 from celosia.sw.quantize.samples import read_samples
 from celosia.sw.quantize.static import quantized

@@ -9,16 +9,8 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from .error import Error, errors
-from .layers import Layer
 from .observe import observed
-
-KIB = 1024
-
-
-def weight_bytes(layer: Layer, bits: int, groups: int) -> int:
-    """Of the integers, and of the factors of groups, a byte each."""
-    k, n = layer.matrix.shape
-    return -(-k * n * bits // 8) + (groups * n if groups > 1 else 0)
+from .weights import KIB
 
 
 def harms_of(

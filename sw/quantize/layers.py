@@ -1,6 +1,5 @@
 """The layers of a float network that have weights, and these as matrices [K, N]: a column for each output channel."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +39,11 @@ class Layer:
         moved = np.moveaxis(self.array, self.axis, -1)
         return moved.reshape(-1, moved.shape[-1])
 
+    def rows(self, source: NDArray) -> NDArray:
+        """What the matrix is multiplied with, [R, K], of what is read by a layer that takes groups."""
+        turned = self.node.attributes.get("transA", 0)
+        return source.T if turned else source.reshape(-1, source.shape[-1])
+
     @property
     def takes_groups(self) -> bool:
         """Whether its weights may have scales of groups along K."""
@@ -56,7 +60,7 @@ def layers_of(model: OnnxModel) -> dict[str, Layer]:
     found: dict[str, Layer] = {}
     for node in model.nodes:
         array = model.constants.get(node.inputs[1]) if node.op_type in CHANNELS else None
-        if array is not None and array.ndim > 1:
+        if array is not None and array.ndim > 1 and node.inputs[0] not in model.constants:
             found.setdefault(node.inputs[1], Layer(node=node, array=array, axis=_axis(node) % array.ndim))
     return found
 
@@ -65,8 +69,3 @@ def _axis(node: Node) -> int:
     if node.op_type == "Gemm" and node.attributes.get("transB", 0):
         return 0
     return CHANNELS[node.op_type]
-
-
-def channels_in(layers: Mapping[str, Layer]) -> list[str]:
-    """The tensors that layers read."""
-    return list(dict.fromkeys(layer.source for layer in layers.values()))

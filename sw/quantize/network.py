@@ -2,9 +2,9 @@
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +12,19 @@ import onnx
 
 from ..frontend import ModelError, import_model
 from ..frontend.onnx_file import OnnxModel, checked, converted
-from .budget import weight_bytes
 from .error import Error, errors
-from .layers import Layer, layers_of
+from .layers import layers_of
 from .observe import Arrays, observed
 from .offsets import OffsetPath, OffsetSteps, offset_path, steps_for
 from .plan import producers_of
 from .prepare import prepared, refuse_quantized
 from .recipe import Recipe
+from .report import LayerReport, Quantization
 from .runtime import naming
 from .samples import T, Track, read_samples
 from .static import quantized
 from .study import Study
-from .weights import Weights, replace_weights
+from .weights import replace_weights
 
 
 def silently(items: Iterable[T], text: str, total: int) -> Iterable[T]:
@@ -32,37 +32,15 @@ def silently(items: Iterable[T], text: str, total: int) -> Iterable[T]:
     return items
 
 
-@dataclass(frozen=True, kw_only=True)
-class LayerReport:
-    """Of a layer with weights [k, n]. groups: along k. size: of the weights, in bytes. error: of its results, where all is quantized before
-    it, against those of the float network."""
-
-    name: str
-    k: int
-    n: int
-    bits: int
-    groups: int
-    size: int
-    error: Error
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quantization:
-    """What became of a network. offsets: of each DeformConv. errors: of the outputs over all samples, against the float network. layers:
-    those with weights, in their order."""
-
-    samples: int
-    offsets: Sequence[OffsetSteps]
-    errors: Mapping[str, Error]
-    layers: Sequence[LayerReport]
+PLAIN = Recipe()
 
 
 def quantize_network(
     source: Path,
     calibration: Path,
     target: Path,
-    recipe: Recipe = Recipe(),
-    track: Track = silently,  # noqa: B008 - frozen
+    recipe: Recipe = PLAIN,
+    track: Track = silently,
 ) -> Quantization:
     """Write the QDQ network of the float network in ``source``, with the ranges of the samples in ``calibration`` (`read_samples`).
 
@@ -108,7 +86,7 @@ def quantize_network(
         samples=len(study.samples),
         offsets=offsets,
         errors={name: found[name] for name in model.outputs},
-        layers=[_report(layer, weights.get(name), found[layer.result]) for name, layer in layers.items()],
+        layers=[LayerReport.of(layer, weights.get(name), found[layer.result]) for name, layer in layers.items()],
     )
 
 
@@ -136,12 +114,6 @@ def _errors(study: Study, path: Path, outputs: Iterable[Arrays], results: Sequen
     run = observed(study.source, onnx.load(path), [*study.model.outputs, *inside], study.samples)
     wanted = ({**inner, **one} for inner, one in zip(study.run(inside, "quantized network"), outputs, strict=True))
     return errors(zip(wanted, run, strict=True))
-
-
-def _report(layer: Layer, weights: Weights | None, error: Error) -> LayerReport:
-    k, n = layer.matrix.shape
-    bits, groups = (4, len(weights.scale)) if weights else (8, 1)
-    return LayerReport(name=layer.name, k=k, n=n, bits=bits, groups=groups, size=weight_bytes(layer, bits, groups), error=error)
 
 
 def _import(path: Path, source: Path) -> None:

@@ -18,16 +18,19 @@ def showing(proto: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:
     shown = onnx.ModelProto()
     shown.CopyFrom(proto)
     given = {output.name for output in proto.graph.output}
-    shown.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in dict.fromkeys(names) if name not in given)
+    shown.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names if name not in given)
     return shown
 
 
-def observed(source: Path, proto: onnx.ModelProto, names: Collection[str], samples: Iterable[Arrays]) -> Iterator[dict[str, NDArray]]:
-    """The tensors ``names`` of each sample. Raises RuntimeError, which names the file ``source``, where ONNX Runtime can't run it."""
+def observed(source: Path, proto: onnx.ModelProto, names: Iterable[str], samples: Iterable[Arrays]) -> Iterator[dict[str, NDArray]]:
+    """The tensors ``names`` of each sample, inputs among them. Raises RuntimeError, which names the file ``source``, where ONNX Runtime
+    can't run it."""
+    names, inputs = list(dict.fromkeys(names)), {one.name for one in proto.graph.input}
+    computed = [name for name in names if name not in inputs]
     with naming(source):
-        network = session(showing(proto, names).SerializeToString())
-    wanted = list(dict.fromkeys(names))
+        network = session(showing(proto, computed).SerializeToString())
     for sample in samples:
         with naming(source):
-            found = network.run(wanted, dict(sample))
-        yield dict(zip(wanted, map(np.asarray, found), strict=True))
+            run = network.run(computed, dict(sample)) if computed else ()
+        found = dict(zip(computed, map(np.asarray, run), strict=True))
+        yield {name: found[name] if name in found else sample[name] for name in names}

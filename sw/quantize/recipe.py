@@ -9,8 +9,8 @@ from .ranges import Ranges
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """ranges: of int8 tensors. smooth: the share of the activations in the factors that rescale channels, 0..1; None: nothing is rescaled.
-    weight_bits: 8 or 4. weight_group: rows of a matrix with a scale of their own, where its weights have 4 bits; 0: all. weight_kib: what all
-    weights together may have, some of 8 bits, some of 4; None: all have weight_bits."""
+    weight_bits: 8 or 4. weight_group: so many rows of a matrix have scales of their own, where its weights have 4 bits; 0: all together.
+    weight_kib: what all weights together may have, some of 8 bits, some of 4; None: all have weight_bits."""
 
     ranges: Ranges = Ranges.MINMAX
     smooth: float | None = None

@@ -1,6 +1,6 @@
 """A float network with its samples, on the way to be quantized: each step runs it, and gives what follows from what was seen."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import version_converter
 
 from ..frontend.onnx_file import OnnxModel, converted
-from .budget import KIB, harms_of, weight_bytes, within
+from .budget import harms_of, within
 from .layers import Layer, layers_of
 from .observe import Arrays, observed
 from .offsets import OffsetSteps
@@ -20,7 +20,7 @@ from .recipe import Recipe
 from .runtime import naming
 from .samples import Samples, Track
 from .smooth import Spans, smoothed
-from .weights import Weights, groups_of, of_four_bits
+from .weights import KIB, Weights, groups_of, of_four_bits, weight_bytes
 
 INT4_OPSET, INT4_IR = 21, 10  # the first that have it
 
@@ -38,7 +38,7 @@ class Study:
     def model(self) -> OnnxModel:
         return converted(self.proto)
 
-    def run(self, names: Collection[str], text: str) -> Iterator[dict[str, NDArray]]:
+    def run(self, names: Iterable[str], text: str) -> Iterator[dict[str, NDArray]]:
         """These tensors of each sample."""
         return observed(self.source, self.proto, names, self.track(self.samples, text, len(self.samples)))
 
@@ -74,20 +74,21 @@ class Study:
         exact = {name for steps in offsets for name in (steps.path.source, steps.again)}
         marked = dict.fromkeys(name for names in plan.marked.values() for name in names)
         names = [name for name in marked if name not in {*model.constants, *plan.wide, *plan.alike, *exact}]
-        inputs = {value.name for value in model.inputs}
 
         def runs() -> Iterator[Arrays]:
-            inside = self.run([name for name in names if name not in inputs], "ranges")
-            for sample, arrays in zip(self.samples, inside, strict=True):
-                found = {**arrays, **{name: sample[name] for name in names if name in inputs}}
-                yield {name: array for name, array in found.items() if array.dtype.kind == "f"}
+            for arrays in self.run(names, "ranges"):
+                yield {name: array for name, array in arrays.items() if array.dtype.kind == "f"}
 
         return {name: range_of(histogram, kind) for name, histogram in histograms(runs).items()}
 
     def weights(self, recipe: Recipe, wanted: Sequence[Arrays]) -> dict[str, Weights]:
         """Those of 4 bits. wanted: the outputs of each sample. Raises ValueError where even 4 bits are more than ``recipe`` allows."""
         layers = layers_of(self.model)
-        found = {name: of_four_bits(layer, np.ones(len(layer.matrix)), recipe.weight_group) for name, layer in layers.items()}
+        products = self._products(layers.values())
+        found = {
+            name: of_four_bits(layer, groups_of(layer, recipe.weight_group), products.get(layer.source) if layer.takes_groups else None)
+            for name, layer in self.track(layers.items(), "weights", len(layers))
+        }
         if recipe.weight_kib is None:
             return found
         changed = {name: layers[name].shaped(weights.matrix).astype(layers[name].array.dtype) for name, weights in found.items()}
@@ -96,6 +97,16 @@ class Study:
         sizes = {name: (self._size(layer, 4, recipe), self._size(layer, 8, recipe)) for name, layer in layers.items()}
         eight = within(sizes, harm_of, recipe.weight_kib * KIB)
         return {name: weights for name, weights in found.items() if name not in eight}
+
+    def _products(self, layers: Iterable[Layer]) -> dict[str, NDArray[np.float64]]:
+        """Of matrices' operands, [K, K] as `of_four_bits` takes them, by their names."""
+        readers = {layer.source: layer for layer in layers if layer.takes_groups}
+        found = {name: np.zeros(1) for name in readers}
+        for arrays in self.run(readers, "operands"):
+            for name, array in arrays.items():
+                rows = readers[name].rows(array).astype(np.float64)
+                found[name] = found[name] + rows.T @ rows
+        return found
 
     def _size(self, layer: Layer, bits: int, recipe: Recipe) -> int:
         return weight_bytes(layer, bits, groups_of(layer, recipe.weight_group) if bits == 4 else 1)

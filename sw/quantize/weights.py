@@ -13,6 +13,8 @@ from .layers import Layer
 
 INT4 = Format.of("int4")
 RATIOS = np.linspace(0.5, 1.1, 61)  # tried scales, of the one at which 7 is the largest magnitude
+DAMPING = 0.01  # of the mean square of what rows are multiplied with: keeps the inverse of their products within bounds
+KIB = 1024
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,25 +26,24 @@ class Weights:
 
     @property
     def matrix(self) -> NDArray[np.float32]:
-        return self.integers * np.repeat(self.scale, len(self.integers) // len(self.scale), axis=0)
+        return self.integers * self.scales
+
+    @property
+    def scales(self) -> NDArray[np.float32]:
+        """[K, N]."""
+        return np.repeat(self.scale, len(self.integers) // len(self.scale), axis=0)
 
 
-def of_four_bits(layer: Layer, importance: NDArray, group: int) -> Weights:
-    """importance: [K], what a squared error of each row costs. group: rows with a scale of their own; K where that does not divide it, or
-    the layer takes no groups."""
+def of_four_bits(layer: Layer, groups: int, products: NDArray[np.float64] | None) -> Weights:
+    """groups: along K, each with scales of its own. products: [K, K], of any two of what rows of the matrix are multiplied with, added up
+    over the samples; where they are known, they say what errors cost."""
     matrix = layer.matrix.astype(np.float64)
     k, n = matrix.shape
-    groups = groups_of(layer, group)
-    rows, cost = matrix.reshape(groups, -1, n), importance.reshape(groups, -1, 1)
-    largest = np.abs(rows).max(axis=1, keepdims=True)
-    largest[largest == 0] = 1
-    best, least = np.zeros((groups, 1, n)), np.full((groups, 1, n), np.inf)
-    for ratio in RATIOS:
-        scale = largest * ratio / INT4.max
-        error = (np.square(_rounded(rows, scale) * scale - rows) * cost).sum(axis=1, keepdims=True)
-        best, least = np.where(error < least, scale, best), np.minimum(error, least)
-    scale = _as_factors(best)
-    return Weights(integers=_rounded(rows, scale).reshape(k, n).astype(np.int8), scale=scale.reshape(groups, n).astype(np.float32))
+    cost = np.ones(k) if products is None else np.diag(products)
+    scale = _scales(matrix.reshape(groups, -1, n), cost.reshape(groups, -1, 1))
+    scales = np.repeat(scale, k // groups, axis=0)
+    integers = _nearest(matrix, scales) if products is None else _compensated(matrix, scales, products)
+    return Weights(integers=integers.astype(np.int8), scale=scale.astype(np.float32))
 
 
 def groups_of(layer: Layer, group: int) -> int:
@@ -51,14 +52,44 @@ def groups_of(layer: Layer, group: int) -> int:
     return k // group if group and layer.takes_groups and k % group == 0 else 1
 
 
-def _rounded(rows: NDArray, scale: NDArray) -> NDArray:
+def weight_bytes(layer: Layer, bits: int, groups: int) -> int:
+    """Of the integers, and of the factors of groups, a byte each."""
+    k, n = layer.matrix.shape
+    return -(-k * n * bits // 8) + (groups * n if groups > 1 else 0)
+
+
+def _scales(rows: NDArray, cost: NDArray) -> NDArray[np.float64]:
+    """[G, N] for rows [G, K / G, N]: of the least squared error, times the cost of each row's. Those of several groups are multiples of a
+    step for each column, up to MAX_FACTOR, as the machine has them."""
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    largest[largest == 0] = 1
+    best, least = largest / INT4.max, np.full(largest.shape, np.inf)
+    for ratio in RATIOS:
+        scale = largest * ratio / INT4.max
+        error = (np.square(_nearest(rows, scale) * scale - rows) * cost).sum(axis=1, keepdims=True)
+        best, least = np.where(error < least, scale, best), np.minimum(error, least)
+    best = best[:, 0]
+    step = best.max(axis=0) / MAX_FACTOR
+    return np.maximum(np.rint(best / step), 1) * step if len(best) > 1 else best
+
+
+def _nearest(rows: NDArray, scale: NDArray) -> NDArray[np.float64]:
     return np.clip(np.rint(rows / scale), INT4.min, INT4.max)
 
 
-def _as_factors(scale: NDArray) -> NDArray:
-    """[G, 1, N]: as whole numbers of 1 to MAX_FACTOR times the same step for all groups of a column, as the machine has them."""
-    step = scale.max(axis=0) / MAX_FACTOR
-    return np.maximum(np.rint(scale / step), 1) * step if len(scale) > 1 else scale
+def _compensated(matrix: NDArray, scales: NDArray, products: NDArray) -> NDArray[np.float64]:
+    """Integers [K, N], row by row, the most important first: those that aren't rounded yet make up for the errors of those that are, as far
+    as what they are multiplied with goes together (Frantar et al., GPTQ, 2023)."""
+    order = np.argsort(-np.diag(products), kind="stable")
+    left, scales = matrix[order], scales[order]
+    damped = products[np.ix_(order, order)] + np.eye(len(order)) * (DAMPING * np.diag(products).mean() or 1)
+    factor = np.linalg.cholesky(np.linalg.inv(damped)).T  # factor.T @ factor is the inverse
+    integers = np.zeros(matrix.shape)
+    for place, row in enumerate(order):
+        integers[row] = _nearest(left[place], scales[place])
+        error = (left[place] - integers[row] * scales[place]) / factor[place, place]
+        left[place + 1 :] -= np.outer(factor[place, place + 1 :], error)
+    return integers
 
 
 def replace_weights(model: onnx.ModelProto, layers: Mapping[str, Layer], weights: Mapping[str, Weights]) -> onnx.ModelProto:
