@@ -37,6 +37,40 @@ def classifier() -> onnx.ModelProto:
     return net.model(net.op("Gemm", mean, net.normal(7, 32, scale=0.3), net.normal(7), transB=1), opset=OPSET)
 
 
+def encoder(*, before: bool = False, opset: int = 21) -> onnx.ModelProto:
+    """[1, 8, 32]: attention of 2 heads, then an MLP of 64, each added up and normalized, as BERT's are, or normalized ``before`` it.
+
+    One channel of the normalizations is 30 times the others, as trained ones have them, and is read with weights of a thirtieth."""
+    net, tokens, width, heads = Net(), 8, 32, 2
+    outlier = np.where(np.arange(width) == 3, np.float32(30), np.float32(1))
+
+    def norm(x: str) -> str:
+        factors = net.random.normal(1, 0.2, width).astype(np.float32)
+        return net.op("LayerNormalization", x, net.constant(factors * outlier), net.normal(width, scale=0.2), axis=-1)
+
+    def read(x: str, count: int) -> str:
+        weights = net.random.normal(size=(width, count)).astype(np.float32) * np.float32(width**-0.5)
+        return net.op("Add", net.op("MatMul", x, net.constant(weights / outlier[:, None])), net.normal(count, scale=0.2))
+
+    def split(x: str) -> str:
+        return net.op("Transpose", net.shape(x, 1, tokens, heads, width // heads), perm=[0, 2, 1, 3])
+
+    def attention(x: str) -> str:
+        q, k, v = (split(read(x, width)) for _ in range(3))
+        scores = net.op("Mul", net.op("MatMul", q, net.op("Transpose", k, perm=[0, 1, 3, 2])), net.constant(np.float32(0.25)))
+        mixed = net.op("Transpose", net.op("MatMul", net.op("Softmax", scores, axis=-1), v), perm=[0, 2, 1, 3])
+        return net.linear(net.shape(mixed, 1, tokens, width), width, width)
+
+    def perceptron(x: str) -> str:
+        return net.linear(net.op("Relu", read(x, 64)), 64, width)
+
+    x = net.input(1, tokens, width)
+    x = x if before else norm(x)
+    for part in (attention, perceptron):
+        x = net.op("Add", x, part(norm(x))) if before else norm(net.op("Add", x, part(x)))
+    return net.model(read(norm(x) if before else x, 12), opset=opset)
+
+
 def of_two_outputs() -> onnx.ModelProto:
     """What a convolution gives, before its ReLU and behind it."""
     net = Net()

@@ -1,5 +1,6 @@
 """`celosia quantize`, and how far outputs are off, on the terminal."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -82,21 +83,18 @@ def progress(items: Iterable[T], text: str, total: int) -> Iterable[T]:
 
 def layer_table(layers: Sequence[LayerReport]) -> Table:
     """A row for each layer, and the size of all weights."""
-    size = sum(layer.size for layer in layers) / KIB
-    table = Table("layer", "K x N", "weights", "KiB", "signal to noise", title="results of each layer, all before it quantized too")
+    table = Table(
+        "layer", "K x N", "bits", "groups of", "KiB", "signal to noise", title="results of each layer, with all before it quantized"
+    )
     for layer in layers:
-        groups = f", groups of {layer.k // layer.groups}" if layer.groups > 1 else ""
-        row = (
-            layer.name,
-            f"{layer.k} x {layer.n}",
-            f"{layer.bits} bits{groups}",
-            f"{layer.size / KIB:,.1f}",
-            f"{layer.error.decibels:.1f} dB",
+        group = str(layer.k // layer.groups) if layer.groups > 1 else ""
+        table.add_row(
+            layer.name, f"{layer.k} x {layer.n}", str(layer.bits), group, f"{layer.size / KIB:,.1f}", f"{layer.error.decibels:.1f} dB"
         )
-        table.add_row(*row)
     table.add_section()
-    eight = sum(layer.bits == 8 for layer in layers)
-    table.add_row("all", "", f"{eight} of 8 bits, {len(layers) - eight} of 4", f"{size:,.1f}", "")
+    counts = Counter(layer.bits for layer in layers)
+    bits = ", ".join(f"{count} of {bits}" for bits, count in sorted(counts.items()))
+    table.add_row("all", "", bits, "", f"{sum(layer.size for layer in layers) / KIB:,.1f}", "")
     return table
 
 

@@ -10,7 +10,6 @@ from onnx import helper
 
 from .error import Error, errors
 from .observe import observed
-from .weights import KIB
 
 
 def harms_of(
@@ -46,16 +45,13 @@ def _relative(error: Error) -> float:
 def within(sizes: Mapping[str, tuple[int, int]], harms: Mapping[str, float], most: float) -> set[str]:
     """Names of the layers that have 8 bits. sizes: bytes with 4 and with 8 bits. harms: of 4 bits. most: bytes of all.
 
-    Greedy: layer by layer, the one whose error costs most for the bytes that it takes first. Raises ValueError where 4 bits are too many.
+    Greedy: one layer after the other that there is room for, first the one whose 4 bits cost most for the bytes that 8 take more.
     """
+    more = {name: large - small for name, (small, large) in sizes.items()}
     left = most - sum(small for small, _ in sizes.values())
-    if left < 0:
-        least = (most - left) / KIB
-        raise ValueError(f"weights of 4 bits are {least:,.1f} KiB, more than {most / KIB:,.1f}")
     chosen = set[str]()
-    for name in sorted(sizes, key=lambda name: -harms[name] / (sizes[name][1] - sizes[name][0])):
-        more = sizes[name][1] - sizes[name][0]
-        if more <= left:
+    for name in sorted(sizes, key=lambda name: -harms[name] / more[name]):
+        if more[name] <= left:
             chosen.add(name)
-            left -= more
+            left -= more[name]
     return chosen

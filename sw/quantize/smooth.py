@@ -23,7 +23,7 @@ from ..frontend.values import Index
 from .layers import Layer, layers_of
 
 NORMS = {"LayerNormalization": (1, 2), "RMSNormalization": (1,)}  # the slots of factors and offsets
-OUTSIDE = -1  # in place of a channel: what is read there isn't a channel's
+SCALING = {"Mul": 1, "Div": 0}  # the last slot of what is scaled by the other operand
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,21 +63,19 @@ class Spans:
     def _from(self, node: Node) -> Span | None:
         layer, out = self.layers.get(node.name), node.outputs[0]
         if node.op_type in NORMS:
-            constants = [(slot, self.model.constants.get(node.inputs[slot])) for slot in NORMS[node.op_type] if slot < len(node.inputs)]
-            arrays = [(slot, array, -1) for slot, array in constants if array is not None and array.ndim == 1]
-            if len(arrays) < len(constants):
-                return None
+            given = [slot for slot in NORMS[node.op_type] if slot < len(node.inputs) and node.inputs[slot]]
+            arrays = [(slot, self.model.constants.get(node.inputs[slot]), -1) for slot in given]
         elif layer is not None and node.op_type in ("MatMul", "Gemm", "Conv"):
-            bias = self.model.constants.get(node.inputs[2]) if len(node.inputs) > 2 else None
-            if len(node.inputs) > 2 and (bias is None or bias.ndim != 1):
-                return None
-            arrays = [(1, layer.array, layer.axis), *([(2, bias, 0)] if bias is not None else [])]
+            bias = [(2, self.model.constants.get(name), 0) for name in node.inputs[2:] if name]
+            arrays = [(1, layer.array, layer.axis), *bias]
         else:
             return None
         axis = 1 if node.op_type == "Conv" else -1
         shape = self.shapes[out]
         span = Span(count=shape[axis])
         for slot, array, along in arrays:
+            if array is None or array.shape[along:][:1] != (span.count,):
+                return None
             span.written.append((node, slot, _along(span.count, array.shape, along)))
         self._follow(out, _along(span.count, shape, axis), span)
         return span
@@ -102,7 +100,7 @@ class Spans:
         others = [constants.get(other) for place, other in enumerate(node.inputs) if place != slot]
         if node.name in self.layers and slot == 0:
             span.readers.append(self._reader(self.layers[node.name], channels))
-        elif kind == "Relu" or (kind in ("Mul", "Div") and slot == 0 and others[0] is not None and others[0].size == 1):
+        elif kind == "Relu" or (kind in SCALING and SCALING[kind] >= slot and others[0] is not None and others[0].size == 1):
             self._follow(node.outputs[0], channels, span)
         elif kind == "Add" and others[0] is not None:
             span.written.append((node, 1 - slot, _for_constant(channels, others[0])))

@@ -1,7 +1,9 @@
 """A float network with its samples, on the way to be quantized: each step runs it, and gives what follows from what was seen."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +36,7 @@ class Study:
     samples: Samples
     track: Track
 
-    @property
+    @cached_property
     def model(self) -> OnnxModel:
         return converted(self.proto)
 
@@ -84,18 +86,22 @@ class Study:
     def weights(self, recipe: Recipe, wanted: Sequence[Arrays]) -> dict[str, Weights]:
         """Those of 4 bits. wanted: the outputs of each sample. Raises ValueError where even 4 bits are more than ``recipe`` allows."""
         layers = layers_of(self.model)
+        groups = {name: groups_of(layer, recipe.weight_group) for name, layer in layers.items()}
+        sizes = {name: (weight_bytes(layer, 4, groups[name]), weight_bytes(layer, 8, 1)) for name, layer in layers.items()}
+        most = math.inf if recipe.weight_kib is None else recipe.weight_kib * KIB
+        least = sum(small for small, _ in sizes.values())
+        if least > most:
+            raise ValueError(f"{self.source}: weights of 4 bits are {least / KIB:,.1f} KiB, more than {most / KIB:,.1f}")
         products = self._products(layers.values())
         found = {
-            name: of_four_bits(layer, groups_of(layer, recipe.weight_group), products.get(layer.source) if layer.takes_groups else None)
+            name: of_four_bits(layer, groups[name], products.get(layer.source) if layer.takes_groups else None)
             for name, layer in self.track(layers.items(), "weights", len(layers))
         }
         if recipe.weight_kib is None:
             return found
         changed = {name: layers[name].shaped(weights.matrix).astype(layers[name].array.dtype) for name, weights in found.items()}
         harms = harms_of(self.source, self.proto, changed, list(self.samples), wanted)
-        harm_of = dict(self.track(harms, "layers of 4 bits", len(layers)))
-        sizes = {name: (self._size(layer, 4, recipe), self._size(layer, 8, recipe)) for name, layer in layers.items()}
-        eight = within(sizes, harm_of, recipe.weight_kib * KIB)
+        eight = within(sizes, dict(self.track(harms, "sensitivity", len(layers))), most)
         return {name: weights for name, weights in found.items() if name not in eight}
 
     def _products(self, layers: Iterable[Layer]) -> dict[str, NDArray[np.float64]]:
@@ -107,6 +113,3 @@ class Study:
                 rows = readers[name].rows(array).astype(np.float64)
                 found[name] = found[name] + rows.T @ rows
         return found
-
-    def _size(self, layer: Layer, bits: int, recipe: Recipe) -> int:
-        return weight_bytes(layer, bits, groups_of(layer, recipe.weight_group) if bits == 4 else 1)
