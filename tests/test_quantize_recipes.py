@@ -13,6 +13,7 @@ from celosia.sw.compiler.patterns import compile_graph
 from celosia.sw.executor import execute
 from celosia.sw.frontend import import_model
 from celosia.sw.frontend.onnx_file import checked, converted
+from celosia.sw.frontend.reference import Reference, compare_layers
 from celosia.sw.quantize.budget import within
 from celosia.sw.quantize.layers import Layer, layers_of
 from celosia.sw.quantize.network import quantize_network, silently
@@ -30,7 +31,6 @@ from onnx import numpy_helper
 from onnx_models import Net, attention, mlp
 from random_graphs import run_on_golden_machine
 from test_cli import celosia, refused
-from test_executor_onnxruntime import check_layers
 
 MACHINE = MachineParameters(rows=8, cols=8, lanes=4, scratchpad_kib=64, factor_bits=8)
 ALL = Recipe(ranges=Ranges.MSE, smooth=0.5, weight_bits=4, weight_group=16)
@@ -46,6 +46,23 @@ def quantize(model: onnx.ModelProto, folder: Path, recipe: Recipe) -> tuple[Quan
 
 def decibels(model: onnx.ModelProto, folder: Path, recipe: Recipe) -> float:
     return quantize(model, folder, recipe)[0].errors[model.graph.output[0].name].decibels
+
+
+def check(path: Path, samples: list[dict[str, NDArray]]) -> ir.Graph:
+    """Every layer of the integer executor within two steps of ONNX Runtime, given its inputs; products of as much more as it makes that a
+    bias is rounded to a step of their accumulators."""
+    graph = import_model(path)
+    reference, operators = Reference(path, graph), {op.name: op for op in graph.operators}
+    compared = 0
+    for arrays in samples:
+        for found in compare_layers(graph, arrays, reference.run(arrays)[1], lanes=MACHINE.lanes):
+            op = operators[found.operator]
+            parameters = op.parameters if isinstance(op, ir.MatMul) else None
+            of_bias = 0 if parameters is None else (parameters.multiplier / 2.0**parameters.shift).max() / 2
+            assert found.worst <= 2 + of_bias, found
+            compared += 1
+    assert compared
+    return graph
 
 
 def study_of(model: onnx.ModelProto, folder: Path) -> Study:
@@ -113,7 +130,7 @@ def test_rescaled_channels_lessen_the_error(tmp_path: Path) -> None:
 def test_sums_read_int16(tmp_path: Path) -> None:
     """Of a network that normalizes behind its sums: the normalizations are there twice, of int16 for sums, of int8 for layers."""
     _, path, others = quantize(encoder(), tmp_path, Recipe())
-    graph = check_layers(path, others, steps=512)
+    graph = check(path, others)
     bits = [op.outputs[0].tensor.bits for op in graph.operators if isinstance(op, ir.LayerNorm)]
     assert sorted(bits) == [8, 8, 8, 16, 16]
     assert all(block.tensor.bits == 16 for op in graph.operators if isinstance(op, ir.Add) for block in op.inputs)
@@ -128,26 +145,23 @@ def bits_of(op: ir.MatMul) -> int:
     return op.parts[0].b.tensor.bits
 
 
-def heavy_tailed(random: np.random.Generator, *shape: int) -> NDArray[np.float32]:
-    """Normal, but for one in ten thousand that is up to 50."""
-    numbers, far = random.normal(size=shape), random.uniform(-50, 50, shape)
-    return np.where(random.random(shape) < 1e-4, far, numbers).astype(np.float32)
-
-
 def test_ranges_lessen_the_error_of_data_with_outliers(tmp_path: Path) -> None:
-    model = mlp()
-    onnx.save(model, tmp_path / "float.onnx")
-    np.savez(tmp_path / "data.npz", input_1=heavy_tailed(np.random.default_rng(3), 400, 4, 12))
+    """One number of 96,000 is 50, others are normal: percentiles lessen the error of what has no outlier, mse that of all there is."""
+    onnx.save(mlp(), tmp_path / "float.onnx")
+    data = np.random.default_rng(3).normal(size=(2000, 4, 12))
+    data[7, 2, 5] = 50
+    np.savez(tmp_path / "data.npz", input_1=data)
     usual = [{"input_1": x} for x in np.random.default_rng(4).normal(size=(50, 4, 12)).astype(np.float32)]
     wanted = [np.asarray(session(tmp_path / "float.onnx").run(None, x)[0]) for x in usual]
-    found = []
+    noise, ratios = dict[Ranges, float](), dict[Ranges, float]()
     for ranges in Ranges:
-        quantize_network(tmp_path / "float.onnx", tmp_path / "data.npz", tmp_path / "net.onnx", Recipe(ranges=ranges))
+        done = quantize_network(tmp_path / "float.onnx", tmp_path / "data.npz", tmp_path / "net.onnx", Recipe(ranges=ranges))
         network = session(tmp_path / "net.onnx")
-        found.append(sum(np.square(np.asarray(network.run(None, x)[0]) - y).sum() for x, y in zip(usual, wanted, strict=True)))
-    minmax, percentile, mse = found
-    assert percentile < minmax / 10
-    assert mse < minmax / 3
+        noise[ranges] = sum(float(np.square(np.asarray(network.run(None, x)[0]) - y).sum()) for x, y in zip(usual, wanted, strict=True))
+        (ratios[ranges],) = (error.decibels for error in done.errors.values())
+    assert noise[Ranges.PERCENTILE] < noise[Ranges.MINMAX] / 10
+    assert noise[Ranges.MSE] < noise[Ranges.MINMAX]
+    assert ratios[Ranges.MSE] > ratios[Ranges.MINMAX] + 0.2 > ratios[Ranges.PERCENTILE]
 
 
 def test_percentiles_and_least_errors() -> None:
@@ -160,16 +174,16 @@ def test_percentiles_and_least_errors() -> None:
     assert (low, high) == (pytest.approx(-1, abs=0.1), pytest.approx(1, abs=0.1))
     assert range_of(histogram, Ranges.MINMAX) == (-100, 100)
     low, high = range_of(histogram, Ranges.MSE)
-    assert (low, high) == (pytest.approx(-30), pytest.approx(30))  # the narrowest that is tried
+    assert -15 < low < -3 < 3 < high < 15
     only = Histogram(low=0, high=2, counts=np.ones(BINS, np.int64))
-    assert range_of(only, Ranges.MSE) == (0, pytest.approx(2, rel=0.05))
+    assert range_of(only, Ranges.MSE) == (0, 2)
     assert range_of(only, Ranges.PERCENTILE)[1] == pytest.approx(2, rel=2 * LEFT_OUT + 1 / BINS)
 
 
 @pytest.mark.parametrize("recipe", [ALL, replace(ALL, weight_group=0), replace(ALL, weight_group=32)], ids=["16", "none", "32"])
 def test_weights_of_four_bits_run_on_the_machine(recipe: Recipe, tmp_path: Path) -> None:
     done, path, others = quantize(encoder(), tmp_path, recipe)
-    graph = check_layers(path, others, steps=512)  # int8 before its int16
+    graph = check(path, others)
     products = weighted(graph)
     assert {bits_of(op) for op in products} == {4}
     size = recipe.weight_group
@@ -187,20 +201,20 @@ def test_weights_of_four_bits_of_other_layers(tmp_path: Path) -> None:
     """Convolutions have a scale for each channel; ONNX of an opset without int4 becomes one that has it; offsets stay exact."""
     for model in (classifier(), homogeneous(), encoder(opset=17)):
         done, path, others = quantize(model, tmp_path, ALL)
-        check_layers(path, others, steps=512)
+        check(path, others)
         assert {layer.bits for layer in done.layers} == {4}
         assert all(error.decibels > 10 for error in done.errors.values())
     done, path, others = quantize(Deformable().network(), tmp_path, ALL)
-    check_layers(path, others, steps=2)
+    check(path, others)
     assert [steps.step for steps in done.offsets] == [1 / 16]
     assert 1 / 16 in {numpy_helper.to_array(i).item() for i in onnx.load(path).graph.initializer if not i.dims}
 
 
 def test_groups_lessen_the_error_of_four_bits(tmp_path: Path) -> None:
-    """In the order of how fine they are; 8 bits are better still."""
-    recipes = (Recipe(weight_bits=4, weight_group=group, smooth=0.5) for group in (0, 16))
-    alone, grouped = (decibels(encoder(), tmp_path, recipe) for recipe in recipes)
-    assert alone < grouped < decibels(encoder(), tmp_path, Recipe(smooth=0.5))
+    """8 bits are better still."""
+    model = encoder(before=True)
+    alone, grouped = (decibels(model, tmp_path, Recipe(weight_bits=4, weight_group=group, smooth=0.5)) for group in (0, 16))
+    assert alone < grouped < decibels(model, tmp_path, Recipe(smooth=0.5)) - 6
 
 
 def correlated(k: int = 64, n: int = 24) -> tuple[Layer, NDArray[np.float64]]:
@@ -240,9 +254,9 @@ def tensor_bytes(op: ir.MatMul) -> int:
 def test_the_size_is_kept(tmp_path: Path) -> None:
     """Bytes of weights, and of factors; more of them never are worse, and all of 8 bits are as without a size."""
     sizes, ratios = [], []
-    for kib in (8, 10, 12.5, 100):
+    for kib in (5, 6, 7, 100):
         done, path, others = quantize(encoder(), tmp_path, Recipe(weight_kib=kib, weight_group=16, smooth=0.5))
-        graph = check_layers(path, others, steps=512)
+        graph = check(path, others)
         assert sorted(map(bits_of, weighted(graph))) == sorted(layer.bits for layer in done.layers)
         sizes.append(sum(tensor_bytes(op) for op in weighted(graph)))
         assert sum(layer.size for layer in done.layers) == sizes[-1]
@@ -289,7 +303,7 @@ def test_the_report_of_layers(tmp_path: Path) -> None:
 
 def test_the_command(tmp_path: Path) -> None:
     path, data = saved(encoder(), tmp_path)
-    options = ["--ranges", "percentile", "--smooth", 0.5, "--weight-group", 16, "--weight-kib", 9]
+    options = ["--ranges", "percentile", "--smooth", 0.5, "--weight-group", 16, "--weight-kib", 6]
     result = celosia("quantize", path, "--calibration", data, "-o", tmp_path / "net.onnx", *options)
     assert (result.exit_code, result.stderr) == (0, "")
     for text in ("groups", " of 4", " of 8", "results of each layer", " dB"):

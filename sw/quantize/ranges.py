@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Arrays = Mapping[str, NDArray]
 BINS = 2048
 LEFT_OUT = 1e-4  # the share of a tensor's numbers beyond its percentiles, half of it at each end
-SHRUNK = np.linspace(0.3, 1, 29)  # ends of ranges that are tried, of the lowest or the highest number
+SHRUNK = np.geomspace(0.05, 1, 32)  # ends of ranges that are tried, of the lowest or the highest number
 STEPS = 255  # from the lowest to the highest int8
 
 
