@@ -62,7 +62,9 @@ def encoder(*, before: bool = False, opset: int = 21) -> onnx.ModelProto:
         return net.linear(net.shape(mixed, 1, tokens, width), width, width)
 
     def perceptron(x: str) -> str:
-        return net.linear(net.op("Relu", read(x, 64)), 64, width)
+        rows, weights = net.shape(x, tokens, width), net.random.normal(size=(64, width)).astype(np.float32) * np.float32(width**-0.5)
+        hidden = net.op("Relu", net.op("Gemm", rows, net.constant(weights / outlier), net.normal(64, scale=0.2), transB=1))
+        return net.shape(net.op("Gemm", hidden, net.normal(64, width, scale=0.125), net.normal(width, scale=0.2)), 1, tokens, width)
 
     x = net.input(1, tokens, width)
     x = x if before else norm(x)

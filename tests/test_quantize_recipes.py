@@ -28,7 +28,7 @@ from celosia.sw.quantize.weights import of_four_bits
 from float_networks import Deformable, classifier, convolved, encoder, samples_of, saved
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from onnx_models import Net, attention, mlp
+from onnx_models import Net, attention, autoencoder, mlp
 from random_graphs import run_on_golden_machine
 from test_cli import celosia, refused
 
@@ -81,20 +81,20 @@ def homogeneous() -> onnx.ModelProto:
     return net.model(net.op("Gemm", x, net.normal(5, 16), net.normal(5), transB=1))
 
 
+def given() -> onnx.ModelProto:
+    net = Net()
+    x = net.op("LayerNormalization", net.input(4, 8), net.normal(8, mean=1, scale=0.3), axis=-1)
+    return net.model(x, net.op("MatMul", x, net.normal(8, 8)), shape=(4, 8))
+
+
 SMOOTH: dict[str, tuple[Callable[[], onnx.ModelProto], int]] = {
     "normalized behind": (encoder, 5),  # three normalizations, values to the projection, the MLP
     "normalized before": (lambda: encoder(before=True), 5),
     "one product for query, key and value": (lambda: attention(fused=True), 3),  # and of values alone
     "ReLU": (mlp, 1),
     "convolutions": (homogeneous, 4),
-    "a normalization that also leaves the network": (lambda: given(), 0),
+    "a normalization that also leaves the network": (given, 0),
 }
-
-
-def given() -> onnx.ModelProto:
-    net = Net()
-    x = net.op("LayerNormalization", net.input(4, 8), net.normal(8, mean=1, scale=0.3), axis=-1)
-    return net.model(x, net.op("MatMul", x, net.normal(8, 8)), shape=(4, 8))
 
 
 @pytest.mark.parametrize("network", SMOOTH)
@@ -199,7 +199,7 @@ def test_weights_of_four_bits_run_on_the_machine(recipe: Recipe, tmp_path: Path)
 
 def test_weights_of_four_bits_of_other_layers(tmp_path: Path) -> None:
     """Convolutions have a scale for each channel; ONNX of an opset without int4 becomes one that has it; offsets stay exact."""
-    for model in (classifier(), homogeneous(), encoder(opset=17)):
+    for model in (classifier(), homogeneous(), autoencoder(), encoder(opset=17)):
         done, path, others = quantize(model, tmp_path, ALL)
         check(path, others)
         assert {layer.bits for layer in done.layers} == {4}

@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from ..frontend.movement import MOVES
 from ..frontend.onnx_file import OnnxModel
 from .wide import NORMS
 
@@ -45,9 +46,17 @@ def prepared(proto: onnx.ModelProto, model: OnnxModel) -> onnx.ModelProto:
 
 def _parted(norm: onnx.NodeProto, nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
     """Of a normalization that layers read as well as sums, as those behind a sum: it, and a copy for the layers, which take no int16."""
-    readers = [node for node in nodes if norm.output[0] in node.input]
-    layers = [node for node in readers if node.op_type in LAYERS]
-    if norm.op_type not in NORMS or not layers or not any(node.op_type == "Add" for node in readers):
+
+    def readers(node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        return [other for other in nodes if set(node.output) & set(other.input)]
+
+    def is_for_layers(node: onnx.NodeProto) -> bool:
+        behind = readers(node) if node.op_type in MOVES else []
+        return node.op_type in LAYERS or (bool(behind) and all(map(is_for_layers, behind)))
+
+    found = readers(norm) if norm.op_type in NORMS else []
+    layers = list(filter(is_for_layers, found))
+    if not layers or not any(node.op_type == "Add" for node in found):
         return [norm]
     copy = onnx.NodeProto()
     copy.CopyFrom(norm)

@@ -103,7 +103,7 @@ def replace_weights(model: onnx.ModelProto, layers: Mapping[str, Layer], weights
         layer, chosen = layers[name], weights[name]
         groups = len(chosen.scale)
         scale = layer.shaped(chosen.scale) if groups > 1 else chosen.scale[0]
-        arrays = layer.shaped(chosen.integers).astype(int4), scale, np.zeros(scale.shape, int4)
+        arrays = layer.shaped(chosen.integers).astype(int4), scale.astype(layer.array.dtype), np.zeros(scale.shape, int4)
         for place, array in zip(node.input, arrays, strict=True):
             tensors[place].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), place))
         if groups > 1:
