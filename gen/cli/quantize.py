@@ -83,9 +83,10 @@ def progress(items: Iterable[T], text: str, total: int) -> Iterable[T]:
 
 def layer_table(layers: Sequence[LayerReport]) -> Table:
     """A row for each layer, and the size of all weights."""
-    table = Table(
-        "layer", "K x N", "bits", "groups of", "KiB", "signal to noise", title="results of each layer, with all before it quantized"
-    )
+    table = Table(title="results of each layer, with all before it quantized")
+    table.add_column("layer", overflow="fold")
+    for heading in ("K x N", "bits", "groups of", "KiB", "signal to noise"):
+        table.add_column(heading)
     for layer in layers:
         group = str(layer.k // layer.groups) if layer.groups > 1 else ""
         table.add_row(
