@@ -62,6 +62,8 @@ class Spans:
 
     def _from(self, node: Node) -> Span | None:
         layer, out = self.layers.get(node.name), node.outputs[0]
+        if out not in self.shapes:
+            return None
         if node.op_type in NORMS:
             given = [slot for slot in NORMS[node.op_type] if slot < len(node.inputs) and node.inputs[slot]]
             arrays = [(slot, self.model.constants.get(node.inputs[slot]), -1) for slot in given]
@@ -87,7 +89,7 @@ class Spans:
         for node, slot in self.readers.consumers.get(name, ()):
             try:
                 self._read(node, slot, channels, span)
-            except (ValueError, IndexError):
+            except (ValueError, IndexError, KeyError):  # not linear, or of unknown shape
                 span.fixed.update(np.unique(channels).tolist())
 
     def _read(self, node: Node, slot: int, channels: Index, span: Span) -> None:
@@ -100,7 +102,7 @@ class Spans:
         others = [constants.get(other) for place, other in enumerate(node.inputs) if place != slot]
         if node.name in self.layers and slot == 0:
             span.readers.append(self._reader(self.layers[node.name], channels))
-        elif kind == "Relu" or (kind in SCALING and SCALING[kind] >= slot and others[0] is not None and others[0].size == 1):
+        elif kind == "Relu" or (slot <= SCALING.get(kind, -1) and others[0] is not None and others[0].size == 1):
             self._follow(node.outputs[0], channels, span)
         elif kind == "Add" and others[0] is not None:
             span.written.append((node, 1 - slot, _for_constant(channels, others[0])))

@@ -64,8 +64,10 @@ class Study:
         return replace(self, proto=smoothed(self.proto, spans, largest, alpha))
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        graph = onnx.shape_inference.infer_shapes(self.proto, strict_mode=True, data_prop=True).graph
-        return {i.name: tuple(d.dim_value for d in i.type.tensor_type.shape.dim) for i in (*graph.value_info, *graph.output)}
+        """Of the tensors where they are known."""
+        graph = onnx.shape_inference.infer_shapes(self.proto, strict_mode=True).graph
+        found = {i.name: tuple(d.dim_value for d in i.type.tensor_type.shape.dim) for i in (*graph.value_info, *graph.output)}
+        return {name: shape for name, shape in found.items() if all(shape)}
 
     def ranges(self, kind: Ranges, offsets: Sequence[OffsetSteps]) -> dict[str, tuple[float, float]]:
         """Of the int8 tensors that don't have that of all that was seen."""
