@@ -234,7 +234,7 @@ def test_rounding_makes_up_for_its_errors(groups: int) -> None:
     def noise(matrix: NDArray) -> float:
         return float(np.square(read @ (matrix - layer.matrix)).sum())
 
-    nearest, compensated = (of_four_bits(layer, groups, products) for products in (None, read.T @ read))
+    nearest, compensated = (of_four_bits(layer, groups, products) for products in (None, (read.T @ read)[None]))
     assert noise(compensated.matrix) < noise(nearest.matrix) / 3
     largest = np.abs(layer.matrix.reshape(groups, -1, layer.matrix.shape[1])).max(axis=1)
     plain = np.repeat(largest / 7, len(layer.matrix) // groups, axis=0)
@@ -249,6 +249,41 @@ def tensor_bytes(op: ir.MatMul) -> int:
     """Of its weights, and of the factors of groups, a byte each."""
     tensor, factors = op.parts[0].b.tensor, op.parameters.factors
     return tensor.rows * tensor.cols * tensor.bits // 8 + (0 if factors is None else factors.size)
+
+
+CONVOLUTIONS: dict[str, dict[str, object]] = {
+    "plain": {},
+    "steps": {"strides": [2, 1], "pads": [1, 2, 0, 1]},
+    "dilated": {"dilations": [1, 2]},
+    "padded alike": {"auto_pad": "SAME_LOWER", "strides": [2, 1]},
+    "groups": {"group": 2, "pads": [1] * 4},
+    "depthwise": {"group": 4, "strides": [1, 2]},
+}
+
+
+@pytest.mark.parametrize("kind", CONVOLUTIONS)
+def test_rows_that_layers_multiply(kind: str) -> None:
+    """Times the columns they are the layer's results."""
+    net, attributes = Net(), CONVOLUTIONS[kind]
+    x = net.input(2, 4, 7, 9)
+    groups = int(str(attributes.get("group", 1)))
+    model = net.model(net.op("Conv", x, net.normal(8, 4 // groups, 3, 2), **attributes))
+    (layer,) = layers_of(converted(model)).values()
+    (arrays,) = ({name: array.reshape(2, 4, 7, 9)} for name, array in samples_of(model, 1).items())
+    rows = layer.operands(arrays[x])
+    assert rows is not None
+    wanted = np.asarray(session(model.SerializeToString()).run(None, arrays)[0])
+    products = rows @ np.stack(np.split(layer.matrix, groups, axis=1))
+    found = products.reshape(groups, 2, -1, 8 // groups).transpose(1, 0, 3, 2).reshape(wanted.shape)
+    assert np.abs(found - wanted).max() < 1e-5
+
+
+def test_rounding_of_convolutions_makes_up_for_its_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for operands in (Layer.operands, lambda self, source: None):
+        monkeypatch.setattr(Layer, "operands", operands)
+        found.append(decibels(classifier(), tmp_path, Recipe(weight_bits=4)))
+    assert found[0] > found[1] + 2
 
 
 def test_the_size_is_kept(tmp_path: Path) -> None:

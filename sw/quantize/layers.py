@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..frontend.convolution import window_of
 from ..frontend.onnx_file import Node, OnnxModel
 
 CHANNELS = {"Conv": 0, "DeformConv": 0, "ConvTranspose": 1, "Gemm": 1, "MatMul": -1}  # the axis of the weights
@@ -39,10 +40,32 @@ class Layer:
         moved = np.moveaxis(self.array, self.axis, -1)
         return moved.reshape(-1, moved.shape[-1])
 
-    def rows(self, source: NDArray) -> NDArray:
-        """What the matrix is multiplied with, [R, K], of what is read by a layer that takes groups."""
+    @property
+    def parts(self) -> int:
+        """How many equal parts of the columns are multiplied with rows of their own: a convolution's groups."""
+        return int(self.node.attributes.get("group", 1))
+
+    def operands(self, source: NDArray) -> NDArray[np.float64] | None:
+        """[parts, R, K]: the rows that the matrix is multiplied with, where its layer reads ``source``; None of other convolutions."""
+        kind, array = self.node.op_type, source.astype(np.float64)
+        if kind == "Conv" and self.array.ndim == 4:
+            return self._windows(array)
+        if not self.takes_groups:
+            return None
         turned = self.node.attributes.get("transA", 0)
-        return source.T if turned else source.reshape(-1, source.shape[-1])
+        return (array.T if turned else array.reshape(-1, array.shape[-1]))[None]
+
+    def _windows(self, source: NDArray) -> NDArray[np.float64]:
+        """[groups, windows, [channels, taps]] of a map [B, C, H, W]."""
+        kernel, size = self.array.shape[2:], source.shape[2:]
+        w = window_of(self.node, (kernel[0], kernel[1]), size[0], size[1], groups=self.parts)
+        above, left, below, right = w.pads
+        padded = np.pad(source, ((0, 0), (0, 0), (above, below), (left, right)))
+        lines, columns = ((np.arange(n) * stride) for n, stride in zip((w.lines, w.columns), w.strides, strict=True))
+        taps = [padded[:, :, lines[:, None] + y * w.dilations[0], columns + x * w.dilations[1]] for y, x in np.ndindex(w.kernel)]
+        batch, channels = source.shape[:2]
+        parted = np.stack(taps, axis=2).reshape(batch, w.groups, channels // w.groups * w.taps, -1)
+        return parted.transpose(1, 0, 3, 2).reshape(w.groups, -1, parted.shape[2])
 
     @property
     def takes_groups(self) -> bool:

@@ -1,7 +1,7 @@
 """A float network with its samples, on the way to be quantized: each step runs it, and gives what follows from what was seen."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -94,9 +94,9 @@ class Study:
         least = sum(small for small, _ in sizes.values())
         if least > most:
             raise ValueError(f"{self.source}: weights of 4 bits are {least / KIB:,.1f} KiB, more than {most / KIB:,.1f}")
-        products = self._products(layers.values())
+        products = self._products(layers)
         found = {
-            name: of_four_bits(layer, groups[name], products.get(layer.source) if layer.takes_groups else None)
+            name: of_four_bits(layer, groups[name], products.get(name))
             for name, layer in self.track(layers.items(), "weights", len(layers))
         }
         if recipe.weight_kib is None:
@@ -106,12 +106,12 @@ class Study:
         eight = within(sizes, dict(self.track(harms, "sensitivity", len(layers))), most)
         return {name: weights for name, weights in found.items() if name not in eight}
 
-    def _products(self, layers: Iterable[Layer]) -> dict[str, NDArray[np.float64]]:
-        """Of matrices' operands, [K, K] as `of_four_bits` takes them, by their names."""
-        readers = {layer.source: layer for layer in layers if layer.takes_groups}
-        found = {name: np.zeros(1) for name in readers}
-        for arrays in self.run(readers, "operands"):
-            for name, array in arrays.items():
-                rows = readers[name].rows(array).astype(np.float64)
-                found[name] = found[name] + rows.T @ rows
+    def _products(self, layers: Mapping[str, Layer]) -> dict[str, NDArray[np.float64]]:
+        """As `of_four_bits` takes them."""
+        found: dict[str, NDArray[np.float64]] = {}
+        for arrays in self.run({layer.source for layer in layers.values()}, "operands"):
+            for name, layer in layers.items():
+                rows = layer.operands(arrays[layer.source])
+                if rows is not None:
+                    found[name] = found.get(name, 0) + rows.transpose(0, 2, 1) @ rows
         return found

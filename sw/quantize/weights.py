@@ -35,14 +35,18 @@ class Weights:
 
 
 def of_four_bits(layer: Layer, groups: int, products: NDArray[np.float64] | None) -> Weights:
-    """groups: along K, each with scales of its own. products: [K, K], of any two of what rows of the matrix are multiplied with, added up
-    over the samples; where they are known, they say what errors cost."""
+    """groups: along K, each with scales of its own. products: [parts, K, K], of each two numbers that a row of what each part of the matrix
+    is multiplied with has, added up over all such rows; where they are known, they say what errors cost."""
     matrix = layer.matrix.astype(np.float64)
     k, n = matrix.shape
-    cost = np.ones(k) if products is None else np.diag(products)
-    scale = _scales(matrix.reshape(groups, -1, n), cost.reshape(groups, -1, 1))
+    cost = np.ones((k, 1)) if products is None else np.repeat(np.diagonal(products, axis1=1, axis2=2).T, n // len(products), axis=1)
+    scale = _scales(matrix.reshape(groups, -1, n), cost.reshape(groups, k // groups, -1))
     scales = np.repeat(scale, k // groups, axis=0)
-    integers = _nearest(matrix, scales) if products is None else _compensated(matrix, scales, products)
+    if products is None:
+        integers = _nearest(matrix, scales)
+    else:
+        parts = (np.split(array, len(products), axis=1) for array in (matrix, scales))
+        integers = np.concatenate([_compensated(*part) for part in zip(*parts, products, strict=True)], axis=1)
     return Weights(integers=integers.astype(np.int8), scale=scale.astype(np.float32))
 
 
