@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -251,7 +252,23 @@ def tensor_bytes(op: ir.MatMul) -> int:
     return tensor.rows * tensor.cols * tensor.bits // 8 + (0 if factors is None else factors.size)
 
 
-CONVOLUTIONS: dict[str, dict[str, object]] = {
+def test_zeros_change_no_other_weights() -> None:
+    """A group of rows, a column, and rows that only zeros are multiplied with."""
+    layer, read = correlated()
+    plain = of_four_bits(layer, 4, None)
+    array = layer.array.copy()
+    array[:16], array[:, 3] = 0, 0
+    sparse = of_four_bits(replace(layer, array=array * np.float32(0.001)), 4, None)
+    rest = np.delete(np.arange(array.shape[1]), 3)
+    error = np.abs(sparse.matrix * 1000 - array)
+    assert error[:16].max() == error[:, 3].max() == 0
+    assert np.square(error[16:, rest]).sum() < 1.05 * np.square(plain.matrix - layer.array)[16:, rest].sum()
+    read[:, :20] = 0
+    weights = of_four_bits(layer, 1, (read.T @ read)[None])
+    assert np.square(weights.matrix - layer.array)[:20].mean() ** 0.5 < weights.scale.mean() / 2
+
+
+CONVOLUTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "steps": {"strides": [2, 1], "pads": [1, 2, 0, 1]},
     "dilated": {"dilations": [1, 2]},
@@ -266,7 +283,7 @@ def test_rows_that_layers_multiply(kind: str) -> None:
     """Times the columns they are the layer's results."""
     net, attributes = Net(), CONVOLUTIONS[kind]
     x = net.input(2, 4, 7, 9)
-    groups = int(str(attributes.get("group", 1)))
+    groups = attributes.get("group", 1)
     model = net.model(net.op("Conv", x, net.normal(8, 4 // groups, 3, 2), **attributes))
     (layer,) = layers_of(converted(model)).values()
     (arrays,) = ({name: array.reshape(2, 4, 7, 9)} for name, array in samples_of(model, 1).items())

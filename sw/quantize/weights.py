@@ -39,15 +39,21 @@ def of_four_bits(layer: Layer, groups: int, products: NDArray[np.float64] | None
     is multiplied with has, added up over all such rows; where they are known, they say what errors cost."""
     matrix = layer.matrix.astype(np.float64)
     k, n = matrix.shape
-    cost = np.ones((k, 1)) if products is None else np.repeat(np.diagonal(products, axis1=1, axis2=2).T, n // len(products), axis=1)
+    damped = None if products is None else [_damped(part) for part in products]
+    cost = np.ones((k, 1)) if damped is None else np.repeat(np.diagonal(damped, axis1=1, axis2=2).T, n // len(damped), axis=1)
     scale = _scales(matrix.reshape(groups, -1, n), cost.reshape(groups, k // groups, -1))
     scales = np.repeat(scale, k // groups, axis=0)
-    if products is None:
+    if damped is None:
         integers = _nearest(matrix, scales)
     else:
-        parts = (np.split(array, len(products), axis=1) for array in (matrix, scales))
-        integers = np.concatenate([_compensated(*part) for part in zip(*parts, products, strict=True)], axis=1)
+        parts = (np.split(array, len(damped), axis=1) for array in (matrix, scales))
+        integers = np.concatenate([_compensated(*part) for part in zip(*parts, damped, strict=True)], axis=1)
     return Weights(integers=integers.astype(np.int8), scale=scale.astype(np.float32))
+
+
+def _damped(products: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[K, K], which has an inverse."""
+    return products + np.eye(len(products)) * (DAMPING * np.diag(products).mean() or 1)
 
 
 def groups_of(layer: Layer, group: int) -> int:
@@ -66,6 +72,7 @@ def _scales(rows: NDArray, cost: NDArray) -> NDArray[np.float64]:
     """[G, N] for rows [G, K / G, N]: of the least squared error, times the cost of each row's. Those of several groups are multiples of a
     step for each column, up to MAX_FACTOR, as the machine has them."""
     largest = np.abs(rows).max(axis=1, keepdims=True)
+    largest = np.where(largest == 0, largest.max(axis=0), largest)  # so that a group of zeros doesn't make the step coarser
     largest[largest == 0] = 1
     best, least = largest / INT4.max, np.full(largest.shape, np.inf)
     for ratio in RATIOS:
@@ -86,8 +93,7 @@ def _compensated(matrix: NDArray, scales: NDArray, products: NDArray) -> NDArray
     as what they are multiplied with goes together (Frantar et al., GPTQ, 2023)."""
     order = np.argsort(-np.diag(products), kind="stable")
     left, scales = matrix[order], scales[order]
-    damped = products[np.ix_(order, order)] + np.eye(len(order)) * (DAMPING * np.diag(products).mean() or 1)
-    factor = np.linalg.cholesky(np.linalg.inv(damped)).T  # factor.T @ factor is the inverse
+    factor = np.linalg.cholesky(np.linalg.inv(products[np.ix_(order, order)])).T  # factor.T @ factor is the inverse
     integers = np.zeros(matrix.shape)
     for place, row in enumerate(order):
         integers[row] = _nearest(left[place], scales[place])
