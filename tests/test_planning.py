@@ -19,7 +19,7 @@ from tests.plans import cheapest, problems
 SECONDS = 60.0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(problems(), st.integers(0, 6))
 def test_fewest_moves_are_those_of_all_orders_and_spills(problem: Problem, more: int) -> None:
     capacity = max(map(problem.least, problem.operations)) + more
@@ -31,7 +31,7 @@ def test_fewest_moves_are_those_of_all_orders_and_spills(problem: Problem, more:
         assert found.bound == pytest.approx(wanted)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(problems(most=8), st.integers(0, 6))
 def test_plans_pass_the_checker(problem: Problem, more: int) -> None:
     plan = best_plan(problem, problem.largest + more, SECONDS)
@@ -44,7 +44,7 @@ def test_plans_pass_the_checker(problem: Problem, more: int) -> None:
         assert check(plain, schedule, addresses, plan.capacity).moved >= plan.bound
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(problems(most=7))
 def test_the_smallest_scratchpad_spills_nothing(problem: Problem) -> None:
     tensors = {name: replace(tensor, lasting=False) for name, tensor in problem.tensors.items()}

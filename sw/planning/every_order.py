@@ -2,8 +2,8 @@
 
 Between two operations that touch a tensor run, in every order, those that need the one and that the other needs. While such a one, o,
 runs, the tensor is in the scratchpad, X'[a, o], or in external memory. F'[a, r]: it is fetched after what read it last, and before r does,
-so the sum of F' is at most the sum of F. Where X' is 0, one of the next readers after o has its F', or reads from external memory: r is no
-such reader if it runs before o, or another one always runs between o and r.
+so the sum of F' is at most the sum of F. Where X' is 0 and a reader always runs after o, one of the next readers has its F', or reads from
+external memory: r is no such reader if it runs before o, or another one always runs between o and r.
 """
 
 from collections import defaultdict
@@ -41,8 +41,8 @@ class EveryOrder:
             if o in makers or o in readers:
                 instead = written if o in makers else beside.get(o)
                 program.row({here: 1, **({} if instead is None else {instead: 1})}, low=1)
-            following = [*self._following(readers, o)]
-            if following:
+            if self._after[o].intersection(readers):
+                following = self._following(readers, o)
                 terms = {variable: 1.0 for r in following for variable in (fetched.get(r), beside.get(r), lasting) if variable is not None}
                 program.row({here: 1, **terms}, low=1)
 
