@@ -155,6 +155,8 @@ def run_operator(operator: ir.Operator, values: dict[str, Int], lanes: int) -> N
             source = _shifted(operator.source, shift, beside=operator.beside)
             rows = np.arange(source.rows) if operator.numbers is None else read(operator.numbers)[0]
             result = values[source.tensor.name][source.row + rows, source.col : source.col + source.cols]
+        case ir.Transfer():
+            result = read(operator.a)
         case ir.Gather():
             result = read(operator.a)[read(operator.numbers)[0]]
         case ir.Gelu():

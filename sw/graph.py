@@ -516,6 +516,14 @@ class Fetch(OneResult):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Transfer(RowOperator):
+    """The same tensor in another place: ``a`` in the scratchpad is stored to ``out`` in external memory where ``stores``, else the other
+    way."""
+
+    stores: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Gather(OneResult):
     """The rows of ``a`` whose numbers are in ``numbers``."""
 

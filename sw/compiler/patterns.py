@@ -62,9 +62,11 @@ def compile_patterns(
 ) -> dict[Pattern, Program]:
     """In every pattern, each with the others as alternatives. Raises CompileError as `compile_graph`."""
     compiler = Compiler(graph, parameters, resources, name=name)
-    sequential = compiler.program()
+    sequential = compiler.program(optimal=False)
     planner = _Planner(compiler, sequential)
     programs = {Pattern.SEQUENTIAL: sequential, Pattern.DATAFLOW: planner.dataflow(), Pattern.AUTO: planner.fastest()}
+    programs = {pattern: compiler.program(program.plan.assignment) for pattern, program in programs.items()}
+    programs[Pattern.AUTO] = min(programs[Pattern.AUTO], programs[Pattern.SEQUENTIAL], key=lambda program: program.cycles)
     alternatives, reasons = [_alternative(pattern.value, program) for pattern, program in programs.items()], tuple(planner.reasons())
 
     def decision(taken: Pattern) -> Decision:
@@ -156,7 +158,7 @@ class _Planner:
         through_links = tuple(group for group in groups if isinstance(group, Pipeline))
         bands = tuple(group for group in groups if isinstance(group, Bands))
         try:
-            program = self._compiler.program(Assignment(pipelines=through_links, bands=bands, units=units or {}))
+            program = self._compiler.program(Assignment(pipelines=through_links, bands=bands, units=units or {}), optimal=False)
         except CompileError as e:
             self._failures.append(str(e))
             return None

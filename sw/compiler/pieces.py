@@ -22,7 +22,7 @@ class Pieces:
         one product writes, and another one takes as its b [k, n]: its first tiles need only the first columns."""
         p = parameters
         products = [op for op in graph.operators if isinstance(op, ir.MatMul)]
-        others = [op for op in graph.operators if not isinstance(op, ir.MatMul)]
+        others = [op for op in graph.operators if not isinstance(op, ir.MatMul | ir.Transfer)]
         heads = {op.parts[0].out.tensor.name: op.parts[0].out.rows for op in products if len({part.out.row for part in op.parts}) > 1}
         exchanged = _written(products) & _read(others) | _written(others) & _read(products)
         scores = (part for op in products for part in op.parts if part.out.tensor in exchanged and part.b.tensor.data is None)

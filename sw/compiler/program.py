@@ -17,11 +17,13 @@ from .fetches import with_fetches
 from .fuse import fuse
 from .halves import with_halves
 from .layout import Buffer, Layout, choose_layouts
+from .optimal import fewer_moves
 from .packing import pack
 from .pipeline import SEQUENTIAL, Assignment, between
 from .plan import Plan, make_plans
 from .predict import Resources, Timing, predict
 from .reach import banks_reached
+from .replay import replay
 from .schedule import Scheduler, with_waits
 from .topk import with_picks
 
@@ -85,16 +87,20 @@ class Compiler:
         stored = [*self.buffers.values(), *([dram_rows.buffer] if dram_rows else [])]
         self._constants, self._image = _constants(stored, parameters)
 
-    def program(self, assignment: Assignment = SEQUENTIAL) -> Program:
-        """The one that is predicted to be the fastest. Raises CompileError naming the operator that can't be mapped, or the pipeline."""
+    def program(self, assignment: Assignment = SEQUENTIAL, *, optimal: bool = True) -> Program:
+        """The one that is predicted to be the fastest. optimal: of plans with the fewest moves too, which take longer to find. Raises
+        CompileError naming the operator that can't be mapped, or the pipeline."""
         stay = self.resources.constants_stay
         plans = make_plans(self.graph, self._layouts, self.buffers, self.parameters, assignment, constants_stay=stay)
-        return min((self._of(plan) for plan in plans), key=lambda program: program.cycles)
+        plans += [better for plan in plans if (better := fewer_moves(plan, self.parameters, constants_stay=stay))] if optimal else []
+        best = min((self._of(plan) for plan in plans), key=lambda program: program.cycles)
+        replay(best.plan)
+        return best
 
     def _of(self, plan: Plan) -> Program:
         p = self.parameters
         external, end = self._external(plan)
-        scheduler = Scheduler(p, plan, self.buffers, external)
+        scheduler = Scheduler(p, plan, plan.buffers, external)
         rows = self._dram_rows
         before, planned = [*(rows.steps(external[rows.buffer.name]) if rows else []), *scheduler.prologue()], scheduler.body(plan.graph)
         prologue, body = with_waits(before, p), with_waits(planned, p)
@@ -104,7 +110,7 @@ class Compiler:
             parameters=p,
             graph=plan.graph,
             plan=plan,
-            layouts=self._layouts,
+            layouts=plan.layouts,
             prologue=tuple(prologue),
             body=tuple(body),
             labels=tuple(step.label for step in planned),
@@ -121,7 +127,7 @@ class Compiler:
         offsets, end = dict(self._constants), len(self._image)
         ports = {port.tensor.name for port in (*self.graph.inputs, *self.graph.outputs)}
         linked = between(plan.graph, plan.assignment.pipelines)
-        for buffer in self.buffers.values():
+        for buffer in plan.buffers.values():
             if buffer.data is None and buffer.name not in linked and (buffer.name in ports or buffer.name not in plan.resident):
                 offsets[buffer.name] = end
                 end += buffer.words * self.parameters.slot_bytes

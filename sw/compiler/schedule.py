@@ -158,7 +158,7 @@ class Scheduler:
         loads, stores, accesses, traffic = [], [], [], {}
         command = dict(task.command)
         for field, operand in task.operands.items():
-            writes = field in ("out", "scratchpad")
+            writes = field == "out" or (field == "scratchpad" and task.engine is Engine.LOAD)
             base = None if operand.shift else self._plan.resident.get(operand.buffer.name)
             if operand.ring:
                 address, stride = link_address(operand.ring.link) + operand.ring.position, operand.buffer.row_words
@@ -188,7 +188,8 @@ class Scheduler:
             command |= self._fetched(task.source, command)
             source = task.source.buffer
             size = source.words * self._p.slot_bytes
-            accesses.append(Access.of(self._external[source.name], 1, size, 1, writes=False, external=True))
+            writes = task.engine is Engine.STORE
+            accesses.append(Access.of(self._external[source.name], 1, size, 1, writes=writes, external=True))
         # The importance, the flags and the DRAM that computes as words behind the scratchpad.
         op, behind = task.operator, self._p.scratchpad_words
         if command.get("importance"):

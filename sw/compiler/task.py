@@ -63,8 +63,8 @@ class Task:
     """A step but for its addresses. command: the other fields. operands: by the name of their address field; ``out`` is written.
 
     walks: make the fields of operands by name from their address and the words from a row to the next, where they are more than these.
-    source: what a load fetches from external memory, of which the command says the rest. unit: which of the engine's does it, or None for
-    any.
+    source: what a load takes from external memory, or a store writes there, of which the command says the rest. unit: which of the
+    engine's does it, or None for any.
     """
 
     engine: Engine

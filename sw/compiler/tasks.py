@@ -19,6 +19,7 @@ from .products import Products
 from .rowwise import OPERATIONS, Rowwise
 from .selection import Selection
 from .task import Task, Way
+from .transfers import Transfers
 
 
 class TaskMaker:
@@ -34,6 +35,7 @@ class TaskMaker:
             ir.Fetch: selection.fetch,
             Pim: PimTasks(operands).of,
             ir.Deform: Deforms(operands).of,
+            ir.Transfer: Transfers(operands).of,
             **dict.fromkeys(OPERATIONS, Rowwise(operands).of),
         }
 

@@ -1,19 +1,18 @@
 """Where stays lie, so that no two that meet overlap: by placing one after the other, or where that fails by an integer program."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from random import Random
 
 from .highs import Program
-from .problem import Problem
 from .schedule import Stay
 
-TRIES = 2000  # in each of which the stay that found no place in the one before comes earlier
+TRIES = 500  # in each of which the stay that found no place in the one before comes earlier
 
 
-def addresses(problem: Problem, stays: Sequence[Stay], capacity: int, seconds: float) -> list[int] | None:
-    """Of the stays, in their order; None where none are found in that time, or there are none."""
-    sizes = [problem.tensors[stay.tensor].size for stay in stays]
+def addresses(size: Mapping[str, int], stays: Sequence[Stay], capacity: int, seconds: float) -> list[int] | None:
+    """Of the stays, in their order, of tensors of that size; None where none are found in that time, or there are none."""
+    sizes = [size[stay.tensor] for stay in stays]
     meets = [[j for j, other in enumerate(stays) if j != i and stay.meets(other)] for i, stay in enumerate(stays)]
     order = sorted(range(len(stays)), key=lambda i: (-sizes[i], stays[i].first))
     random = Random(0)

@@ -150,7 +150,7 @@ class _Model:
         block = next(block for block in blocks if using & set(block))
         places = [i for i, o in enumerate(block) if o in using]
         streams = any(tensor.name in self._problem.operations[o].streams for o in using)
-        free = tensor.wanted or tensor.lasting or streams or self._margin
+        free = tensor.wanted or tensor.lasting or not tensor.fetchable or streams or self._margin
         return not free and len(places) == len(using) == places[-1] - places[0] + 1
 
     def _stays_inside(self, tensor: Tensor) -> None:
@@ -208,7 +208,7 @@ class _Model:
         name, row, makers = tensor.name, self._program.row, self._problem.makers[tensor.name]
         in_memory = self._one(self._spilled, name) | self._one(self._written, name)
         for t in [t for of, t in self._here if of == name]:
-            fetched = self._fetched[name, t] = self._program.variable(self._size(name), integer=False)
+            fetched = self._fetched[name, t] = self._program.variable(self._size(name), high=int(tensor.fetchable), integer=False)
             before = self._one(self._here, (name, t - 1))
             made = self._runs(makers[0], t) if makers else {}
             row(_sum({fetched: 1, self._here[name, t]: -1}, before, made, self._one(self._lasting, name)), low=0)

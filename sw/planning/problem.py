@@ -13,13 +13,15 @@ class PlanningError(ValueError):
 @dataclass(frozen=True)
 class Tensor:
     """size: in the scratchpad, in whatever unit its capacity has, such as bytes. stored: lies in external memory before the run, as inputs
-    and weights do. wanted: must lie there after it, as outputs do. lasting: may stay in the scratchpad from run to run, as weights may."""
+    and weights do. wanted: must lie there after it, as outputs do. lasting: may stay in the scratchpad from run to run, as weights may.
+    fetchable: may come to lie there in between."""
 
     name: str
     size: int
     stored: bool = False
     wanted: bool = False
     lasting: bool = False
+    fetchable: bool = True
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -48,7 +50,7 @@ class Problem:
     """Operations in an order in which they can run, with the tensors by name. A tensor can be written part by part, by some operations;
     then they are done in this order.
 
-    Raises PlanningError where a tensor is unknown, not made when it is read, or not needed.
+    Raises PlanningError where a tensor is unknown, or not made when it is read.
     """
 
     tensors: Mapping[str, Tensor]
@@ -67,9 +69,16 @@ class Problem:
                     raise PlanningError(f"{operation.name} writes {name}, which is stored already")
             written |= set(operation.writes)
             read |= set(operation.reads)
-        for name, tensor in self.tensors.items():
-            if name not in read and not (tensor.wanted and name in written):
-                raise PlanningError(f"{name} is connected to nothing that is wanted" if name in written else f"{name} is never read")
+        unknown = self.tensors.keys() - read - written
+        if unknown:
+            raise PlanningError(f"{min(unknown)} is neither made nor read")
+
+    def require_connected(self) -> None:
+        """Raises PlanningError where what an operation makes is neither read nor wanted."""
+        for operation in self.operations:
+            for name in operation.writes:
+                if not self.readers[name] and not self.tensors[name].wanted:
+                    raise PlanningError(f"{operation.name} makes {name}, which nothing reads")
 
     def _known(self, operation: Operation, name: str) -> Tensor:
         if name not in self.tensors:

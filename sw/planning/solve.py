@@ -27,8 +27,9 @@ def best_plan(problem: Problem, capacity: int, seconds: float, *, like: Plan | N
     """Of all orders, addresses and spills, as far as it is found in that time; its ``gap`` says how far it may be off. like: one whose
     order is tried too. tell: hears what is being done.
 
-    Raises PlanningError where the capacity does not hold an operation, or nothing is found.
+    Raises PlanningError where the capacity does not hold an operation, what it makes is not needed, or nothing is found.
     """
+    problem.require_connected()
     large = max(problem.operations, key=problem.least)
     if problem.least(large) > capacity:
         raise PlanningError(f"{large.name} takes {problem.least(large)} at once, but the scratchpad holds {capacity}")
@@ -47,6 +48,8 @@ def best_plan(problem: Problem, capacity: int, seconds: float, *, like: Plan | N
 def smallest_plan(problem: Problem, seconds: float, *, tell: Tell = lambda text: None) -> tuple[Plan, int]:
     """The plan with the smallest scratchpad that spills nothing, which is its ``capacity``, and what none is smaller than. Raises
     PlanningError where nothing is found."""
+
+    problem.require_connected()
 
     def solve(choice: Choice, seconds: float, start: Schedule | None) -> Found:
         return lowest_peak(problem, seconds, choice, start=start)
@@ -138,8 +141,9 @@ def _placed(problem: Problem, capacity: int, schedule: Schedule, bound: float, e
         for share in TIGHTER:
             yield fewest_moves(problem, int(capacity * share), seconds(), Choice.none(schedule.order)).schedule
 
+    sizes = {name: tensor.size for name, tensor in problem.tensors.items()}
     for candidate in candidates():
-        found = candidate and addresses(problem, candidate.stays, capacity, seconds())
+        found = candidate and addresses(sizes, candidate.stays, capacity, seconds())
         if candidate and found:
             traffic = check(problem, candidate, found, capacity)
             moves, exposed = traffic.moved, traffic.exposed
