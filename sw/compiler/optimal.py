@@ -1,5 +1,5 @@
-"""A plan that moves fewer words than the first one, in its order and with its staging area: which buffers stay from when to when, by an
-integer program, and where, as in `places.py`."""
+"""A plan that moves fewer words than the first one, with its staging area: which buffers stay from when to when, in its order or, where
+that is small enough to be tried, in any, by an integer program; and where, as in `places.py`."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -7,6 +7,7 @@ from dataclasses import replace
 from ...rtl.arch.parameters import MachineParameters
 from .. import graph as ir
 from ..planning.addresses import addresses
+from ..planning.blocks import Blocks
 from ..planning.choice import Choice
 from ..planning.integer import fewest_exposed, fewest_moves
 from ..planning.integer import moved as moved_words
@@ -14,6 +15,7 @@ from ..planning.problem import Problem
 from ..planning.schedule import Stay
 from .errors import CompileError
 from .layout import Buffer
+from .order import depends_on_more
 from .pipeline import Assignment
 from .places import lifetimes, place
 from .plan import Plan, needs_no_place, operands_of, plan_with, room_of
@@ -23,6 +25,8 @@ from .tasks import TaskMaker
 
 SECONDS = 10.0  # for an integer program of a schedule
 ADDRESS_SECONDS = 1.0
+ORDER_SECONDS = 2.0
+SMALL = 150  # steps at which operators can run, in all, up to which their order is chosen too
 
 
 def fewer_moves(plan: Plan, parameters: MachineParameters, *, constants_stay: bool) -> Plan | None:
@@ -76,8 +80,12 @@ def _steps(plan: Plan, units: Sequence[Unit], parameters: MachineParameters, *, 
 
 
 def _planned(plan: Plan, units: Sequence[Unit], problem: Problem, parameters: MachineParameters) -> Plan | None:
-    capacity, order = room_of(parameters, plan.staging_words), range(len(units))
-    found = fewest_moves(problem, capacity, SECONDS, Choice.none(order)).schedule
+    capacity = room_of(parameters, plan.staging_words)
+    found = fewest_moves(problem, capacity, SECONDS, Choice.none(range(len(units)))).schedule
+    blocks = Blocks.of(problem)
+    fixed = any(depends_on_more(op) for unit in units for op in unit) or (found and moved_words(problem, found) == problem.compulsory)
+    if not fixed and len(units) < sum(map(len, blocks.windows.values())) <= SMALL:
+        found = fewest_moves(problem, capacity, ORDER_SECONDS, Choice.all(blocks), start=found).schedule or found
     if not found or moved_words(problem, found) >= plan.words_moved:
         return None
     for schedule in (fewest_exposed(problem, capacity, SECONDS, found).schedule, found):

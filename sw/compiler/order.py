@@ -48,6 +48,11 @@ def _needs(graph: ir.Graph) -> list[set[int]]:
     return [{j for j in range(i) if writes[j] & (reads[i] | writes[i]) or reads[j] & writes[i]} for i in range(len(reads))]
 
 
+def depends_on_more(op: ir.Operator) -> bool:
+    """Whether its place in the order depends on more than the tensors that it reads and writes."""
+    return bool(op.when or _left_behind(op) or (isinstance(op, ir.Pick) and op.importance))
+
+
 def _left_behind(op: ir.Operator) -> set[str]:
     """What it changes that is no tensor."""
     flag = {flag_of(op.name)} if isinstance(op, ir.Softmax) and op.threshold is not None else set[str]()

@@ -204,8 +204,8 @@ def _staging_parts(parameters: MachineParameters) -> int:
 
 
 def needs_no_place(graph: ir.Graph, buffers: Mapping[str, Buffer], *, constants_stay: bool) -> set[str]:
-    """Buffers that stay in external memory: what is fetched, and constants that a number chooses from, the operator's tables among them;
-    all constants, unless they can stay."""
+    """Buffers that stay in external memory: what is fetched, or an input that nothing reads; constants that a number chooses from, the
+    operator's tables among them; all constants, unless they can stay."""
     fetched, read, shifted = set[str](), {port.tensor.name for port in graph.outputs}, set[str]()
     for op in graph.operators:
         of_it = set[ir.Block]()
@@ -217,4 +217,5 @@ def needs_no_place(graph: ir.Graph, buffers: Mapping[str, Buffer], *, constants_
         fetched |= {block.tensor.name for block in of_it}
         read |= {block.tensor.name for block in op.inputs if block not in of_it}
     constants = set() if constants_stay else {buffer.name for buffer in buffers.values() if buffer.data is not None}
-    return fetched - read | constants | {name for name in buffers if operator_name(name) in shifted}
+    unread = {port.tensor.name for port in graph.inputs}
+    return (fetched | unread) - read | constants | {name for name in buffers if operator_name(name) in shifted}

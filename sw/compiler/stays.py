@@ -83,9 +83,10 @@ class Steps:
 
 @dataclass(kw_only=True, eq=False)
 class Moved:
-    """What a schedule makes of a graph. copies: by the name of a tensor that holds what another one does, that one. resident: what gets a
-    place. before, after, names: by unit transfers around it, and other names of what it reads."""
+    """What a schedule makes of a graph. order: of its units. copies: by the name of a tensor that holds what another one does, that one.
+    resident: what gets a place. before, after, names: by step transfers around it, and other tensors for what it reads."""
 
+    order: Sequence[int]
     copies: dict[str, str] = field(default_factory=dict)
     resident: set[str] = field(default_factory=set)
     before: dict[int, list[ir.Transfer]] = field(default_factory=dict)
@@ -95,16 +96,16 @@ class Moved:
 
     def graph(self, graph: ir.Graph, units: Sequence[Unit]) -> ir.Graph:
         operators = list[ir.Operator]()
-        for i, unit in enumerate(units):
-            operators += self.before.get(i, [])
-            operators += (_reading(op, self.names.get(i, {})) for op in unit)
-            operators += self.after.get(i, [])
+        for step, o in enumerate(self.order):
+            operators += self.before.get(step, [])
+            operators += (_reading(op, self.names.get(step, {})) for op in units[o])
+            operators += self.after.get(step, [])
         return replace(graph, operators=tuple(operators), tensors={**graph.tensors, **self.tensors})
 
 
 def moved(graph: ir.Graph, problem: Problem, schedule: Schedule) -> Moved | None:
     """The schedule's transfers; None where an output would be read from external memory, and from the scratchpad before."""
-    found = Moved()
+    found = Moved(order=schedule.order)
     for name, tensor in problem.tensors.items():
         stays = sorted((stay for stay in schedule.stays if stay.tensor == name), key=lambda stay: stay.first)
         streamed = [t for t, names in schedule.streams.items() if name in names]
@@ -125,7 +126,7 @@ def _add(found: Moved, tensor: ir.Tensor, problem: Problem, stays: Sequence[Stay
         return False
     if made and stays[0].spilled and not wanted:
         stored = _copy(found, tensor, f"{name}.stored")
-        step = problem.makers[name][-1]
+        step = max(found.order.index(o) for o in problem.makers[name])
         op = ir.Transfer(name=f"{name}.store", node=name, a=tensor.whole, out=stored.whole, stores=True)
         found.after.setdefault(step, []).append(op)
     for number, stay in enumerate(stays[made:]):
@@ -133,7 +134,7 @@ def _add(found: Moved, tensor: ir.Tensor, problem: Problem, stays: Sequence[Stay
         op = ir.Transfer(name=f"{name}.load{number}", node=name, a=stored.whole, out=here.whole, stores=False)
         found.before.setdefault(stay.first, []).append(op)
         found.resident.add(here.name)
-        for step in problem.readers[name]:
+        for step in map(found.order.index, problem.readers[name]):
             if stay.first <= step <= stay.last and step not in streamed:
                 found.names.setdefault(step, {})[name] = here
     for step in streamed if stored is not tensor else ():
