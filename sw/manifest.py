@@ -21,6 +21,7 @@ from ..rtl.arch.workers import require_worker
 from . import graph as ir
 from .compiler.decision import Decision
 from .compiler.layout import Layout
+from .compiler.memory_map import MemoryMap
 from .compiler.program import Program, from_slots, to_slots
 
 MANIFEST, CONSTANTS, PROGRAM = "manifest.json", "constants.bin", "program.bin"
@@ -108,7 +109,8 @@ class Manifest:
     """rom: the program is in the circuit. prologue: number of steps. labels: the operator of each step of a run, and its engine. positions:
     of tokens, for each of which a decoder has a run of its own, as many steps behind those of the one before; 0 of other networks.
 
-    connections: of the circuit. operators: for reports, by name: node, kind, macs. decision: for reports too, of the planner.
+    connections: of the circuit. operators: for reports, by name: node, kind, macs. decision, memory: for reports too, of the
+    planner.
     """
 
     name: str
@@ -127,6 +129,7 @@ class Manifest:
     code: bytes
     decision: Decision | None = None
     positions: int = 0
+    memory: MemoryMap | None = None
 
     def first_step(self, position: int = 0) -> int:
         """Of a run."""
@@ -169,6 +172,7 @@ class Manifest:
             code=code,
             decision=program.decision,
             positions=len(program.positions),
+            memory=program.memory,
         )
 
     def save(self, folder: Path) -> None:
@@ -193,6 +197,7 @@ class Manifest:
             "outputs": [port.to_json() for port in self.outputs],
             "operators": self.operators,
             "decision": None if self.decision is None else asdict(self.decision),
+            "plan": None if self.memory is None else asdict(self.memory),
             "steps": [list(label) for label in self.labels],
             "registers": {r.name: {"offset": r.offset, "access": r.access.value} for r in REGISTERS},
         }
@@ -273,6 +278,7 @@ class Manifest:
             constants=constants,
             code=code,
             decision=None if text["decision"] is None else Decision.from_dict(text["decision"]),
+            memory=None if text["plan"] is None else MemoryMap.from_dict(text["plan"]),
             positions=positions,
         )
 

@@ -83,8 +83,7 @@ def alive(program: Program) -> dict[str, tuple[int, int]]:
         if name in result and tensor.data is None:
             uses = [i for i, op in enumerate(graph.operators) for b in (*op.inputs, *op.outputs) if b.tensor is tensor]
             first = -1 if any(port.tensor is tensor for port in graph.inputs) else min(uses)
-            last = len(graph.operators) if any(port.tensor is tensor for port in graph.outputs) else max(uses, default=-1)
-            result[name] = first, last
+            result[name] = first, max(uses, default=-1)  # an output is stored as soon as it is made
     return result
 
 

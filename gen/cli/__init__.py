@@ -8,6 +8,7 @@ import click
 
 from .compile import compile_command
 from .generate import blocks_command, generate_group
+from .plan import plan_command
 from .quantize import quantize_command
 from .simulate import build_command, report_command, run_command
 
@@ -47,6 +48,7 @@ def main() -> None:
 
     \b
     celosia quantize FLOAT.onnx --calibration DATA.npz -o NET.onnx
+    celosia plan NET.onnx              what lies in the scratchpad when, and what a larger one would save
     celosia compile NET.onnx -o out    Verilog, program, constants, manifest, register map
     celosia run out --input X.npy      run arrays through the simulated hardware
     celosia report out                 where the cycles go, as a page
@@ -54,5 +56,6 @@ def main() -> None:
     """
 
 
-for _command in (quantize_command, compile_command, build_command, run_command, report_command, blocks_command, generate_group):
+_COMMANDS = quantize_command, plan_command, compile_command, build_command, run_command, report_command, blocks_command, generate_group
+for _command in _COMMANDS:
     main.add_command(_command)

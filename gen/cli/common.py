@@ -1,14 +1,18 @@
 """What the commands have in common."""
 
-from collections.abc import Callable
-from dataclasses import fields
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 
 from ...rtl.arch.blocks import choices
-from ..blocks import parameter_text
+from ...rtl.arch.parameters import MachineParameters
+from ...rtl.arch.targets import DEFAULT_TARGET, TARGETS
+from ..blocks import BLOCKS, parameter_text
 from ..platforms import PLATFORMS
 
 console = Console()
@@ -37,6 +41,26 @@ def parameter_options(parameters: type, help_of: Callable[[str], str]) -> Callab
         return command
 
     return decorate
+
+
+def machine_options(command: Callable) -> Callable:
+    """A machine by its name, a file of parameters, and an option for each of them: ``target``, ``config`` and what `machine_values`
+    takes."""
+    command = parameter_options(MachineParameters, BLOCKS["accelerator"].help)(command)
+    command = click.option("--config", type=FILE, help="TOML file of machine parameters; options override it.")(command)
+    named = "Named machine to start from."
+    return click.option("--target", type=click.Choice(list(TARGETS)), default=DEFAULT_TARGET, show_default=True, help=named)(command)
+
+
+def machine_values(target: str, config: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters by name, not yet checked. Raises ValueError naming a file that is no TOML."""
+    values: dict[str, Any] = asdict(TARGETS[target])
+    if config is not None:
+        try:
+            values |= tomllib.loads(config.read_text())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+            raise ValueError(f"{config}: {e}") from None
+    return values | {name: value for name, value in options.items() if value is not None}
 
 
 fpga_option = click.option(

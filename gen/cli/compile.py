@@ -1,7 +1,5 @@
 """`celosia compile`."""
 
-import tomllib
-from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,6 @@ from rich.table import Table
 from ...rtl.arch.deform import FRACTION_BITS
 from ...rtl.arch.formats import FACTOR_BITS
 from ...rtl.arch.parameters import NO_PIM, MachineParameters
-from ...rtl.arch.targets import DEFAULT_TARGET, TARGETS
 from ...sw import Pruning, compile_model
 from ...sw.compiler.decision import Decision
 from ...sw.compiler.patterns import Pattern
@@ -22,9 +19,8 @@ from ...sw.frontend.onnx_file import read
 from ...sw.graph import Deform
 from ...sw.quantize.moved import cost_of_moved
 from ...sw.quantize.samples import read_samples
-from ..blocks import BLOCKS
 from ..project import write_project
-from .common import FILE, NEW, console, fpga_option, parameter_options
+from .common import FILE, NEW, console, fpga_option, machine_options, machine_values
 from .quantize import error_table, progress
 
 
@@ -43,8 +39,6 @@ class _Shares(click.ParamType):
 @click.command("compile")
 @click.argument("model", type=FILE)
 @click.option("-o", "--output", type=NEW, required=True, help="Folder to write; an earlier one of celosia's is replaced.")
-@click.option("--target", type=click.Choice(list(TARGETS)), default=DEFAULT_TARGET, show_default=True, help="Named machine to start from.")
-@click.option("--config", type=FILE, help="TOML file of machine parameters; options override it.")
 @click.option("--program", type=click.Choice(["memory", "rom"]), help="Where the steps lie: in memory, but for a pattern in a ROM.")
 @click.option(
     "--pattern",
@@ -96,7 +90,7 @@ class _Shares(click.ParamType):
     "the inputs in this .npz file, as celosia quantize takes it.",
 )
 @fpga_option
-@parameter_options(MachineParameters, BLOCKS["accelerator"].help)
+@machine_options
 def compile_command(
     model: Path,
     output: Path,
@@ -119,13 +113,7 @@ def compile_command(
     **options: int | None,
 ) -> None:
     """Compile MODEL, a QDQ ONNX file, to an accelerator in a folder."""
-    values: dict[str, object] = asdict(TARGETS[target])
-    if config is not None:
-        try:
-            values |= tomllib.loads(config.read_text())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-            raise ValueError(f"{config}: {e}") from None
-    values |= {name: value for name, value in options.items() if value is not None}
+    values = machine_values(target, config, options)
     left_out = {"tokens": prune_tokens or (), "heads": prune_heads or (), "values": prune_values, "progressive": progressive}
     pruning = Pruning(**left_out, protected=protect_tokens)
     if pruning or (values["pim"] != NO_PIM and options["pruning"] is None):  # a decoder looks its tokens up

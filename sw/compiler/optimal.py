@@ -1,8 +1,9 @@
-"""A plan that moves fewer words than the first one, with its staging area: which buffers stay from when to when, in its order or, where
-that is small enough to be tried, in any, by an integer program; and where, as in `places.py`."""
+"""A plan that moves fewer words than the first one, with its staging area or a smaller one: which buffers stay from when to when, in its
+order or, where that is small enough to be tried, in any, by an integer program; and where, as in `places.py`."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 
 from ...rtl.arch.parameters import MachineParameters
 from .. import graph as ir
@@ -23,8 +24,9 @@ from .stays import Moved, Steps, Unit, moved
 from .task import Task
 from .tasks import TaskMaker
 
+STAGING = (1, 2, 4)  # parts of the first plan's staging area
 SECONDS = 10.0  # for an integer program of a schedule
-ADDRESS_SECONDS = 1.0
+ADDRESS_SECONDS = 0.3
 ORDER_SECONDS = 2.0
 SMALL = 150  # steps at which operators can run, in all, up to which their order is chosen too
 
@@ -34,15 +36,16 @@ def fewer_moves(plan: Plan, parameters: MachineParameters, *, constants_stay: bo
     if plan.assignment.bands or plan.assignment.spills or parameters.dram or not plan.words_staged:
         return None
     units = list(_units(plan.graph, plan.assignment))
-    best = None
-    for together in (True, False):
-        problem = _steps(plan, units, parameters, constants_stay=constants_stay, together=together).problem()
-        if plan.words_moved <= problem.compulsory:
-            return None
-        found = _planned(plan, units, problem, parameters)
-        if found and found.words_moved < (best or plan).words_moved:
+    best = plan
+    for part, together in product(STAGING, (True, False)):
+        like = replace(plan, staging_words=plan.staging_words // part)
+        try:
+            problem = _steps(like, units, parameters, constants_stay=constants_stay, together=together).problem()
+        except CompileError:  # something is always staged, for which that is too little
+            break
+        if best.words_moved > problem.compulsory and (found := _planned(like, units, problem, parameters, best.words_moved)):
             best = found
-    return best
+    return None if best is plan else best
 
 
 def _units(graph: ir.Graph, assignment: Assignment) -> Iterator[Unit]:
@@ -79,18 +82,19 @@ def _steps(plan: Plan, units: Sequence[Unit], parameters: MachineParameters, *, 
     )
 
 
-def _planned(plan: Plan, units: Sequence[Unit], problem: Problem, parameters: MachineParameters) -> Plan | None:
+def _planned(plan: Plan, units: Sequence[Unit], problem: Problem, parameters: MachineParameters, words: int) -> Plan | None:
+    """One that moves fewer than so many words."""
     capacity = room_of(parameters, plan.staging_words)
     found = fewest_moves(problem, capacity, SECONDS, Choice.none(range(len(units)))).schedule
     blocks = Blocks.of(problem)
     fixed = any(depends_on_more(op) for unit in units for op in unit) or (found and moved_words(problem, found) == problem.compulsory)
     if not fixed and len(units) < sum(map(len, blocks.windows.values())) <= SMALL:
         found = fewest_moves(problem, capacity, ORDER_SECONDS, Choice.all(blocks), start=found).schedule or found
-    if not found or moved_words(problem, found) >= plan.words_moved:
+    if not found or moved_words(problem, found) >= words:
         return None
     for schedule in (fewest_exposed(problem, capacity, SECONDS, found).schedule, found):
         changed = schedule and moved(plan.graph, problem, schedule)
-        if changed and (made := _made(plan, units, changed, parameters)):
+        if changed and (made := _made(plan, units, changed, parameters)) and made.words_moved < words:
             return made
     return None
 

@@ -12,8 +12,8 @@ SPREAD = 2  # operators: one for each engine beside that of the tensor's last re
 
 
 def lifetimes(graph: ir.Graph, groups: Sequence[Group] = ()) -> Iterator[tuple[str, int, int]]:
-    """(tensor, first operator, last operator) of each activation, by the operators' positions, one for all of a group; inputs start at -1,
-    outputs stay until the end."""
+    """(tensor, first operator, last operator) of each activation, by the operators' positions, one for all of a group; inputs start at
+    -1."""
     first = {port.tensor.name: -1 for port in graph.inputs}
     last = dict(first)
     leader = {name: group.operators[0] for group in groups for name in group.operators}
@@ -24,7 +24,6 @@ def lifetimes(graph: ir.Graph, groups: Sequence[Group] = ()) -> Iterator[tuple[s
             if block.tensor.data is None:
                 first.setdefault(block.tensor.name, i)
                 last[block.tensor.name] = i
-    last |= {port.tensor.name: len(graph.operators) for port in graph.outputs}
     return ((name, start, last[name]) for name, start in sorted(first.items(), key=lambda item: item[1]))
 
 

@@ -1,7 +1,7 @@
 """A compiled network: steps, the constants' memory image and how arrays enter and leave."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...rtl.arch.links import Connections
 from ...rtl.arch.parameters import MachineParameters
@@ -17,13 +17,13 @@ from .fetches import with_fetches
 from .fuse import fuse
 from .halves import with_halves
 from .layout import Buffer, Layout, choose_layouts
+from .memory_map import MemoryMap
 from .optimal import fewer_moves
 from .packing import pack
 from .pipeline import SEQUENTIAL, Assignment, between
 from .plan import Plan, make_plans
 from .predict import Resources, Timing, predict
 from .reach import banks_reached
-from .replay import replay
 from .schedule import Scheduler, with_waits
 from .topk import with_picks
 
@@ -33,7 +33,7 @@ class Program:
     """name: of the model. graph: as `fuse`, `pack` and `orders` leave it. prologue: steps that load the constants that stay,
     once. body: steps of each run. labels, timings: of the body's steps. connections: those that a circuit for this program alone needs.
     positions: of a decoder the body for each token, as many steps with the same labels; ``body`` is the last one. Else none.
-    decision: of the planner.
+    decision: of the planner. memory: its map, where the plan has no bands.
 
     external: byte offset in the driver's buffer of each graph input, output and stored buffer. image: the constants, from offset 0.
     memory_bytes: of the whole buffer, program included; program_offset: of the steps in it.
@@ -54,6 +54,7 @@ class Program:
     program_offset: int
     memory_bytes: int
     decision: Decision | None = None
+    memory: MemoryMap | None = None
     positions: tuple[tuple[Step, ...], ...] = ()
 
     @property
@@ -94,8 +95,9 @@ class Compiler:
         plans = make_plans(self.graph, self._layouts, self.buffers, self.parameters, assignment, constants_stay=stay)
         plans += [better for plan in plans if (better := fewer_moves(plan, self.parameters, constants_stay=stay))] if optimal else []
         best = min((self._of(plan) for plan in plans), key=lambda program: program.cycles)
-        replay(best.plan)
-        return best
+        p = self.parameters
+        memory = MemoryMap.of(best.plan, words=p.scratchpad_words, word_bytes=p.word_bytes, slot_bytes=p.slot_bytes)
+        return replace(best, memory=memory)
 
     def _of(self, plan: Plan) -> Program:
         p = self.parameters

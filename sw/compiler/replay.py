@@ -17,12 +17,13 @@ from .task import Task
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Replay:
     """What the plan is as a schedule of the planner, whose steps are the operators in their order, those of a pipeline one. addresses: of
-    its stays. All in words."""
+    its stays. compulsory: what is moved of inputs and outputs in every plan. All in words."""
 
     problem: Problem
     schedule: Schedule
     addresses: tuple[int, ...]
     traffic: Traffic
+    compulsory: int
 
 
 def replay(plan: Plan) -> Replay | None:
@@ -47,7 +48,8 @@ def replay(plan: Plan) -> Replay | None:
         raise CompileError(f"the memory plan is wrong: {e}") from None
     if traffic.moved != plan.words_moved:
         raise CompileError(f"the memory plan is wrong: it moves {traffic.moved} words, not {plan.words_moved}")
-    return Replay(problem=problem, schedule=schedule, addresses=addresses, traffic=traffic)
+    ports = {port.tensor.name for port in (*plan.graph.inputs, *plan.graph.outputs)} & problem.tensors.keys()
+    return Replay(problem=problem, schedule=schedule, addresses=addresses, traffic=traffic, compulsory=problem.size(ports))
 
 
 def _operation(plan: Plan, name: str, tasks: list[Task]) -> Operation:
@@ -94,5 +96,4 @@ def _stays(plan: Plan, problem: Problem, leader: dict[str, str]) -> Iterator[Sta
             yield Stay(tensor=name, first=0, last=last)
         else:
             start, end = spans[name]
-            final = last if end >= len(step) else step[end]
-            yield Stay(tensor=name, first=step[max(start, 0)], last=final, fetched=start < 0, spilled=name in outputs)
+            yield Stay(tensor=name, first=step[max(start, 0)], last=step[max(end, 0)], fetched=start < 0, spilled=name in outputs)

@@ -64,9 +64,21 @@ class Steps:
                 reads[task.source.shift.buffer.name] = None
                 fixed.add(task.source.shift.buffer.name)
         free = [name for name in (*reads, *writes) if name not in fixed]
-        every = self._prices(unit, free) if self.together else {}
-        prices = {name: price for one in free for name, price in (every or self._prices(unit, [one])).items() if name == one}
+        prices = self._together(unit, free) if self.together else self._alone(unit, free)
         return Operation(unit[0].name, tuple(reads), tuple(writes), prices)
+
+    def _alone(self, unit: Unit, names: Sequence[str]) -> dict[str, int]:
+        return {name: price for one in names for name, price in self._prices(unit, [one]).items()}
+
+    def _together(self, unit: Unit, names: Sequence[str]) -> dict[str, int]:
+        """Of all, or where that does not fit of the largest ones that do."""
+        if every := self._prices(unit, names):
+            return every
+        staged, prices = list[str](), dict[str, int]()
+        for name in sorted(names, key=lambda name: -self.buffers[name].words):
+            if more := self._prices(unit, [*staged, name]):
+                staged, prices = [*staged, name], more
+        return prices
 
     def _prices(self, unit: Unit, staged: Sequence[str]) -> dict[str, int]:
         """Words that are moved for each buffer, if these are staged; none where they don't fit."""

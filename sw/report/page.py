@@ -18,6 +18,7 @@ from ..driver.verilated import VerilatedDevice
 from ..graph import GraphInput, Port
 from .detections import picture
 from .measure import OperatorUse, Span, operator_use, spans
+from .memory import memory_picture
 
 if TYPE_CHECKING:
     from ...rtl.arch.parameters import MachineParameters
@@ -35,6 +36,7 @@ COLOURS = {
     "Pick": "#4f9d9d",
     "Gather": "#7cb8b8",
     "Fetch": "#555555",
+    "Transfer": "#777777",
     "Pim": "#2f7f6f",
     "Deform": "#a8643b",
     "transfer": "#888888",
@@ -79,6 +81,7 @@ def write_report(network: Network, path: Path, *, whole: Network | None = None, 
             timeline=_timeline(run, kinds, counters["cycles"], manifest.parameters),
             colours=COLOURS,
             detections=picture(inputs, outputs) if inputs else "",
+            memory=memory_picture(manifest.memory) if manifest.memory else "",
             roofline=_roofline(uses, manifest.parameters),
         )
     )
