@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .. import graph as ir
+from ..pim.operator import Pim
 from ..planning.check import Traffic, check
 from ..planning.problem import Operation, PlanningError, Problem, Tensor
 from ..planning.schedule import Schedule, Stay
@@ -27,9 +28,9 @@ class Replay:
 
 
 def replay(plan: Plan) -> Replay | None:
-    """None of a plan with bands, which keeps parts of tensors. Raises CompileError where the plan is wrong: a tensor is not there when it
-    is read, two lie in one place, or other words are moved than it says."""
-    if plan.assignment.bands:
+    """None of a plan with bands, which keeps parts of tensors, or with DRAM that computes. Raises CompileError where the plan is wrong: a
+    tensor is not there when it is read, two lie in one place, or other words are moved than it says."""
+    if plan.assignment.bands or any(isinstance(op, Pim) for op in plan.graph.operators):
         return None
     leader = {name: pipeline.operators[0] for pipeline in plan.assignment.pipelines for name in pipeline.operators}
     units = defaultdict[str, list[Task]](list)

@@ -113,6 +113,7 @@ class _Model:
         for tensor in self._problem.tensors.values():
             fetches = {variable: 1.0 for (name, _), variable in self._fetched.items() if name == tensor.name}
             self._program.row(fetches, high=int(tensor.stored))
+            self._program.row(self._one(self._spilled, tensor.name), high=int(tensor.wanted))
 
     def hide(self, most: int) -> None:
         """Instead of what is moved, which may be ``most``, minimize what is exposed. The order must be given."""

@@ -1,6 +1,6 @@
 """The plan that moves least: of good orders the best one, made better by integer programs, each over a part of the order or all of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
@@ -60,7 +60,7 @@ def smallest_plan(problem: Problem, seconds: float, *, tell: Tell = lambda text:
     lowest = capacity = peak(problem, found)
     while True:  # what has no gaps between its tensors is rarely much larger
         try:
-            return _placed(problem, capacity, found, problem.compulsory, end), round(search.bound)
+            return _placed(problem, capacity, found, problem.compulsory, end, tighter=()), round(search.bound)
         except PlanningError:
             capacity += -(-lowest // 100)
 
@@ -129,7 +129,7 @@ class _Search:
                     self.take(Choice.part(blocks, order, first, min(first + PART, len(order))), start=self.best)
 
 
-def _placed(problem: Problem, capacity: int, schedule: Schedule, bound: float, end: float) -> Plan:
+def _placed(problem: Problem, capacity: int, schedule: Schedule, bound: float, end: float, *, tighter: Sequence[float] = TIGHTER) -> Plan:
     """With addresses, and as much hidden behind operations as these allow."""
 
     def seconds() -> float:
@@ -138,7 +138,7 @@ def _placed(problem: Problem, capacity: int, schedule: Schedule, bound: float, e
     def candidates() -> Iterator[Schedule | None]:
         yield fewest_exposed(problem, capacity, seconds(), schedule).schedule
         yield schedule
-        for share in TIGHTER:
+        for share in tighter:
             yield fewest_moves(problem, int(capacity * share), seconds(), Choice.none(schedule.order)).schedule
 
     sizes = {name: tensor.size for name, tensor in problem.tensors.items()}
