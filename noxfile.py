@@ -127,6 +127,13 @@ def bench_codenet(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_plan(session: nox.Session) -> None:
+    """Bytes and time of the planner on published networks, beside plans without it: writes the tables of docs/planning.md."""
+    session.install("-e", ".")
+    session.run("python", "-m", "bench.plan", *session.posargs)
+
+
+@nox.session
 def bench_deform(session: nox.Session) -> None:
     """Deformable convolution's forms beside the paper's operator study: writes their table of docs/blocks/deform.md."""
     session.install("-e", ".[hdl]")

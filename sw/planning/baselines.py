@@ -16,10 +16,10 @@ class Leaves(enum.StrEnum):
     LAST_USED = "Belady"
 
 
-def baseline(problem: Problem, capacity: int, leaves: Leaves) -> tuple[Schedule, list[int]]:
-    """A schedule and the addresses of its stays. The capacity must hold the largest operation. What is streamed or lasting is like all
-    else."""
-    run = _Run(problem, capacity, leaves)
+def baseline(problem: Problem, capacity: int, leaves: Leaves, *, gaps: bool = True) -> tuple[Schedule, list[int]]:
+    """A schedule and the addresses of its stays, which mean nothing where ``gaps`` between tensors are as good as none. The capacity must
+    hold the largest operation. What is streamed or lasting is like all else."""
+    run = _Run(problem, capacity, leaves, gaps)
     for step in range(len(problem.operations)):
         run.step(step)
     run.leave(list(run.here), len(problem.operations) - 1)
@@ -35,6 +35,7 @@ class _Run:
     problem: Problem
     capacity: int
     leaves: Leaves
+    gaps: bool
     here: dict[str, tuple[int, int]] = field(default_factory=dict)
     fetched: set[str] = field(default_factory=set)
     memory: set[str] = field(default_factory=set)
@@ -90,6 +91,8 @@ class _Run:
         return min((use for use in uses if use >= step), default=None)
 
     def _gap(self, size: int) -> int | None:
+        if not self.gaps:
+            return 0 if self.problem.size(self.here) + size <= self.capacity else None
         start, taken = 0, sorted((at, at + self.problem.tensors[name].size) for name, (at, _) in self.here.items())
         for low, high in [*taken, (self.capacity, self.capacity)]:
             if low - start >= size:
