@@ -8,7 +8,7 @@ from ..compiler.memory_map import MemoryMap, Place
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-KINDS = {"constant": "#b8c4cf", "tensor": "#3b6ea8", "stored, to be loaded again": "#c8553d", "loaded again": "#d9a441"}
+KINDS = {"constant": "#b8c4cf", "tensor": "#3b6ea8", "stored, to be loaded again": "#c8553d", "loaded": "#d9a441"}
 LEAST_LABEL = 0.02  # of the scratchpad, and of the steps, that a place must have for its name to be written
 CHARACTERS = 110  # of names side by side, about
 
@@ -47,7 +47,7 @@ def memory_picture(memory: MemoryMap) -> str:
 def _draw(axes: "Axes", place: Place, memory: MemoryMap, kib: float) -> None:
     from matplotlib.patches import Rectangle
 
-    kind = "constant" if place.lasting else "stored, to be loaded again" if place.spilled else "loaded again" if place.fetched else "tensor"
+    kind = "constant" if place.lasting else "stored, to be loaded again" if place.spilled else "loaded" if place.fetched else "tensor"
     steps = place.last - place.first + 1
     corner = place.first, place.address * kib
     axes.add_patch(Rectangle(corner, steps, place.words * kib, facecolor=KINDS[kind], edgecolor="white", linewidth=0.4))
