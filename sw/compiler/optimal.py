@@ -138,4 +138,4 @@ def _places(
     stays = {name: Stay(tensor=name, first=first, last=last) for name, first, last in lifetimes(graph, assignment.groups) if name in wanted}
     stays |= {name: Stay(tensor=name, first=-1, last=len(graph.operators)) for name in wanted if name not in stays}
     found = addresses({name: buffers[name].words for name in stays}, list(stays.values()), room, ADDRESS_SECONDS)
-    return found and dict(zip(stays, found, strict=True))
+    return dict(zip(stays, found, strict=True)) if found else None

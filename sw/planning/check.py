@@ -1,5 +1,6 @@
 """Replays a plan step by step, knowing nothing of how it was made."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .problem import PlanningError, Problem
@@ -15,7 +16,7 @@ class Traffic:
     exposed: int
 
 
-def check(problem: Problem, schedule: Schedule, addresses: tuple[int, ...] | list[int], capacity: int) -> Traffic:
+def check(problem: Problem, schedule: Schedule, addresses: Sequence[int], capacity: int) -> Traffic:
     """Raises PlanningError at the first step at which the plan is wrong: an operation runs before one that it needs, a tensor is not there
     or not complete, or was never written where it is fetched from, or two lie in one place."""
     if sorted(schedule.order) != list(range(len(problem.operations))):
@@ -27,7 +28,7 @@ def check(problem: Problem, schedule: Schedule, addresses: tuple[int, ...] | lis
 
 
 class _Replay:
-    def __init__(self, problem: Problem, schedule: Schedule, addresses: tuple[int, ...] | list[int], capacity: int) -> None:
+    def __init__(self, problem: Problem, schedule: Schedule, addresses: Sequence[int], capacity: int) -> None:
         self._problem, self._schedule, self._addresses, self._capacity = problem, schedule, addresses, capacity
         self._memory = {tensor.name for tensor in problem.tensors.values() if tensor.stored}  # what has a complete copy there
         self._written = dict.fromkeys(problem.tensors, 0)  # how many of its writers ran
