@@ -76,7 +76,7 @@ def rows(name: str, problem: Problem) -> Iterator[Row]:
         for budget, capacity in budgets.items():
             begin = process_time()
             tell = f"{name}, {budget}"
-            plan = best_plan(problem, capacity, SECONDS, like=smallest, tell=lambda text, tell=tell: status.update(f"{tell}: {text}"))
+            plan = best_plan(problem, capacity, SECONDS, tell=lambda text, tell=tell: status.update(f"{tell}: {text}"))
             seconds = process_time() - begin
             without = {leaves: _moved(problem, capacity, leaves) - problem.compulsory for leaves in Leaves}
             row = Row(

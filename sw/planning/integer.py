@@ -57,13 +57,6 @@ def fewest_exposed(problem: Problem, capacity: int, seconds: float, schedule: Sc
     return model.solve(seconds, schedule)
 
 
-def lowest_peak(problem: Problem, seconds: float, choice: Choice, *, start: Schedule | None = None) -> Found:
-    """The schedule that spills nothing and needs the smallest scratchpad, but for gaps. bound: of that. What is stored is fetched once."""
-    model = _Model(problem, choice)
-    model.minimize_peak()
-    return model.solve(seconds, start)
-
-
 def moved(problem: Problem, schedule: Schedule) -> int:
     """To and from external memory in a run."""
     streamed = sum(problem.operations[schedule.order[t]].streams[name] for t, names in schedule.streams.items() for name in names)
@@ -102,18 +95,6 @@ class _Model:
             self._program.row(loads, high=capacity // self._unit)
         if self._every_order:
             self._every_order.limit(capacity // self._unit, self._size)
-
-    def minimize_peak(self) -> None:
-        """Instead of what is moved; with nothing spilled, and what is stored fetched once."""
-        self._program.as_row()
-        most = self._problem.size(self._problem.tensors) // self._unit
-        peak = self._program.variable(1, low=self._problem.largest // self._unit, high=most, integer=False)
-        for loads in self._loads():
-            self._program.row({**loads, peak: -1}, high=0)
-        for tensor in self._problem.tensors.values():
-            fetches = {variable: 1.0 for (name, _), variable in self._fetched.items() if name == tensor.name}
-            self._program.row(fetches, high=int(tensor.stored))
-            self._program.row(self._one(self._spilled, tensor.name), high=int(tensor.wanted))
 
     def hide(self, most: int) -> None:
         """Instead of what is moved, which may be ``most``, minimize what is exposed. The order must be given."""
