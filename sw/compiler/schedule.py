@@ -122,7 +122,7 @@ class Scheduler:
         parts = [self._task(task, self._plan.staging[i % len(self._plan.staging)]) for i, task in enumerate(self._plan.tasks)]
         parts = _awaited_first(parts)
         stores = [step for buffer in outputs for step in self._whole(Engine.STORE, buffer)]
-        last_writer = [max(i for i, (_, work) in enumerate(parts) if any(store.reads_what(step) for step in work)) for store in stores]
+        last_writer = [self._last_writer(store, parts, graph) for store in stores]
         # A task's loads come before the work of the task before it, in another part of the staging area, unless they need its result.
         ahead: list[PlannedStep] = []
         for i, (loads, work) in enumerate(parts):
@@ -131,6 +131,12 @@ class Scheduler:
             ahead = [load for load in following if not any(load.conflicts(step) for step in work)]
             steps += ahead + work + [store for store, last in zip(stores, last_writer, strict=True) if last == i]
         return steps
+
+    @staticmethod
+    def _last_writer(store: PlannedStep, parts: Sequence[Part], graph: ir.Graph) -> int:
+        """Of what an output's store reads; what comes to lie there later is not its."""
+        makers = {op.name for op in graph.operators if any(block.tensor.name == store.label for block in op.outputs)}
+        return max(i for i, (_, work) in enumerate(parts) if any(step.label in makers and store.reads_what(step) for step in work))
 
     def _whole(self, engine: Engine, buffer: Buffer) -> Iterator[PlannedStep]:
         address = self._plan.resident[buffer.name]
