@@ -52,7 +52,7 @@ def test_a_long_skip_is_stored_and_loaded_again(rows: int, wide: int) -> None:
     check(best, graph)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(graphs(), machines((1, 2, 4)))
 def test_no_plan_moves_more_than_the_first(graph: ir.Graph, machine: MachineParameters) -> None:
     try:

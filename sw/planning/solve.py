@@ -74,7 +74,8 @@ class _Search:
         blocks = Blocks.of(self.problem)
         self.tell("the order with the lowest peak")
         lowest = LowestPeak.of(blocks).order(FEW_SETS)
-        for number, order in enumerate([*([lowest] if lowest else []), *map(_operations, orders(blocks))]):
+        first = [lowest] if lowest else []
+        for number, order in enumerate([*first, *(_operations(order) for order in orders(blocks))]):
             if self.open:
                 self.tell(f"order {number + 1}")
                 self.take(Choice.none(order))
