@@ -8,29 +8,25 @@ one that is predicted to be the fastest.
 """
 
 from collections.abc import Callable, Container, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import product
 
 from ...rtl.arch.links import Link
 from ...rtl.arch.parameters import MachineParameters
 from .. import graph as ir
-from ..planning.problem import PlanningError
 from .bands import Bands
 from .buffers import operator_name
 from .errors import CompileError
 from .layout import Buffer, Layout
 from .operands import Operands
-from .order import depends_on_more, orders
+from .order import orders
 from .pieces import Pieces
 from .pipeline import SEQUENTIAL, Assignment, adjacent
 from .places import place
-from .smallest import smallest
 from .task import Task
 from .tasks import TaskMaker
 
 EIGHTHS = (0, 1, 2, 3, 4, 6, 8)  # of the scratchpad, that the staging area may be
-ORDER_SECONDS = 2.0  # to find the order that takes least of the scratchpad
 WORTH = 0.98  # of the words moved, that a larger staging area must save: the first tiles are waited for, and larger ones longer
 
 
@@ -65,14 +61,16 @@ def make_plans(
     parameters: MachineParameters,
     assignment: Assignment = SEQUENTIAL,
     *,
-    constants_stay: bool = True,
+    constants_stay: bool,
+    lowest: Callable[[], ir.Graph | None],
 ) -> list[Plan]:
-    """For each order of the operators the plan that moves the fewest words. constants_stay: in the scratchpad, where there is room. Raises
+    """For each order of the operators the plan that moves the fewest words. constants_stay: in the scratchpad, where there is room.
+    lowest: makes the graph in the order that takes least of the scratchpad, if that is known. Raises
     CompileError where an operator's smallest tile fits no plan, nor a pipeline any."""
     in_memory = needs_no_place(graph, buffers, constants_stay=constants_stay)
     most = parameters.scratchpad_words // (8 * _staging_parts(parameters))
     plans, problem = list[Plan](), None
-    for order in _orders(graph, buffers, parameters):
+    for order in _orders(graph, parameters, lowest):
         candidate, best = adjacent(order, assignment.groups), None
         for eighths, spread in product(EIGHTHS, (True, False)):  # spread: which takes more room
             try:
@@ -92,17 +90,11 @@ def make_plans(
     return plans
 
 
-def _orders(graph: ir.Graph, buffers: Mapping[str, Buffer], parameters: MachineParameters) -> Iterator[ir.Graph]:
+def _orders(graph: ir.Graph, parameters: MachineParameters, lowest: Callable[[], ir.Graph | None]) -> Iterator[ir.Graph]:
     """Those to try one after the other, until nothing need be staged."""
-    tried = list[tuple[ir.Operator, ...]]()
-    for order in orders(graph, parameters):
-        tried.append(order.operators)
+    yield from orders(graph, parameters)
+    if order := lowest():
         yield order
-    if not any(depends_on_more(op) for op in graph.operators):
-        with suppress(PlanningError):
-            order = smallest(graph, buffers, ORDER_SECONDS).graph
-            if order.operators not in tried:
-                yield order
 
 
 def _with_staging(

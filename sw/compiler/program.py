@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from ...rtl.arch.links import Connections
 from ...rtl.arch.parameters import MachineParameters
@@ -19,13 +20,18 @@ from .halves import with_halves
 from .layout import Buffer, Layout, choose_layouts
 from .memory_map import MemoryMap
 from .optimal import fewer_moves
+from .order import depends_on_more
 from .packing import pack
 from .pipeline import SEQUENTIAL, Assignment, between
 from .plan import Plan, make_plans
 from .predict import Resources, Timing, predict
 from .reach import banks_reached
 from .schedule import Scheduler, with_waits
+from .smallest import smallest
 from .topk import with_picks
+
+ORDER_SECONDS = 2.0  # to find the order that takes least of the scratchpad
+MOST_OPERATORS = 500  # of a graph for which integer programs are tried
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,12 +98,23 @@ class Compiler:
         """The one that is predicted to be the fastest. optimal: of plans with the fewest moves too, which take longer to find. Raises
         CompileError naming the operator that can't be mapped, or the pipeline."""
         stay = self.resources.constants_stay
-        plans = make_plans(self.graph, self._layouts, self.buffers, self.parameters, assignment, constants_stay=stay)
-        plans += [better for plan in plans if (better := fewer_moves(plan, self.parameters, constants_stay=stay))] if optimal else []
+        plans = make_plans(
+            self.graph, self._layouts, self.buffers, self.parameters, assignment, constants_stay=stay, lowest=lambda: self._lowest
+        )
+        if optimal and len(self.graph.operators) <= MOST_OPERATORS:
+            plans += [better for plan in plans if (better := fewer_moves(plan, self.parameters, constants_stay=stay))]
         best = min((self._of(plan) for plan in plans), key=lambda program: program.cycles)
         p = self.parameters
         memory = MemoryMap.of(best.plan, words=p.scratchpad_words, word_bytes=p.word_bytes, slot_bytes=p.slot_bytes)
         return replace(best, memory=memory)
+
+    @cached_property
+    def _lowest(self) -> ir.Graph | None:
+        """In the order that takes least of the scratchpad; None where that can't be chosen, or there is too much to choose from."""
+        large = len(self.graph.operators) > MOST_OPERATORS
+        if large or self.parameters.dram or any(depends_on_more(op) for op in self.graph.operators):
+            return None
+        return smallest(self.graph, self.buffers, ORDER_SECONDS).graph
 
     def _of(self, plan: Plan) -> Program:
         p = self.parameters
