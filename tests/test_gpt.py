@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from random_graphs import run_on_golden_machine
 
 from examples.gpt.generate import generate
-from examples.gpt.length import shortened
 from examples.gpt.model import integer_executor
 from examples.gpt.perplexity import PROMPT, surprise
 from examples.gpt.quantize import CONTEXT, QDQ_MODEL
 from examples.gpt.text import HERE, PARTS, VOCABULARY, decode, encode, read_part, windows
+from examples.length import shortened
 
 LANES = 8
 SHORT = 12  # tokens
