@@ -16,12 +16,11 @@ from rich.console import Console
 from rich.progress import track
 from scipy.stats import spearmanr
 
-from ..gpt.text import read_part
 from ..length import shortened
 from .cycles import part_lines, profile, run_lines
 from .machine import Machine, Run, by_executor, by_length, normalized, real, simulator
-from .quantize import RECIPES, float_model, qdq_model, windows
-from .text import HERE, encode, james
+from .quantize import RECIPES, float_model, qdq_model
+from .text import HERE, encode, james, verses
 
 WORKERS = 2  # simulators side by side
 ABOUT = """
@@ -33,7 +32,7 @@ HEAD = (
     f"|---|{'---:|' * 6}",
 )
 LONG = """
-A sequence of {tokens} tokens from the start of that text:
+One sentence of {tokens} tokens of the same text:
 """
 console = Console()
 
@@ -102,18 +101,18 @@ def quality(name: str, expected: NDArray, found: Iterable[Embedded]) -> str:
 
 
 def main() -> None:
-    sentences, tokens = [encode(verse) for verse in james()], windows(read_part("test"))[:1]
+    sentences, longest = [encode(verse) for verse in james()], max(map(encode, verses()), key=np.size)
     models = {f"{bits} bits": qdq_model(bits) for bits in RECIPES}
     with console.status("building the simulator (some minutes)"):
         library = simulator(next(iter(models.values())))
-    profiles = {name: profile(library, model, tokens) for name, model in models.items()}
+    profiles = {name: profile(library, model, longest) for name, model in models.items()}
     expected = by_float(sentences)
     rows = [quality(name, expected, by_machine(library, model, sentences)) for name, model in models.items()]
     lengths = [sentence.size for sentence in sentences]
     about = ABOUT.format(count=len(lengths), shortest=min(lengths), longest=max(lengths), all=sum(lengths))
-    lines = [about, *HEAD, *rows, LONG.format(tokens=tokens.size), *run_lines(profiles)]
-    for name, one in profiles.items():
-        lines += [f"\nIts parts, each of all layers, with weights of {name}:\n", *part_lines(one.parts)]
+    name, first = next(iter(profiles.items()))
+    parts = [f"\nIts parts, each of all layers, with weights of {name}; engines are at work side by side:\n", *part_lines(first.parts)]
+    lines = [about, *HEAD, *rows, LONG.format(tokens=longest.size), *run_lines(profiles), *parts]
     write_section(HERE / "README.md", "minilm", "\n".join(lines))
 
 
