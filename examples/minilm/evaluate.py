@@ -14,7 +14,7 @@ from celosia.sw.quantize.runtime import session
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from ..length import shortened
 from .cycles import part_lines, profile, run_lines
@@ -84,7 +84,7 @@ def similarities(vectors: NDArray) -> NDArray:
 
 def rank_correlation(vectors: NDArray, others: NDArray) -> float:
     """Spearman's, of the similarities of each two."""
-    return float(spearmanr(similarities(vectors), similarities(others)).statistic)
+    return float(np.corrcoef(rankdata(similarities(vectors)), rankdata(similarities(others)))[0, 1])
 
 
 def quality(name: str, expected: NDArray, found: Iterable[Embedded]) -> str:
