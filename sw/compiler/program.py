@@ -102,7 +102,8 @@ class Compiler:
             self.graph, self._layouts, self.buffers, self.parameters, assignment, constants_stay=stay, lowest=lambda: self._lowest
         )
         if optimal and len(self.graph.operators) <= MOST_OPERATORS:
-            plans += [better for plan in plans if (better := fewer_moves(plan, self.parameters, constants_stay=stay))]
+            least = min(plans, key=lambda plan: plan.words_moved)
+            plans += [better] if (better := fewer_moves(least, self.parameters, constants_stay=stay)) else []
         best = min((self._of(plan) for plan in plans), key=lambda program: program.cycles)
         p = self.parameters
         memory = MemoryMap.of(best.plan, words=p.scratchpad_words, word_bytes=p.word_bytes, slot_bytes=p.slot_bytes)
