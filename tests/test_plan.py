@@ -111,7 +111,7 @@ def test_plan_command(tmp_path: Path) -> None:
     picture = tmp_path / "plan.svg"
     result = CliRunner().invoke(main, ["plan", str(DIGITS), "--scratchpad-kib", "32", "--smallest", "--picture", str(picture)])
     assert result.exit_code == 0, result.output
-    for text in ("bytes to and from external memory in a run", "no order takes less than", "staging", "are stored to be loaded again"):
+    for text in ("bytes to and from external memory in a run", "no order takes less than", "staging", "are stored to be loaded again: 0"):
         assert text in " ".join(result.output.split())
     assert picture.read_text().startswith("<svg")
 

@@ -41,7 +41,7 @@ def plan_command(
     spilled = sum(place.spilled for place in memory.places)
     console.print(
         f"{memory.moved:,} bytes to and from external memory in a run, {memory.compulsory:,} of them inputs and outputs; "
-        f"{spilled} tensors are stored to be loaded again; {program.cycles:,} cycles, predicted",
+        f"tensors that are stored to be loaded again: {spilled}; {program.cycles:,} cycles, predicted",
         highlight=False,
     )
     if found:
