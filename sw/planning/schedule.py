@@ -41,8 +41,3 @@ class Plan:
     moved: int
     bound: float
     exposed: int
-
-    @property
-    def gap(self) -> float:
-        """By how much more than the bound it may move, as a share of what it moves."""
-        return (self.moved - self.bound) / self.moved if self.moved else 0.0

@@ -24,7 +24,7 @@ Tell = Callable[[str], None]
 
 
 def best_plan(problem: Problem, capacity: int, seconds: float, *, tell: Tell = lambda text: None) -> Plan:
-    """Of all orders, addresses and spills, as far as it is found in that time; its ``gap`` says how far it may be off. tell: hears what is
+    """Of all orders, addresses and spills, as far as it is found in that time; its ``bound`` says how far it may be off. tell: hears what is
     being done.
 
     Raises PlanningError where the capacity does not hold an operation, what it makes is not needed, or nothing is found.
@@ -47,8 +47,8 @@ def smallest_plan(problem: Problem, seconds: float, *, tell: Tell = lambda text:
     tell("the order")
     search = LowestPeak.of(blocks)
     order = search.order(MOST_SETS)
-    orders_left = [order] if order else [_operations(order) for order in orders(blocks)]
-    lowest = min((unspilled(problem, order) for order in orders_left), key=lambda schedule: peak(problem, schedule))
+    candidates = [order] if order else [_operations(order) for order in orders(blocks)]
+    lowest = min((unspilled(problem, order) for order in candidates), key=lambda schedule: peak(problem, schedule))
     least = capacity = peak(problem, lowest)
     while True:  # what has no gaps between its tensors is rarely much larger
         tell("addresses")
