@@ -24,8 +24,8 @@ Tell = Callable[[str], None]
 
 
 def best_plan(problem: Problem, capacity: int, seconds: float, *, tell: Tell = lambda text: None) -> Plan:
-    """Of all orders, addresses and spills, as far as it is found in that time; its ``bound`` says how far it may be off. tell: hears what is
-    being done.
+    """Of all orders, addresses and spills, as far as it is found in that time; its ``bound`` says how far it may be off. tell: hears what
+    is being done.
 
     Raises PlanningError where the capacity does not hold an operation, what it makes is not needed, or nothing is found.
     """
