@@ -95,8 +95,8 @@ class Compiler:
         self._constants, self._image = _constants(stored, parameters)
 
     def program(self, assignment: Assignment = SEQUENTIAL, *, optimal: bool = True) -> Program:
-        """The one that is predicted to be the fastest. optimal: of plans with the fewest moves too, which take longer to find. Raises
-        CompileError naming the operator that can't be mapped, or the pipeline."""
+        """The one that is predicted to be the fastest. optimal: one that is kept: of plans with the fewest moves too, which take longer
+        to find, and replayed. Raises CompileError naming the operator that can't be mapped, or the pipeline."""
         stay = self.resources.constants_stay
         plans = make_plans(
             self.graph, self._layouts, self.buffers, self.parameters, assignment, constants_stay=stay, lowest=lambda: self._lowest
@@ -105,6 +105,8 @@ class Compiler:
             least = min(plans, key=lambda plan: plan.words_moved)
             plans += [better] if (better := fewer_moves(least, self.parameters, constants_stay=stay)) else []
         best = min((self._of(plan) for plan in plans), key=lambda program: program.cycles)
+        if not optimal:
+            return best
         p = self.parameters
         memory = MemoryMap.of(best.plan, words=p.scratchpad_words, word_bytes=p.word_bytes, slot_bytes=p.slot_bytes)
         return replace(best, memory=memory)

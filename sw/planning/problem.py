@@ -107,23 +107,6 @@ class Problem:
         """For each operation those that write, before it, what it reads or goes on writing."""
         return [{j for name in o.touches for j in self.makers[name] if j < i} for i, o in enumerate(self.operations)]
 
-    @cached_property
-    def before(self) -> list[set[int]]:
-        """For each operation all that run before it in every order."""
-        found: list[set[int]] = []
-        for needed in self.needs:
-            found.append(needed.union(*(found[i] for i in needed)))
-        return found
-
-    @cached_property
-    def after(self) -> list[set[int]]:
-        """For each operation all that run after it in every order."""
-        found = [set[int]() for _ in self.operations]
-        for i, earlier in enumerate(self.before):
-            for j in earlier:
-                found[j].add(i)
-        return found
-
     def least(self, operation: Operation) -> int:
         """What it takes of the scratchpad, with all beside it that can pass through there."""
         return self.size(operation.touches - operation.streams.keys())

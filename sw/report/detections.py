@@ -1,11 +1,12 @@
 """Boxes that a network found, drawn on its input."""
 
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .svg import svg_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +59,4 @@ def picture(inputs: Mapping[str, NDArray], outputs: Mapping[str, NDArray]) -> st
     draw_boxes(axes, *(outputs[name][0] for name in OUTPUTS))
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
-    out = io.StringIO()
-    figure.savefig(out, format="svg")
-    svg = out.getvalue()
-    return svg[svg.index("<svg") :]
+    return svg_of(figure)

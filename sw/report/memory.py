@@ -1,9 +1,9 @@
 """The memory plan as a picture: addresses against steps."""
 
-import io
 from typing import TYPE_CHECKING
 
 from ..compiler.memory_map import MemoryMap, Place
+from .svg import svg_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,10 +38,7 @@ def memory_picture(memory: MemoryMap) -> str:
         bbox_to_anchor=(0, 1.08),
         frameon=False,
     )
-    out = io.StringIO()
-    figure.savefig(out, format="svg")
-    svg = out.getvalue()
-    return svg[svg.index("<svg") :]
+    return svg_of(figure)
 
 
 def _draw(axes: "Axes", place: Place, memory: MemoryMap, kib: float) -> None:

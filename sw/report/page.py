@@ -1,6 +1,5 @@
 """The report: one HTML page without scripts or links, with a timeline, a table per operator and the roofline."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..graph import GraphInput, Port
 from .detections import picture
 from .measure import OperatorUse, Span, operator_use, spans
 from .memory import memory_picture
+from .svg import svg_of
 
 if TYPE_CHECKING:
     from ...rtl.arch.parameters import MachineParameters
@@ -164,7 +164,4 @@ def _roofline(uses: Sequence[OperatorUse], p: "MachineParameters") -> str:
     axes.set_xlabel("MACs per scratchpad byte")
     axes.set_ylabel("MACs per cycle")
     axes.grid(True, which="both", alpha=0.2)
-    out = io.StringIO()
-    figure.savefig(out, format="svg")
-    svg = out.getvalue()
-    return svg[svg.index("<svg") :]
+    return svg_of(figure)
