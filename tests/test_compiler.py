@@ -19,6 +19,7 @@ from celosia.sw.compiler.layout import Layout
 from celosia.sw.compiler.patterns import compile_graph
 from celosia.sw.compiler.predict import Resources
 from celosia.sw.compiler.program import Program, from_slots, to_slots
+from celosia.sw.compiler.task import Operand, Task
 from celosia.sw.executor import execute
 from celosia.sw.golden.machine import Machine
 from celosia.tb.graphs import Builder, random_inputs
@@ -111,13 +112,21 @@ def test_buffers_alive_together_do_not_overlap(graph: ir.Graph, machine: Machine
         assert staged <= plan.staging_words
 
 
+def result(task: Task) -> Operand:
+    """What the task writes."""
+    if task.engine is Engine.STORE:
+        assert task.source
+        return task.source
+    return task.operands["scratchpad" if task.engine is Engine.LOAD else "out"]
+
+
 @many
 @given(graphs(WITH_DEFORM), machines(deforms=True))
 def test_tiles_cover_every_output_once(graph: ir.Graph, machine: MachineParameters) -> None:
     program = compiled(graph, machine)
     covered: dict[str, np.ndarray] = {}
     for task in program.plan.tasks:
-        out = task.operands["out"]
+        out = result(task)
         words = covered.setdefault(out.buffer.name, np.zeros((out.buffer.rows, out.buffer.row_words), int))
         words[out.row : out.row + out.rows, out.word : out.word + out.words] += 1
         if task.engine is Engine.COMPUTE:
