@@ -137,6 +137,15 @@ def test_sums_read_int16(tmp_path: Path) -> None:
     assert all(block.tensor.bits == 16 for op in graph.operators if isinstance(op, ir.Add) for block in op.inputs)
 
 
+def test_int16_holds_twice_what_was_seen(tmp_path: Path) -> None:
+    _, path, others = quantize(encoder(before=True), tmp_path, Recipe())
+    (port,) = check(path, others).outputs
+    assert port.tensor.bits == 16
+    seen = read_samples(tmp_path / "samples.npz", checked(tmp_path / "float.onnx")[1].inputs)
+    largest = max(np.abs(np.asarray(session(tmp_path / "float.onnx").run(None, sample)[0])).max() for sample in seen)
+    assert port.tensor.scale * port.tensor.format.max == pytest.approx(2 * largest, rel=0.01)
+
+
 def weighted(graph: ir.Graph) -> list[ir.MatMul]:
     """The products with constant weights."""
     return [op for op in graph.operators if isinstance(op, ir.MatMul) and op.parts[0].b.tensor.data is not None]

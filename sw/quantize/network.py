@@ -13,6 +13,7 @@ import onnx
 from ..frontend import ModelError, import_model
 from ..frontend.onnx_file import OnnxModel, checked, converted
 from .error import Error, errors
+from .headroom import with_headroom
 from .layers import layers_of
 from .observe import Arrays, observed
 from .offsets import OffsetPath, OffsetSteps, offset_path, steps_for
@@ -77,7 +78,7 @@ def quantize_network(
     layers = layers_of(study.model)
     with naming(source):
         calibrating = track(study.samples, "calibrating", len(study.samples))
-        made = quantized(study.proto, study.model, calibrating, offsets=offsets, ranges=ranges)
+        made = with_headroom(quantized(study.proto, study.model, calibrating, offsets=offsets, ranges=ranges))
     with _replacing(target) as part:
         onnx.save(replace_weights(made, layers, weights), part)
         _import(part, source)
