@@ -18,19 +18,17 @@ from scipy.stats import rankdata
 
 from ..length import shortened
 from .cycles import part_lines, profile, run_lines
-from .machine import Machine, Run, by_executor, by_length, for_tokens, normalized, real, simulator
+from .machine import Machine, Run, by_executor, by_length, normalized, real, simulator
 from .quantize import RECIPES, float_model, qdq_model
 from .text import HERE, encode, james, verses
 
 WORKERS = 2  # simulators side by side
-EVERY = {8: 1, 4: 6}  # by the bits of weights: one of so many sentences is simulated
 ABOUT = """
 The verses of James, as examples/gpt/test.txt has them: {count} sentences of {shortest} to {longest} tokens, {all:,} in all. Nothing was
-calibrated on them. The simulated machine embedded all of them with weights of 8 bits, with 4 bits one of {every}; the cosines are those of
-the integer executor's numbers.
+calibrated on them. The simulated machine embedded all of them; the cosines are those of its numbers.
 """
 HEAD = (
-    "| weights | cosine, mean | lowest | rank correlation | simulated: equal on every bit | processor seconds, mean | longest |",
+    "| weights | cosine, mean | lowest | rank correlation | equal on every bit | processor seconds, mean | longest |",
     f"|---|{'---:|' * 6}",
 )
 LONG = """
@@ -41,35 +39,29 @@ console = Console()
 
 @dataclass(frozen=True, kw_only=True)
 class Embedded:
-    """Of a sentence. vector: [WIDTH], of length 1, the integer executor's. run: where the machine took it, too. equal: whether all numbers
-    are the same there."""
+    """Of a sentence. vector: [WIDTH], of length 1. run: by the machine. equal: whether the integer executor has the same numbers."""
 
     vector: NDArray[np.float64]
-    run: Run | None
+    run: Run
     equal: bool
 
 
-def embedded(library: Path, model: Path, sentences: Sequence[NDArray[np.int64]], on_machine: Sequence[bool]) -> list[Embedded]:
-    """Of sentences of as many tokens, [1, T] each. on_machine: whether the machine takes it, too."""
+def embedded(library: Path, model: Path, sentences: Sequence[NDArray[np.int64]]) -> list[Embedded]:
+    """Of sentences of as many tokens, [1, T] each."""
     machine, found = Machine(library), list[Embedded]()
-    if any(on_machine):
-        machine.load(model, sentences[0].size)
-    graph = machine.graph if any(on_machine) else for_tokens(model, sentences[0].size)
-    for tokens, simulated in zip(sentences, on_machine, strict=True):
-        integers, run = by_executor(graph, tokens), machine.run(tokens) if simulated else None
-        found.append(Embedded(vector=real(graph, integers), run=run, equal=run is not None and bool((run.integers == integers).all())))
+    machine.load(model, sentences[0].size)
+    for tokens in sentences:
+        run = machine.run(tokens)
+        equal = bool((run.integers == by_executor(machine.graph, tokens)).all())
+        found.append(Embedded(vector=real(machine.graph, run.integers), run=run, equal=equal))
     return found
 
 
-def embed(library: Path, model: Path, sentences: Sequence[NDArray[np.int64]], every: int) -> list[Embedded]:
-    """Of each sentence, by WORKERS processes, the longest first. every: the machine takes one of so many."""
+def embed(library: Path, model: Path, sentences: Sequence[NDArray[np.int64]]) -> list[Embedded]:
+    """Of each sentence, by WORKERS processes, the longest first."""
     groups = [places for _, places in by_length(sentences)][::-1]
     with ProcessPoolExecutor(WORKERS, get_context("spawn")) as pool:
-        parts = (
-            [[sentences[place] for place in places] for places in groups],
-            [[place % every == 0 for place in places] for places in groups],
-        )
-        runs = pool.map(partial(embedded, library, model), *parts)
+        runs = pool.map(partial(embedded, library, model), [[sentences[place] for place in places] for places in groups])
         found = dict[int, Embedded]()
         for places, run in zip(groups, track(runs, f"{model.stem}, simulated", len(groups), console=console), strict=True):
             found |= zip(places, run, strict=True)
@@ -98,10 +90,10 @@ def rank_correlation(vectors: NDArray, others: NDArray) -> float:
 def quality(name: str, expected: NDArray, found: Sequence[Embedded]) -> str:
     """A row of the table."""
     vectors = np.stack([one.vector for one in found])
-    cosines, seconds = (vectors * expected).sum(axis=1), [one.run.seconds for one in found if one.run]
+    cosines, seconds = (vectors * expected).sum(axis=1), [one.run.seconds for one in found]
     cells = (
         *(name, f"{cosines.mean():.4f}", f"{cosines.min():.4f}", f"{rank_correlation(expected, vectors):.4f}"),
-        *(f"{sum(one.equal for one in found)} of {len(seconds)}", f"{np.mean(seconds):.0f}", f"{max(seconds):.0f}"),
+        *(f"{sum(one.equal for one in found)} of {len(found)}", f"{np.mean(seconds):.0f}", f"{max(seconds):.0f}"),
     )
     return f"| {' | '.join(cells)} |"
 
@@ -113,9 +105,9 @@ def main() -> None:
         library = simulator(next(iter(models.values())))
     profiles = {name: profile(library, model, longest) for name, model in models.items()}
     expected = by_float(sentences)
-    rows = [quality(f"{bits} bits", expected, embed(library, qdq_model(bits), sentences, every)) for bits, every in EVERY.items()]
+    rows = [quality(name, expected, embed(library, model, sentences)) for name, model in models.items()]
     lengths = [sentence.size for sentence in sentences]
-    about = ABOUT.format(count=len(lengths), shortest=min(lengths), longest=max(lengths), all=sum(lengths), every=EVERY[4])
+    about = ABOUT.format(count=len(lengths), shortest=min(lengths), longest=max(lengths), all=sum(lengths))
     name, first = next(iter(profiles.items()))
     parts = [f"\nIts parts, each of all layers, with weights of {name}; engines are at work side by side:\n", *part_lines(first.parts)]
     lines = [about, *HEAD, *rows, LONG.format(tokens=longest.size), *run_lines(profiles), *parts]
