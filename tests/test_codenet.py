@@ -91,8 +91,8 @@ def test_the_machine_does_all_of_it(path: Path, bands: int) -> None:
     """Also with every chain of convolutions in bands, those of the deform engine among them."""
     graph, inputs = import_model(path), {"image": image(SMALL)}
     compiler = Compiler(graph, MACHINE, DEFAULT_RESOURCES, name="codenet")
-    found, _ = chains(compiler.graph)
-    lines = {op.name: op.deformation.lines for op in compiler.graph.operators if isinstance(op, ir.Deform)}
+    found, _ = chains(compiler.network.graph)
+    lines = {op.name: op.deformation.lines for op in compiler.network.graph.operators if isinstance(op, ir.Deform)}
     groups = [Bands(operators=tuple(chain), count=bands) for chain in found if bands and lines.get(chain[1], 0) > 2 * bands]
     assert len(groups) >= bands
     program = compiler.program(Assignment(bands=tuple(groups)))

@@ -73,7 +73,7 @@ def test_maps(seed: int, tmp_path: Path) -> None:
 def test_deformations(layer: Layer, tmp_path: Path) -> None:
     """Offsets, or samples, two lines at a time: from an array through the deformable convolution engine to the other array."""
     compiler = Compiler(import_model(save(network(layer), tmp_path)), DEFORMS, DEFAULT_RESOURCES, name="deformable")
-    operators = compiler.graph.operators
+    operators = compiler.network.graph.operators
     deform = next(op for op in operators if isinstance(op, ir.Deform))
     assert deform.offsets
     writer = next(op.name for op in operators if op.outputs[0].tensor == deform.offsets.tensor)

@@ -58,14 +58,14 @@ def images(size: int = 16) -> ir.Graph:
 def test_a_run_fills_the_columns() -> None:
     graph = images()
     compiler = Compiler(graph, MACHINE, DEFAULT_RESOURCES, name="images")
-    operators = compiler.graph.operators
+    operators = compiler.network.graph.operators
     assert [(op.run, op.pooled, op.repeated) for op in operators if isinstance(op, ir.MatMul)] == [
         (4, False, True),
         (4, False, True),
         (4, True, False),
         (4, False, False),
     ]
-    assert compiler.graph.macs() == sum(op.macs for op in graph.operators if isinstance(op, ir.MatMul) and not op.maximum)
+    assert compiler.network.graph.macs() == sum(op.macs for op in graph.operators if isinstance(op, ir.MatMul) and not op.maximum)
     check(compiler.program(), graph)
 
 
@@ -74,10 +74,10 @@ def test_a_run_fills_the_columns() -> None:
 def test_bands_compute_what_the_executor_does(count: int, units: tuple[tuple[int, ...], ...]) -> None:
     graph = images()
     compiler = Compiler(graph, replace(MACHINE, units=4), DEFAULT_RESOURCES, name="images")
-    bands = Bands(operators=tuple(op.name for op in compiler.graph.operators), count=count, units=units)
+    bands = Bands(operators=tuple(op.name for op in compiler.network.graph.operators), count=count, units=units)
     program, whole = compiler.program(Assignment(bands=(bands,))), compiler.program(SEQUENTIAL)
     check(program, graph)
-    between = [op.outputs[0].tensor for op in compiler.graph.operators[:-1]]
+    between = [op.outputs[0].tensor for op in compiler.network.graph.operators[:-1]]
     assert all(tensor.name in program.plan.resident for tensor in between)
     assert program.plan.words_moved == whole.plan.words_moved
 
@@ -103,7 +103,7 @@ def test_bands_of_maps_of_many_channels() -> None:
     graph = builder.graph([x], [builder.rescale(y, 8)])
     machine = replace(MACHINE, scratchpad_kib=16, packing=0, cols=8)
     compiler = Compiler(graph, machine, DEFAULT_RESOURCES, name="channels")
-    names = tuple(op.name for op in compiler.graph.operators)
+    names = tuple(op.name for op in compiler.network.graph.operators)
     check(compiler.program(Assignment(bands=(Bands(operators=names, count=4),))), graph)
     with pytest.raises(CompileError, match="only 144 bands can be made"):
         compiler.program(Assignment(bands=(Bands(operators=names, count=145),)))

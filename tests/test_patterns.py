@@ -98,7 +98,7 @@ def test_links_stay_within_their_budget() -> None:
 def test_a_band_that_no_link_holds_is_refused() -> None:
     machine = replace(MACHINE, accumulator_depth=4096, scratchpad_kib=1024)
     compiler = Compiler(perceptron(4096), machine, DEFAULT_RESOURCES, name="large")
-    stages = tuple(Stage(operator=op.name, units=(unit,)) for unit, op in enumerate(compiler.graph.operators))
+    stages = tuple(Stage(operator=op.name, units=(unit,)) for unit, op in enumerate(compiler.network.graph.operators))
     with pytest.raises(ValueError, match=r"two bands of \d+ words do not fit a link of 32768"):
         compiler.program(Assignment(pipelines=(Pipeline(stages=stages, band=4096),)))
 

@@ -84,9 +84,9 @@ def test_a_wrong_plan_is_refused() -> None:
 def test_the_smallest_scratchpad_holds_all_tensors() -> None:
     graph = long_skip(32, 64)
     made = compiler(graph)
-    found = smallest(made.graph, made.buffers, 20.0)
+    found = smallest(made.network, 20.0)
     assert found.least <= found.words
-    constants = sum(buffer.words for buffer in made.buffers.values() if buffer.data is not None)
+    constants = sum(buffer.words for buffer in made.network.buffers.values() if buffer.data is not None)
     enough = -(-(found.words + constants) * MACHINE.word_bytes // 1024)
     roomy = compiler(graph, replace(MACHINE, scratchpad_kib=1 << (enough - 1).bit_length())).program()
     assert not roomy.plan.words_staged

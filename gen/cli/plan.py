@@ -32,7 +32,7 @@ def plan_command(
         compiler = Compiler(import_model(model), parameters, DEFAULT_RESOURCES, name=model.stem)
         program, found = compiler.program(), None
         if asks_smallest:
-            found = smallest(compiler.graph, compiler.buffers, seconds, lambda text: status.update(f"the smallest scratchpad: {text}"))
+            found = smallest(compiler.network, seconds, lambda text: status.update(f"the smallest scratchpad: {text}"))
     memory = program.memory
     assert memory, "only a plan with bands has none"
     console.print(
@@ -45,7 +45,7 @@ def plan_command(
         highlight=False,
     )
     if found:
-        constants = sum(buffer.words for buffer in compiler.buffers.values() if buffer.data is not None)
+        constants = sum(buffer.words for buffer in compiler.network.buffers.values() if buffer.data is not None)
         console.print(
             f"nothing between operators need leave {_kib(memory, found.words)} KiB, and no order takes less than "
             f"{_kib(memory, found.least)} KiB; all constants take {_kib(memory, constants)} KiB more",

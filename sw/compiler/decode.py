@@ -17,6 +17,7 @@ from ..pim.placement import place
 from ..pim.token_graph import TokenGraphs, faster_in_dram
 from .dram_rows import DramRows
 from .errors import CompileError
+from .laid_out import LaidOut
 from .layout import Buffer, choose_layouts
 from .plan import plan_for
 from .predict import Resources
@@ -39,7 +40,7 @@ def compile_decoder(graph: ir.Graph, parameters: MachineParameters, resources: R
     graphs = TokenGraphs(graph=graph, placement=placement, in_dram=in_dram)
     rows = DramRows(image=placement.image(graph, in_dram), parameters=parameters)
     compiler = Compiler(graphs.at(placement.tokens - 1), parameters, resources, name=name, dram_rows=rows)
-    last, constants = compiler.program(), {name: buffer for name, buffer in compiler.buffers.items() if buffer.data is not None}
+    last, constants = compiler.program(), {name: buffer for name, buffer in compiler.network.buffers.items() if buffer.data is not None}
     planned = [_planned(last, constants, fused(graphs.at(row), parameters)) for row in range(placement.tokens)]
     for row, steps in enumerate(planned):
         if tuple(step.label for step in steps) != last.labels:
@@ -60,7 +61,7 @@ def _planned(last: Program, constants: Mapping[str, Buffer], graph: ir.Graph) ->
     graph = replace(graph, operators=tuple(operators[op.name] for op in last.graph.operators))
     layouts = choose_layouts(graph, p)
     buffers = {**constants, **{name: layout.buffer() for name, layout in layouts.items() if layout.tensor.data is None}}
-    plan = plan_for(last.plan, graph, layouts, buffers, p)
+    plan = plan_for(last.plan, LaidOut(graph=graph, layouts=layouts, buffers=buffers, parameters=p))
     return Scheduler(p, plan, buffers, last.external).body(graph)
 
 

@@ -78,8 +78,8 @@ def compile_patterns(
 class _Planner:
     def __init__(self, compiler: Compiler, sequential: Program) -> None:
         self._compiler, self._sequential = compiler, sequential
-        self._operators = {op.name: op for op in compiler.graph.operators}
-        found, self._why_not = chains(compiler.graph)
+        self._operators = {op.name: op for op in compiler.network.graph.operators}
+        found, self._why_not = chains(compiler.network.graph)
         kinds: dict[tuple[str, ...], list[list[str]]] = {}
         for chain in found:
             kinds.setdefault(tuple(_kind(self._operators[name]) for name in chain), []).append(chain)
@@ -102,7 +102,7 @@ class _Planner:
         chosen = self._best(beside, lambda run: (run.last - run.first - 1) * most - run.program.cycles)
         groups = [group for run in chosen for group in run.groups]
         taken = {name for group in groups for name in group.operators}
-        others = [op.name for op in self._compiler.graph.operators if isinstance(op, ir.MatMul) and op.name not in taken]
+        others = [op.name for op in self._compiler.network.graph.operators if isinstance(op, ir.MatMul) and op.name not in taken]
         units = {name: (i % self._compiler.parameters.units,) for i, name in enumerate(others)}
         return self._program(groups, units) or self._sequential
 

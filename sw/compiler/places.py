@@ -5,6 +5,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from .. import graph as ir
 from .buffers import operator_name
 from .errors import CompileError
+from .laid_out import LaidOut
 from .layout import Buffer
 from .pipeline import Assignment, Group, between
 
@@ -28,22 +29,16 @@ def lifetimes(graph: ir.Graph, groups: Sequence[Group] = ()) -> Iterator[tuple[s
 
 
 def place(
-    graph: ir.Graph,
-    sizes: Mapping[str, int],
-    buffers: Mapping[str, Buffer],
-    assignment: Assignment,
-    limit: int,
-    region_words: int,
-    in_memory: Container[str],
-    *,
-    spread: bool,
+    network: LaidOut, bands: Mapping[str, int], assignment: Assignment, limit: int, in_memory: Container[str], *, spread: bool
 ) -> dict[str, int]:
-    """Addresses below ``limit`` of the buffers that find a place. sizes: the words that they take. in_memory: names of those that need no
-    place. Raises CompileError where one of which only bands are kept finds none.
+    """Addresses below ``limit`` of the buffers that find a place. bands: words of those of which only bands are kept. in_memory: names of
+    those that need no place. Raises CompileError where one of ``bands`` finds none.
 
     spread: keep what is read together in different banks, and each activation's place for SPREAD operators longer than needed, so that
     operators on different engines can overlap.
     """
+    graph, buffers = network.graph, network.buffers
+    sizes = {name: buffer.words for name, buffer in buffers.items()} | dict(bands)
     partners = _of_one_operator(graph, buffers), _of_neighbours(graph)
     placed: dict[str, int] = {}
 
@@ -52,7 +47,7 @@ def place(
 
     def place(name: str, taken: list[tuple[int, int]]) -> None:
         avoid = [[range_of(other) for other in group.get(name, ()) if spread and other in placed] for group in partners]
-        address = _best_address(sizes[name], sorted(taken), limit, region_words, avoid)
+        address = _best_address(sizes[name], sorted(taken), limit, network.parameters.region_words, avoid)
         if address is not None:
             placed[name] = address
 

@@ -17,10 +17,8 @@ from .. import graph as ir
 from .bands import Bands
 from .buffers import operator_name
 from .errors import CompileError
-from .layout import Buffer, Layout
-from .operands import Operands
+from .laid_out import LaidOut
 from .order import orders
-from .pieces import Pieces
 from .pipeline import SEQUENTIAL, Assignment, adjacent
 from .places import place
 from .task import Task
@@ -31,15 +29,12 @@ WORTH = 0.98  # of the words moved, that a larger staging area must save: the fi
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Plan:
-    """layouts, buffers: of the graph's tensors, and tables. resident: scratchpad address (in words) by buffer name. staging: the addresses
+class Plan(LaidOut):
+    """resident: scratchpad address (in words) by buffer name. staging: the addresses
     of its parts, and the size of each. tasks: in order, which is that of the graph's operators but for pipelines, whose stages take turns.
     links: by number. words_moved: to and from external memory in a run, but for what is fetched; words_staged: of these, through the
     staging area."""
 
-    graph: ir.Graph
-    layouts: Mapping[str, Layout]
-    buffers: Mapping[str, Buffer]
     resident: Mapping[str, int]
     staging: tuple[int, ...]
     staging_words: int
@@ -55,26 +50,19 @@ class Plan:
 
 
 def make_plans(
-    graph: ir.Graph,
-    layouts: Mapping[str, Layout],
-    buffers: Mapping[str, Buffer],
-    parameters: MachineParameters,
-    assignment: Assignment = SEQUENTIAL,
-    *,
-    constants_stay: bool,
-    lowest: Callable[[], ir.Graph | None],
+    network: LaidOut, assignment: Assignment = SEQUENTIAL, *, constants_stay: bool, lowest: Callable[[], ir.Graph | None]
 ) -> list[Plan]:
     """For each order of the operators the plan that moves the fewest words. constants_stay: in the scratchpad, where there is room.
     lowest: makes the graph in the order that takes least of the scratchpad, if that is known. Raises
     CompileError where an operator's smallest tile fits no plan, nor a pipeline any."""
-    in_memory = needs_no_place(graph, buffers, constants_stay=constants_stay)
+    parameters, in_memory = network.parameters, needs_no_place(network, constants_stay=constants_stay)
     most = parameters.scratchpad_words // (8 * _staging_parts(parameters))
     plans, problem = list[Plan](), None
-    for order in _orders(graph, parameters, lowest):
-        candidate, best = adjacent(order, assignment.groups), None
+    for order in _orders(network, lowest):
+        candidate, best = replace(network, graph=adjacent(order, assignment.groups)), None
         for eighths, spread in product(EIGHTHS, (True, False)):  # spread: which takes more room
             try:
-                plan = _with_staging(candidate, layouts, buffers, parameters, assignment, most * eighths, in_memory, spread=spread)
+                plan = _with_staging(candidate, assignment, most * eighths, in_memory, spread=spread)
             except CompileError as e:
                 problem = e
                 continue
@@ -90,30 +78,18 @@ def make_plans(
     return plans
 
 
-def _orders(graph: ir.Graph, parameters: MachineParameters, lowest: Callable[[], ir.Graph | None]) -> Iterator[ir.Graph]:
+def _orders(network: LaidOut, lowest: Callable[[], ir.Graph | None]) -> Iterator[ir.Graph]:
     """Those to try one after the other, until nothing need be staged."""
-    yield from orders(graph, parameters)
+    yield from orders(network.graph, network.parameters)
     if order := lowest():
         yield order
 
 
-def _with_staging(
-    graph: ir.Graph,
-    layouts: Mapping[str, Layout],
-    buffers: Mapping[str, Buffer],
-    parameters: MachineParameters,
-    assignment: Assignment,
-    staging_words: int,
-    in_memory: Container[str],
-    *,
-    spread: bool,
-) -> Plan:
-    operands = operands_of(graph, layouts, buffers, parameters, lambda buffer: False)
-    sizes = {name: buffer.words for name, buffer in buffers.items()}
-    sizes |= _words_of_bands(graph, assignment, TaskMaker(operands, staging_words=staging_words))
-    limit = room_of(parameters, staging_words)
-    resident = place(graph, sizes, buffers, assignment, limit, parameters.region_words, in_memory, spread=spread)
-    return plan_with(graph, layouts, buffers, parameters, assignment, staging_words, resident)
+def _with_staging(network: LaidOut, assignment: Assignment, staging_words: int, in_memory: Container[str], *, spread: bool) -> Plan:
+    maker = TaskMaker(network.operands(lambda buffer: False), staging_words=staging_words)
+    bands = _words_of_bands(network.graph, assignment, maker)
+    resident = place(network, bands, assignment, room_of(network.parameters, staging_words), in_memory, spread=spread)
+    return plan_with(network, assignment, staging_words, resident)
 
 
 def room_of(parameters: MachineParameters, staging_words: int) -> int:
@@ -121,17 +97,10 @@ def room_of(parameters: MachineParameters, staging_words: int) -> int:
     return parameters.scratchpad_words - _staging_parts(parameters) * staging_words
 
 
-def plan_with(
-    graph: ir.Graph,
-    layouts: Mapping[str, Layout],
-    buffers: Mapping[str, Buffer],
-    parameters: MachineParameters,
-    assignment: Assignment,
-    staging_words: int,
-    resident: Mapping[str, int],
-) -> Plan:
+def plan_with(network: LaidOut, assignment: Assignment, staging_words: int, resident: Mapping[str, int]) -> Plan:
     """With these places. Raises CompileError where an operator's smallest tile does not fit the staging area."""
-    operands = operands_of(graph, layouts, buffers, parameters, lambda buffer: buffer.name not in resident)
+    graph, buffers, parameters = network.graph, network.buffers, network.parameters
+    operands = network.operands(lambda buffer: buffer.name not in resident)
     tasks, links = _tasks(graph, assignment, TaskMaker(operands, staging_words=staging_words))
     staged = sum(o.size for task in tasks for o in task.operands.values() if operands.is_staged(o))
     ports = sum(buffers[port.tensor.name].words for port in (*graph.inputs, *graph.outputs) if port.tensor.name in resident)
@@ -139,8 +108,9 @@ def plan_with(
     staging = tuple(room_of(parameters, staging_words) + i * staging_words for i in range(_staging_parts(parameters)))
     return Plan(
         graph=graph,
-        layouts=layouts,
+        layouts=network.layouts,
         buffers=buffers,
+        parameters=parameters,
         resident=resident,
         staging=staging,
         staging_words=staging_words,
@@ -152,34 +122,11 @@ def plan_with(
     )
 
 
-def plan_for(
-    plan: Plan, graph: ir.Graph, layouts: Mapping[str, Layout], buffers: Mapping[str, Buffer], parameters: MachineParameters
-) -> Plan:
+def plan_for(plan: Plan, network: LaidOut) -> Plan:
     """The same places for a graph like the plan's, whose tensors are no larger. Raises CompileError as `make_plans`."""
-    operands = operands_of(graph, layouts, buffers, parameters, lambda buffer: buffer.name not in plan.resident)
-    tasks, _ = _tasks(graph, plan.assignment, TaskMaker(operands, staging_words=plan.staging_words))
-    return replace(plan, graph=graph, layouts=layouts, buffers=buffers, tasks=tuple(tasks))
-
-
-def operands_of(
-    graph: ir.Graph,
-    layouts: Mapping[str, Layout],
-    buffers: Mapping[str, Buffer],
-    parameters: MachineParameters,
-    staged: Callable[[Buffer], bool],
-) -> Operands:
-    fetched = set[str]()
-    for op in graph.operators:
-        if isinstance(op, ir.Fetch) or (isinstance(op, ir.Transfer) and op.a.tensor.name in fetched):
-            fetched.add(op.out.tensor.name)
-    return Operands(
-        parameters=parameters,
-        layouts=layouts,
-        buffers=buffers,
-        staged=staged,
-        pieces=Pieces.of(graph, parameters),
-        fetched=fetched,
-    )
+    operands = network.operands(lambda buffer: buffer.name not in plan.resident)
+    tasks, _ = _tasks(network.graph, plan.assignment, TaskMaker(operands, staging_words=plan.staging_words))
+    return replace(plan, graph=network.graph, layouts=network.layouts, buffers=network.buffers, tasks=tuple(tasks))
 
 
 def _tasks(graph: ir.Graph, assignment: Assignment, maker: TaskMaker) -> tuple[list[Task], list[Link]]:
@@ -212,9 +159,10 @@ def _staging_parts(parameters: MachineParameters) -> int:
     return 2 * parameters.units
 
 
-def needs_no_place(graph: ir.Graph, buffers: Mapping[str, Buffer], *, constants_stay: bool) -> set[str]:
+def needs_no_place(network: LaidOut, *, constants_stay: bool) -> set[str]:
     """Buffers that stay in external memory: what is fetched, or an input that nothing reads; constants that a number chooses from, the
     operator's tables among them; all constants, unless they can stay."""
+    graph, buffers = network.graph, network.buffers
     fetched, read, shifted = set[str](), {port.tensor.name for port in graph.outputs}, set[str]()
     for op in graph.operators:
         of_it = set[ir.Block]()

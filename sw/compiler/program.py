@@ -17,6 +17,7 @@ from .dram_rows import DramRows
 from .fetches import with_fetches
 from .fuse import fuse
 from .halves import with_halves
+from .laid_out import LaidOut
 from .layout import Buffer, Layout, choose_layouts
 from .memory_map import MemoryMap
 from .optimal import fewer_moves
@@ -81,29 +82,28 @@ class Program:
 
 
 class Compiler:
-    """Maps a graph to a machine, in one way or another. graph: as `fuse` and `pack` leave it. buffers: by name. dram_rows: what the DRAM
-    that computes holds, if there is one."""
+    """Maps a graph to a machine, in one way or another. network: as `fuse` and `pack` leave it. dram_rows: what the DRAM that computes
+    holds, if there is one."""
 
     def __init__(
         self, graph: ir.Graph, parameters: MachineParameters, resources: Resources, *, name: str, dram_rows: DramRows | None = None
     ) -> None:
-        self.graph, self.parameters, self.resources = fused(graph, parameters), parameters, resources
+        prepared, self.parameters, self.resources = fused(graph, parameters), parameters, resources
         self._name, self._dram_rows = name, dram_rows
-        self._layouts = choose_layouts(self.graph, parameters)
-        self.buffers = make_buffers(self.graph, self._layouts, parameters)
-        stored = [*self.buffers.values(), *([dram_rows.buffer] if dram_rows else [])]
+        layouts = choose_layouts(prepared, parameters)
+        buffers = make_buffers(prepared, layouts, parameters)
+        self.network = LaidOut(graph=prepared, layouts=layouts, buffers=buffers, parameters=parameters)
+        stored = [*buffers.values(), *([dram_rows.buffer] if dram_rows else [])]
         self._constants, self._image = _constants(stored, parameters)
 
     def program(self, assignment: Assignment = SEQUENTIAL, *, optimal: bool = True) -> Program:
         """The one that is predicted to be the fastest. optimal: one that is kept: of plans with the fewest moves too, which take longer
         to find, and replayed. Raises CompileError naming the operator that can't be mapped, or the pipeline."""
         stay = self.resources.constants_stay
-        plans = make_plans(
-            self.graph, self._layouts, self.buffers, self.parameters, assignment, constants_stay=stay, lowest=lambda: self._lowest
-        )
-        if optimal and len(self.graph.operators) <= MOST_OPERATORS:
+        plans = make_plans(self.network, assignment, constants_stay=stay, lowest=lambda: self._lowest)
+        if optimal and len(self.network.graph.operators) <= MOST_OPERATORS:
             least = min(plans, key=lambda plan: plan.words_moved)
-            plans += [better] if (better := fewer_moves(least, self.parameters, constants_stay=stay)) else []
+            plans += [better] if (better := fewer_moves(least, constants_stay=stay)) else []
         best = min((self._of(plan) for plan in plans), key=lambda program: program.cycles)
         if not optimal:
             return best
@@ -114,10 +114,10 @@ class Compiler:
     @cached_property
     def _lowest(self) -> ir.Graph | None:
         """In the order that takes least of the scratchpad; None where that can't be chosen, or there is too much to choose from."""
-        large = len(self.graph.operators) > MOST_OPERATORS
-        if large or self.parameters.dram or any(depends_on_more(op) for op in self.graph.operators):
+        operators = self.network.graph.operators
+        if len(operators) > MOST_OPERATORS or self.parameters.dram or any(map(depends_on_more, operators)):
             return None
-        return smallest(self.graph, self.buffers, ORDER_SECONDS).graph
+        return smallest(self.network, ORDER_SECONDS).graph
 
     def _of(self, plan: Plan) -> Program:
         p = self.parameters
@@ -147,7 +147,7 @@ class Compiler:
     def _external(self, plan: Plan) -> tuple[dict[str, int], int]:
         """Offsets of the buffers in external memory, constants first; the end, at a multiple of a step."""
         offsets, end = dict(self._constants), len(self._image)
-        ports = {port.tensor.name for port in (*self.graph.inputs, *self.graph.outputs)}
+        ports = {port.tensor.name for port in (*plan.graph.inputs, *plan.graph.outputs)}
         linked = between(plan.graph, plan.assignment.pipelines)
         for buffer in plan.buffers.values():
             if buffer.data is None and buffer.name not in linked and (buffer.name in ports or buffer.name not in plan.resident):

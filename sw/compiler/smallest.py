@@ -7,6 +7,7 @@ from .. import graph as ir
 from ..planning.problem import Operation, Problem, Tensor
 from ..planning.solve import Tell, smallest_plan
 from .errors import CompileError
+from .laid_out import LaidOut
 from .layout import Buffer
 from .order import depends_on_more
 
@@ -20,13 +21,14 @@ class Smallest:
     least: int
 
 
-def smallest(graph: ir.Graph, buffers: Mapping[str, Buffer], seconds: float, tell: Tell = lambda text: None) -> Smallest:
+def smallest(network: LaidOut, seconds: float, tell: Tell = lambda text: None) -> Smallest:
     """Constants and what stays in external memory are left out. Raises CompileError naming an operator whose place in the order depends on
     more than tensors, and PlanningError where nothing is found in that time."""
+    graph = network.graph
     for op in graph.operators:
         if depends_on_more(op):
             raise CompileError(f"{op.node}: the order of the operators can't be chosen where some depend on more than tensors")
-    plan, least = smallest_plan(_problem(graph, buffers), seconds, tell=tell)
+    plan, least = smallest_plan(_problem(graph, network.buffers), seconds, tell=tell)
     operators = tuple(graph.operators[o] for o in plan.schedule.order)
     return Smallest(graph=replace(graph, operators=operators), words=plan.capacity, least=least)
 
