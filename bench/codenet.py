@@ -69,8 +69,8 @@ ENGINES = (Engine.COMPUTE,), (Engine.DEFORM,), (Engine.VECTOR,), (Engine.LOAD, E
 def planned(graph: ir.Graph, size: int, machine: MachineParameters) -> Program:
     """With what has no place in the scratchpad, the first map and those of the heads, in bands."""
     compiler = Compiler(graph, machine, DEFAULT_RESOURCES, name="codenet")
-    found, _ = chains(compiler.graph)
-    operators, counts = {op.name: op for op in compiler.graph.operators}, BANDS[size]
+    found, _ = chains(compiler.network.graph)
+    operators, counts = {op.name: op for op in compiler.network.graph.operators}, BANDS[size]
     parts = [(tuple(chain), part_of(operators[chain[0]])) for chain in found]
     return compiler.program(Assignment(bands=tuple(Bands(operators=chain, count=counts[part]) for chain, part in parts if part in counts)))
 

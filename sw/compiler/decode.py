@@ -62,7 +62,7 @@ def _planned(last: Program, constants: Mapping[str, Buffer], graph: ir.Graph) ->
     layouts = choose_layouts(graph, p)
     buffers = {**constants, **{name: layout.buffer() for name, layout in layouts.items() if layout.tensor.data is None}}
     plan = plan_for(last.plan, LaidOut(graph=graph, layouts=layouts, buffers=buffers, parameters=p))
-    return Scheduler(p, plan, buffers, last.external).body(graph)
+    return Scheduler(plan, last.external).body()
 
 
 def _connections(last: Program, planned: Sequence[Sequence[PlannedStep]], bodies: Sequence[Sequence[Step]]) -> Connections:

@@ -122,9 +122,9 @@ class Compiler:
     def _of(self, plan: Plan) -> Program:
         p = self.parameters
         external, end = self._external(plan)
-        scheduler = Scheduler(p, plan, plan.buffers, external)
+        scheduler = Scheduler(plan, external)
         rows = self._dram_rows
-        before, planned = [*(rows.steps(external[rows.buffer.name]) if rows else []), *scheduler.prologue()], scheduler.body(plan.graph)
+        before, planned = [*(rows.steps(external[rows.buffer.name]) if rows else []), *scheduler.prologue()], scheduler.body()
         prologue, body = with_waits(before, p), with_waits(planned, p)
         whose = zip((*before, *planned), workers_of((*prologue, *body), p), strict=True)
         return Program(

@@ -103,8 +103,8 @@ Part = tuple[list[PlannedStep], list[PlannedStep]]  # a task's loads, and its st
 class Scheduler:
     """external: byte offset of each buffer that lies in external memory."""
 
-    def __init__(self, parameters: MachineParameters, plan: Plan, buffers: Mapping[str, Buffer], external: Mapping[str, int]) -> None:
-        self._p, self._plan, self._buffers, self._external = parameters, plan, buffers, external
+    def __init__(self, plan: Plan, external: Mapping[str, int]) -> None:
+        self._p, self._plan, self._buffers, self._external = plan.parameters, plan, plan.buffers, external
         watched = [op.name for op in plan.graph.operators if isinstance(op, ir.Softmax) and op.threshold is not None]
         self._flags = {name: 1 + i % FLAGS for i, name in enumerate(watched)}
 
@@ -113,9 +113,9 @@ class Scheduler:
         constants = [b for b in self._buffers.values() if b.data is not None and b.name in self._plan.resident]
         return [step for buffer in constants for step in self._whole(Engine.LOAD, buffer)]
 
-    def body(self, graph: ir.Graph) -> list[PlannedStep]:
+    def body(self) -> list[PlannedStep]:
         """One run: inputs, tasks, outputs."""
-        resident = self._plan.resident
+        graph, resident = self._plan.graph, self._plan.resident
         inputs = [self._buffers[port.tensor.name] for port in graph.inputs if port.tensor.name in resident]
         outputs = [self._buffers[port.tensor.name] for port in graph.outputs if port.tensor.name in resident]
         steps = [step for buffer in inputs for step in self._whole(Engine.LOAD, buffer)]
