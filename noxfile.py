@@ -84,11 +84,12 @@ def minilm(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Simulation speed, cycles per image, share of peak, cycles of top-k: writes docs/bench.md and the pages of the blocks."""
+    """Simulation speed, cycles per image, share of peak, of top-k, of bursts to memory: writes docs/bench.md and pages of blocks."""
     session.install("-e", ".[hdl]")
     session.run("python", "bench/simulation_speed.py", "docs/bench.md")
     session.run("python", "bench/compute.py")
     session.run("python", "bench/topk.py")
+    session.run("python", "bench/memory.py")
 
 
 @nox.session

@@ -26,6 +26,7 @@ from celosia.rtl.arch.formats import INT8, INT16, UINT8, UINT16
 from celosia.rtl.arch.kbest import KBestCircuit
 from celosia.rtl.arch.layernorm import LayerNormCircuit
 from celosia.rtl.arch.parameters import MachineParameters
+from celosia.rtl.arch.sdram import ULX3S
 from celosia.rtl.arch.softmax import SoftmaxCircuit
 from celosia.rtl.arch.topk import TopKCircuit
 from celosia.rtl.attention import Attention
@@ -33,6 +34,9 @@ from celosia.rtl.compute import ComputeUnit
 from celosia.rtl.kbest import KBest
 from celosia.rtl.layernorm import LayerNorm
 from celosia.rtl.mac_columns import MacColumns
+from celosia.rtl.memory.block import BlockMemory
+from celosia.rtl.memory.sdram import SdramController
+from celosia.rtl.memory.share import Share
 from celosia.rtl.multiply import Multiply
 from celosia.rtl.pim.channel import Channel
 from celosia.rtl.pim.scheduler import Scheduler
@@ -137,6 +141,10 @@ def deform(label: str, **parameters: Any) -> Configuration:
     )
 
 
+def sdram(bus_bytes: int) -> Configuration:
+    return Configuration(label=f"SDRAM of ULX3S, {bus_bytes} bytes", make=lambda: SdramController(ULX3S, bus_bytes), elements=1)
+
+
 CONFIGURATIONS = {
     "activation": [
         *by_lanes("int8 to int8, table built in", lambda lanes: activation(lanes, built_in=True, source=INT8, out=INT8)),
@@ -177,6 +185,11 @@ CONFIGURATIONS = {
         *(Configuration(label=f"scheduler, {name}", make=lambda dram=dram: Scheduler(dram), elements=1) for name, dram in PRESETS.items()),
         *(Configuration(label=f"channel, {name}", make=lambda dram=dram: Channel(dram), elements=1) for name, dram in PRESETS.items()),
     ],
+    "memory": [
+        *(sdram(bus_bytes) for bus_bytes in (4, 8)),
+        Configuration(label="two masters on one slave, 8 bytes", make=lambda: Share(8), elements=1),
+        Configuration(label="64 KiB of blocks, 8 bytes", make=lambda: BlockMemory(8, 1 << 16), elements=1),
+    ],
     "deform": [deform("3 x 3, squares of pixels, int4", channels=8, weight_bits=4)],
     "accelerator": [replace(of_size, crowded=True) for of_size in by_size("1 lane, 64 KiB", Accelerator, 8)],
 }
@@ -191,7 +204,8 @@ Lattice ECP5 (LFE5U-85F, speed grade 6): cells after synthesis, without wide LUT
 clock after place and route, out of context, one seed, by nextpnr's static placer or, where that finds no end, its heap placer; routed by
 router1, the accelerator by router2, since router1 finds no end. Xilinx UltraScale+ (xcup): cells after synthesis; LUTs of logic + LUTs
 that are memory or shift registers. Each from the Verilog that `--fpga` writes for the family; with 27-bit multipliers not on the ECP5.
-Latency in cycles. Per cycle: elements, MACs of the compute unit or the deform engine, or commands of the PIM controller.
+Latency in cycles. Per cycle: elements, MACs of the compute unit or the deform engine, commands of the PIM controller, or at most so many
+beats, of SDRAM words, in each direction.
 """
 
 

@@ -49,18 +49,18 @@ class WriteBus(wiring.Signature):
         )
 
 
-def axi4_ports(bus_bytes: int, prefix: str = "m_axi_") -> dict[str, wiring.Member]:
-    """The flat ports of an AXI4 master with one-bit ids; bursts are INCR and of full width."""
+def axi4_ports(bus_bytes: int, prefix: str = "m_axi_", *, id_bits: int = 1) -> dict[str, wiring.Member]:
+    """The flat ports of an AXI4 master; bursts are INCR and of full width."""
     address = {
-        **{"id": Out(1), "addr": Out(EXTERNAL_ADDRESS_BITS), "len": Out(8), "size": Out(3), "burst": Out(2)},
+        **{"id": Out(id_bits), "addr": Out(EXTERNAL_ADDRESS_BITS), "len": Out(8), "size": Out(3), "burst": Out(2)},
         **{"valid": Out(1), "ready": In(1)},
     }
     members = {
         **{f"aw{name}": member for name, member in address.items()},
         **{"wdata": Out(8 * bus_bytes), "wstrb": Out(bus_bytes), "wlast": Out(1), "wvalid": Out(1), "wready": In(1)},
-        **{"bid": In(1), "bresp": In(2), "bvalid": In(1), "bready": Out(1)},
+        **{"bid": In(id_bits), "bresp": In(2), "bvalid": In(1), "bready": Out(1)},
         **{f"ar{name}": member for name, member in address.items()},
-        **{"rid": In(1), "rdata": In(8 * bus_bytes), "rresp": In(2), "rlast": In(1), "rvalid": In(1), "rready": Out(1)},
+        **{"rid": In(id_bits), "rdata": In(8 * bus_bytes), "rresp": In(2), "rlast": In(1), "rvalid": In(1), "rready": Out(1)},
     }
     return {prefix + name: member for name, member in members.items()}
 

@@ -22,18 +22,19 @@ from ..sw.driver.dram import U32, declare, geometry, rule_table
 _OPTIONS = ("-std=c++17", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared", "-fvisibility=hidden")
 
 
-def build() -> Path:
-    """The library of dram.cpp, from the cache if it was built before. Raises ToolError without g++, or when it fails."""
+def build(sources: Sequence[Path] = DRAM_SOURCES) -> Path:
+    """The library of the first of the sources, which includes the others; from the cache if it was built before. Raises ToolError without
+    g++, or when it fails."""
     if shutil.which("g++") is None:
         raise ToolError("the DRAM model needs g++: install it (Debian, Ubuntu: apt install g++)")
     compiler = run_tool(["g++", "-dumpfullversion"], folder=Path.cwd(), environment={})
-    made_from = repr((compiler, platform.machine(), _OPTIONS, [source.read_bytes() for source in DRAM_SOURCES]))
+    made_from = repr((compiler, platform.machine(), _OPTIONS, [source.read_bytes() for source in sources]))
     library = cache_folder() / "dram" / f"{hashlib.sha256(made_from.encode()).hexdigest()[:16]}.so"
     if not library.exists():
         library.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="celosia-") as folder:
             made = Path(folder) / "dram.so"
-            run_tool(["g++", *_OPTIONS, str(DRAM_SOURCES[0]), "-o", str(made)], folder=Path(folder), environment={})
+            run_tool(["g++", *_OPTIONS, str(sources[0]), "-o", str(made)], folder=Path(folder), environment={})
             publish(made, library)
     return library
 

@@ -1,6 +1,7 @@
 """Streams in a cocotb bench: packets in, packets out, with seeded random stalls, and the rules checked in every cycle."""
 
 import random
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,28 +52,28 @@ class _Port:
         return transferred
 
 
-class _Source(_Port):
-    """Feeds an input. Its own valid holds until ready, too."""
+class Source(_Port):
+    """Feeds an input with ``todo``, which may grow. Its own valid holds until ready, too."""
 
-    def __init__(self, dut: Any, name: str, payloads: Sequence[int]) -> None:
+    def __init__(self, dut: Any, name: str, payloads: Sequence[int] = ()) -> None:
         super().__init__(dut, name)
-        self._todo = list(reversed(payloads))
+        self.todo = deque(payloads)
         self._offered = False
 
     def drive(self, stall: bool, noise: int) -> None:
         if not self._offered:
-            self._offered = bool(self._todo) and not stall
+            self._offered = bool(self.todo) and not stall
             # While not valid the payload is noise, which the block must not look at.
-            self.payload.value = self._todo[-1] if self._offered else noise & ((1 << len(self.payload)) - 1)
+            self.payload.value = self.todo[0] if self._offered else noise & ((1 << len(self.payload)) - 1)
             self.valid.value = self._offered
 
     def sample(self, cycle: int) -> None:
         if self.record(cycle):
-            self._todo.pop()
+            self.todo.popleft()
             self._offered = False
 
 
-class _Sink(_Port):
+class Sink(_Port):
     """Takes an output and checks that valid and payload hold."""
 
     def __init__(self, dut: Any, name: str) -> None:
@@ -126,8 +127,8 @@ async def transfer(
     Fails when the outputs haven't come after ``limit`` cycles or when an output breaks the rule to hold.
     """
     rng = random.Random(seed)
-    sources = [_Source(dut, name, payloads) for name, payloads in inputs.items()]
-    sinks = [_Sink(dut, name) for name in outputs]
+    sources = [Source(dut, name, payloads) for name, payloads in inputs.items()]
+    sinks = [Sink(dut, name) for name in outputs]
     for source in sources:
         source.valid.value = 0
     for sink in sinks:

@@ -1,0 +1,87 @@
+"""Memories with their AXI4 ports as streams, for benches; and one behind a shared bus."""
+
+from typing import Any
+
+from amaranth.hdl import Module
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..rtl.axi import axi4_ports, write_beat_layout
+from ..rtl.memory.beats import burst_layout
+from ..rtl.memory.share import Share
+from ..rtl.memory.slave import PREFIX, answer_layout
+
+MASTER_ID_BITS = 1
+RESPONSE = data.StructLayout({"resp": 2, "id": MASTER_ID_BITS})
+# Fields of the streams' payloads whose names are not those of the channel.
+_NAMES = {"address": "addr"}
+
+
+def channels(bus_bytes: int) -> dict[str, Any]:
+    """Layouts of the payloads of the streams of one master, by the names of its channels."""
+    return {
+        **{channel: burst_layout(MASTER_ID_BITS) for channel in ("ar", "aw")},
+        **{"w": write_beat_layout(bus_bytes), "r": answer_layout(bus_bytes, MASTER_ID_BITS), "b": RESPONSE},
+    }
+
+
+class Shared(wiring.Component):
+    """A memory behind Share: ``s<i>_axi_*``, and its other ports."""
+
+    def __init__(self, memory: wiring.Component, bus_bytes: int, *, masters: int) -> None:
+        self._memory, self._share = memory, Share(bus_bytes, masters=masters)
+        self._bus_bytes = bus_bytes
+        sides = {n: member for n, member in self._share.signature.members.items() if not n.startswith("m_axi_")}
+        super().__init__({**sides, **_other_ports(memory)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.memory, m.submodules.share = memory, share = self._memory, self._share
+        for name, member in axi4_ports(self._bus_bytes, "").items():
+            left, right = getattr(share, f"m_axi_{name}"), getattr(memory, f"{PREFIX}{name}")
+            m.d.comb += right.eq(left) if member.flow is Out else left.eq(right)
+        for name, member in self.signature.members.items():
+            if name in share.signature.members:
+                inner, outer = getattr(share, name), getattr(self, name)
+                m.d.comb += inner.eq(outer) if member.flow is In else outer.eq(inner)
+        _pass_through(m, self, memory)
+        return m
+
+
+class AsStreams(wiring.Component):
+    """A component whose AXI4 slaves with the prefixes become streams: ``<prefix>ar`` and so on, with the payloads of `channels`."""
+
+    def __init__(self, component: wiring.Component, bus_bytes: int, prefixes: tuple[str, ...] = (PREFIX,)) -> None:
+        self._component, self._prefixes = component, prefixes
+        self._channels = channels(bus_bytes)
+        streams = {
+            f"{prefix}{channel}": (Out if channel in "rb" else In)(stream.Signature(layout))
+            for prefix in prefixes
+            for channel, layout in self._channels.items()
+        }
+        super().__init__({**streams, **_other_ports(component)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.inside = inside = self._component
+        for prefix in self._prefixes:
+            for channel, layout in self._channels.items():
+                port, side = getattr(self, f"{prefix}{channel}"), f"{prefix}{channel}"
+                pairs = [(port.payload[name], getattr(inside, side + _NAMES.get(name, name))) for name, _ in layout]
+                pairs.append((port.valid, getattr(inside, f"{side}valid")))
+                ready = getattr(inside, f"{side}ready")
+                if channel in "rb":
+                    m.d.comb += [*(outer.eq(inner) for outer, inner in pairs), ready.eq(port.ready)]
+                else:
+                    m.d.comb += [*(inner.eq(outer) for outer, inner in pairs), port.ready.eq(ready)]
+        _pass_through(m, self, inside)
+        return m
+
+
+def _other_ports(component: wiring.Component) -> dict[str, Any]:
+    return {name: member for name, member in component.signature.members.items() if "_axi_" not in name}
+
+
+def _pass_through(m: Module, outside: wiring.Component, inside: wiring.Component) -> None:
+    for name in _other_ports(inside):
+        wiring.connect(m, wiring.flipped(getattr(outside, name)), getattr(inside, name))

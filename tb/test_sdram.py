@@ -1,0 +1,28 @@
+"""The SDRAM controller with its chip on the pins equals an array of bytes, and breaks none of the chip's rules."""
+
+from typing import Any
+
+import cocotb
+import numpy as np
+
+from ..rtl.arch.sdram import Sdram
+from .axi import PAGE, Traffic
+from .runner import parameters
+from .sdram import Chip, OnPins
+from .streams import reset
+
+
+@cocotb.test()
+async def equals_an_array_of_bytes(dut: Any) -> None:
+    about = parameters()
+    chip = Sdram(**about["chip"])
+    on_pins = OnPins(dut, Chip(chip), capture=about["capture"])
+    golden, whole_row = bytearray(chip.size), chip.banks * chip.columns * chip.data_bytes
+    pages = [*range(3), whole_row // PAGE, chip.size // 2 // PAGE]  # rows that follow each other, and others of the same bank
+    await reset(dut)
+    for seed in range(about["rounds"]):
+        traffic = Traffic(dut, about["prefixes"], golden, bus_bytes=about["bus_bytes"], seed=seed, chip=on_pins, pages=pages)
+        await traffic.run_at_random(60, limit=200_000)
+    for _ in range(3 * chip.refi_cycles):  # refreshes without traffic
+        await traffic.step({})
+    assert np.array_equal(on_pins.chip.data, np.frombuffer(golden, np.uint8))
