@@ -167,6 +167,23 @@ class Traffic:
             await self.step({})
         return self.cycles - first
 
+    async def stall_one_direction(self, write: bool, *, limit: int) -> None:
+        """Bursts of all masters in both directions, the data of one of which stands still: the others are done before it goes on."""
+        stalled = {(master.sources["w"] if write else master.sinks["r"]).name: 0.0 for master in self.masters}
+        for i in range(len(self.masters)):
+            at, full = 2 * i * PAGE, (1 << self._bus_bytes) - 1
+            assert self.write(i, at, [(j, full) for j in range(64)])
+            for j in range(3):
+                assert self.read(i, at + PAGE + 64 * self._bus_bytes * j, 64)
+        for _ in range(limit):
+            if not any(master.under_way(not write) for master in self.masters):
+                break
+            await self.step(stalled)
+        else:
+            raise AssertionError(f"{'reads' if write else 'writes'} wait for the others: {self._bursts}")
+        assert all(master.under_way(write) for master in self.masters)
+        await self.finish(limit=limit)
+
     def _ports(self) -> list[Source | Sink]:
         return [port for master in self.masters for port in (*master.sources.values(), *master.sinks.values())]
 

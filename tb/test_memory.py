@@ -45,3 +45,22 @@ async def passes_a_beat_a_cycle(dut: Any) -> None:
     await traffic.finish(limit=100 * beats)
     assert master.sinks["r"].transfers.bubbles == 0
     assert master.sources["w"].transfers.bubbles <= (1 if len(traffic.masters) == 1 else 2 * 8)
+
+
+@cocotb.test()
+async def neither_direction_waits_for_the_other(dut: Any) -> None:
+    for write in (False, True):
+        await (await _traffic(dut, 1)).stall_one_direction(write, limit=5_000)
+
+
+@cocotb.test()
+async def masters_take_turns(dut: Any) -> None:
+    """Of masters that always ask for beats none is a burst before another one."""
+    traffic = await _traffic(dut, 1)
+    for i in range(6 * len(traffic.masters)):
+        assert traffic.read(i % len(traffic.masters), 0, 16)
+    for _ in range(4 * 16 * len(traffic.masters)):
+        await traffic.step({})
+        taken = [len(master.sinks["r"].transfers.payloads) for master in traffic.masters]
+        assert max(taken) - min(taken) <= 16
+    await traffic.finish(limit=1000)

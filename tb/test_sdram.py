@@ -12,12 +12,17 @@ from .sdram import Chip, OnPins
 from .streams import reset
 
 
-@cocotb.test()
-async def equals_an_array_of_bytes(dut: Any) -> None:
+def _on_pins(dut: Any) -> tuple[Sdram, OnPins, bytearray]:
+    """A chip, and its bytes."""
     about = parameters()
     chip = Sdram(**about["chip"])
-    on_pins = OnPins(dut, Chip(chip), capture=about["capture"])
-    golden, whole_row = bytearray(chip.size), chip.banks * chip.columns * chip.data_bytes
+    return chip, OnPins(dut, Chip(chip), capture=about["capture"]), bytearray(chip.size)
+
+
+@cocotb.test()
+async def equals_an_array_of_bytes(dut: Any) -> None:
+    about, (chip, on_pins, golden) = parameters(), _on_pins(dut)
+    whole_row = chip.banks * chip.columns * chip.data_bytes
     pages = [*range(3), whole_row // PAGE, chip.size // 2 // PAGE]  # rows that follow each other, and others of the same bank
     await reset(dut)
     for seed in range(about["rounds"]):
@@ -26,3 +31,12 @@ async def equals_an_array_of_bytes(dut: Any) -> None:
     for _ in range(3 * chip.refi_cycles):  # refreshes without traffic
         await traffic.step({})
     assert np.array_equal(on_pins.chip.data, np.frombuffer(golden, np.uint8))
+
+
+@cocotb.test()
+async def neither_direction_waits_for_the_other(dut: Any) -> None:
+    about, (chip, on_pins, golden) = parameters(), _on_pins(dut)
+    await reset(dut)
+    for write in (False, True):
+        traffic = Traffic(dut, about["prefixes"], golden, bus_bytes=about["bus_bytes"], seed=1, chip=on_pins)
+        await traffic.stall_one_direction(write, limit=chip.power_up_cycles + 10_000)

@@ -180,7 +180,7 @@ def test_a_mask_silences_a_read_two_cycles_later() -> None:
         ({"data_bits": 32}, "data_bits must be 8 or 16, not 32"),
         ({"mhz": 0}, "mhz must be in 1..200, not 0"),
         ({"rcd": 0}, "rcd must be above 0 ns, not 0"),
-        ({"refi": 900}, "refi must be longer than a few rows and refreshes, not 900"),
+        ({"refi": 800}, "refi must be longer than it takes to open rows and to refresh, not 800"),
     ],
 )
 def test_refuses_what_no_chip_is(change: dict, message: str) -> None:

@@ -63,7 +63,8 @@ class Sdram:
         require(1 <= self.mhz <= 200, "mhz", "in 1..200", self.mhz)
         for name in ("rcd", "rp", "ras", "rc", "rrd", "rfc", "wr", "refi", "power_up"):
             require(getattr(self, name) > 0, name, "above 0 ns", getattr(self, name))
-        require(self.refi_cycles >= 4 * self.rfc_cycles + 64, "refi", "longer than a few rows and refreshes", self.refi)
+        busy = sum(map(self.cycles, (self.rcd, self.rp, self.ras, self.rc, self.rrd, self.rfc, self.wr)))
+        require(self.refi_cycles >= 2 * busy + 32, "refi", "longer than it takes to open rows and to refresh", self.refi)
 
     def cycles(self, ns: float, *, least: int = 1) -> int:
         """Of the clock, that last so long."""
