@@ -67,7 +67,7 @@ class AsStreams(wiring.Component):
         for prefix in self._prefixes:
             for channel, layout in self._channels.items():
                 port, side = getattr(self, f"{prefix}{channel}"), f"{prefix}{channel}"
-                pairs = [(port.payload[name], getattr(inside, side + _NAMES.get(name, name))) for name, _ in layout]
+                pairs = [(port.payload[name], getattr(inside, side + _NAMES.get(str(name), str(name)))) for name, _ in layout]
                 pairs.append((port.valid, getattr(inside, f"{side}valid")))
                 ready = getattr(inside, f"{side}ready")
                 if channel in "rb":
