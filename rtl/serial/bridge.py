@@ -1,0 +1,72 @@
+"""The board's end of the serial link: a line on one side, masters of the registers' and the memory's bus on the other."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out, connect
+
+from ..arch.serial import Kind, SerialParameters
+from .deframer import Deframer
+from .executor import Executor, master_ports
+from .framer import Framer
+from .uart import UartReceiver, UartTransmitter
+
+
+class SerialBridge(wiring.Component):
+    """Its golden model is sw/golden/serial.py. A request that comes while another is done, or its reply sent, is not seen.
+
+    Members
+    -------
+    rx, tx: the line. irq: what WAIT waits for. active: a request is done, or its reply sent. m_axil_*: AXI4-Lite to registers. m_axi_*:
+    AXI4 to memory, in words of 4 bytes.
+    """
+
+    def __init__(self, parameters: SerialParameters) -> None:
+        self._p = parameters
+        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "irq": In(1), "active": Out(1), **master_ports(parameters.bus_bytes)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        p = self._p
+        m.submodules.receiver = receiver = UartReceiver(clock=p.clock, baud=p.baud)
+        m.submodules.transmitter = transmitter = UartTransmitter(clock=p.clock, baud=p.baud)
+        m.submodules.deframer = deframer = Deframer(p.payload_bytes)
+        m.submodules.executor = executor = Executor(p)
+        m.submodules.framer = framer = Framer(p.payload_bytes)
+        m.submodules.request = request = memory.Memory(shape=8, depth=p.payload_bytes, init=[])
+        m.submodules.reply = reply = memory.Memory(shape=8, depth=p.payload_bytes, init=[])
+        for written, writer, reader in ((request, deframer, executor), (reply, executor, framer)):
+            write, read = written.write_port(), written.read_port()
+            m.d.comb += [write.en.eq(writer.write), write.addr.eq(writer.write_address), write.data.eq(writer.write_data)]
+            m.d.comb += [read.addr.eq(reader.address), reader.data.eq(read.data)]
+        connect(m, framer.o, transmitter.i)
+        for name in master_ports(p.bus_bytes):
+            inner, outer = getattr(executor, name), getattr(self, name)
+            m.d.comb += outer.eq(inner) if self.signature.members[name].flow is Out else inner.eq(outer)
+
+        opened, session, sequence = Signal(), Signal(16), Signal(8)  # of the last request that was done
+        same = opened & (deframer.session == session)
+        opens = (deframer.kind == Kind.OPEN) & (deframer.length == 0) & ~same
+        repeats = same & (deframer.sequence == sequence) & ((deframer.kind == Kind.OPEN) | (deframer.kind == Kind.COMMANDS))
+        follows = same & (deframer.sequence == (sequence + 1)[:8]) & (deframer.kind == Kind.COMMANDS)
+        m.d.comb += [
+            self.tx.eq(transmitter.tx),
+            receiver.rx.eq(self.rx),
+            *(getattr(deframer, name).eq(getattr(receiver, name)) for name in ("byte", "valid", "broken")),
+            deframer.hold.eq(self.active),
+            executor.irq.eq(self.irq),
+            executor.about.eq(opens),
+            executor.length.eq(deframer.length),
+            executor.start.eq(deframer.found & (opens | follows)),
+            framer.start.eq(executor.done | (deframer.found & repeats)),
+            framer.session.eq(session),
+            framer.sequence.eq(sequence),
+            framer.kind.eq(Kind.REPLY),
+            framer.length.eq(executor.reply_length),
+        ]
+        with m.If(deframer.found & (opens | follows)):
+            m.d.sync += [opened.eq(1), session.eq(deframer.session), sequence.eq(deframer.sequence)]
+        with m.If(deframer.found & (opens | follows | repeats)):
+            m.d.sync += self.active.eq(1)
+        with m.Elif(framer.done):
+            m.d.sync += self.active.eq(0)
+        return m

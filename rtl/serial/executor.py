@@ -1,0 +1,194 @@
+"""The commands of a request, one after the other: words between the frames' memories and the buses of registers and memory."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..arch.serial import ABOUT, ABOUT_BYTES, COMMAND, COMMAND_BYTES, REGISTER_SPACE, WORD_BYTES, Operation, SerialParameters, Status
+from ..axi import axi4_ports
+from ..control import axi4_lite_ports
+from ..layouts import record_layout
+
+
+def master_ports(bus_bytes: int) -> dict[str, wiring.Member]:
+    """The flat ports of the masters of both buses."""
+    return {name: member.flip() for name, member in axi4_lite_ports("m_axil_").items()} | axi4_ports(bus_bytes)
+
+
+class Executor(wiring.Component):
+    """Members
+    -------
+    start: do what is in the request's memory, of ``length`` bytes; about: with start, instead tell about the board. done: the reply is in
+    its memory, ``reply_length`` bytes, in this cycle and until the next start.
+    address, data: of the request's memory, which gives the data a cycle later. write, write_address, write_data: of the reply's memory.
+    irq: what WAIT waits for. m_axil_*: AXI4-Lite to registers. m_axi_*: AXI4 to memory, bursts of a beat.
+    """
+
+    def __init__(self, parameters: SerialParameters) -> None:
+        self._p = parameters
+        places = range(parameters.payload_bytes)
+        super().__init__(
+            {
+                **{"start": In(1), "about": In(1), "length": In(16), "done": Out(1), "reply_length": Out(16)},
+                **{"address": Out(places), "data": In(8)},
+                **{"write": Out(1), "write_address": Out(places), "write_data": Out(8)},
+                "irq": In(1),
+                **master_ports(parameters.bus_bytes),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        p, operations = self._p, Operation
+        command = Signal(record_layout(COMMAND))
+        position, words = Signal(16), Signal(16)  # in the request; words to come of a command
+        word, status = Signal(8 * WORD_BYTES), Signal(8)
+        index, settled = Signal(range(COMMAND_BYTES)), Signal()  # of a byte; the request's memory gives it
+        cycles, higher = Signal(64), Signal(32)
+        m.d.sync += cycles.eq(cycles + 1)
+        m.d.comb += [self.address.eq(position), self.write_address.eq(self.reply_length)]
+
+        asks = Signal()  # a word is on its way to or from a bus, whose answer comes
+        writes, in_memory = command.operation[0], command.operation[1]
+        answered, read, wrong = self._buses(m, asks, writes, in_memory, command.address, word)
+
+        about = Const(self._p.about, ABOUT.bits)
+        special = command.operation >= operations.WAIT
+        reads = Signal(16)
+        m.d.comb += reads.eq(Mux(special, Mux(command.operation == operations.WAIT, 1, 2), Mux(writes, 0, command.words)))
+        past_registers = (command.address + WORD_BYTES * command.words) > REGISTER_SPACE
+        illegal = Signal()
+        m.d.comb += illegal.eq(
+            (command.operation > max(operations))
+            | (command.reserved != 0)
+            | (~special & ((command.words == 0) | (command.address[:2] != 0) | (~in_memory & past_registers)))
+            | (special & (command.words != 0))
+            | (~special & writes & (WORD_BYTES * command.words > self.length - position))
+            | (WORD_BYTES * reads + 2 + self.reply_length > p.payload_bytes)
+        )
+
+        def put(value: Value) -> None:
+            m.d.comb += [self.write.eq(1), self.write_data.eq(value)]
+            m.d.sync += self.reply_length.eq(self.reply_length + 1)
+
+        def fetch(value: Signal, size: int, then: str) -> None:
+            """Bytes of the request, the lowest first."""
+            bits = Value.cast(value)
+            m.d.sync += settled.eq(~settled)
+            with m.If(settled):
+                m.d.sync += [bits.eq(Cat(bits[8:], self.data)), position.eq(position + 1), index.eq(index + 1)]
+                with m.If(index == size - 1):
+                    m.d.sync += index.eq(0)
+                    m.next = then
+
+        with m.FSM(name="state"):
+            with m.State("IDLE"):
+                m.d.sync += [position.eq(0), index.eq(0), settled.eq(0)]
+                with m.If(self.start):
+                    m.d.sync += self.reply_length.eq(0)
+                    m.next = "NEXT"
+                    with m.If(self.about):
+                        m.next = "ABOUT"
+            with m.State("ABOUT"):
+                put(about.word_select(self.reply_length[:4], 8))
+                with m.If(self.reply_length == ABOUT_BYTES - 1):
+                    m.next = "DONE"
+            with m.State("NEXT"):
+                m.d.sync += status.eq(Status.OK)
+                with m.If(position == self.length):
+                    m.next = "DONE"
+                with m.Elif(self.length - position < COMMAND_BYTES):
+                    m.d.sync += status.eq(Status.ILLEGAL)
+                    m.next = "STATUS"
+                with m.Else():
+                    m.next = "COMMAND"
+            with m.State("COMMAND"):
+                fetch(command, COMMAND_BYTES, "CHECK")
+            with m.State("CHECK"):
+                m.d.sync += [words.eq(Mux(special, reads, command.words)), higher.eq(cycles[32:]), word.eq(cycles[:32])]
+                with m.If(illegal):
+                    m.d.sync += status.eq(Status.ILLEGAL)
+                    m.next = "STATUS"
+                with m.Elif(command.operation == operations.WAIT):
+                    m.next = "WAIT"
+                with m.Elif(command.operation == operations.CYCLES):
+                    m.next = "PUT"
+                with m.Elif(writes):
+                    m.next = "FETCH"
+                with m.Else():
+                    m.next = "ASK"
+            with m.State("WAIT"):
+                m.d.sync += [command.address.eq(command.address - 1), word.eq(self.irq)]
+                with m.If(self.irq | (command.address == 0)):
+                    m.next = "PUT"
+            with m.State("FETCH"):
+                fetch(word, WORD_BYTES, "ASK")
+            with m.State("ASK"):
+                m.d.comb += asks.eq(1)
+                m.next = "ANSWER"
+            with m.State("ANSWER"), m.If(answered):
+                m.d.sync += [word.eq(read), command.address.eq(command.address + WORD_BYTES)]
+                with m.If(wrong):
+                    m.d.sync += status.eq(Status.BUS_ERROR)
+                with m.If(writes):
+                    m.d.sync += words.eq(words - 1)
+                    m.next = "FETCH"
+                    with m.If(words == 1):
+                        m.next = "STATUS"
+                with m.Else():
+                    m.next = "PUT"
+            with m.State("PUT"):
+                put(word[:8])
+                m.d.sync += [word.eq(word[8:]), index.eq(index + 1)]
+                with m.If(index == WORD_BYTES - 1):
+                    m.d.sync += [index.eq(0), words.eq(words - 1), word.eq(higher)]
+                    with m.If(words == 1):
+                        m.next = "STATUS"
+                    with m.Elif(~special):
+                        m.next = "ASK"
+            with m.State("STATUS"):
+                put(status)
+                m.next = "NEXT"
+                with m.If(status != Status.OK):
+                    m.next = "DONE"
+            with m.State("DONE"):
+                m.d.comb += self.done.eq(1)
+                m.next = "IDLE"
+        return m
+
+    def _buses(self, m: Module, asks: Value, writes: Value, in_memory: Value, address: Value, word: Value) -> tuple[Value, Value, Value]:
+        """Both buses; gives whether an answer comes in this cycle, the word that it has, and whether it is an error."""
+        lanes = self._p.bus_bytes // WORD_BYTES
+        lane = address[2 : 2 + (lanes - 1).bit_length()]
+        pending = Signal(data.StructLayout({"aw": 1, "w": 1, "ar": 1}))  # channels on which the other side has yet to take something
+        with m.If(asks):
+            m.d.sync += pending.eq(Cat(writes, writes, ~writes))
+        response, error, value = Signal(), Signal(), Signal(8 * WORD_BYTES)
+        for prefix, chosen in (("m_axil_", ~in_memory), ("m_axi_", in_memory)):
+
+            def port(name: str, prefix: str = prefix) -> Value:
+                return getattr(self, prefix + name)
+
+            for channel in ("aw", "w", "ar"):
+                m.d.comb += port(f"{channel}valid").eq(pending[channel] & chosen)
+                with m.If(chosen & pending[channel] & port(f"{channel}ready")):
+                    m.d.sync += pending[channel].eq(0)
+            m.d.comb += [port(f"{channel}ready").eq(chosen) for channel in ("b", "r")]
+            with m.If(chosen):
+                m.d.comb += [
+                    response.eq(port("bvalid") | port("rvalid")),
+                    error.eq(Mux(writes, port("bresp"), port("rresp")) != 0),
+                    value.eq(port("rdata").word_select(lane if prefix == "m_axi_" else 0, 32)),
+                ]
+        m.d.comb += [
+            *(getattr(self, f"m_axil_{channel}addr").eq(address) for channel in ("aw", "ar")),
+            *(getattr(self, f"m_axi_{channel}addr").eq(address & -self._p.bus_bytes & 0xFFFF_FFFF) for channel in ("aw", "ar")),
+            *(getattr(self, f"m_axi_{channel}size").eq((self._p.bus_bytes - 1).bit_length()) for channel in ("aw", "ar")),
+            *(getattr(self, f"m_axi_{channel}burst").eq(1) for channel in ("aw", "ar")),
+            self.m_axil_wdata.eq(word),
+            self.m_axil_wstrb.eq(0xF),
+            self.m_axi_wdata.eq(word.replicate(lanes)),
+            self.m_axi_wstrb.eq(Const(0xF, 4) << (lane << 2)),
+            self.m_axi_wlast.eq(1),
+        ]
+        return response, Mux(error, 0, value), error
