@@ -107,7 +107,7 @@ def measure_ecp5(verilog: str, *, top: str, crowded: bool = False) -> Ecp5:
     nextpnr = (*_NEXTPNR, *(_OTHER_ROUTER if crowded else ()))
 
     def run(folder: Path) -> dict[str, Any]:
-        return {"cells": _synthesise(verilog, f"{_ECP5} {top}", folder), "report": _place(nextpnr, folder)}
+        return {"cells": _synthesise(verilog, f"{_ECP5} {top}", folder), "report": place_ecp5(nextpnr, folder)}
 
     found = _cached((verilog, _ECP5, top, *nextpnr, *_PLACER), run)
     report = found["report"]
@@ -173,13 +173,17 @@ def _cached(key: tuple[str, ...], run: Callable[[Path], dict[str, Any]]) -> dict
 
 
 def _synthesise(verilog: str, command: str, folder: Path) -> dict[str, int]:
-    """Cells by type."""
     (folder / "design.v").write_text(verilog)
+    return synthesise("read_verilog design.v", command, folder)
+
+
+def synthesise(read: str, command: str, folder: Path) -> dict[str, int]:
+    """Cells by type. read: Yosys commands that read the design. command: that synthesises it. Raises ToolError."""
     # Yosys 0.70 fails an assertion over names in some designs as it takes them back from ABC, and ABC's last pass crashes on others.
     unnamed = f"{command} -run begin:map_luts; {_HIDE_NAMES}; {command} -run map_luts:"
     ways = [command, unnamed, f"scratchpad -set abc9.nomfs 1; {unnamed}"]
     for way in ways:
-        script = f"read_verilog design.v; {way}; tee -q -o cells.json stat -json"
+        script = f"{read}; {way}; tee -q -o cells.json stat -json"
         try:
             run_tool([_yosys(), "-q", "-p", script], folder=folder, environment={})
             break
@@ -189,8 +193,8 @@ def _synthesise(verilog: str, command: str, folder: Path) -> dict[str, int]:
     return json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
 
 
-def _place(options: Sequence[str], folder: Path) -> dict[str, Any] | None:
-    """nextpnr's report on netlist.json, None when it does not fit: the placer would never end."""
+def place_ecp5(options: Sequence[str], folder: Path) -> dict[str, Any] | None:
+    """nextpnr's report on netlist.json, None when it does not fit: the placer would never end. Raises ToolError."""
     command = [_nextpnr(), *options, "--json", "netlist.json", "--report", "report.json"]
 
     def report(*more: str) -> dict[str, Any]:

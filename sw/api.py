@@ -1,5 +1,6 @@
 """The two functions that most users need."""
 
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from .compiler.predict import DEFAULT_RESOURCES, Resources
 from .compiler.program import Program
 from .driver.device import DeviceError
 from .driver.network import Network
+from .driver.serial_device import SerialDevice
 from .driver.verilated import VerilatedDevice
 from .frontend import import_model
 from .frontend.deform import EXACT, Offsets
@@ -20,6 +22,7 @@ from .pruning import Pruning, prune
 
 NOTHING_LESS = Pruning()
 SIMULATION = "simulation"  # folder of the simulator's library in a compiled network's folder
+SERIAL = "serial:"  # of a board's name
 
 
 def compile_model(
@@ -57,19 +60,31 @@ def compile_model(
     return compile_graph(graph, parameters, name=path.stem, pattern=pattern, resources=resources)
 
 
-def open_device(folder: Path | str, *, library: Path | None = None, latency: int = 20, bandwidth: Fraction = Fraction(1)) -> Network:
-    """A compiled network on its simulated hardware, with its memory of ``latency`` cycles and ``bandwidth`` beats per cycle.
+def open_device(
+    where: Path | str,
+    folder: Path | str = ".",
+    *,
+    library: Path | None = None,
+    latency: int = 20,
+    bandwidth: Fraction = Fraction(1),
+) -> Network:
+    """A compiled network on hardware.
 
-    folder: written by ``celosia compile``. library: the simulator, by default the one that ``celosia build`` left in the folder.
+    where: a board, ``serial:PORT`` or ``serial:PORT?baud=N``, that holds the network of ``folder``, written by ``celosia compile``; or such
+    a folder itself, for its simulated hardware, with a memory of ``latency`` cycles and ``bandwidth`` beats per cycle.
+    library: the simulator, by default the one that ``celosia build`` left in the folder.
 
     Raises
     ------
     ManifestError
         If the folder does not hold a compiled network of this version.
     DeviceError
-        If the simulator is missing, or was built for another configuration.
+        If the simulator is missing, or no board answers; or it was made for another configuration.
     """
-    manifest = Manifest.load(Path(folder))
+    if str(where).startswith(SERIAL):
+        return _on_board(str(where), Manifest.load(Path(folder)))
+    folder = Path(where)
+    manifest = Manifest.load(folder)
     if library is None:
         found = sorted(Path(folder, SIMULATION).glob("*.so"))
         if len(found) != 1:
@@ -77,3 +92,16 @@ def open_device(folder: Path | str, *, library: Path | None = None, latency: int
         library = found[0]
     dram = manifest.parameters.dram
     return Network(VerilatedDevice(library, memory_bytes=manifest.memory_bytes, latency=latency, bandwidth=bandwidth, dram=dram), manifest)
+
+
+def _on_board(name: str, manifest: Manifest) -> Network:
+    port, _, query = name.removeprefix(SERIAL).partition("?")
+    baud = re.fullmatch(r"baud=([0-9]{1,9})", query)
+    if not port or (query and not baud):
+        raise DeviceError(f"a board's name is {SERIAL}PORT or {SERIAL}PORT?baud=N, not {name}")
+    device = SerialDevice(port, **({"baud": int(baud[1])} if baud else {}))
+    try:
+        return Network(device, manifest)
+    except DeviceError:
+        device.close()
+        raise

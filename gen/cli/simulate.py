@@ -16,16 +16,38 @@ from ...sw.graph import Port
 from ...sw.manifest import Manifest
 from ...sw.pim.cache import check_room
 from ..project import WHOLE, build_simulator
+from ..verilator import ToolError
 from .common import FILE, FOLDER, NEW, console
 
 
 @click.command("build")
 @click.argument("folder", type=FOLDER)
 @click.option("--waveform", is_flag=True, help="Build the slower simulator that can write waveforms.")
-def build_command(folder: Path, waveform: bool) -> None:
-    """Build the simulator of a compiled network (celosia run does it when needed)."""
-    Manifest.load(folder)
-    console.print(str(_simulator(folder, waveform=waveform)), highlight=False)
+@click.option("--board", help="Make the bitstream of a board instead, in FOLDER/BOARD: ulx3s-85f, ulx3s-25f.")
+def build_command(folder: Path, waveform: bool, board: str | None) -> None:
+    """Build the simulator of a compiled network (celosia run does it when needed), or a board's bitstream."""
+    manifest = Manifest.load(folder)
+    if board is None:
+        console.print(str(_simulator(folder, waveform=waveform)), highlight=False)
+    elif waveform:
+        raise click.UsageError("--waveform is the simulator's")
+    else:
+        _bitstream(manifest, folder, board)
+
+
+def _bitstream(manifest: Manifest, folder: Path, name: str) -> None:
+    try:
+        from ...boards import BITSTREAM, BOARDS
+    except ModuleNotFoundError as e:
+        raise ToolError(f"no {e.name}: pip install celosia[boards]") from None
+    if name not in BOARDS:
+        raise click.UsageError(f"no board {name}: there are {', '.join(BOARDS)}")
+    with console.status(f"synthesis, placement and routing for {name} (many minutes)"):
+        report = BOARDS[name].build(manifest, folder / name)
+    for kind, (used, available) in report.used.items():
+        console.print(f"{kind}: {used:,} of {available:,}", highlight=False)
+    line = "" if report.closes else ": too slow, it may fail"
+    console.print(f"{folder / name / BITSTREAM}: {report.achieved:.1f} MHz of {report.clock:.1f}{line}", highlight=False)
 
 
 def _simulator(folder: Path, *, waveform: bool) -> Path:
@@ -49,6 +71,7 @@ class _Cycles(click.ParamType):
 @click.argument("folder", type=FOLDER)
 @click.option("--input", "input_path", type=FILE, required=True, help="Array of the network's input shape, or a stack of them.")
 @click.option("-o", "--output", type=NEW, help="Where to save the outputs, stacked as the inputs: .npy, or .npz of several by name.")
+@click.option("--device", help="A board that holds the network, as serial:/dev/ttyUSB0. Default: the simulator.")
 @click.option("--latency", type=click.IntRange(1), default=20, show_default=True, help="Cycles of a memory access.")
 @click.option("--bandwidth", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help="Bus beats per cycle.")
 @click.option("--waveform", type=NEW, help="Write an FST waveform (needs --cycles; builds another simulator).")
@@ -57,20 +80,27 @@ def run_command(
     folder: Path,
     input_path: Path,
     output: Path | None,
+    device: str | None,
     latency: int,
     bandwidth: float,
     waveform: Path | None,
     cycles: tuple[int, int] | None,
 ) -> None:
-    """Run arrays through the simulated accelerator of FOLDER: of a decoder the tokens of a sequence, one after the other."""
+    """Run arrays through the accelerator of FOLDER, simulated or on a board: of a decoder the tokens of a sequence, one after the other."""
     if (waveform is None) != (cycles is None):
         raise click.UsageError("--waveform and --cycles go together")
+    if device and waveform:
+        raise click.UsageError("--waveform is the simulator's")
     manifest = Manifest.load(folder)
     arrays = _stack(input_path, _only_port(manifest, folder), in_sequence=manifest.positions > 0)
     if manifest.positions:
         check_room(manifest.positions, len(arrays) - 1)
-    library = _simulator(folder, waveform=waveform is not None)
-    with open_device(folder, library=library, latency=latency, bandwidth=Fraction(bandwidth).limit_denominator(1 << 16)) as network:
+    if device:
+        opened = open_device(device, folder)
+    else:
+        library = _simulator(folder, waveform=waveform is not None)
+        opened = open_device(folder, library=library, latency=latency, bandwidth=Fraction(bandwidth).limit_denominator(1 << 16))
+    with opened as network:
         if waveform is not None and cycles is not None:
             network.device.trace(waveform, first=cycles[0], last=cycles[1])  # pyright: ignore[reportAttributeAccessIssue]
         decoder = Decoder(network) if manifest.positions else None
@@ -81,7 +111,9 @@ def run_command(
     _save(results, output)
     used = counters["mac_cycles"] / counters["cycles"]
     took = f"the last one in {counters['cycles']} cycles" if decoder else f"{counters['cycles']} cycles each, {used:.1%} of peak MACs"
-    console.print(f"{len(runs)} {'tokens' if decoder else 'runs'}, {took}", highlight=False)
+    again = getattr(opened.device, "resent", 0)
+    line = f"; {again} requests were sent again" if again else ""
+    console.print(f"{len(runs)} {'tokens' if decoder else 'runs'}, {took}{line}", highlight=False)
 
 
 def _only_port(manifest: Manifest, folder: Path) -> Port:

@@ -35,7 +35,8 @@ def declare(lib: ctypes.CDLL) -> ctypes.CDLL:
 class Chip:
     """A chip before its power-up time, zeroed, of a library that was declared.
 
-    data: its bytes, by the controller's addresses. table: the rules of times between commands; the chip's if there is none.
+    handle: the library's. data: its bytes, by the controller's addresses. table: the rules of times between commands; the chip's if there
+    is none.
     """
 
     def __init__(self, chip: Sdram, lib: ctypes.CDLL, table: Sequence[Rule] | None = None) -> None:
@@ -46,21 +47,21 @@ class Chip:
             *(chip.banks, chip.rows, chip.columns, chip.data_bytes, chip.cas_latency, chip.mode),
             *(INITIAL_REFRESHES, chip.power_up_cycles, chip.refi_cycles),
         )
-        self._handle = lib.celosia_sdram_open((U32 * len(numbers))(*numbers), self._table, len(self._table))
-        weakref.finalize(self, lib.celosia_sdram_close, self._handle)
-        at = ctypes.cast(lib.celosia_sdram_data(self._handle), ctypes.POINTER(ctypes.c_uint8))
+        self.handle = lib.celosia_sdram_open((U32 * len(numbers))(*numbers), self._table, len(self._table))
+        weakref.finalize(self, lib.celosia_sdram_close, self.handle)
+        at = ctypes.cast(lib.celosia_sdram_data(self.handle), ctypes.POINTER(ctypes.c_uint8))
         self.data: NDArray[np.uint8] = np.ctypeslib.as_array(at, (chip.size,))
 
     def clock(self, pins: Sequence[int]) -> int | None:
         """One clock cycle with PINS at its edge: what the data bus carries from the chip in the next one, None if not all of a word."""
-        answer = self._lib.celosia_sdram_clock(self._handle, (U32 * len(PINS))(*pins))
+        answer = self._lib.celosia_sdram_clock(self.handle, (U32 * len(PINS))(*pins))
         return answer & 0xFFFF_FFFF if answer >> 32 == self._mask else None
 
     @property
     def violations(self) -> int:
-        return self._lib.celosia_sdram_violations(self._handle)
+        return self._lib.celosia_sdram_violations(self.handle)
 
     @property
     def violation(self) -> str:
         """The first one, with its cycle and the rule's name; "" if there is none."""
-        return self._lib.celosia_sdram_violation(self._handle).decode()
+        return self._lib.celosia_sdram_violation(self.handle).decode()

@@ -1,0 +1,63 @@
+"""An accelerator with its memory and the serial link to its host: a whole board but for clock and pins."""
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..rtl.accelerator import Accelerator
+from ..rtl.arch.serial import SerialParameters
+from ..rtl.control import axi4_lite_ports
+from ..rtl.memory.share import Share
+from ..rtl.memory.slave import slave_ports
+from ..rtl.serial.bridge import SerialBridge
+
+BLINK_BITS = 24  # of the counter whose highest bit is the first light: some blinks a second
+MASTERS = 2  # of the memory: accelerator, host
+
+
+class System(wiring.Component):
+    """Members
+    -------
+    rx, tx: the serial line. lights: blinks; a request is done; the machine works; its interrupt is high.
+    chip: the memory's pins, where it has some.
+
+    memory: an AXI4 slave with ids of shared_id_bits(MASTERS).
+    """
+
+    def __init__(self, accelerator: Accelerator, serial: SerialParameters, memory: wiring.Component) -> None:
+        self._accelerator, self._serial, self._memory = accelerator, serial, memory
+        chip = {"chip": memory.signature.members["chip"]} if "chip" in memory.signature.members else {}
+        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "lights": Out(4), **chip})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        bus_bytes = self._serial.bus_bytes
+        m.submodules.accelerator = accelerator = self._accelerator
+        m.submodules.bridge = bridge = SerialBridge(self._serial)
+        m.submodules.share = share = Share(bus_bytes, masters=MASTERS)
+        m.submodules.memory = memory = self._memory
+        _join(m, axi4_lite_ports(""), bridge, "m_axil_", accelerator, "s_axil_")
+        for number, master in enumerate((accelerator, bridge)):
+            _join(m, slave_ports(bus_bytes, ""), master, "m_axi_", share, f"s{number}_axi_")
+        _join(m, slave_ports(bus_bytes, ""), share, "m_axi_", memory, "s_axi_")
+        if "chip" in self.signature.members:
+            wiring.connect(m, wiring.flipped(self.chip), memory.chip)
+
+        alive, works = Signal(BLINK_BITS), Signal()
+        m.d.sync += [alive.eq(alive + 1), works.eq((works | accelerator.activity.any()) & ~accelerator.irq)]
+        m.d.comb += [
+            bridge.rx.eq(self.rx),
+            self.tx.eq(bridge.tx),
+            bridge.irq.eq(accelerator.irq),
+            self.lights.eq(Cat(alive[-1], bridge.active, works, accelerator.irq)),
+        ]
+        return m
+
+
+def _join(
+    m: Module, ports: dict[str, wiring.Member], master: wiring.Component, master_prefix: str, slave: wiring.Component, slave_prefix: str
+) -> None:
+    """Connect flat ports; ``ports`` are the slave's, without their prefix."""
+    for name, member in ports.items():
+        outer, inner = getattr(master, master_prefix + name), getattr(slave, slave_prefix + name)
+        m.d.comb += inner.eq(outer) if member.flow is In else outer.eq(inner)

@@ -1,0 +1,50 @@
+"""ULX3S: an ECP5 with a USB serial port and 32 MiB of SDRAM."""
+
+from amaranth.build import Platform
+from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Module, Signal
+from amaranth.lib.cdc import ResetSynchronizer
+from amaranth_boards import ulx3s
+
+from ..gen.platforms import Ecp5Platform
+from .board import Board
+from .pll import pll_for
+from .system import System
+
+OSCILLATOR = 25_000_000  # Hz
+
+
+class Ulx3s85F(Ecp5Platform, ulx3s.ULX3S_85F_Platform):
+    """With an LFE5U-85F."""
+
+
+class Ulx3s25F(Ecp5Platform, ulx3s.ULX3S_25F_Platform):
+    """With an LFE5U-25F."""
+
+
+class Ulx3s(Elaboratable):
+    """A system on the board: its line is the FTDI chip's, button F1 resets it, lights 0 to 3 are its lights."""
+
+    def __init__(self, system: System, clock: int) -> None:
+        self._system, self._pll = system, pll_for(OSCILLATOR, clock)
+
+    def elaborate(self, platform: Platform) -> Module:
+        m = Module()
+        m.submodules.system = system = self._system
+        m.domains.sync = ClockDomain()
+        clk, locked = Signal(), Signal()
+        clk25, button, uart = platform.request("clk25"), platform.request("button_fire", 0), platform.request("uart")
+        m.submodules.pll = self._pll.instance(clk25.i, clk, locked)
+        m.submodules.reset = ResetSynchronizer(~locked | button.i)
+        platform.add_clock_constraint(clk, self._pll.clock)
+        m.d.comb += [ClockSignal().eq(clk), system.rx.eq(uart.rx.i), uart.tx.o.eq(system.tx)]
+        m.d.comb += [platform.request("led", i).o.eq(system.lights[i]) for i in range(len(system.lights))]
+        return m
+
+
+def _board(name: str, platform: type[Platform], device: str, *, block_kib: int) -> Board:
+    options = device, "--package", "CABGA381", "--speed", "6"
+    return Board(name=name, platform=platform, top=Ulx3s, device=options, clock=50_000_000, block_bytes=1024 * block_kib)
+
+
+ULX3S_85F = _board("ulx3s-85f", Ulx3s85F, "--85k", block_kib=192)
+ULX3S_25F = _board("ulx3s-25f", Ulx3s25F, "--25k", block_kib=48)

@@ -1,0 +1,80 @@
+"""A Verilated board (boards/system.py) and its serial line: at a pseudo-terminal the driver sees what it would of a real one."""
+
+import ctypes
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ..boards.system import System
+from ..gen.simulation import compile_library
+from ..gen.verilog import to_verilog
+from ..rtl.arch.sdram import Sdram
+from ..rtl.arch.serial import SerialParameters
+from ..sw.driver.sdram import SDRAM_SOURCES, Chip, declare
+from .runner import own_folder
+
+CYCLES = 4_000  # in one call: as long as some dozen bytes take
+ROOM = 4096  # bytes, more than come in that time
+NAME = "board"
+_HERE = Path(__file__).parent
+_SOURCES = [_HERE / "board.cpp", _HERE / "board.h"]
+_POINTER, _U32, _U64 = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
+
+
+def build_board(system: System) -> Path:
+    """The library of this board; built unless that was done before."""
+    chip = "chip" in system.signature.members
+    verilog = to_verilog(system, name=NAME)
+    sources = [*_SOURCES, *(SDRAM_SOURCES if chip else [])]
+    flags = "-DBOARD_SDRAM" if chip else ""
+    with own_folder(verilog) as folder:
+        return compile_library(verilog.replace(f"module {NAME}(", "module simulation("), NAME, sources, folder, flags=flags, optimise="-O1")
+
+
+class VerilatedBoard:
+    """Out of reset. chip: on its memory's pins."""
+
+    def __init__(self, library: Path, serial: SerialParameters, chip: Sdram | None = None) -> None:
+        self._lib = ctypes.CDLL(str(library))
+        for name, result, arguments in (
+            ("open", _POINTER, [_U32, _U32, _POINTER]),
+            ("close", None, [_POINTER]),
+            ("run", _U64, [_POINTER, _U64, ctypes.c_char_p, _U64, _POINTER, _U64]),
+            ("cycles", _U64, [_POINTER]),
+            ("lights", _U32, [_POINTER]),
+        ):
+            function = getattr(self._lib, f"celosia_board_{name}")
+            function.restype, function.argtypes = result, arguments
+        self._chip = Chip(chip, declare(self._lib)) if chip else None
+        self._handle = self._lib.celosia_board_open(serial.clock, serial.baud, self._chip.handle if self._chip else None)
+        self._room = ctypes.create_string_buffer(ROOM)
+
+    def run(self, data: bytes) -> bytes:
+        """Send bytes, some of which may still be under way when this returns; what came back in CYCLES cycles."""
+        count = self._lib.celosia_board_run(self._handle, CYCLES, data, len(data), self._room, ROOM)
+        assert count <= ROOM
+        return self._room.raw[:count]
+
+    @property
+    def cycles(self) -> int:
+        return self._lib.celosia_board_cycles(self._handle)
+
+    @property
+    def lights(self) -> int:
+        return self._lib.celosia_board_lights(self._handle)
+
+    @property
+    def violation(self) -> str:
+        """What it did wrong on the chip's pins, "" when nothing."""
+        return self._chip.violation if self._chip else ""
+
+    def close(self) -> None:
+        if self._handle:
+            self._lib.celosia_board_close(self._handle)
+            self._handle = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
