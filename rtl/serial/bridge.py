@@ -6,9 +6,10 @@ from amaranth.lib.wiring import In, Out, connect
 
 from ..arch.serial import Kind, SerialParameters
 from .deframer import Deframer
-from .executor import Executor, master_ports
+from .executor import Executor
 from .framer import Framer
 from .uart import UartReceiver, UartTransmitter
+from .word_master import master_ports, same_masters
 
 
 class SerialBridge(wiring.Component):
@@ -39,9 +40,7 @@ class SerialBridge(wiring.Component):
             m.d.comb += [write.en.eq(writer.write), write.addr.eq(writer.write_address), write.data.eq(writer.write_data)]
             m.d.comb += [read.addr.eq(reader.address), reader.data.eq(read.data)]
         connect(m, framer.o, transmitter.i)
-        for name in master_ports(p.bus_bytes):
-            inner, outer = getattr(executor, name), getattr(self, name)
-            m.d.comb += outer.eq(inner) if self.signature.members[name].flow is Out else inner.eq(outer)
+        same_masters(m, self, executor, p.bus_bytes)
 
         opened, session, sequence = Signal(), Signal(16), Signal(8)  # of the last request that was done
         same = opened & (deframer.session == session)

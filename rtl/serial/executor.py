@@ -1,18 +1,12 @@
 """The commands of a request, one after the other: words between the frames' memories and the buses of registers and memory."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..arch.serial import ABOUT, ABOUT_BYTES, COMMAND, COMMAND_BYTES, REGISTER_SPACE, WORD_BYTES, Operation, SerialParameters, Status
-from ..axi import axi4_ports
-from ..control import axi4_lite_ports
 from ..layouts import record_layout
-
-
-def master_ports(bus_bytes: int) -> dict[str, wiring.Member]:
-    """The flat ports of the masters of both buses."""
-    return {name: member.flip() for name, member in axi4_lite_ports("m_axil_").items()} | axi4_ports(bus_bytes)
+from .word_master import WordMaster, master_ports, same_masters
 
 
 class Executor(wiring.Component):
@@ -50,7 +44,12 @@ class Executor(wiring.Component):
 
         asks = Signal()  # a word is on its way to or from a bus, whose answer comes
         writes, in_memory = command.operation[0], command.operation[1]
-        answered, read, wrong = self._buses(m, asks, writes, in_memory, command.address, word)
+        m.submodules.master = master = WordMaster(p.bus_bytes)
+        same_masters(m, self, master, p.bus_bytes)
+        m.d.comb += [
+            *(master.asks.eq(asks), master.writes.eq(writes), master.in_memory.eq(in_memory)),
+            *(master.address.eq(command.address), master.word.eq(word)),
+        ]
 
         about = Const(self._p.about, ABOUT.bits)
         special = command.operation >= operations.WAIT
@@ -126,9 +125,9 @@ class Executor(wiring.Component):
             with m.State("ASK"):
                 m.d.comb += asks.eq(1)
                 m.next = "ANSWER"
-            with m.State("ANSWER"), m.If(answered):
-                m.d.sync += [word.eq(read), command.address.eq(command.address + WORD_BYTES)]
-                with m.If(wrong):
+            with m.State("ANSWER"), m.If(master.answered):
+                m.d.sync += [word.eq(master.read), command.address.eq(command.address + WORD_BYTES)]
+                with m.If(master.error):
                     m.d.sync += status.eq(Status.BUS_ERROR)
                 with m.If(writes):
                     m.d.sync += words.eq(words - 1)
@@ -155,40 +154,3 @@ class Executor(wiring.Component):
                 m.d.comb += self.done.eq(1)
                 m.next = "IDLE"
         return m
-
-    def _buses(self, m: Module, asks: Value, writes: Value, in_memory: Value, address: Value, word: Value) -> tuple[Value, Value, Value]:
-        """Both buses; gives whether an answer comes in this cycle, the word that it has, and whether it is an error."""
-        lanes = self._p.bus_bytes // WORD_BYTES
-        lane = address[2 : 2 + (lanes - 1).bit_length()]
-        pending = Signal(data.StructLayout({"aw": 1, "w": 1, "ar": 1}))  # channels on which the other side has yet to take something
-        with m.If(asks):
-            m.d.sync += pending.eq(Cat(writes, writes, ~writes))
-        response, error, value = Signal(), Signal(), Signal(8 * WORD_BYTES)
-        for prefix, chosen in (("m_axil_", ~in_memory), ("m_axi_", in_memory)):
-
-            def port(name: str, prefix: str = prefix) -> Value:
-                return getattr(self, prefix + name)
-
-            for channel in ("aw", "w", "ar"):
-                m.d.comb += port(f"{channel}valid").eq(pending[channel] & chosen)
-                with m.If(chosen & pending[channel] & port(f"{channel}ready")):
-                    m.d.sync += pending[channel].eq(0)
-            m.d.comb += [port(f"{channel}ready").eq(chosen) for channel in ("b", "r")]
-            with m.If(chosen):
-                m.d.comb += [
-                    response.eq(port("bvalid") | port("rvalid")),
-                    error.eq(Mux(writes, port("bresp"), port("rresp")) != 0),
-                    value.eq(port("rdata").word_select(lane if prefix == "m_axi_" else 0, 32)),
-                ]
-        m.d.comb += [
-            *(getattr(self, f"m_axil_{channel}addr").eq(address) for channel in ("aw", "ar")),
-            *(getattr(self, f"m_axi_{channel}addr").eq(address & -self._p.bus_bytes & 0xFFFF_FFFF) for channel in ("aw", "ar")),
-            *(getattr(self, f"m_axi_{channel}size").eq((self._p.bus_bytes - 1).bit_length()) for channel in ("aw", "ar")),
-            *(getattr(self, f"m_axi_{channel}burst").eq(1) for channel in ("aw", "ar")),
-            self.m_axil_wdata.eq(word),
-            self.m_axil_wstrb.eq(0xF),
-            self.m_axi_wdata.eq(word.replicate(lanes)),
-            self.m_axi_wstrb.eq(Const(0xF, 4) << (lane << 2)),
-            self.m_axi_wlast.eq(1),
-        ]
-        return response, Mux(error, 0, value), error
