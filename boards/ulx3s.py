@@ -1,8 +1,11 @@
 """ULX3S: an ECP5 with a USB serial port and 32 MiB of SDRAM."""
 
+from typing import Any
+
 from amaranth.build import Platform
 from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Module, Signal
 from amaranth.lib.cdc import ResetSynchronizer
+from amaranth.lib.io import Buffer
 from amaranth_boards import ulx3s
 
 from ..gen.platforms import Ecp5Platform
@@ -27,17 +30,24 @@ class Ulx3s(Elaboratable):
     def __init__(self, system: System, clock: int) -> None:
         self._system, self._pll = system, pll_for(OSCILLATOR, clock)
 
-    def elaborate(self, platform: Platform) -> Module:
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.system = system = self._system
         m.domains.sync = ClockDomain()
         clk, locked = Signal(), Signal()
-        clk25, button, uart = platform.request("clk25"), platform.request("button_fire", 0), platform.request("uart")
+
+        def pins(direction: str, port: Any) -> Buffer:
+            buffer = Buffer(direction, port)
+            m.submodules += buffer
+            return buffer
+
+        uart = platform.request("uart", dir="-")
+        clk25, button = (pins("i", platform.request(name, dir="-")) for name in ("clk25", "button_fire"))
         m.submodules.pll = self._pll.instance(clk25.i, clk, locked)
         m.submodules.reset = ResetSynchronizer(~locked | button.i)
         platform.add_clock_constraint(clk, self._pll.clock)
-        m.d.comb += [ClockSignal().eq(clk), system.rx.eq(uart.rx.i), uart.tx.o.eq(system.tx)]
-        m.d.comb += [platform.request("led", i).o.eq(system.lights[i]) for i in range(len(system.lights))]
+        m.d.comb += [ClockSignal().eq(clk), system.rx.eq(pins("i", uart.rx).i), pins("o", uart.tx).o.eq(system.tx)]
+        m.d.comb += [pins("o", platform.request("led", i, dir="-")).o.eq(light) for i, light in enumerate(system.lights)]
         return m
 
 

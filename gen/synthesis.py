@@ -193,8 +193,9 @@ def synthesise(read: str, command: str, folder: Path) -> dict[str, int]:
     return json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
 
 
-def place_ecp5(options: Sequence[str], folder: Path) -> dict[str, Any] | None:
-    """nextpnr's report on netlist.json, None when it does not fit: the placer would never end. Raises ToolError."""
+def place_ecp5(options: Sequence[str], folder: Path, *, result: Sequence[str] = ()) -> dict[str, Any] | None:
+    """nextpnr's report on netlist.json, None when it does not fit: the placer would never end. result: options for what it writes of a
+    whole run. Raises ToolError."""
     command = [_nextpnr(), *options, "--json", "netlist.json", "--report", "report.json"]
 
     def report(*more: str) -> dict[str, Any]:
@@ -203,9 +204,9 @@ def place_ecp5(options: Sequence[str], folder: Path) -> dict[str, Any] | None:
 
     if any(kind["used"] > kind["available"] for kind in report("--pack-only")["utilization"].values()):
         return None
-    if _placer_ends([*command, *_PLACER], folder):
+    if _placer_ends([*command, *result, *_PLACER], folder):
         return json.loads((folder / "report.json").read_text())
-    return report(*_OTHER_PLACER)
+    return report(*result, *_OTHER_PLACER)
 
 
 def _placer_ends(command: Sequence[str], folder: Path) -> bool:

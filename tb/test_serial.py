@@ -9,6 +9,7 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.queue import Queue
 from cocotb.triggers import ClockCycles, FallingEdge, with_timeout
+from cocotb.utils import get_sim_time
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteSlave, AxiSlave
 
 from ..rtl.arch.serial import COMMAND, COMMAND_BYTES, ESCAPE, FLAG, Kind, Operation, SerialParameters
@@ -213,7 +214,7 @@ async def cycles_are_counted(dut: Any) -> None:
     found = []
     payload = COMMAND.pack({"operation": Operation.CYCLES}).to_bytes(COMMAND_BYTES, "little")
     for sequence in (1, 2):
-        before = cocotb.utils.get_sim_time("ns")
+        before = get_sim_time("ns")
         await board.send(Frame(5, sequence, Kind.COMMANDS, payload).encode())
         deframer, replies = Deframer(p.payload_bytes), list[Frame]()
         while not replies:

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from celosia.rtl.arch.serial import SerialParameters
 from celosia.sw.driver.device import Device
@@ -29,7 +29,7 @@ class Line:
     doubled: float = 0.0
     flipped: float = 0.0
     held_back: float = 0.0
-    held: bytes = b""
+    held: bytes = field(default=b"", init=False)
 
     def __call__(self, data: bytes) -> bytes:
         out = bytearray()

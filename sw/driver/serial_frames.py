@@ -47,7 +47,7 @@ class Deframer:
     def feed(self, data: bytes) -> Iterator[Frame]:
         for byte in data:
             if byte == FLAG:
-                frame = _decoded(self._body) if self._body and not self._escaped else None
+                frame = _decoded(bytes(self._body)) if self._body and not self._escaped else None
                 self._body, self._escaped = bytearray(), False
                 if frame:
                     yield frame

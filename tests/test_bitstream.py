@@ -1,0 +1,89 @@
+"""Boards' circuits to bitstreams, in small; their clocks; and networks that a board can't hold."""
+
+from pathlib import Path
+
+import pytest
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from celosia.boards import BITSTREAM, BOARDS
+from celosia.boards.bitstream import Report, make_bitstream
+from celosia.boards.board import BoardError
+from celosia.boards.pll import OSCILLATOR, pll_for
+from celosia.gen.verilator import ToolError
+from celosia.rtl.arch.parameters import MachineParameters
+from celosia.sw import compile_model
+from celosia.sw.manifest import Manifest
+from test_cli import refused
+
+DIGITS = Path(__file__).parents[1] / "examples" / "digits" / "digits_qdq.onnx"
+
+
+class Echo(wiring.Component):
+    """In place of a system. size: cycles that an echo takes."""
+
+    rx: In(1)
+    tx: Out(1)
+    lights: Out(4)
+
+    def __init__(self, size: int = 24) -> None:
+        self._size = size
+        super().__init__()
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        delayed = Signal(self._size)
+        m.d.sync += delayed.eq(Cat(self.rx, delayed))
+        m.d.comb += [self.tx.eq(delayed[-1]), self.lights.eq(delayed[-4:])]
+        return m
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_a_small_bitstream(name: str, tmp_path: Path) -> None:
+    board = BOARDS[name]
+    report = make_bitstream(board.platform(), board.top(Echo(), board.clock), board.device, tmp_path)  # pyright: ignore[reportArgumentType]
+    assert report.closes
+    assert report.clock == board.clock / 1e6
+    assert report.used["TRELLIS_FF"][0] >= 24
+    assert report.used["EHXPLLL"] == (1, 4) if "85f" in name else (1, 2)
+    assert (tmp_path / BITSTREAM).stat().st_size > 50_000
+
+
+def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+    board = BOARDS["ulx3s-25f"]
+    with pytest.raises(ToolError, match=r"^the circuit does not fit the device: see .*report\.json$"):
+        make_bitstream(board.platform(), board.top(Echo(25_000), board.clock), board.device, tmp_path)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("mhz", [25, 40, 50, 62.5, 100])
+def test_clocks(mhz: float) -> None:
+    pll = pll_for(25_000_000, int(mhz * 1e6))
+    assert pll.clock == int(mhz * 1e6)
+    assert 25_000_000 * pll.multiplier == pll.clock * pll.input_divider
+    assert pll.clock * pll.divider in OSCILLATOR
+    with pytest.raises(ValueError, match=r"^no clock within 1 % of 3000000 Hz can be made of 25000000 Hz$"):
+        pll_for(25_000_000, 3_000_000)
+
+
+def test_a_report_is_of_the_slowest_clock() -> None:
+    fmax = {"a": {"constraint": 25.0, "achieved": 300.0}, "b": {"constraint": 50.0, "achieved": 49.0}}
+    report = Report.of({"fmax": fmax, "utilization": {"X": {"used": 1, "available": 2}, "Y": {"used": 0, "available": 2}}})
+    assert (report.clock, report.achieved, report.closes, report.used) == (50.0, 49.0, False, {"X": (1, 2)})
+
+
+@pytest.fixture(scope="module")
+def manifest() -> Manifest:
+    return Manifest.of(compile_model(DIGITS, MachineParameters(rows=8, cols=8, lanes=1, scratchpad_kib=64)), rom=False)
+
+
+def test_a_network_that_is_too_large(manifest: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(BoardError, match=r"^digits_qdq needs [\d,]+ bytes of memory, but ulx3s-25f has 49,152$"):
+        BOARDS["ulx3s-25f"].build(manifest, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_build_command(manifest: Manifest, tmp_path: Path) -> None:
+    manifest.save(tmp_path)
+    assert refused("build", tmp_path, "--board", "x") == "no board x: there are ulx3s-85f, ulx3s-25f (main build --help)"
+    assert refused("build", tmp_path, "--board", "x", "--waveform") == "--waveform is the simulator's (main build --help)"
+    assert refused("build", tmp_path, "--board", "ulx3s-25f").endswith(" bytes of memory, but ulx3s-25f has 49,152")
