@@ -165,6 +165,13 @@ def synth(session: nox.Session) -> None:
 
 
 @nox.session
+def bitstream(session: nox.Session) -> None:
+    """The demo network on a board, to its bitstream: writes the table of docs/boards.md."""
+    session.install("-e", ".[boards]")
+    session.run("python", "-m", "bench.bitstream")
+
+
+@nox.session
 def synth_intar(session: nox.Session) -> None:
     """Area and clock of the circuits of bench_intar: writes their table of docs/patterns.md, without a simulation."""
     session.install("-e", ".[synth]")
