@@ -36,7 +36,7 @@ class Ulx3s(Elaboratable):
         m.domains.sync = ClockDomain()
         clk, locked = Signal(), Signal()
 
-        def pins(direction: str, port: Any) -> Buffer:
+        def pins(direction: str, port: Any) -> Any:
             buffer = Buffer(direction, port)
             m.submodules += buffer
             return buffer

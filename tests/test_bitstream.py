@@ -22,13 +22,9 @@ DIGITS = Path(__file__).parents[1] / "examples" / "digits" / "digits_qdq.onnx"
 class Echo(wiring.Component):
     """In place of a system. words: of 16 bits, through which an echo comes."""
 
-    rx: In(1)
-    tx: Out(1)
-    lights: Out(4)
-
     def __init__(self, words: int = 1 << 10) -> None:
         self._words = words
-        super().__init__()
+        super().__init__({"rx": In(1), "tx": Out(1), "lights": Out(4)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
