@@ -37,8 +37,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_holds_the_packages_and_their_data_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"celosia"}
-    assert {name.split("/")[1] for name in names if name.startswith("celosia/")} == {"rtl", "sw", "gen", "tb"}
-    tracked = {path.relative_to(ROOT) for folder in ("rtl", "sw", "gen", "tb") for path in (ROOT / folder).rglob("*.py")}
+    assert {name.split("/")[1] for name in names if name.startswith("celosia/")} == {"rtl", "sw", "gen", "boards", "tb"}
+    tracked = {path.relative_to(ROOT) for folder in ("rtl", "sw", "gen", "boards", "tb") for path in (ROOT / folder).rglob("*.py")}
     assert {Path(name).relative_to("celosia") for name in names if name.startswith("celosia/") and name.endswith(".py")} == tracked
     templates = {path.name for path in (ROOT / "gen" / "templates").iterdir()}
     assert {Path(name).name for name in names if name.startswith("celosia/gen/templates/")} == templates
