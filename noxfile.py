@@ -165,6 +165,13 @@ def synth(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_link(session: nox.Session) -> None:
+    """Images a second over the serial link, from bytes on the wire and simulated cycles: writes the table of docs/boards.md."""
+    session.install("-e", ".[hdl]")
+    session.run("python", "-m", "bench.link")
+
+
+@nox.session
 def bitstream(session: nox.Session) -> None:
     """The demo network on a board, to its bitstream: writes the table of docs/boards.md."""
     session.install("-e", ".[boards]")
