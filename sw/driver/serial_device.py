@@ -30,8 +30,8 @@ from .serial_frames import Deframer, Frame
 BAUD = 3_000_000
 BITS_OF_BYTE = 10  # on the wire, with start and stop
 WAIT_SECONDS = 0.1  # that a board waits for its interrupt in one request
-LARGEST_PAYLOAD = (1 << 15) - 1  # until the board has said what it takes
-ABOUT_WAIT = 2  # times as long as a frame takes if every byte is escaped
+LARGEST_PAYLOAD = 1 << 15  # until the board has said what it takes
+STUFFED = 2  # bytes on the wire for one, at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +199,7 @@ class SerialDevice(Device):
         """Send it, and wait for its reply; None where none comes."""
         if self._lost:
             raise DeviceError(f"{self._name}: {self._lost}; open it again")
-        wire = ABOUT_WAIT * (len(frame.payload) + reply_bytes + 2 * (HEADER.size + CRC.size)) * BITS_OF_BYTE / self._baud
+        wire = STUFFED * (len(frame.payload) + reply_bytes + 2 * (HEADER.size + CRC.size)) * BITS_OF_BYTE / self._baud
         try:
             self._port.write(frame.encode())
             deadline = time.monotonic() + self._timeout + wire + waits
