@@ -93,7 +93,7 @@ def test_a_network_over_a_bad_line(library: Path, folder: Path, program: Program
     with (
         VerilatedBoard(library, SERIAL) as board,
         terminal(lambda data: to_host(board.run(to_board(data)))) as line,
-        SerialDevice(line.port, timeout=0.3, attempts=50) as device,
+        SerialDevice(line.port, timeout=0.3, attempts=500) as device,
         Network(device, Manifest.load(folder)) as network,
     ):
         check(network, program, 1)

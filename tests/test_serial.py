@@ -74,7 +74,7 @@ def exercise(device: SerialDevice, board: ArrayDevice, rng: random.Random, round
 
 def test_a_good_line() -> None:
     board = array_device()
-    with golden_board(board) as line, SerialDevice(line.port) as device:
+    with golden_board(board) as line, SerialDevice(line.port, timeout=10) as device:
         exercise(device, board, random.Random(1), 100)
         assert device.cycles < device.cycles
         assert not device.resent
@@ -94,7 +94,7 @@ def test_a_bad_line(damage: str) -> None:
     """Nothing wrong is accepted, nothing done twice, and what is lost is sent again."""
     board, rng = array_device(), random.Random(damage)
     to_board, to_host = (Line(rng, **DAMAGES[damage]) for _ in range(2))
-    with golden_board(board, to_board, to_host) as line, SerialDevice(line.port, timeout=0.02, attempts=50) as device:
+    with golden_board(board, to_board, to_host) as line, SerialDevice(line.port, timeout=0.02, attempts=500) as device:
         exercise(device, board, rng, 60)
         assert device.resent
 
@@ -156,7 +156,7 @@ def test_unplugged() -> None:
 
 def test_a_silent_board() -> None:
     answers, board = [True], SerialBoard(PARAMETERS, array_device())
-    with terminal(lambda data: board.receive(data) if answers else b"") as line, SerialDevice(line.port, timeout=0.01) as device:
+    with terminal(lambda data: board.receive(data) if answers else b"") as line, SerialDevice(line.port, timeout=0.1) as device:
         answers.clear()
         with pytest.raises(DeviceError, match=r": the board did not answer 5 times$"):
             device.read_register(0)

@@ -65,7 +65,7 @@ class SerialDevice(Device):
     whose board did not answer can only be closed.
     """
 
-    def __init__(self, port: str, *, baud: int = BAUD, timeout: float = 0.2, attempts: int = 5) -> None:
+    def __init__(self, port: str, *, baud: int = BAUD, timeout: float = 0.5, attempts: int = 5) -> None:
         self.resent = 0
         self._name, self._baud, self._timeout, self._attempts = port, baud, timeout, attempts
         self._deframer = Deframer(LARGEST_PAYLOAD)
