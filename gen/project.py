@@ -19,6 +19,11 @@ WHOLE = "whole"  # folder of the program from which nothing is left out
 WAVEFORM = "waveform"  # folder of the simulator that can write waveforms
 
 
+def accelerator(manifest: Manifest) -> Accelerator:
+    """The circuit of a compiled network."""
+    return Accelerator(manifest.parameters, program=manifest.code if manifest.rom else None, connections=manifest.connections)
+
+
 def write_project(
     program: Program, folder: Path | str, *, rom: bool = False, fpga: str | None = None, whole: Program | None = None
 ) -> Manifest:
@@ -35,8 +40,7 @@ def write_project(
         if whole is not None:
             (new / WHOLE).mkdir()
             Manifest.of(whole, rom=False).save(new / WHOLE)
-        circuit = Accelerator(program.parameters, program=manifest.code if rom else None, connections=manifest.connections)
-        for file, text in verilog_files(circuit, name=TOP, fpga=fpga).items():
+        for file, text in verilog_files(accelerator(manifest), name=TOP, fpga=fpga).items():
             (new / file).write_text(text)
         write_register_map(new, REGISTERS, name="celosia")
     return manifest

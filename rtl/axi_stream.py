@@ -11,6 +11,7 @@ from .arch.parameters import VERSION
 from .arch.record import Field, Record
 from .arch.registers import block_identity, block_registers
 from .control import ControlRegisters, axi4_lite_ports
+from .flat_ports import connect_ports
 
 
 class AxiStreamBlock(wiring.Component):
@@ -78,9 +79,7 @@ class AxiStreamBlock(wiring.Component):
             m.d.comb += [*(a.eq(b) for a, b in pairs), inner.ready.eq(outer["tready"])]
 
     def _join_registers(self, m: Module, block: Any, control: Any) -> None:
-        for name, member in axi4_lite_ports("").items():
-            inner, outer = getattr(control, name), getattr(self, f"s_axil_{name}")
-            m.d.comb += outer.eq(inner) if member.flow is Out else inner.eq(outer)
+        connect_ports(m, axi4_lite_ports(""), self, control, outer="s_axil_")
         m.d.comb += [control.identity.eq(block_identity(self._name)), control.version.eq(VERSION[0] << 16 | VERSION[1])]
         m.d.comb += [getattr(block, name).eq(getattr(control, name)) for name in self._controls]
         if self._errors:

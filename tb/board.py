@@ -10,6 +10,7 @@ from ..gen.simulation import compile_library
 from ..gen.verilog import to_verilog
 from ..rtl.arch.sdram import Sdram
 from ..rtl.arch.serial import SerialParameters
+from ..sw.driver.library import POINTER, TEXT, U32, U64, declare_functions
 from ..sw.driver.sdram import SDRAM_SOURCES, Chip, declare
 from .runner import own_folder
 
@@ -18,7 +19,6 @@ ROOM = 4096  # bytes, more than come in that time
 NAME = "board"
 _HERE = Path(__file__).parent
 _SOURCES = [_HERE / "board.cpp", _HERE / "board.h"]
-_POINTER, _U32, _U64 = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
 
 
 def build_board(system: System) -> Path:
@@ -35,16 +35,14 @@ class VerilatedBoard:
     """Out of reset. chip: on its memory's pins."""
 
     def __init__(self, library: Path, serial: SerialParameters, chip: Sdram | None = None) -> None:
-        self._lib = ctypes.CDLL(str(library))
-        for name, result, arguments in (
-            ("open", _POINTER, [_U32, _U32, _POINTER]),
-            ("close", None, [_POINTER]),
-            ("run", _U64, [_POINTER, _U64, ctypes.c_char_p, _U64, _POINTER, _U64]),
-            ("cycles", _U64, [_POINTER]),
-            ("lights", _U32, [_POINTER]),
-        ):
-            function = getattr(self._lib, f"celosia_board_{name}")
-            function.restype, function.argtypes = result, arguments
+        functions = (
+            ("open", POINTER, [U32, U32, POINTER]),
+            ("close", None, [POINTER]),
+            ("run", U64, [POINTER, U64, TEXT, U64, POINTER, U64]),
+            ("cycles", U64, [POINTER]),
+            ("lights", U32, [POINTER]),
+        )
+        self._lib = declare_functions(ctypes.CDLL(str(library)), "celosia_board_", functions)
         self._chip = Chip(chip, declare(self._lib)) if chip else None
         self._handle = self._lib.celosia_board_open(serial.clock, serial.baud, self._chip.handle if self._chip else None)
         self._room = ctypes.create_string_buffer(ROOM)

@@ -17,7 +17,8 @@ from ..gen.verilator import ToolError, cache_folder, run_tool
 from ..rtl.arch.dram import POSTPONED_REFRESHES, Command, Dram
 from ..sw.driver import dram as driver
 from ..sw.driver import dram_rules
-from ..sw.driver.dram import U32, declare, geometry, rule_table
+from ..sw.driver.dram import declare, geometry, rule_table
+from ..sw.driver.library import U32
 
 _OPTIONS = ("-std=c++17", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared", "-fvisibility=hidden")
 

@@ -9,6 +9,7 @@ from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.steps import FLAGS, Engine, taken_commands
 from ..rtl.axi import ReadGate, WriteGate, axi4_ports
 from ..rtl.banks import Ports
+from ..rtl.flat_ports import connect_ports
 from ..rtl.layouts import record_layout
 from ..rtl.pim.engine import PimEngine
 from ..rtl.pim.gate import GatedController
@@ -76,10 +77,7 @@ class EngineBench(wiring.Component):
             m.submodules.gate = gate = ReadGate(p.bus_bytes, masters=1) if loads else WriteGate(p.bus_bytes)
             connect(m, engine.bus, gate.master0 if loads else gate.master)
             m.d.comb += [engine.memory_base.eq(MEMORY_BASE), engine.memory_size.eq(MEMORY_BYTES)]
-            for name, member in axi4_ports(p.bus_bytes, "").items():
-                if name in gate.signature.members:
-                    inner, outer = getattr(gate, name), getattr(self, f"m_axi_{name}")
-                    m.d.comb += outer.eq(inner) if member.flow is Out else inner.eq(outer)
+            connect_ports(m, gate.ports, self, gate, outer="m_axi_")
         return m
 
     def _pim(self, m: Module, engine: PimEngine) -> None:

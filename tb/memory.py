@@ -6,10 +6,11 @@ from amaranth.hdl import Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..rtl.axi import axi4_ports, write_beat_layout
+from ..rtl.axi import SLAVE, slave_ports, write_beat_layout
+from ..rtl.flat_ports import connect_ports
 from ..rtl.memory.beats import burst_layout
 from ..rtl.memory.share import Share
-from ..rtl.memory.slave import PREFIX, answer_layout
+from ..rtl.memory.slave import answer_layout
 
 MASTER_ID_BITS = 1
 RESPONSE = data.StructLayout({"resp": 2, "id": MASTER_ID_BITS})
@@ -31,19 +32,14 @@ class Shared(wiring.Component):
     def __init__(self, memory: wiring.Component, bus_bytes: int, *, masters: int) -> None:
         self._memory, self._share = memory, Share(bus_bytes, masters=masters)
         self._bus_bytes = bus_bytes
-        sides = {n: member for n, member in self._share.signature.members.items() if not n.startswith("m_axi_")}
-        super().__init__({**sides, **_other_ports(memory)})
+        self._sides = {n: member for n, member in self._share.signature.members.items() if not n.startswith("m_axi_")}
+        super().__init__({**self._sides, **_other_ports(memory)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.memory, m.submodules.share = memory, share = self._memory, self._share
-        for name, member in axi4_ports(self._bus_bytes, "").items():
-            left, right = getattr(share, f"m_axi_{name}"), getattr(memory, f"{PREFIX}{name}")
-            m.d.comb += right.eq(left) if member.flow is Out else left.eq(right)
-        for name, member in self.signature.members.items():
-            if name in share.signature.members:
-                inner, outer = getattr(share, name), getattr(self, name)
-                m.d.comb += inner.eq(outer) if member.flow is In else outer.eq(inner)
+        connect_ports(m, slave_ports(self._bus_bytes, ""), share, memory, outer="m_axi_", inner=SLAVE)
+        connect_ports(m, self._sides, self, share)
         _pass_through(m, self, memory)
         return m
 
@@ -51,7 +47,7 @@ class Shared(wiring.Component):
 class AsStreams(wiring.Component):
     """A component whose AXI4 slaves with the prefixes become streams: ``<prefix>ar`` and so on, with the payloads of `channels`."""
 
-    def __init__(self, component: wiring.Component, bus_bytes: int, prefixes: tuple[str, ...] = (PREFIX,)) -> None:
+    def __init__(self, component: wiring.Component, bus_bytes: int, prefixes: tuple[str, ...] = (SLAVE,)) -> None:
         self._component, self._prefixes = component, prefixes
         self._channels = channels(bus_bytes)
         streams = {

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from amaranth.lib import wiring
 from celosia.boards.system import MASTERS, System
-from celosia.rtl.accelerator import Accelerator
+from celosia.gen.project import accelerator
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.registers import IDENTITY, OFFSETS
 from celosia.rtl.arch.sdram import ULX3S
@@ -53,8 +53,7 @@ def folder(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def system(program: Program, serial: SerialParameters, memory: wiring.Component) -> System:
-    manifest = Manifest.of(program, rom=False)
-    return System(Accelerator(manifest.parameters, connections=manifest.connections), serial, memory)
+    return System(accelerator(Manifest.of(program, rom=False)), serial, memory)
 
 
 @pytest.fixture(scope="module")

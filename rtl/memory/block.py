@@ -5,11 +5,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..arch.checks import require
+from ..axi import slave_ports
 from ..delay import delay
+from ..flat_ports import connect_ports
 from ..streams import Pipelined
 from ..word_memory import WordMemory
 from .beats import beat_layout
-from .slave import OKAY, SLVERR, Slave, answer_layout, same_ports, slave_ports, write_layout
+from .slave import OKAY, SLVERR, Slave, answer_layout, write_layout
 
 
 class _Reader(wiring.Component):
@@ -57,12 +59,13 @@ class BlockMemory(wiring.Component):
         self._slave = Slave(bus_bytes, size=size, id_bits=id_bits)
         init += bytes(-len(init) % bus_bytes)
         self._reader = _Reader(bus_bytes, size, init, id_bits=id_bits)
-        super().__init__(slave_ports(bus_bytes, id_bits=id_bits))
+        self._ports = slave_ports(bus_bytes, id_bits=id_bits)
+        super().__init__(self._ports)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.slave, m.submodules.reads = slave, reads = self._slave, Pipelined(self._reader)
-        same_ports(m, self, slave)
+        connect_ports(m, self._ports, self, slave)
         wiring.connect(m, slave.reads, reads.i)
         wiring.connect(m, reads.o, slave.answers)
         m.d.comb += [self._reader.write.eq(slave.writes.payload), self._reader.writes.eq(slave.writes.valid), slave.writes.ready.eq(1)]

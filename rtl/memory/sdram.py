@@ -6,11 +6,13 @@ from amaranth.lib.wiring import Out
 
 from ..arch.checks import require
 from ..arch.sdram import Sdram
+from ..axi import slave_ports
 from ..delay import delay
+from ..flat_ports import connect_ports
 from .sdram_layouts import SdramPins
 from .sdram_reader import WordReader
 from .sdram_sequencer import SdramSequencer
-from .slave import Slave, same_ports, slave_ports
+from .slave import Slave
 
 
 class SdramController(wiring.Component):
@@ -32,14 +34,15 @@ class SdramController(wiring.Component):
         self._sequencer = SdramSequencer(chip, bus_bytes, id_bits=id_bits)
         to_pins, from_pins = 1, 1
         self._reader = WordReader(chip, bus_bytes, id_bits=id_bits, latency=to_pins + chip.cas_latency + capture + from_pins)
-        super().__init__({**slave_ports(bus_bytes, id_bits=id_bits), "chip": Out(SdramPins(chip))})
+        self._ports = slave_ports(bus_bytes, id_bits=id_bits)
+        super().__init__({**self._ports, "chip": Out(SdramPins(chip))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.slave, m.submodules.sequencer, m.submodules.reader = slave, sequencer, reader = (
             *(self._slave, self._sequencer, self._reader),
         )
-        same_ports(m, self, slave)
+        connect_ports(m, self._ports, self, slave)
         wiring.connect(m, slave.reads, sequencer.reads)
         wiring.connect(m, slave.writes, sequencer.writes)
         wiring.connect(m, reader.answers, slave.answers)

@@ -6,8 +6,7 @@ from amaranth.utils import ceil_log2
 
 from ..arbiter import LeastRecent
 from ..arch.checks import require
-from ..axi import axi4_ports
-from .slave import slave_ports
+from ..axi import axi4_ports, slave_ports
 
 ID_BITS = 1  # of a master's ids
 _ADDRESS = ("addr", "len", "size", "burst")

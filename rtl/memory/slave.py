@@ -5,25 +5,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..arch.checks import power_of_two, require
-from ..axi import axi4_ports, write_beat_layout
+from ..axi import SLAVE, slave_ports, write_beat_layout
 from ..skid import Skid
 from .beats import Beats, beat_layout, burst_layout
 
-PREFIX = "s_axi_"
 OKAY, SLVERR = 0, 2
-
-
-def slave_ports(bus_bytes: int, prefix: str = PREFIX, *, id_bits: int = 1) -> dict[str, wiring.Member]:
-    """The flat ports of an AXI4 slave: axi4_ports from the other side."""
-    return {name: member.flip() for name, member in axi4_ports(bus_bytes, prefix, id_bits=id_bits).items()}
-
-
-def same_ports(m: Module, outside: wiring.Component, inside: wiring.Component) -> None:
-    """The slave's ports of what is outside are those of what is inside of it."""
-    for name, port in inside.signature.members.items():
-        if name.startswith(PREFIX):
-            inner, outer = getattr(inside, name), getattr(outside, name)
-            m.d.comb += inner.eq(outer) if port.flow is In else outer.eq(inner)
 
 
 def answer_layout(bus_bytes: int, id_bits: int) -> data.StructLayout:
@@ -65,7 +51,7 @@ class Slave(wiring.Component):
         """Of the address channel of that name."""
         m.submodules[f"{channel}_bursts"] = bursts = Skid(burst_layout(self._id_bits))
         m.submodules[f"{channel}_beats"] = beats = Beats(self._bus_bytes, size=self._size, id_bits=self._id_bits)
-        port = {name: getattr(self, f"{PREFIX}{channel}{name}") for name in ("valid", "ready", "addr", "len", "id")}
+        port = {name: getattr(self, f"{SLAVE}{channel}{name}") for name in ("valid", "ready", "addr", "len", "id")}
         m.d.comb += [
             *(bursts.i.valid.eq(port["valid"]), port["ready"].eq(bursts.i.ready)),
             bursts.i.payload.address.eq(port["addr"]),
@@ -81,7 +67,7 @@ class Slave(wiring.Component):
         answer = self.answers.payload
         m.d.comb += [
             *(self.s_axi_rvalid.eq(self.answers.valid), self.answers.ready.eq(self.s_axi_rready)),
-            *(getattr(self, f"{PREFIX}r{name}").eq(getattr(answer, name)) for name in ("data", "resp", "last", "id")),
+            *(getattr(self, f"{SLAVE}r{name}").eq(getattr(answer, name)) for name in ("data", "resp", "last", "id")),
         ]
 
         m.submodules.words = words = Skid(write_beat_layout(self._bus_bytes))
@@ -90,7 +76,7 @@ class Slave(wiring.Component):
         taken = self.writes.valid & self.writes.ready
         m.d.comb += [
             *(words.i.valid.eq(self.s_axi_wvalid), self.s_axi_wready.eq(words.i.ready)),
-            *(getattr(word, name).eq(getattr(self, f"{PREFIX}w{name}")) for name in ("data", "strb", "last")),
+            *(getattr(word, name).eq(getattr(self, f"{SLAVE}w{name}")) for name in ("data", "strb", "last")),
             self.writes.valid.eq(writes.valid & words.o.valid & responses.i.ready),
             *(self.writes.payload.beat.eq(writes.payload), self.writes.payload.data.eq(words.o.payload.data)),
             self.writes.payload.strb.eq(words.o.payload.strb),

@@ -6,7 +6,8 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..arch.dram import Dram
 from ..arch.pim import MACRO, PimError
-from ..axi import axi4_ports
+from ..axi import slave_ports
+from ..flat_ports import connect_ports
 from ..layouts import record_layout
 from ..streams import Queue
 from .axi_port import PREFIX, AxiPort
@@ -20,18 +21,15 @@ ROUTES = 32  # macros ahead of their data: reads of single columns follow each o
 
 def outside_ports(dram: Dram) -> dict[str, wiring.Member]:
     """Of the controller, as it is seen from outside: the AXI4 slave for ordinary traffic, and the pins of each channel."""
-    axi = {name: member.flip() for name, member in axi4_ports(dram.column_bytes, PREFIX).items()}
-    return {**axi, **{f"dfi{channel}": Out(Dfi(dram)) for channel in range(dram.channels)}}
+    return {**slave_ports(dram.column_bytes, PREFIX), **{f"dfi{channel}": Out(Dfi(dram)) for channel in range(dram.channels)}}
 
 
 def join_outside(m: Module, dram: Dram, inner: wiring.Component, outer: wiring.Component) -> None:
     """Connect these of a component to those of the one that it is in."""
-    for name, member in outside_ports(dram).items():
-        inside, outside = getattr(inner, name), getattr(outer, name)
-        if member.is_signature:
-            connect(m, inside, flipped(outside))
-        else:
-            m.d.comb += outside.eq(inside) if member.flow is Out else inside.eq(outside)
+    ports = outside_ports(dram)
+    connect_ports(m, {name: member for name, member in ports.items() if member.is_port}, outer, inner)
+    for name in (name for name, member in ports.items() if member.is_signature):
+        connect(m, getattr(inner, name), flipped(getattr(outer, name)))
 
 
 class PimController(wiring.Component):
@@ -76,9 +74,7 @@ class PimController(wiring.Component):
         connect(m, reads.o, flipped(self.read))
 
         m.submodules.axi_port = port = AxiPort(d)
-        for name, member in axi4_ports(d.column_bytes, PREFIX).items():
-            inner, outer = getattr(port, name), getattr(self, name)
-            m.d.comb += inner.eq(outer) if member.flow is Out else outer.eq(inner)
+        connect_ports(m, slave_ports(d.column_bytes, PREFIX), self, port)
 
         given, idle = Signal(d.channels), Signal(d.channels)  # given: the channels that have this operation
         operations, ready = expander.operations, Signal(d.channels)

@@ -5,11 +5,12 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from ..arch.serial import Kind, SerialParameters
+from ..flat_ports import connect_ports
 from .deframer import Deframer
 from .executor import Executor
 from .framer import Framer
 from .uart import UartReceiver, UartTransmitter
-from .word_master import master_ports, same_masters
+from .word_master import master_ports
 
 
 class SerialBridge(wiring.Component):
@@ -40,7 +41,7 @@ class SerialBridge(wiring.Component):
             m.d.comb += [write.en.eq(writer.write), write.addr.eq(writer.write_address), write.data.eq(writer.write_data)]
             m.d.comb += [read.addr.eq(reader.address), reader.data.eq(read.data)]
         connect(m, framer.o, transmitter.i)
-        same_masters(m, self, executor, p.bus_bytes)
+        connect_ports(m, master_ports(p.bus_bytes), self, executor)
 
         opened, session, sequence = Signal(), Signal(16), Signal(8)  # of the last request that was done
         same = opened & (deframer.session == session)

@@ -5,8 +5,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..arch.serial import ABOUT, ABOUT_BYTES, COMMAND, COMMAND_BYTES, REGISTER_SPACE, WORD_BYTES, Operation, SerialParameters, Status
+from ..flat_ports import connect_ports
 from ..layouts import record_layout
-from .word_master import WordMaster, master_ports, same_masters
+from .word_master import WordMaster, master_ports
 
 
 class Executor(wiring.Component):
@@ -45,13 +46,13 @@ class Executor(wiring.Component):
         asks = Signal()  # a word is on its way to or from a bus, whose answer comes
         writes, in_memory = command.operation[0], command.operation[1]
         m.submodules.master = master = WordMaster(p.bus_bytes)
-        same_masters(m, self, master, p.bus_bytes)
+        connect_ports(m, master_ports(p.bus_bytes), self, master)
         m.d.comb += [
             *(master.asks.eq(asks), master.writes.eq(writes), master.in_memory.eq(in_memory)),
             *(master.address.eq(command.address), master.word.eq(word)),
         ]
 
-        about = Const(self._p.about, ABOUT.bits)
+        about = Const(p.about, ABOUT.bits)
         special = command.operation >= operations.WAIT
         reads = Signal(16)
         m.d.comb += reads.eq(Mux(special, Mux(command.operation == operations.WAIT, 1, 2), Mux(writes, 0, command.words)))

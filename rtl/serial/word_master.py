@@ -16,13 +16,6 @@ def master_ports(bus_bytes: int) -> dict[str, wiring.Member]:
     return {name: member.flip() for name, member in axi4_lite_ports(REGISTERS).items()} | axi4_ports(bus_bytes, MEMORY)
 
 
-def same_masters(m: Module, outside: wiring.Component, inside: wiring.Component, bus_bytes: int) -> None:
-    """The masters' ports of what is outside are those of what is inside of it."""
-    for name, member in master_ports(bus_bytes).items():
-        inner, outer = getattr(inside, name), getattr(outside, name)
-        m.d.comb += outer.eq(inner) if member.flow is Out else inner.eq(outer)
-
-
 class WordMaster(wiring.Component):
     """Members
     -------

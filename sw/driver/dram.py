@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from ...rtl.arch.dram import POSTPONED_REFRESHES, Command, Dram, command_record
 from .dram_rules import Rule, rules
-
-INT, U32, U64, POINTER, TEXT = ctypes.c_int, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_char_p
+from .library import INT, POINTER, TEXT, U32, U64, declare_functions
 
 
 def declare(lib: ctypes.CDLL) -> ctypes.CDLL:
     """The library with the types of dram.cpp's functions. Raises AttributeError if it holds none."""
-    for name, result, arguments in (
+    functions = (
         ("command_name", TEXT, [U32]),
         ("chip_open", POINTER, [POINTER]),
         ("chip_close", None, [POINTER]),
@@ -39,10 +38,8 @@ def declare(lib: ctypes.CDLL) -> ctypes.CDLL:
         ("close", None, [POINTER]),
         ("chip", POINTER, [POINTER, U32]),
         ("violation", TEXT, [POINTER]),
-    ):
-        function = getattr(lib, f"celosia_dram_{name}")
-        function.restype, function.argtypes = result, arguments
-    return lib
+    )
+    return declare_functions(lib, "celosia_dram_", functions)
 
 
 class _Rule(ctypes.Structure):

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...rtl.arch.sdram import INITIAL_REFRESHES, Sdram
-from .dram import POINTER, TEXT, U32, U64, rule_table
+from .dram import rule_table
 from .dram_rules import Rule
+from .library import POINTER, TEXT, U32, U64, declare_functions
 from .sdram_rules import rules
 
 SDRAM_SOURCES = [Path(__file__).with_name(name) for name in ("sdram.cpp", "sdram_chip.h", "dram_checker.h", "dram_command.h")]
@@ -19,17 +20,15 @@ PINS = ("cke", "cs_n", "ras_n", "cas_n", "we_n", "ba", "a", "dqm", "dq", "oe")  
 
 def declare(lib: ctypes.CDLL) -> ctypes.CDLL:
     """The library with the types of sdram.cpp's functions. Raises AttributeError if it holds none."""
-    for name, result, arguments in (
+    functions = (
         ("open", POINTER, [POINTER, POINTER, U32]),
         ("close", None, [POINTER]),
         ("clock", U64, [POINTER, POINTER]),
         ("data", POINTER, [POINTER]),
         ("violations", U64, [POINTER]),
         ("violation", TEXT, [POINTER]),
-    ):
-        function = getattr(lib, f"celosia_sdram_{name}")
-        function.restype, function.argtypes = result, arguments
-    return lib
+    )
+    return declare_functions(lib, "celosia_sdram_", functions)
 
 
 class Chip:

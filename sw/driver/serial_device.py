@@ -4,7 +4,7 @@ import contextlib
 import secrets
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -141,14 +141,13 @@ class SerialDevice(Device):
 
     def _open(self) -> None:
         """A session of a new number for each attempt: the board may have opened one before."""
-        for attempt in range(self._attempts):
+
+        def opens() -> Frame:
             self._session, self._sequence = secrets.randbelow(1 << 16), secrets.randbelow(1 << 8)
-            frame = Frame(self._session, self._sequence, Kind.OPEN)
-            reply = self._sent(frame, ABOUT_BYTES, 0.0)
-            if reply is not None:
-                break
-            self.resent += attempt + 1 < self._attempts
-        else:
+            return Frame(self._session, self._sequence, Kind.OPEN)
+
+        reply = self._asked(opens, ABOUT_BYTES, 0.0)
+        if reply is None:
             raise DeviceError(f"{self._name}: no board answers at {self._baud} baud")
         about = ABOUT.unpack(int.from_bytes(reply[:ABOUT_BYTES], "little"))
         if len(reply) != ABOUT_BYTES or about["protocol"] != PROTOCOL:
@@ -176,13 +175,11 @@ class SerialDevice(Device):
         self._sequence = (self._sequence + 1) % 256
         frame = Frame(self._session, self._sequence, Kind.COMMANDS, b"".join(command.payload for command in commands))
         waits = sum(command.address / self._clock for command in commands if command.operation is Operation.WAIT)
-        for attempt in range(self._attempts):
-            reply = self._sent(frame, sum(command.reply_bytes for command in commands), waits)
-            if reply is not None:
-                return self._read(commands, reply)
-            self.resent += attempt + 1 < self._attempts
-        self._lost = f"the board did not answer {self._attempts} times"
-        raise DeviceError(f"{self._name}: {self._lost}")
+        reply = self._asked(lambda: frame, sum(command.reply_bytes for command in commands), waits)
+        if reply is None:
+            self._lost = f"the board did not answer {self._attempts} times"
+            raise DeviceError(f"{self._name}: {self._lost}")
+        return self._read(commands, reply)
 
     def _read(self, commands: Sequence[_Command], reply: bytes) -> Sequence[int]:
         words = ()
@@ -194,6 +191,15 @@ class SerialDevice(Device):
                 raise DeviceError(f"{self._name}: {command.what}: the bus answered with an error")
             reply = reply[command.reply_bytes :]
         return words
+
+    def _asked(self, frame: Callable[[], Frame], reply_bytes: int, waits: float) -> bytes | None:
+        """The reply to one of the attempts, each with the frame that is made for it; None where none comes."""
+        for attempt in range(self._attempts):
+            self.resent += attempt > 0
+            reply = self._sent(frame(), reply_bytes, waits)
+            if reply is not None:
+                return reply
+        return None
 
     def _sent(self, frame: Frame, reply_bytes: int, waits: float) -> bytes | None:
         """Send it, and wait for its reply; None where none comes."""

@@ -11,39 +11,36 @@ from numpy.typing import NDArray
 from ...rtl.arch.dram import Command, Dram
 from .device import Device, DeviceError
 from .dram import Channels, Pins
+from .library import INT, POINTER, TEXT, U32, U64, declare_functions
 
 _OK, _TIMEOUT, _BUS_ERROR, _RANGE, _PROTOCOL, _NO_TRACE = range(6)  # as in verilated_device.h
 _REGISTER_LIMIT = 1000  # cycles for a register access
 _WAIT_STEP = 1_000_000  # cycles in one call of the library: between calls Python sees Ctrl-C
-_U32, _U64, _INT, _POINTER = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int, ctypes.c_void_p
 
 
 def _load(library: Path) -> ctypes.CDLL:
     """The library with the types of its functions, as verilated_device.h has them."""
+    functions = (
+        ("dram_pins", None, [POINTER]),
+        ("open", POINTER, [U64, POINTER]),
+        ("close", None, [POINTER]),
+        ("read_register", INT, [POINTER, U32, ctypes.POINTER(U32), U64]),
+        ("write_register", INT, [POINTER, U32, U32, U64]),
+        ("read_memory", INT, [POINTER, U64, POINTER, U64]),
+        ("write_memory", INT, [POINTER, U64, POINTER, U64]),
+        ("wait", INT, [POINTER, U64]),
+        ("cycles", U64, [POINTER]),
+        ("memory_timing", None, [POINTER, U32, U32, U32]),
+        ("memory_mute", None, [POINTER, INT]),
+        ("violation", TEXT, [POINTER]),
+        ("trace", INT, [POINTER, TEXT, U64, U64]),
+        ("record_activity", None, [POINTER]),
+        ("activity", U64, [POINTER, ctypes.POINTER(U64), U64]),
+    )
     try:
-        lib = ctypes.CDLL(str(library.resolve()))
-        for name, result, arguments in (
-            ("dram_pins", None, [_POINTER]),
-            ("open", _POINTER, [_U64, _POINTER]),
-            ("close", None, [_POINTER]),
-            ("read_register", _INT, [_POINTER, _U32, ctypes.POINTER(_U32), _U64]),
-            ("write_register", _INT, [_POINTER, _U32, _U32, _U64]),
-            ("read_memory", _INT, [_POINTER, _U64, _POINTER, _U64]),
-            ("write_memory", _INT, [_POINTER, _U64, _POINTER, _U64]),
-            ("wait", _INT, [_POINTER, _U64]),
-            ("cycles", _U64, [_POINTER]),
-            ("memory_timing", None, [_POINTER, _U32, _U32, _U32]),
-            ("memory_mute", None, [_POINTER, _INT]),
-            ("violation", ctypes.c_char_p, [_POINTER]),
-            ("trace", _INT, [_POINTER, ctypes.c_char_p, _U64, _U64]),
-            ("record_activity", None, [_POINTER]),
-            ("activity", _U64, [_POINTER, ctypes.POINTER(_U64), _U64]),
-        ):
-            function = getattr(lib, f"celosia_{name}")
-            function.restype, function.argtypes = result, arguments
+        return declare_functions(ctypes.CDLL(str(library.resolve())), "celosia_", functions)
     except (OSError, AttributeError) as e:
         raise DeviceError(f"{library} is not a simulation library: {e}") from None
-    return lib
 
 
 class VerilatedDevice(Device):
@@ -76,7 +73,7 @@ class VerilatedDevice(Device):
             raise
 
     def read_register(self, offset: int) -> int:
-        value = _U32()
+        value = U32()
         status = self._lib.celosia_read_register(self._open(), offset, ctypes.byref(value), _REGISTER_LIMIT)
         self._check(status, f"read of register {offset:#x}")
         return value.value
@@ -160,7 +157,7 @@ class VerilatedDevice(Device):
     def activity(self) -> list[tuple[int, int]]:
         """The recorded cycles: (cycle, activity of the accelerator in it)."""
         count = self._lib.celosia_activity(self._open(), None, 0)
-        numbers = (_U64 * count)()
+        numbers = (U64 * count)()
         self._lib.celosia_activity(self._open(), numbers, count)
         return list(zip(numbers[::2], numbers[1::2], strict=True))
 
@@ -185,7 +182,7 @@ class VerilatedDevice(Device):
 
     def _on_pins(self, dram: Dram | None) -> Channels | None:
         """The DRAM for the pins that the library has."""
-        numbers = (_U32 * len(Pins._fields))()
+        numbers = (U32 * len(Pins._fields))()
         self._lib.celosia_dram_pins(numbers)
         found, given = Pins(*numbers), Pins.of(dram)
         if found != given:
