@@ -6,7 +6,7 @@ python -m bench.bitstream
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from celosia.boards import BOARDS
+from celosia.boards import OPEN_BOARDS
 from celosia.gen.pages import write_section
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.sw import compile_model
@@ -23,7 +23,7 @@ console = Console(stderr=True)
 def row(name: str, machine: MachineParameters) -> str:
     program = compile_model(NETWORK, machine)
     with TemporaryDirectory() as folder, console.status(f"{name}: synthesis, placement and routing (many minutes)"):
-        report = BOARDS[name].build(Manifest.of(program, rom=False), Path(folder) / name)
+        report = OPEN_BOARDS[name].build(Manifest.of(program, rom=False), Path(folder) / name)
     used = (f"{report.used[kind][0]:,} of {report.used[kind][1]:,}" for kind in KINDS)
     clocks = f"{report.clock:.0f}", f"{report.achieved:.1f}", f"{report.clock * 1e6 / program.cycles:,.0f}"
     return f"| {name} | {machine.rows} x {machine.cols}, {machine.lanes} lane | {' | '.join((*used, *clocks))} |"

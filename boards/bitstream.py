@@ -38,6 +38,14 @@ class Report:
         """Whether every path is fast enough."""
         return self.achieved >= self.clock
 
+    def lines(self, folder: Path) -> list[str]:
+        """What a `Built` tells."""
+        end = "" if self.closes else ": too slow, it may fail"
+        return [
+            *(f"{kind}: {used:,} of {available:,}" for kind, (used, available) in self.used.items()),
+            f"{folder / BITSTREAM}: {self.achieved:.1f} MHz of {self.clock:.1f}{end}",
+        ]
+
 
 def make_bitstream(platform: Platform, top: Elaboratable, device: Sequence[str], folder: Path) -> Report:
     """Write BITSTREAM, and all from which it was made, into ``folder``. device: nextpnr's options for it.

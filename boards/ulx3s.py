@@ -9,7 +9,7 @@ from amaranth.lib.io import Buffer
 from amaranth_boards import ulx3s
 
 from ..gen.platforms import Ecp5Platform
-from .board import Board
+from .open_board import OpenBoard
 from .pll import pll_for
 from .system import System
 
@@ -51,9 +51,9 @@ class Ulx3s(Elaboratable):
         return m
 
 
-def _board(name: str, platform: type[Platform], device: str, *, block_kib: int) -> Board:
+def _board(name: str, platform: type[Platform], device: str, *, block_kib: int) -> OpenBoard:
     options = device, "--package", "CABGA381", "--speed", "6"
-    return Board(name=name, platform=platform, top=Ulx3s, device=options, clock=50_000_000, block_bytes=1024 * block_kib)
+    return OpenBoard(name=name, platform=platform, top=Ulx3s, device=options, clock=50_000_000, block_bytes=1024 * block_kib)
 
 
 ULX3S_85F = _board("ulx3s-85f", Ulx3s85F, "--85k", block_kib=192)

@@ -6,8 +6,8 @@ import pytest
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
-from celosia.boards import BITSTREAM, BOARDS
-from celosia.boards.bitstream import Report, make_bitstream
+from celosia.boards import BOARDS, OPEN_BOARDS
+from celosia.boards.bitstream import BITSTREAM, Report, make_bitstream
 from celosia.boards.board import BoardError
 from celosia.boards.pll import OSCILLATOR, pll_for
 from celosia.gen.verilator import ToolError
@@ -35,9 +35,9 @@ class Echo(wiring.Component):
         return m
 
 
-@pytest.mark.parametrize("name", BOARDS)
+@pytest.mark.parametrize("name", OPEN_BOARDS)
 def test_a_small_bitstream(name: str, tmp_path: Path) -> None:
-    board = BOARDS[name]
+    board = OPEN_BOARDS[name]
     report = make_bitstream(board.platform(), board.top(Echo(), board.clock), board.device, tmp_path)  # pyright: ignore[reportArgumentType]
     assert report.closes
     assert report.clock == board.clock / 1e6
@@ -47,7 +47,7 @@ def test_a_small_bitstream(name: str, tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
-    board = BOARDS["ulx3s-25f"]
+    board = OPEN_BOARDS["ulx3s-25f"]
     with pytest.raises(ToolError, match=r"^the circuit does not fit the device: see .*report\.json$"):
         make_bitstream(board.platform(), board.top(Echo(1 << 16), board.clock), board.device, tmp_path)  # pyright: ignore[reportArgumentType]
 

@@ -37,17 +37,15 @@ def build_command(folder: Path, waveform: bool, board: str | None) -> None:
 
 def _bitstream(manifest: Manifest, folder: Path, name: str) -> None:
     try:
-        from ...boards import BITSTREAM, BOARDS
+        from ...boards import BOARDS
     except ModuleNotFoundError as e:
         raise ToolError(f"no {e.name}: pip install celosia[boards]") from None
     if name not in BOARDS:
         raise click.UsageError(f"no board {name}: there are {', '.join(BOARDS)}")
-    with console.status(f"synthesis, placement and routing for {name} (many minutes)"):
-        report = BOARDS[name].build(manifest, folder / name)
-    for kind, (used, available) in report.used.items():
-        console.print(f"{kind}: {used:,} of {available:,}", highlight=False)
-    line = "" if report.closes else ": too slow, it may fail"
-    console.print(f"{folder / name / BITSTREAM}: {report.achieved:.1f} MHz of {report.clock:.1f}{line}", highlight=False)
+    with console.status(f"building for {name} (synthesis, placement and routing take many minutes)"):
+        built = BOARDS[name].build(manifest, folder / name)
+    for line in built.lines(folder / name):
+        console.print(line, highlight=False)
 
 
 def _simulator(folder: Path, *, waveform: bool) -> Path:
