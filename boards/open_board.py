@@ -1,27 +1,32 @@
-"""Boards whose bitstream open tools make: the FPGA's own memory, a serial link."""
+"""Boards whose bitstream open tools make."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from amaranth.build import Platform
 from amaranth.hdl import Elaboratable
+from amaranth.lib import wiring
 
 from ..gen.folder import fresh_folder
 from ..gen.project import accelerator
+from ..rtl.arch.sdram import Sdram
 from ..rtl.arch.serial import SerialParameters
 from ..rtl.memory.block import BlockMemory
+from ..rtl.memory.sdram import BUS_BYTES, SdramController
 from ..rtl.memory.share import shared_id_bits
 from ..sw.manifest import Manifest
 from .bitstream import BITSTREAM, Report, make_bitstream
 from .board import BoardError
+from .sdram_pads import SdramPads
 from .system import MASTERS, System
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenBoard:
     """name: as users know it. platform: of amaranth-boards, with the FPGA's blocks. top: a system on its pins, with its clock in Hz.
-    device: nextpnr's options. block_bytes: of the FPGA's memory that a network's buffer may take, beside the machine."""
+    device: nextpnr's options. block_bytes: of the FPGA's memory that a network's buffer may take, beside the machine. chip: SDRAM for
+    networks that need more, behind SdramPads, with the board's clock."""
 
     name: str
     platform: Callable[[], Platform]
@@ -29,15 +34,27 @@ class OpenBoard:
     device: tuple[str, ...]
     clock: int
     block_bytes: int
+    chip: Sdram | None = None
 
     def system(self, manifest: Manifest) -> System:
-        """The network's accelerator, its memory with constants and program in it, and the serial link. Raises BoardError."""
-        bus_bytes = manifest.parameters.bus_bytes
+        """The network's accelerator, its memory and the serial link. Raises BoardError."""
+        memory, size = self._memory(manifest)
+        serial = SerialParameters(clock=self.clock, memory_bytes=size, bus_bytes=manifest.parameters.bus_bytes)
+        return System(accelerator(manifest), serial, memory)
+
+    def _memory(self, manifest: Manifest) -> tuple[wiring.Component, int]:
+        """The smallest one that the network fits, and its bytes. One of blocks has constants and program in it from the start."""
+        bus_bytes, id_bits = manifest.parameters.bus_bytes, shared_id_bits(MASTERS)
         size = -(-manifest.memory_bytes // bus_bytes) * bus_bytes
-        if size > self.block_bytes:
-            raise BoardError(f"{manifest.name} needs {size:,} bytes of memory, but {self.name} has {self.block_bytes:,}")
-        serial = SerialParameters(clock=self.clock, memory_bytes=size, bus_bytes=bus_bytes)
-        return System(accelerator(manifest), serial, BlockMemory(bus_bytes, size, _image(manifest), id_bits=shared_id_bits(MASTERS)))
+        if size <= self.block_bytes:
+            return BlockMemory(bus_bytes, size, _image(manifest), id_bits=id_bits), size
+        if self.chip is None or size > self.chip.size:
+            most = self.chip.size if self.chip else self.block_bytes
+            raise BoardError(f"{manifest.name} needs {size:,} bytes of memory, but {self.name} has {most:,}")
+        if bus_bytes not in BUS_BYTES:
+            raise BoardError(f"{manifest.name} needs {size:,} bytes of memory: {self.name}'s SDRAM, with bus_bytes 4 or 8, not {bus_bytes}")
+        chip = replace(self.chip, mhz=self.clock / 1e6)
+        return SdramController(chip, bus_bytes, id_bits=id_bits, capture=SdramPads.capture), chip.size
 
     def build(self, manifest: Manifest, folder: Path) -> Report:
         """Write the bitstream and all from which it was made: a `Board`'s."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from amaranth.hdl import Const, Instance, Signal
 
 OSCILLATOR = range(400_000_000, 800_000_001)  # Hz, in which its own one can be
-INPUT_DIVIDERS, MULTIPLIERS, DIVIDERS = range(1, 9), range(1, 81), range(1, 129)
+INPUT_DIVIDERS, MULTIPLIERS, DIVIDERS = range(1, 9), range(1, 81), range(4, 129, 4)  # the last ones have quarters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,8 @@ class Pll:
     multiplier: int
     divider: int
 
-    def instance(self, clk_in: Signal, clk: Signal, locked: Signal) -> Instance:
+    def instance(self, clk_in: Signal, clk: Signal, late: Signal, locked: Signal) -> Instance:
+        """late: the clock a quarter of a period later."""
         return Instance(
             "EHXPLLL",
             a_ICP_CURRENT="12",
@@ -28,8 +29,13 @@ class Pll:
             p_CLKOP_ENABLE="ENABLED",
             p_CLKOP_CPHASE=self.divider - 1,
             p_CLKOP_FPHASE=0,
+            p_CLKOS_DIV=self.divider,
+            p_CLKOS_ENABLE="ENABLED",
+            p_CLKOS_CPHASE=self.divider - 1 + self.divider // 4,
+            p_CLKOS_FPHASE=0,
             p_FEEDBK_PATH="CLKOP",
             p_OUTDIVIDER_MUXA="DIVA",
+            p_OUTDIVIDER_MUXB="DIVB",
             p_PLLRST_ENA="DISABLED",
             p_STDBY_ENABLE="DISABLED",
             i_CLKI=clk_in,
@@ -44,6 +50,7 @@ class Pll:
             i_PLLWAKESYNC=Const(0),
             i_ENCLKOP=Const(0),
             o_CLKOP=clk,
+            o_CLKOS=late,
             o_LOCK=locked,
         )
 

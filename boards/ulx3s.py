@@ -4,13 +4,16 @@ from typing import Any
 
 from amaranth.build import Platform
 from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Module, Signal
+from amaranth.lib import wiring
 from amaranth.lib.cdc import ResetSynchronizer
-from amaranth.lib.io import Buffer
+from amaranth.lib.io import Buffer, DDRBuffer
 from amaranth_boards import ulx3s
 
 from ..gen.platforms import Ecp5Platform
+from ..rtl.arch.sdram import ULX3S
 from .open_board import OpenBoard
 from .pll import pll_for
+from .sdram_pads import SdramPads
 from .system import System
 
 OSCILLATOR = 25_000_000  # Hz
@@ -25,7 +28,8 @@ class Ulx3s25F(Ecp5Platform, ulx3s.ULX3S_25F_Platform):
 
 
 class Ulx3s(Elaboratable):
-    """A system on the board: its line is the FTDI chip's, button F1 resets it, lights 0 to 3 are its lights."""
+    """A system on the board: its line is the FTDI chip's, button F1 resets it, lights 0 to 3 are its lights, the SDRAM is its chip if it
+    has one."""
 
     def __init__(self, system: System, clock: int) -> None:
         self._system, self._pll = system, pll_for(OSCILLATOR, clock)
@@ -34,7 +38,7 @@ class Ulx3s(Elaboratable):
         m = Module()
         m.submodules.system = system = self._system
         m.domains.sync = ClockDomain()
-        clk, locked = Signal(), Signal()
+        clk, late, locked = Signal(name="clk"), Signal(name="late"), Signal(name="locked")
 
         def pins(direction: str, port: Any) -> Any:
             buffer = Buffer(direction, port)
@@ -43,17 +47,24 @@ class Ulx3s(Elaboratable):
 
         uart = platform.request("uart", dir="-")
         clk25, button = (pins("i", platform.request(name, dir="-")) for name in ("clk25", "button_fire"))
-        m.submodules.pll = self._pll.instance(clk25.i, clk, locked)
+        m.submodules.pll = self._pll.instance(clk25.i, clk, late, locked)
         m.submodules.reset = ResetSynchronizer(~locked | button.i)
-        platform.add_clock_constraint(clk, self._pll.clock)
         m.d.comb += [ClockSignal().eq(clk), system.rx.eq(pins("i", uart.rx).i), pins("o", uart.tx).o.eq(system.tx)]
         m.d.comb += [pins("o", platform.request("led", i, dir="-")).o.eq(light) for i, light in enumerate(system.lights)]
+        m.d.comb += pins("o", platform.request("esp32", dir="-").gpio0).o.eq(1)  # where it is low, the ESP32 may load another bitstream
+        if "chip" in system.signature.members:
+            port = platform.request("sdram", dir="-")
+            m.submodules.sdram_pads = pads = SdramPads(ULX3S, port)
+            wiring.connect(m, system.chip, pads.chip)
+            m.domains.late = ClockDomain(reset_less=True)
+            m.submodules.sdram_clock = clock = DDRBuffer("o", port.clk, o_domain="late")
+            m.d.comb += [ClockSignal("late").eq(late), clock.o[0].eq(1)]
         return m
 
 
 def _board(name: str, platform: type[Platform], device: str, *, block_kib: int) -> OpenBoard:
     options = device, "--package", "CABGA381", "--speed", "6"
-    return OpenBoard(name=name, platform=platform, top=Ulx3s, device=options, clock=50_000_000, block_bytes=1024 * block_kib)
+    return OpenBoard(name=name, platform=platform, top=Ulx3s, device=options, clock=50_000_000, block_bytes=1024 * block_kib, chip=ULX3S)
 
 
 ULX3S_85F = _board("ulx3s-85f", Ulx3s85F, "--85k", block_kib=192)

@@ -1,5 +1,6 @@
 """Boards' circuits to bitstreams, in small; their clocks; and networks that a board can't hold."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,11 @@ from celosia.boards import BOARDS, OPEN_BOARDS
 from celosia.boards.bitstream import BITSTREAM, Report, make_bitstream
 from celosia.boards.board import BoardError
 from celosia.boards.pll import OSCILLATOR, pll_for
+from celosia.boards.sdram_pads import SdramPads
 from celosia.gen.verilator import ToolError
 from celosia.rtl.arch.parameters import MachineParameters
+from celosia.rtl.arch.sdram import ULX3S
+from celosia.rtl.memory.sdram import SdramController
 from celosia.sw import compile_model
 from celosia.sw.manifest import Manifest
 from test_cli import refused
@@ -35,6 +39,28 @@ class Echo(wiring.Component):
         return m
 
 
+class EchoOfSdram(wiring.Component):
+    """The same, from a chip."""
+
+    def __init__(self) -> None:
+        self._memory = SdramController(ULX3S, 4, capture=SdramPads.capture)
+        super().__init__({"rx": In(1), "tx": Out(1), "lights": Out(4), "chip": self._memory.signature.members["chip"]})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.memory = memory = self._memory
+        wiring.connect(m, wiring.flipped(self.chip), memory.chip)
+        place, last = Signal(16), Signal(32)
+        m.d.sync += place.eq(place + 4)
+        m.d.comb += [memory.s_axi_araddr.eq(place), memory.s_axi_arvalid.eq(1), memory.s_axi_rready.eq(1)]
+        m.d.comb += [memory.s_axi_awaddr.eq(place), memory.s_axi_awvalid.eq(self.rx), memory.s_axi_bready.eq(1)]
+        m.d.comb += [memory.s_axi_wdata.eq(place), memory.s_axi_wvalid.eq(1), memory.s_axi_wstrb.eq(~0), memory.s_axi_wlast.eq(1)]
+        with m.If(memory.s_axi_rvalid):
+            m.d.sync += last.eq(memory.s_axi_rdata)
+        m.d.comb += [self.tx.eq(last.xor()), self.lights.eq(last)]
+        return m
+
+
 @pytest.mark.parametrize("name", OPEN_BOARDS)
 def test_a_small_bitstream(name: str, tmp_path: Path) -> None:
     board = OPEN_BOARDS[name]
@@ -44,6 +70,14 @@ def test_a_small_bitstream(name: str, tmp_path: Path) -> None:
     assert report.used["DP16KD"][0] == 1
     assert report.used["EHXPLLL"] == (1, 4) if "85f" in name else (1, 2)
     assert (tmp_path / BITSTREAM).stat().st_size > 50_000
+
+
+def test_sdram(tmp_path: Path) -> None:
+    """All its pins have their registers in the pads."""
+    board = OPEN_BOARDS["ulx3s-25f"]
+    report = make_bitstream(board.platform(), board.top(EchoOfSdram(), board.clock), board.device, tmp_path)  # pyright: ignore[reportArgumentType]
+    assert report.closes
+    assert report.used["IOLOGIC"][0] == 13 + 2 + 2 + 16 + 6  # address, bank, masks, data, one each of the others
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
@@ -68,19 +102,40 @@ def test_a_report_is_of_the_slowest_clock() -> None:
     assert (report.clock, report.achieved, report.closes, report.used) == (50.0, 49.0, False, {"X": (1, 2)})
 
 
+def digits(bus_bytes: int) -> Manifest:
+    return Manifest.of(compile_model(DIGITS, MachineParameters(rows=8, cols=8, lanes=1, scratchpad_kib=64, bus_bytes=bus_bytes)), rom=False)
+
+
 @pytest.fixture(scope="module")
 def manifest() -> Manifest:
-    return Manifest.of(compile_model(DIGITS, MachineParameters(rows=8, cols=8, lanes=1, scratchpad_kib=64)), rom=False)
+    return digits(8)
 
 
-def test_a_network_that_is_too_large(manifest: Manifest, tmp_path: Path) -> None:
-    with pytest.raises(BoardError, match=r"^digits_qdq needs [\d,]+ bytes of memory, but ulx3s-25f has 49,152$"):
-        BOARDS["ulx3s-25f"].build(manifest, tmp_path / "out")
+@pytest.fixture(scope="module")
+def wide() -> Manifest:
+    return digits(16)
+
+
+def test_the_smallest_memory_that_a_network_fits(manifest: Manifest) -> None:
+    assert "chip" not in OPEN_BOARDS["ulx3s-85f"].system(manifest).signature.members
+    assert "chip" in OPEN_BOARDS["ulx3s-25f"].system(manifest).signature.members
+
+
+def test_a_network_that_is_too_large(manifest: Manifest, wide: Manifest, tmp_path: Path) -> None:
+    huge = replace(manifest, memory_bytes=1 << 26)
+    for refused_one, message in (
+        (huge, r"digits_qdq needs 67,108,864 bytes of memory, but ulx3s-25f has 33,554,432"),
+        (wide, r"digits_qdq needs [\d,]+ bytes of memory: ulx3s-25f's SDRAM, with bus_bytes 4 or 8, not 16"),
+    ):
+        with pytest.raises(BoardError, match=f"^{message}$"):
+            BOARDS["ulx3s-25f"].build(refused_one, tmp_path / "out")
+    with pytest.raises(BoardError, match=r"^digits_qdq needs 67,108,864 bytes of memory, but ulx3s-25f has 49,152$"):
+        replace(OPEN_BOARDS["ulx3s-25f"], chip=None).system(huge)
     assert not (tmp_path / "out").exists()
 
 
-def test_build_command(manifest: Manifest, tmp_path: Path) -> None:
-    manifest.save(tmp_path)
+def test_build_command(wide: Manifest, tmp_path: Path) -> None:
+    wide.save(tmp_path)
     assert refused("build", tmp_path, "--board", "x") == "no board x: there are ulx3s-85f, ulx3s-25f (main build --help)"
     assert refused("build", tmp_path, "--board", "x", "--waveform") == "--waveform is the simulator's (main build --help)"
-    assert refused("build", tmp_path, "--board", "ulx3s-25f").endswith(" bytes of memory, but ulx3s-25f has 49,152")
+    assert refused("build", tmp_path, "--board", "ulx3s-25f").endswith("SDRAM, with bus_bytes 4 or 8, not 16")

@@ -147,6 +147,7 @@ class Sdram:
         return self.cas_latency << 4
 
 
-# The 32 MiB chips of ULX3S boards: of the data sheets of IS42S16160G-7, AS4C16M16SA-7, W9825G6KH-6 and MT48LC16M16A2-75 the slowest values,
-# as far as they are known here, and 70 ns for a refresh, as LiteDRAM has it. CAS latency 3 suits all of them up to 133 MHz.
+# The chips of ULX3S boards: of IS42S16160G-7, AS4C16M16SA-7, W9825G6KH-6 and MT48LC16M16A2-75 the slowest values as far as they are known
+# here, none shorter than LiteDRAM's of these and of the larger AS4C32M16, of which this is the first half. CAS latency 3 suits all of them
+# up to 133 MHz.
 ULX3S = Sdram(rcd=21, rp=21, ras=45, rc=66, rrd=15, rfc=70, wr=15, refi=64e6 / 8192, power_up=200_000)

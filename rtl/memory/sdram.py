@@ -14,6 +14,8 @@ from .sdram_reader import WordReader
 from .sdram_sequencer import SdramSequencer
 from .slave import Slave
 
+BUS_BYTES = 4, 8
+
 
 class SdramController(wiring.Component):
     """An AXI4 slave with a chip's bytes from address 0 on; beats beyond are answered with SLVERR. Bursts are INCR and of full width. A read
@@ -28,7 +30,7 @@ class SdramController(wiring.Component):
     """
 
     def __init__(self, chip: Sdram, bus_bytes: int, *, id_bits: int = 1, capture: int = 0) -> None:
-        require(bus_bytes in (4, 8), "bus_bytes", "4 or 8", bus_bytes)
+        require(bus_bytes in BUS_BYTES, "bus_bytes", "4 or 8", bus_bytes)
         require(capture in range(4), "capture", "an integer in 0..3", capture)
         self._slave = Slave(bus_bytes, size=chip.size, id_bits=id_bits)
         self._sequencer = SdramSequencer(chip, bus_bytes, id_bits=id_bits)
