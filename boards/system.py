@@ -20,21 +20,22 @@ class System(wiring.Component):
     """Members
     -------
     rx, tx: the serial line. lights: blinks; a request is done; the machine works; its interrupt is high.
-    chip: the memory's pins, where it has some.
+    chip: the memory's pins, where it has some. serial: parameters of its link.
 
     memory: an AXI4 slave with ids of shared_id_bits(MASTERS).
     """
 
     def __init__(self, accelerator: Accelerator, serial: SerialParameters, memory: wiring.Component) -> None:
-        self._accelerator, self._serial, self._memory = accelerator, serial, memory
+        self.serial = serial
+        self._accelerator, self._memory = accelerator, memory
         chip = {"chip": memory.signature.members["chip"]} if "chip" in memory.signature.members else {}
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "lights": Out(4), **chip})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        bus_bytes = self._serial.bus_bytes
+        bus_bytes = self.serial.bus_bytes
         m.submodules.accelerator = accelerator = self._accelerator
-        m.submodules.bridge = bridge = SerialBridge(self._serial)
+        m.submodules.bridge = bridge = SerialBridge(self.serial)
         m.submodules.share = share = Share(bus_bytes, masters=MASTERS)
         m.submodules.memory = memory = self._memory
         connect_ports(m, axi4_lite_ports(""), bridge, accelerator, outer="m_axil_", inner="s_axil_")

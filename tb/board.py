@@ -47,9 +47,9 @@ class VerilatedBoard:
         self._handle = self._lib.celosia_board_open(serial.clock, serial.baud, self._chip.handle if self._chip else None)
         self._room = ctypes.create_string_buffer(ROOM)
 
-    def run(self, data: bytes) -> bytes:
-        """Send bytes, some of which may still be under way when this returns; what came back in CYCLES cycles."""
-        count = self._lib.celosia_board_run(self._handle, CYCLES, data, len(data), self._room, ROOM)
+    def run(self, data: bytes, *, cycles: int = CYCLES) -> bytes:
+        """Send bytes, some of which may still be under way when this returns; what came back in so many cycles, at most CYCLES."""
+        count = self._lib.celosia_board_run(self._handle, cycles, data, len(data), self._room, ROOM)
         assert count <= ROOM
         return self._room.raw[:count]
 
