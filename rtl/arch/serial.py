@@ -19,7 +19,6 @@ words. Its reply is the words that it reads, and a byte with the Status; what fo
 """
 
 import enum
-import struct
 from dataclasses import dataclass
 
 from .checks import power_of_two, require
@@ -29,8 +28,8 @@ FLAG, ESCAPE, ESCAPED = 0x7E, 0x7D, 0x20
 PROTOCOL = 1  # version
 WORD_BYTES = 4
 
-HEADER = struct.Struct("<HBBH")  # session, sequence, kind, length
-CRC = struct.Struct("<I")
+HEADER = Record("header", (Field("session", 16), Field("sequence", 8), Field("kind", 8), Field("length", 16)))
+HEADER_BYTES, CRC_BYTES = HEADER.bits // 8, 4
 COMMAND = Record("command", (Field("operation", 8), Field("reserved", 8), Field("words", 16), Field("address", 32)))
 COMMAND_BYTES = COMMAND.bits // 8
 REGISTER_SPACE = 1 << 16  # bytes

@@ -44,10 +44,11 @@ class SerialBridge(wiring.Component):
         connect_ports(m, master_ports(p.bus_bytes), self, executor)
 
         opened, session, sequence = Signal(), Signal(16), Signal(8)  # of the last request that was done
-        same = opened & (deframer.session == session)
-        opens = (deframer.kind == Kind.OPEN) & (deframer.length == 0) & ~same
-        repeats = same & (deframer.sequence == sequence) & ((deframer.kind == Kind.OPEN) | (deframer.kind == Kind.COMMANDS))
-        follows = same & (deframer.sequence == (sequence + 1)[:8]) & (deframer.kind == Kind.COMMANDS)
+        header = deframer.header
+        same = opened & (header.session == session)
+        opens = (header.kind == Kind.OPEN) & (header.length == 0) & ~same
+        repeats = same & (header.sequence == sequence) & ((header.kind == Kind.OPEN) | (header.kind == Kind.COMMANDS))
+        follows = same & (header.sequence == (sequence + 1)[:8]) & (header.kind == Kind.COMMANDS)
         m.d.comb += [
             self.tx.eq(transmitter.tx),
             receiver.rx.eq(self.rx),
@@ -55,16 +56,14 @@ class SerialBridge(wiring.Component):
             deframer.hold.eq(self.active),
             executor.irq.eq(self.irq),
             executor.about.eq(opens),
-            executor.length.eq(deframer.length),
+            executor.length.eq(header.length),
             executor.start.eq(deframer.found & (opens | follows)),
             framer.start.eq(executor.done | (deframer.found & repeats)),
-            framer.session.eq(session),
-            framer.sequence.eq(sequence),
-            framer.kind.eq(Kind.REPLY),
-            framer.length.eq(executor.reply_length),
+            *(framer.header.session.eq(session), framer.header.sequence.eq(sequence)),
+            *(framer.header.kind.eq(Kind.REPLY), framer.header.length.eq(executor.reply_length)),
         ]
         with m.If(deframer.found & (opens | follows)):
-            m.d.sync += [opened.eq(1), session.eq(deframer.session), sequence.eq(deframer.sequence)]
+            m.d.sync += [opened.eq(1), session.eq(header.session), sequence.eq(header.sequence)]
         with m.If(deframer.found & (opens | follows | repeats)):
             m.d.sync += self.active.eq(1)
         with m.Elif(framer.done):

@@ -1,17 +1,18 @@
 """Frames as the bytes that go over the line."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
 
-from ..arch.serial import CRC, ESCAPE, ESCAPED, FLAG, HEADER
+from ..arch.serial import CRC_BYTES, ESCAPE, ESCAPED, FLAG, HEADER, HEADER_BYTES
+from ..layouts import record_layout
 
 
 class Framer(wiring.Component):
     """Members
     -------
-    start: send a frame with this session, sequence, kind and length, which stay until ``done``, for a cycle.
+    start: send a frame with this header, which stays until ``done``, for a cycle.
     address, data: of its payload, from a memory that gives the data a cycle later. o: bytes for a UartTransmitter.
     """
 
@@ -19,7 +20,7 @@ class Framer(wiring.Component):
         self._payload_bytes = payload_bytes
         super().__init__(
             {
-                **{"start": In(1), "session": In(16), "sequence": In(8), "kind": In(8), "length": In(16), "done": Out(1)},
+                **{"start": In(1), "header": In(record_layout(HEADER)), "done": Out(1)},
                 **{"address": Out(range(payload_bytes)), "data": In(8), "o": Out(stream.Signature(8))},
             }
         )
@@ -27,12 +28,12 @@ class Framer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.crc = crc = CRC32_ISO_HDLC(data_width=8).create()
-        count, end = Signal(range(HEADER.size + self._payload_bytes + CRC.size + 1)), Signal(17)
-        header = Cat(self.session, self.sequence, self.kind, self.length)
+        count, end = Signal(range(HEADER_BYTES + self._payload_bytes + CRC_BYTES + 1)), Signal(17)
         value = Signal(8)
-        m.d.comb += [self.address.eq(count - HEADER.size), crc.data.eq(value), crc.start.eq(self.start), end.eq(self.length + HEADER.size)]
-        with m.If(count < HEADER.size):
-            m.d.comb += value.eq(header.word_select(count, 8))
+        m.d.comb += [self.address.eq(count - HEADER_BYTES), crc.data.eq(value), crc.start.eq(self.start)]
+        m.d.comb += end.eq(self.header.length + HEADER_BYTES)
+        with m.If(count < HEADER_BYTES):
+            m.d.comb += value.eq(self.header.as_value().word_select(count, 8))
         with m.Elif(count < end):
             m.d.comb += value.eq(self.data)
         with m.Else():
@@ -62,7 +63,7 @@ class Framer(wiring.Component):
                 m.d.comb += crc.valid.eq(count < end)
                 m.d.sync += count.eq(count + 1)
                 m.next = "FETCH"
-                with m.If(count == end + (CRC.size - 1)):
+                with m.If(count == end + (CRC_BYTES - 1)):
                     m.next = "END"
             with m.State("END"):
                 m.d.comb += [self.o.payload.eq(FLAG), self.o.valid.eq(1), self.done.eq(self.o.ready)]

@@ -15,8 +15,8 @@ from ...rtl.arch.serial import (
     ABOUT_BYTES,
     COMMAND,
     COMMAND_BYTES,
-    CRC,
-    HEADER,
+    CRC_BYTES,
+    HEADER_BYTES,
     PROTOCOL,
     READ_WORDS,
     WORD_BYTES,
@@ -205,7 +205,7 @@ class SerialDevice(Device):
         """Send it, and wait for its reply; None where none comes."""
         if self._lost:
             raise DeviceError(f"{self._name}: {self._lost}; open it again")
-        wire = STUFFED * (len(frame.payload) + reply_bytes + 2 * (HEADER.size + CRC.size)) * BITS_OF_BYTE / self._baud
+        wire = STUFFED * (len(frame.payload) + reply_bytes + 2 * (HEADER_BYTES + CRC_BYTES)) * BITS_OF_BYTE / self._baud
         try:
             self._port.write(frame.encode())
             deadline = time.monotonic() + self._timeout + wire + waits

@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ...rtl.arch.serial import CRC, ESCAPE, ESCAPED, FLAG, HEADER, Kind
+from ...rtl.arch.serial import CRC_BYTES, ESCAPE, ESCAPED, FLAG, HEADER, HEADER_BYTES, Kind
 
 _STUFFED = {byte: bytes((ESCAPE, byte ^ ESCAPED)) for byte in (FLAG, ESCAPE)}
 
@@ -18,25 +18,28 @@ class Frame:
 
     def encode(self) -> bytes:
         """As it is sent, FLAGs included."""
-        body = HEADER.pack(self.session, self.sequence, self.kind, len(self.payload)) + self.payload
-        body += CRC.pack(zlib.crc32(body))
+        fields = {"session": self.session, "sequence": self.sequence, "kind": self.kind, "length": len(self.payload)}
+        body = HEADER.pack(fields).to_bytes(HEADER_BYTES, "little") + self.payload
+        body += zlib.crc32(body).to_bytes(CRC_BYTES, "little")
         return bytes((FLAG,)) + b"".join(_STUFFED.get(byte) or bytes((byte,)) for byte in body) + bytes((FLAG,))
 
 
 def _decoded(body: bytes) -> Frame | None:
     """None where it is damaged."""
-    if len(body) < HEADER.size + CRC.size or zlib.crc32(body[: -CRC.size]) != CRC.unpack(body[-CRC.size :])[0]:
+    framed, crc = body[:-CRC_BYTES], body[-CRC_BYTES:]
+    if len(framed) < HEADER_BYTES or zlib.crc32(framed) != int.from_bytes(crc, "little"):
         return None
-    session, sequence, kind, length = HEADER.unpack_from(body)
-    payload = body[HEADER.size : -CRC.size]
-    return Frame(session, sequence, Kind(kind), payload) if length == len(payload) and kind in [*Kind] else None
+    header, payload = HEADER.unpack(int.from_bytes(framed[:HEADER_BYTES], "little")), framed[HEADER_BYTES:]
+    if header["length"] != len(payload) or header["kind"] not in [*Kind]:
+        return None
+    return Frame(header["session"], header["sequence"], Kind(header["kind"]), payload)
 
 
 class Deframer:
     """Finds frames in bytes as they come; what is damaged is dropped. most: bytes of a payload."""
 
     def __init__(self, most: int) -> None:
-        self._most = HEADER.size + most + CRC.size
+        self._most = HEADER_BYTES + most + CRC_BYTES
         self._body: bytearray | None  # None until a FLAG comes, and where it is too long
         self.restart()
 
