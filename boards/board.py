@@ -11,6 +11,15 @@ class BoardError(ValueError):
     """A network that a board can't hold."""
 
 
+def buffer_bytes(manifest: Manifest, *, board: str, most: int) -> int:
+    """Of a network's buffer in an FPGA's memory: whole beats. board: its name. most: that it has. Raises BoardError."""
+    bus_bytes = manifest.parameters.bus_bytes
+    size = -(-manifest.memory_bytes // bus_bytes) * bus_bytes
+    if size > most:
+        raise BoardError(f"{manifest.name} needs {size:,} bytes of memory, but {board} has {most:,}")
+    return size
+
+
 class Built(Protocol):
     """What was written for a board."""
 

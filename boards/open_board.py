@@ -17,7 +17,7 @@ from ..rtl.memory.sdram import BUS_BYTES, SdramController
 from ..rtl.memory.share import shared_id_bits
 from ..sw.manifest import Manifest
 from .bitstream import BITSTREAM, Report, make_bitstream
-from .board import BoardError
+from .board import BoardError, buffer_bytes
 from .sdram_pads import SdramPads
 from .system import MASTERS, System
 
@@ -45,12 +45,9 @@ class OpenBoard:
     def _memory(self, manifest: Manifest) -> tuple[wiring.Component, int]:
         """The smallest one that the network fits, and its bytes. One of blocks has constants and program in it from the start."""
         bus_bytes, id_bits = manifest.parameters.bus_bytes, shared_id_bits(MASTERS)
-        size = -(-manifest.memory_bytes // bus_bytes) * bus_bytes
-        if size <= self.block_bytes:
+        size = buffer_bytes(manifest, board=self.name, most=self.chip.size if self.chip else self.block_bytes)
+        if self.chip is None or size <= self.block_bytes:
             return BlockMemory(bus_bytes, size, _image(manifest), id_bits=id_bits), size
-        if self.chip is None or size > self.chip.size:
-            most = self.chip.size if self.chip else self.block_bytes
-            raise BoardError(f"{manifest.name} needs {size:,} bytes of memory, but {self.name} has {most:,}")
         if bus_bytes not in BUS_BYTES:
             raise BoardError(f"{manifest.name} needs {size:,} bytes of memory: {self.name}'s SDRAM, with bus_bytes 4 or 8, not {bus_bytes}")
         chip = replace(self.chip, mhz=self.clock / 1e6)
