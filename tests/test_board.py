@@ -11,37 +11,31 @@ import pytest
 from amaranth.lib import wiring
 from celosia.boards.system import MASTERS, System
 from celosia.gen.project import accelerator
-from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.registers import IDENTITY, OFFSETS
 from celosia.rtl.arch.sdram import ULX3S
 from celosia.rtl.arch.serial import SerialParameters
 from celosia.rtl.memory.block import BlockMemory
 from celosia.rtl.memory.sdram import SdramController
 from celosia.rtl.memory.share import shared_id_bits
-from celosia.sw import compile_model, open_device
+from celosia.sw import open_device
 from celosia.sw.compiler.program import Program
 from celosia.sw.driver.device import DeviceError
 from celosia.sw.driver.network import START, Network
 from celosia.sw.driver.serial_device import SerialDevice
-from celosia.sw.executor import execute
 from celosia.sw.manifest import Manifest
 from celosia.tb.board import VerilatedBoard, build_board
 from celosia.tb.terminal import Terminal, terminal
-from onnx_models import mlp, quantize
-from onnxruntime.quantization import QuantType
 from test_cli import celosia, refused
 
 from tests.serial_boards import Line
+from tests.small_network import MACHINE, check, small_program
 
-MACHINE = MachineParameters(rows=4, cols=4, lanes=1, scratchpad_kib=2, banks=2, bus_bytes=4, transformer=0)
 SERIAL = SerialParameters(clock=24_000_000, payload_bytes=256, memory_bytes=1 << 14, bus_bytes=4)
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
-    path = tmp_path_factory.mktemp("model") / "mlp.onnx"
-    quantize(mlp(), path, activation_type=QuantType.QInt8, weight_type=QuantType.QInt8)
-    return compile_model(path, MACHINE)
+    return small_program(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
@@ -65,16 +59,6 @@ def library(program: Program) -> Path:
 def plugged(library: Path) -> Iterator[tuple[Terminal, VerilatedBoard]]:
     with VerilatedBoard(library, SERIAL) as board, terminal(board.run) as line:
         yield line, board
-
-
-def check(network: Network, program: Program, seed: int) -> None:
-    """The board's integers are the executor's."""
-    rng = np.random.default_rng(seed)
-    inputs = {port.name: rng.normal(size=port.shape).astype(np.float32) for port in program.graph.inputs}
-    values, found = execute(program.graph, inputs, lanes=MACHINE.lanes), network.run_integers(inputs)
-    assert found.keys() == {port.name for port in program.graph.outputs}
-    for port in program.graph.outputs:
-        assert (found[port.name] == values[port.tensor.name]).all()
 
 
 def test_a_network(library: Path, folder: Path, program: Program) -> None:
