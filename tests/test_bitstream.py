@@ -136,6 +136,6 @@ def test_a_network_that_is_too_large(manifest: Manifest, wide: Manifest, tmp_pat
 
 def test_build_command(wide: Manifest, tmp_path: Path) -> None:
     wide.save(tmp_path)
-    assert refused("build", tmp_path, "--board", "x") == "no board x: there are ulx3s-85f, ulx3s-25f (main build --help)"
+    assert refused("build", tmp_path, "--board", "x") == f"no board x: there are {', '.join(BOARDS)} (main build --help)"
     assert refused("build", tmp_path, "--board", "x", "--waveform") == "--waveform is the simulator's (main build --help)"
     assert refused("build", tmp_path, "--board", "ulx3s-25f").endswith("SDRAM, with bus_bytes 4 or 8, not 16")

@@ -23,7 +23,11 @@ from .common import FILE, FOLDER, NEW, console
 @click.command("build")
 @click.argument("folder", type=FOLDER)
 @click.option("--waveform", is_flag=True, help="Build the slower simulator that can write waveforms.")
-@click.option("--board", help="Make the bitstream of a board instead, in FOLDER/BOARD: ulx3s-85f, ulx3s-25f.")
+@click.option(
+    "--board",
+    help="Make the bitstream of a board instead, in FOLDER/BOARD: ulx3s-85f, ulx3s-25f; or all that Vivado makes it of: arty-a7-35t, "
+    "arty-a7-100t, pynq-z2, ultra96-v2.",
+)
 def build_command(folder: Path, waveform: bool, board: str | None) -> None:
     """Build the simulator of a compiled network (celosia run does it when needed), or a board's bitstream."""
     manifest = Manifest.load(folder)
@@ -69,7 +73,7 @@ class _Cycles(click.ParamType):
 @click.argument("folder", type=FOLDER)
 @click.option("--input", "input_path", type=FILE, required=True, help="Array of the network's input shape, or a stack of them.")
 @click.option("-o", "--output", type=NEW, help="Where to save the outputs, stacked as the inputs: .npy, or .npz of several by name.")
-@click.option("--device", help="A board that holds the network, as serial:/dev/ttyUSB0. Default: the simulator.")
+@click.option("--device", help="A board that holds the network, as serial:/dev/ttyUSB0 or, on it, pynq:system.bit. Default: the simulator.")
 @click.option("--latency", type=click.IntRange(1), default=20, show_default=True, help="Cycles of a memory access.")
 @click.option("--bandwidth", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help="Bus beats per cycle.")
 @click.option("--waveform", type=NEW, help="Write an FST waveform (needs --cycles; builds another simulator).")
