@@ -13,6 +13,7 @@ from .compiler.predict import DEFAULT_RESOURCES, Resources
 from .compiler.program import Program
 from .driver.device import DeviceError
 from .driver.network import Network
+from .driver.pynq_device import PynqDevice
 from .driver.serial_device import SerialDevice
 from .driver.verilated import VerilatedDevice
 from .frontend import import_model
@@ -22,7 +23,7 @@ from .pruning import Pruning, prune
 
 NOTHING_LESS = Pruning()
 SIMULATION = "simulation"  # folder of the simulator's library in a compiled network's folder
-SERIAL = "serial:"  # of a board's name
+SERIAL, PYNQ = "serial:", "pynq:"  # of a board's name
 
 
 def compile_model(
@@ -70,8 +71,9 @@ def open_device(
 ) -> Network:
     """A compiled network on hardware.
 
-    where: a board, ``serial:PORT`` or ``serial:PORT?baud=N``, that holds the network of ``folder``, written by ``celosia compile``; or such
-    a folder itself, for its simulated hardware, with a memory of ``latency`` cycles and ``bandwidth`` beats per cycle.
+    where: a board, ``serial:PORT`` or ``serial:PORT?baud=N``, that holds the network of ``folder``, written by ``celosia compile``; in
+    PYNQ's Python on a board, ``pynq:BITSTREAM``, which is loaded; or such a folder itself, for its simulated hardware, with a memory of
+    ``latency`` cycles and ``bandwidth`` beats per cycle.
     library: the simulator, by default the one that ``celosia build`` left in the folder.
 
     Raises
@@ -81,7 +83,7 @@ def open_device(
     DeviceError
         If the simulator is missing, or no board answers; or it was made for another configuration.
     """
-    if str(where).startswith(SERIAL):
+    if str(where).startswith((SERIAL, PYNQ)):
         return _on_board(str(where), Manifest.load(Path(folder)))
     folder = Path(where)
     manifest = Manifest.load(folder)
@@ -95,13 +97,21 @@ def open_device(
 
 
 def _on_board(name: str, manifest: Manifest) -> Network:
+    if name.startswith(PYNQ):
+        device = PynqDevice(Path(name.removeprefix(PYNQ)), memory_bytes=manifest.memory_bytes)
+        base = device.base
+    else:
+        device, base = _on_line(name), 0
+    try:
+        return Network(device, manifest, base=base)
+    except DeviceError:
+        device.close()
+        raise
+
+
+def _on_line(name: str) -> SerialDevice:
     port, _, query = name.removeprefix(SERIAL).partition("?")
     baud = re.fullmatch(r"baud=([0-9]{1,9})", query)
     if not port or (query and not baud):
         raise DeviceError(f"a board's name is {SERIAL}PORT or {SERIAL}PORT?baud=N, not {name}")
-    device = SerialDevice(port, **({"baud": int(baud[1])} if baud else {}))
-    try:
-        return Network(device, manifest)
-    except DeviceError:
-        device.close()
-        raise
+    return SerialDevice(port, **({"baud": int(baud[1])} if baud else {}))
