@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,7 +79,8 @@ def test_the_script_of_the_board(
     with open_board(folder) as network:
         expected = network.run(image)
     np.save(tmp_path / "x.npy", image)
-    np.savez(tmp_path / "x.npz", **{port.name: image})
+    named: dict[str, Any] = {port.name: image}
+    np.savez(tmp_path / "x.npz", **named)
     for name in ("x.npy", "x.npz"):
         monkeypatch.setattr(sys, "argv", ["run.py", str(tmp_path / name), str(tmp_path / "y.npz")])
         runpy.run_path(str(folder / "run.py"), run_name="__main__")

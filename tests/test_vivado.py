@@ -14,7 +14,7 @@ from celosia.gen.verilator import find_program, run_tool
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.sw.compiler.program import Program
 from celosia.sw.manifest import Manifest
-from lxml import etree
+from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 from test_cli import celosia, refused
 
 from tests.small_network import small_program
@@ -196,7 +196,7 @@ def test_files_of_scripts(board: tuple[str, Path]) -> None:
     name, folder = board
     found = commands((folder / SCRIPT).read_text())
     joined = [text(c.args[-1]) for c in found if c.routine.contents == "file" and text(c.args[0]) == "join" and text(c.args[1]) == "$here"]
-    made = {"project", "utilization.rpt", "timing.rpt", "system.bit", "system.hwh", "system.xsa"}
+    made = {"project", "utilization.rpt", "timing.rpt", "system.bit", "system.hwh", "system.xsa", "$result"}
     assert {path for path in joined if (folder / path).exists()} == ({"ip", "pins.xdc"} if "arty" in name else {"ip"})
     assert made >= {path for path in joined if not (folder / path).exists()}
     (project,) = (arguments(c)[1] for c in found if c.routine.contents == "create_project")

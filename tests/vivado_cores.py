@@ -6,7 +6,7 @@ from typing import Any
 
 from celosia.boards.vivado.board import CORES
 from celosia.boards.vivado.ipxact import NAMESPACES
-from lxml import etree
+from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def cores(folder: Path) -> Iterator[tuple[Path, Any]]:

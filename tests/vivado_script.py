@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
-from tclint.commands.builtin import commands as TCL
+from tclint.commands import builtin
 from tclint.commands.schema import commands_schema
 from tclint.parser import Parser
 from tclint.syntax_tree import Command, CommandSub, Node, VarSub
 
 ANY = 99
+TCL = cast(dict[str, Any], builtin.commands)
 
 
 def _takes(low: int, high: int, *flags: str, **valued: str) -> dict[str, Any]:
@@ -25,39 +26,40 @@ def _takes(low: int, high: int, *flags: str, **valued: str) -> dict[str, Any]:
 
 
 # As UG835 and UG994 describe them, with the switches that are in use here.
-VIVADO = commands_schema(
-    {
-        "add_files": _takes(1, 1, "norecurse", fileset="set"),
-        "apply_bd_automation": _takes(1, 1, rule="vlnv", config="settings"),
-        "assign_bd_address": _takes(0, 1, "force", offset="address", range="bytes", target_address_space="space"),
-        "connect_bd_intf_net": _takes(2, 2),
-        "connect_bd_net": _takes(2, ANY),
-        "create_bd_cell": _takes(1, 1, type="kind", vlnv="core"),
-        "create_bd_design": _takes(1, 1),
-        "create_bd_port": _takes(1, 1, dir="direction", type="kind", freq_hz="rate"),
-        "create_project": _takes(1, 2, "force", part="part"),
-        "current_design": _takes(0, 0),
-        "current_fileset": _takes(0, 0),
-        "current_project": _takes(0, 0),
-        "generate_target": _takes(2, 2),
-        **{f"get_bd_{kind}": _takes(1, 1) for kind in ("addr_segs", "addr_spaces", "cells", "intf_pins", "pins", "ports")},
-        **{f"get_{kind}": _takes(1, 1) for kind in ("files", "ports", "runs")},
-        "get_property": _takes(2, 2),
-        "launch_runs": _takes(1, 1, jobs="number", to_step="step"),
-        "make_wrapper": _takes(0, 0, "top", files="designs"),
-        "open_run": _takes(1, 1),
-        "report_timing_summary": _takes(0, 0, file="file"),
-        "report_utilization": _takes(0, 0, "return_string", file="file"),
-        "save_bd_design": _takes(0, 0),
-        "set_property": {  # NAME VALUE OBJECTS, or -dict {NAME VALUE ...} OBJECTS
-            **_takes(1, 3, dict="settings"),
-        },
-        "update_compile_order": _takes(0, 0, fileset="set"),
-        "update_ip_catalog": _takes(0, 0),
-        "validate_bd_design": _takes(0, 0),
-        "wait_on_run": _takes(1, 1),
-        "write_hw_platform": _takes(0, 0, "fixed", "include_bit", "force", file="file"),
-    }
+VIVADO = cast(
+    dict[str, Any],
+    commands_schema(
+        {
+            "add_files": _takes(1, 1, "norecurse", fileset="set"),
+            "apply_bd_automation": _takes(1, 1, rule="vlnv", config="settings"),
+            "assign_bd_address": _takes(0, 1, "force", offset="address", range="bytes", target_address_space="space"),
+            "connect_bd_intf_net": _takes(2, 2),
+            "connect_bd_net": _takes(2, ANY),
+            "create_bd_cell": _takes(1, 1, type="kind", vlnv="core"),
+            "create_bd_design": _takes(1, 1),
+            "create_bd_port": _takes(1, 1, dir="direction", type="kind", freq_hz="rate"),
+            "create_project": _takes(1, 2, "force", part="part"),
+            "current_design": _takes(0, 0),
+            "current_fileset": _takes(0, 0),
+            "current_project": _takes(0, 0),
+            "generate_target": _takes(2, 2),
+            **{f"get_bd_{kind}": _takes(1, 1) for kind in ("addr_segs", "addr_spaces", "cells", "intf_pins", "pins", "ports")},
+            **{f"get_{kind}": _takes(1, 1) for kind in ("files", "ports", "runs")},
+            "get_property": _takes(2, 2),
+            "launch_runs": _takes(1, 1, jobs="number", to_step="step"),
+            "make_wrapper": _takes(0, 0, "top", files="designs"),
+            "open_run": _takes(1, 1),
+            "report_timing_summary": _takes(0, 0, file="file"),
+            "report_utilization": _takes(0, 0, "return_string", file="file"),
+            "save_bd_design": _takes(0, 0),
+            "set_property": _takes(1, 3, dict="settings"),  # NAME VALUE OBJECTS, or -dict {NAME VALUE ...} OBJECTS
+            "update_compile_order": _takes(0, 0, fileset="set"),
+            "update_ip_catalog": _takes(0, 0),
+            "validate_bd_design": _takes(0, 0),
+            "wait_on_run": _takes(1, 1),
+            "write_hw_platform": _takes(0, 0, "fixed", "include_bit", "force", file="file"),
+        }
+    ),
 )
 
 
@@ -83,7 +85,7 @@ def _walk(node: Node) -> Iterator[Command]:
 
 def arguments(command: Command) -> tuple[list[Node], dict[str, str]]:
     """Words, and switches by name with what they say."""
-    switches: dict[str, Any] = VIVADO[command.routine.contents]["switches"]
+    switches: dict[str, Any] = VIVADO[str(command.routine.contents)]["switches"]
     words, said, rest = [], {}, iter(command.args)
     for word in rest:
         if word.contents in switches:
@@ -93,19 +95,19 @@ def arguments(command: Command) -> tuple[list[Node], dict[str, str]]:
     return words, said
 
 
-def text(word: Node) -> str:
+def text(word: Any) -> str:
     """What a word is, or of a query what is asked for: of `[get_bd_pins a/b]` a/b, of a list its words, of a variable its name."""
     if isinstance(word, CommandSub):
         (command,) = (child for child in word.children if isinstance(child, Command))
-        return " ".join(text(argument) for argument in command.args)
+        return " ".join(map(text, command.args))
     if isinstance(word, VarSub):
         return f"${word.value}"
     return word.contents if word.contents is not None else "".join(text(child) for child in word.children)
 
 
-def _routine(word: Node) -> str:
+def _routine(word: Any) -> str:
     (command,) = (child for child in word.children if isinstance(child, Command))
-    return command.routine.contents
+    return str(command.routine.contents)
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from amaranth.build import Pins, Platform, Resource, Subsignal
 from amaranth_boards import arty_a7
@@ -35,8 +35,8 @@ class ArtyA7(VivadoBoard):
     board: Callable[[], Platform]
     block_bytes: int
 
-    template = "arty_a7.tcl.j2"
-    then = "load it with Vivado's hardware manager; then celosia run FOLDER --device serial:/dev/ttyUSB1"
+    template: ClassVar[str] = "arty_a7.tcl.j2"
+    then: ClassVar[str] = "load it with Vivado's hardware manager; then celosia run FOLDER --device serial:/dev/ttyUSB1"
 
     def cores(self, manifest: Manifest) -> Sequence[Core]:
         bus_bytes, size = manifest.parameters.bus_bytes, buffer_bytes(manifest, board=self.name, most=self.block_bytes)

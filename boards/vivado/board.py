@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jinja2
 
@@ -40,23 +40,17 @@ class Project:
 @dataclass(frozen=True, kw_only=True)
 class VivadoBoard(ABC):
     """name: as users know it. part, family: of the FPGA, as Vivado names them. clock: the system's, in Hz. platform: with the FPGA's
-    blocks, where there are some; without it Vivado finds its own."""
+    blocks, where there are some; without it Vivado finds its own. template: of the script that joins the cores. then: what to do with the
+    bitstream."""
+
+    template: ClassVar[str]
+    then: ClassVar[str]
 
     name: str
     part: str
     family: str
     clock: int
     platform: Platform | None = None
-
-    @property
-    @abstractmethod
-    def template(self) -> str:
-        """Of the script that joins the cores."""
-
-    @property
-    @abstractmethod
-    def then(self) -> str:
-        """What to do with the bitstream."""
 
     @abstractmethod
     def cores(self, manifest: Manifest) -> Sequence[Core]:

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ...gen.platforms import PLATFORMS
 from ...sw.manifest import Manifest
@@ -35,8 +35,10 @@ class ProcessingSystem:
 class ZynqBoard(VivadoBoard):
     system: ProcessingSystem
 
-    template = "zynq.tcl.j2"
-    then = f"copy {SYSTEM}.bit, {SYSTEM}.hwh, {RUN} and {NETWORK}/ to one folder on the board; there, as root: python3 {RUN} x.npy y.npz"
+    template: ClassVar[str] = "zynq.tcl.j2"
+    then: ClassVar[str] = (
+        f"copy {SYSTEM}.bit, {SYSTEM}.hwh, {RUN} and {NETWORK}/ to one folder on the board; there, as root: python3 {RUN} x.npy y.npz"
+    )
 
     def cores(self, manifest: Manifest) -> Sequence[Core]:
         return (self.accelerator(manifest),)

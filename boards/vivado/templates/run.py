@@ -6,6 +6,7 @@ by name (.npz).
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from celosia.sw import open_device
@@ -21,7 +22,7 @@ def main() -> None:
     loaded = np.load(arguments.input, allow_pickle=False)
     inputs = loaded if isinstance(loaded, np.ndarray) else dict(loaded)
     with open_device(f"pynq:{HERE / 'system.bit'}", HERE / "network") as network:
-        outputs = network.run(inputs)
+        outputs: dict[str, Any] = network.run(inputs)
         cycles = network.counters()["cycles"]
     np.savez(arguments.output, **outputs)
     print(f"{arguments.output}: {', '.join(outputs)}, in {cycles:,} cycles")
