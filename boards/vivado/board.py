@@ -68,8 +68,8 @@ class VivadoBoard(ABC):
         """The network's. Raises BoardError."""
         if manifest.parameters.dram:
             raise BoardError(f"{manifest.name} is for a machine with DRAM that computes, which {self.name} has not")
-        text = f"Celosia accelerator for {manifest.name}"
-        return Core(name=TOP, component=accelerator(manifest), text=text, family=self.family, platform=self.platform)
+        component = accelerator(manifest)
+        return Core(name=TOP, component=component, text="Celosia accelerator", family=self.family, platform=self.platform)
 
     def build(self, manifest: Manifest, folder: Path) -> Project:
         """Write the cores, the script and what belongs to them: a `Board`'s."""

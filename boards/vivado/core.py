@@ -18,7 +18,7 @@ from .ipxact import Tree, element, named, vlnv, write
 VENDOR, LIBRARY, VERSION = "celosia", "user", "1.0"
 OUTSTANDING = 16  # bursts of a master that an interconnect should let through before the first has ended
 CLOCK, RESET, INTERRUPT = "clk", "rst", "irq"
-_AXI = re.compile(r"([sm])\d*_axi(l?)_")
+_AXI = re.compile(r"[sm]\d*_axil?_")
 _VIEWS = {"xilinx_anylanguagesynthesis": "synthesis", "xilinx_anylanguagebehavioralsimulation": "simulation"}
 _GUI, _GUI_FILE = "xilinx_xpgui", "xgui.tcl"
 # Vivado wants a page of settings for each core, and this one has none but the name that the user gives it.
@@ -27,15 +27,25 @@ _GUI_TEXT = 'proc init_gui { IPINST } {\n  ipgui::add_param $IPINST -name "Compo
 
 @dataclass(frozen=True, kw_only=True)
 class Bus:
-    """An AXI bus of a core. ports: the core's, by AXI's names. blocks: name and bytes of what is behind a slave, else None."""
+    """An AXI bus of a core. ports: the core's, by AXI's names. memory: bytes behind a slave, but not of one without bursts, whose registers
+    take all that it can address."""
 
     name: str
     ports: Mapping[str, wiring.Member]
-    block: tuple[str, int] | None
+    memory: int
+
+    @property
+    def is_master(self) -> bool:
+        return self.name.startswith("m")
 
     @property
     def is_lite(self) -> bool:
         return "AWLEN" not in self.ports
+
+    @property
+    def block(self) -> tuple[str, int]:
+        """Of a slave: what is behind it, and how many bytes."""
+        return ("registers", 1 << self.bits("AWADDR")) if self.is_lite else ("memory", self.memory)
 
     def bits(self, port: str) -> int:
         return Shape.cast(self.ports[port].shape).width
@@ -46,7 +56,7 @@ class Bus:
         sizes = {"ADDR_WIDTH": self.bits("AWADDR"), "DATA_WIDTH": self.bits("WDATA")}
         if self.is_lite:
             return {"PROTOCOL": "AXI4LITE", **sizes}
-        outstanding = {f"NUM_{kind}_OUTSTANDING": OUTSTANDING for kind in ("READ", "WRITE")} if self.block is None else {}
+        outstanding = {f"NUM_{kind}_OUTSTANDING": OUTSTANDING for kind in ("READ", "WRITE")} if self.is_master else {}
         return {"PROTOCOL": "AXI4", **sizes, "ID_WIDTH": self.bits("AWID"), "SUPPORTS_NARROW_BURST": 0, **outstanding}
 
 
@@ -74,18 +84,12 @@ class Core:
         for name, member in self.ports.items():
             if prefix := _AXI.match(name):
                 found.setdefault(prefix[0], {})[name.removeprefix(prefix[0]).upper()] = member
-        return tuple(self._bus(prefix, ports) for prefix, ports in found.items())
-
-    def _bus(self, prefix: str, ports: Mapping[str, wiring.Member]) -> Bus:
-        block, lite = None, "AWLEN" not in ports
-        if prefix.startswith("s"):
-            block = ("registers", 1 << Shape.cast(ports["AWADDR"].shape).width) if lite else ("memory", self.memory)
-        return Bus(name=prefix.removesuffix("_"), ports=ports, block=block)
+        return tuple(Bus(name=prefix.removesuffix("_"), ports=ports, memory=self.memory) for prefix, ports in found.items())
 
     @property
     def blocks(self) -> dict[str, tuple[str, int]]:
-        """Of its slaves by the bus's name: what is behind it, and how many bytes."""
-        return {bus.name: bus.block for bus in self.buses if bus.block}
+        """Of its slaves by the bus's name, as `Bus` has them."""
+        return {bus.name: bus.block for bus in self.buses if not bus.is_master}
 
     def write(self, folder: Path) -> None:
         """The core, into a new folder. Raises ToolError."""
@@ -96,22 +100,19 @@ class Core:
 
     def description(self) -> ElementTree.Element:
         """In IP-XACT, the elements in the order that its schema wants."""
-        masters = [bus for bus in self.buses if bus.block is None]
-        maps = [_memory_map(name, *block) for name, block in self.blocks.items()]
+        masters, slaves = ([bus for bus in self.buses if bus.is_master is side] for side in (True, False))
         spaces = [named("addressSpace", bus.name, ("range", 1 << bus.bits("AWADDR")), ("width", bus.bits("WDATA"))) for bus in masters]
+        component_name = _parameter("Component_Name", self.name, {"resolve": "user", "id": "PARAM_VALUE.Component_Name"})
         return element(
             "component",
             *(("vendor", VENDOR), ("library", LIBRARY), ("name", self.name), ("version", VERSION)),
             ("busInterfaces", [*(self._axi(bus) for bus in self.buses), *self._signals()]),
             *([("addressSpaces", spaces)] if spaces else []),
-            *([("memoryMaps", maps)] if maps else []),
+            *([("memoryMaps", [_memory_map(bus) for bus in slaves])] if slaves else []),
             ("model", [("views", _views(self.name)), ("ports", [_port(name, member) for name, member in self.ports.items()])]),
             ("fileSets", _file_sets(f"{self.name}.v")),
             ("description", self.text),
-            (
-                "parameters",
-                [_parameter("Component_Name", self.name, {"resolve": "user", "id": "PARAM_VALUE.Component_Name", "order": "1"})],
-            ),
+            ("parameters", [component_name]),
             ("vendorExtensions", [_extensions(self.text, self.family)]),
         )
 
@@ -119,7 +120,7 @@ class Core:
         master = ("master", [("addressSpaceRef", {"addressSpaceRef": bus.name})])
         slave = ("slave", [("memoryMapRef", {"memoryMapRef": bus.name})])
         ports = {logical: f"{bus.name}_{logical.lower()}" for logical in bus.ports}
-        return _interface(bus.name, "interface:aximm", slave if bus.block else master, ports, bus.parameters)
+        return _interface(bus.name, "interface:aximm", master if bus.is_master else slave, ports, bus.parameters)
 
     def _signals(self) -> Iterable[Tree]:
         """Clock, reset and interrupt."""
@@ -148,9 +149,10 @@ def _parameter(name: str, value: object, about: Mapping[str, str]) -> Tree:
     return named("parameter", name, ("value", value, about))
 
 
-def _memory_map(name: str, block: str, size: int) -> Tree:
-    usage = "register" if block == "registers" else "memory"
-    return named("memoryMap", name, named("addressBlock", block, ("baseAddress", 0), ("range", size), ("width", 32), ("usage", usage)))
+def _memory_map(bus: Bus) -> Tree:
+    block, size = bus.block
+    about = ("baseAddress", 0), ("range", size), ("width", bus.bits("WDATA")), ("usage", "register" if bus.is_lite else "memory")
+    return named("memoryMap", bus.name, named("addressBlock", block, *about))
 
 
 def _views(module: str) -> list[Tree]:
