@@ -46,6 +46,7 @@ VIVADO = cast(
             **{f"get_bd_{kind}": _takes(1, 1) for kind in ("addr_segs", "addr_spaces", "cells", "intf_pins", "pins", "ports")},
             **{f"get_{kind}": _takes(1, 1) for kind in ("files", "ports", "runs")},
             "get_property": _takes(2, 2),
+            "ipgui::add_param": _takes(1, 1, name="name"),
             "launch_runs": _takes(1, 1, jobs="number", to_step="step"),
             "make_wrapper": _takes(0, 0, "top", files="designs"),
             "open_run": _takes(1, 1),
