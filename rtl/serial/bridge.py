@@ -46,9 +46,12 @@ class SerialBridge(wiring.Component):
         opened, session, sequence = Signal(), Signal(16), Signal(8)  # of the last request that was done
         header = deframer.header
         same = opened & (header.session == session)
-        opens = (header.kind == Kind.OPEN) & (header.length == 0) & ~same
-        repeats = same & (header.sequence == sequence) & ((header.kind == Kind.OPEN) | (header.kind == Kind.COMMANDS))
-        follows = same & (header.sequence == (sequence + 1)[:8]) & (header.kind == Kind.COMMANDS)
+        opens, repeats, follows = Signal(), Signal(), Signal()  # of the header, which comes well before its frame is found
+        m.d.sync += [
+            opens.eq((header.kind == Kind.OPEN) & (header.length == 0) & ~same),
+            repeats.eq(same & (header.sequence == sequence) & ((header.kind == Kind.OPEN) | (header.kind == Kind.COMMANDS))),
+            follows.eq(same & (header.sequence == (sequence + 1)[:8]) & (header.kind == Kind.COMMANDS)),
+        ]
         m.d.comb += [
             self.tx.eq(transmitter.tx),
             receiver.rx.eq(self.rx),

@@ -31,7 +31,6 @@ class Deframer(wiring.Component):
         m = Module()
         m.submodules.crc = crc = CRC32_ISO_HDLC(data_width=8).create()
         most = HEADER_BYTES + self._payload_bytes + CRC_BYTES
-        around = HEADER_BYTES + CRC_BYTES
         inside, escaped = Signal(), Signal()  # inside: a frame, so far undamaged
         count = Signal(range(most + 1))
         flag = self.valid & (self.byte == FLAG)
@@ -42,13 +41,13 @@ class Deframer(wiring.Component):
             crc.data.eq(value),
             crc.valid.eq(taken),
             crc.start.eq(flag),
-            self.found.eq(flag & inside & ~escaped & ~self.hold & crc.match_detected & (count == self.header.length + around)),
-            self.write.eq(
-                taken & (count >= HEADER_BYTES) & (count < HEADER_BYTES + self._payload_bytes)
-            ),  # the CRC too, where there is room
+            # The CRC too, where there is room.
+            self.write.eq(taken & (count >= HEADER_BYTES) & (count < HEADER_BYTES + self._payload_bytes)),
             self.write_address.eq(count - HEADER_BYTES),
             self.write_data.eq(value),
         ]
+        complete = count == self.header.length + (HEADER_BYTES + CRC_BYTES)
+        m.d.sync += self.found.eq(flag & inside & ~escaped & ~self.hold & crc.match_detected & complete)
         with m.If(flag):
             m.d.sync += [inside.eq(1), escaped.eq(0), count.eq(0)]
         with m.Elif(escapes):

@@ -1,6 +1,6 @@
 """The commands of a request, one after the other: words between the frames' memories and the buses of registers and memory."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -54,18 +54,25 @@ class Executor(wiring.Component):
 
         about = Const(p.about, ABOUT.bits)
         special = command.operation >= operations.WAIT
-        reads = Signal(16)
-        m.d.comb += reads.eq(Mux(special, Mux(command.operation == operations.WAIT, 1, 2), Mux(writes, 0, command.words)))
-        past_registers = (command.address + WORD_BYTES * command.words) > REGISTER_SPACE
-        illegal = Signal()
-        m.d.comb += illegal.eq(
-            (command.operation > max(operations))
-            | (command.reserved != 0)
-            | (~special & ((command.words == 0) | (command.address[:2] != 0) | (~in_memory & past_registers)))
-            | (special & (command.words != 0))
-            | (~special & writes & (WORD_BYTES * command.words > self.length - position))
-            | (WORD_BYTES * reads + 2 + self.reply_length > p.payload_bytes)
-        )
+        # What a command asks for and what there is, in words, and from them what is wrong with it, each a cycle later: the sums take most
+        # of a cycle of a slow FPGA.
+        reads, left, room, wrong = Signal(16), Signal(14), Signal(signed(15)), Signal(6)
+        past_registers = command.address[16:].any() | (command.address[2:16] + command.words > REGISTER_SPACE // WORD_BYTES)
+        m.d.sync += [
+            reads.eq(Mux(special, Mux(command.operation == operations.WAIT, 1, 2), Mux(writes, 0, command.words))),
+            left.eq((self.length - position) // WORD_BYTES),
+            room.eq((p.payload_bytes - 2 - self.reply_length) >> 2),
+            wrong.eq(
+                Cat(
+                    command.operation > max(operations),
+                    command.reserved != 0,
+                    ~special & ((command.words == 0) | (command.address[:2] != 0) | (~in_memory & past_registers)),
+                    special & (command.words != 0),
+                    ~special & writes & (command.words > left),
+                    reads > room,
+                )
+            ),
+        ]
 
         def put(value: Value) -> None:
             m.d.comb += [self.write.eq(1), self.write_data.eq(value)]
@@ -103,10 +110,14 @@ class Executor(wiring.Component):
                 with m.Else():
                     m.next = "COMMAND"
             with m.State("COMMAND"):
-                fetch(command, COMMAND_BYTES, "CHECK")
+                fetch(command, COMMAND_BYTES, "SETTLE")
+            with m.State("SETTLE"):
+                m.next = "CHECK"
             with m.State("CHECK"):
                 m.d.sync += [words.eq(Mux(special, reads, command.words)), higher.eq(cycles[32:]), word.eq(cycles[:32])]
-                with m.If(illegal):
+                m.next = "DECIDE"
+            with m.State("DECIDE"):
+                with m.If(wrong.any()):
                     m.d.sync += status.eq(Status.ILLEGAL)
                     m.next = "STATUS"
                 with m.Elif(command.operation == operations.WAIT):
