@@ -7,17 +7,15 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ...rtl.arch.parameters import VERSION
 from ...rtl.arch.pim import PimError
 from ...rtl.arch.registers import ERROR_ENGINE_SEQUENCER, IDENTITY, OFFSETS, REGISTERS, ErrorCode
 from ...rtl.arch.steps import Engine
 from ..compiler.cost import ideal_cycles
 from ..executor import InputError, dequantize_output, quantize_input
 from ..manifest import Manifest, PortLayout
+from .control import ACKNOWLEDGE, ERROR, RESET, START, check_identity, wait_for_end
 from .device import Device, DeviceError
 
-START, RESET, ACKNOWLEDGE = 1, 2, 4  # of the control register
-ERROR = 4  # of the status register
 WATCHDOG_CYCLES = 1_000_000  # without a completed step, beside the longest step at SLOWDOWN times its ideal
 SLOWDOWN = 64  # by a slow memory or scratchpad conflicts
 TIMEOUT_CYCLES = 1 << 34
@@ -47,7 +45,7 @@ class Network:
     def __init__(self, device: Device, manifest: Manifest, *, base: int = 0, watchdog: int | None = None) -> None:
         self.device, self.manifest = device, manifest
         self._base = base
-        self._check_identity()
+        check_identity(device, IDENTITY, manifest.configuration, kind="accelerator", wanted=f"network {manifest.name} was compiled for")
         self._write("control", RESET | ACKNOWLEDGE)
         for name, value in (
             ("memory_base", base),
@@ -121,29 +119,11 @@ class Network:
                 raise InputError(f"input {name} is missing")
         return inputs
 
-    def _check_identity(self) -> None:
-        identity = self._read("identity")
-        if identity != IDENTITY:
-            raise DeviceError(f"the device is not a Celosia accelerator: its identity register reads {identity:#010x}")
-        version = divmod(self._read("version"), 1 << 16)
-        if version != VERSION:
-            raise DeviceError(f"the device has format version {version[0]}.{version[1]}, this library {VERSION[0]}.{VERSION[1]}")
-        found = self._read("hash_low") | self._read("hash_high") << 32
-        if found != self.manifest.configuration:
-            raise DeviceError(
-                f"the device was generated for configuration {found:016x}, but network {self.manifest.name} "
-                f"was compiled for {self.manifest.configuration:016x}"
-            )
-
     def _run(self, first: int, count: int) -> None:
         self._write("program_first", first)
         self._write("program_count", count)
         self._write("control", START)
-        if not self.device.wait_interrupt(TIMEOUT_CYCLES):
-            raise DeviceError(f"no interrupt within {TIMEOUT_CYCLES} cycles")
-        status = self._read("status")
-        self._write("control", ACKNOWLEDGE)
-        if status & ERROR:
+        if wait_for_end(self.device, TIMEOUT_CYCLES) & ERROR:
             self._loaded = False
             self._fail()
 
