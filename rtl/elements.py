@@ -80,9 +80,9 @@ class Unpacker(wiring.Component):
 class Elements(wiring.Component):
     """The elements of beats one by one."""
 
-    def __init__(self, lanes: int) -> None:
+    def __init__(self, lanes: int, element: Shape = ELEMENT) -> None:
         self._lanes = lanes
-        super().__init__({"beats": In(stream.Signature(beat_layout(lanes))), "o": Out(stream.Signature(ELEMENT))})
+        super().__init__({"beats": In(stream.Signature(beat_layout(lanes, element))), "o": Out(stream.Signature(element))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

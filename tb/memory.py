@@ -79,5 +79,9 @@ def _other_ports(component: wiring.Component) -> dict[str, Any]:
 
 
 def _pass_through(m: Module, outside: wiring.Component, inside: wiring.Component) -> None:
-    for name in _other_ports(inside):
-        wiring.connect(m, wiring.flipped(getattr(outside, name)), getattr(inside, name))
+    for name, member in _other_ports(inside).items():
+        one, other = getattr(inside, name), getattr(outside, name)
+        if member.is_port:
+            m.d.comb += one.eq(other) if member.flow is In else other.eq(one)
+        else:
+            wiring.connect(m, wiring.flipped(other), one)

@@ -11,6 +11,7 @@ from amaranth.lib import wiring
 from celosia.rtl.arch.checks import ParameterError
 from celosia.rtl.arch.sdram import ULX3S
 from celosia.rtl.memory.block import BlockMemory
+from celosia.rtl.memory.one_port import OnePortMemory
 from celosia.rtl.memory.sdram import SdramController
 from celosia.rtl.memory.share import Share, shared_id_bits
 from celosia.tb.memory import AsStreams, Shared
@@ -30,6 +31,12 @@ def test_shared_block_memory() -> None:
     memory = BlockMemory(bus_bytes, size, id_bits=shared_id_bits(masters))
     component = AsStreams(Shared(memory, bus_bytes, masters=masters), bus_bytes, tuple(prefixes))
     run_bench(component, "celosia.tb.test_memory", {"bus_bytes": bus_bytes, "size": size, "init": [], "prefixes": prefixes})
+
+
+def test_one_port_memory() -> None:
+    size = 4 * 4096
+    parameters = {"bus_bytes": 4, "size": size, "init": [], "prefixes": ["s_axi_"]}
+    run_bench(AsStreams(OnePortMemory(size), 4), "celosia.tb.test_one_port", parameters)
 
 
 # Few rows and a short wait make a simulation that meets all of them.
