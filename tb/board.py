@@ -1,10 +1,12 @@
-"""A Verilated board (boards/system.py) and its serial line: at a pseudo-terminal the driver sees what it would of a real one."""
+"""A Verilated board (boards/system.py, block_system.py) and its serial line: at a pseudo-terminal the driver sees what it would of a real
+one."""
 
 import ctypes
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ..boards.block_system import BlockSystem
 from ..boards.system import System
 from ..gen.simulation import compile_library
 from ..gen.verilog import to_verilog
@@ -21,7 +23,7 @@ _HERE = Path(__file__).parent
 _SOURCES = [_HERE / "board.cpp", _HERE / "board.h"]
 
 
-def build_board(system: System) -> Path:
+def build_board(system: System | BlockSystem) -> Path:
     """The library of this board; built unless that was done before."""
     chip = "chip" in system.signature.members
     verilog = to_verilog(system, name=NAME)

@@ -8,7 +8,7 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 from celosia.boards import BOARDS, OPEN_BOARDS
-from celosia.boards.bitstream import BITSTREAM, Report, make_bitstream
+from celosia.boards.bitstream import Report
 from celosia.boards.board import BoardError
 from celosia.boards.pll import OSCILLATOR, pll_for
 from celosia.boards.sdram_pads import SdramPads
@@ -64,12 +64,16 @@ class EchoOfSdram(wiring.Component):
 @pytest.mark.parametrize("name", OPEN_BOARDS)
 def test_a_small_bitstream(name: str, tmp_path: Path) -> None:
     board = OPEN_BOARDS[name]
-    report = make_bitstream(board.platform(), board.top(Echo(), board.clock), board.device, tmp_path)  # pyright: ignore[reportArgumentType]
+    report = board.bitstream(Echo(), tmp_path / "out")
     assert report.closes
-    assert report.clock == board.clock / 1e6
-    assert report.used["DP16KD"][0] == 1
-    assert report.used["EHXPLLL"] == (1, 4) if "85f" in name else (1, 2)
-    assert (tmp_path / BITSTREAM).stat().st_size > 50_000
+    assert report.clock == pytest.approx(board.clock / 1e6, rel=1e-3)  # nextpnr rounds an iCE40's to picoseconds
+    blocks = {"ulx3s-85f": ("DP16KD", 1, "EHXPLLL", 4), "ulx3s-25f": ("DP16KD", 1, "EHXPLLL", 2)}
+    memory, used, pll, plls = blocks.get(name, ("ICESTORM_RAM", 4, "ICESTORM_PLL", 1))
+    assert report.used[memory][0] == used
+    assert report.used[pll] == (1, plls)
+    written = tmp_path / "out" / ("top.bin" if name == "icebreaker" else "top.bit")
+    assert written.stat().st_size > 50_000
+    assert report.lines(tmp_path / "out")[-1].startswith(f"{written}: ")
 
 
 def test_sdram(tmp_path: Path) -> None:
@@ -81,9 +85,10 @@ def test_sdram(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
-    board = OPEN_BOARDS["ulx3s-25f"]
-    with pytest.raises(ToolError, match=r"^the circuit does not fit the device: see .*report\.json$"):
-        make_bitstream(board.platform(), board.top(Echo(1 << 16), board.clock), board.device, tmp_path)  # pyright: ignore[reportArgumentType]
+    for name, needs in (("ulx3s-25f", "DP16KD 64 of 56"), ("icebreaker", "ICESTORM_RAM 256 of 30")):
+        with pytest.raises(ToolError, match=rf"^the circuit does not fit the device: {needs}$"):
+            OPEN_BOARDS[name].bitstream(Echo(1 << 16), tmp_path / "out")
+        assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("mhz", [25, 40, 50, 62.5, 100])
@@ -98,7 +103,8 @@ def test_clocks(mhz: float) -> None:
 
 def test_a_report_is_of_the_slowest_clock() -> None:
     fmax = {"a": {"constraint": 25.0, "achieved": 300.0}, "b": {"constraint": 50.0, "achieved": 49.0}}
-    report = Report.of({"fmax": fmax, "utilization": {"X": {"used": 1, "available": 2}, "Y": {"used": 0, "available": 2}}})
+    found = {"fmax": fmax, "utilization": {"X": {"used": 1, "available": 2}, "Y": {"used": 0, "available": 2}}}
+    report = Report.of(found, "top.bit")
     assert (report.clock, report.achieved, report.closes, report.used) == (50.0, 49.0, False, {"X": (1, 2)})
 
 

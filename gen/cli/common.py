@@ -14,6 +14,7 @@ from ...rtl.arch.parameters import MachineParameters
 from ...rtl.arch.targets import DEFAULT_TARGET, TARGETS
 from ..blocks import BLOCKS, parameter_text
 from ..platforms import PLATFORMS
+from ..verilator import ToolError
 
 console = Console()
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -66,3 +67,18 @@ def machine_values(target: str, config: Path | None, options: Mapping[str, Any])
 fpga_option = click.option(
     "--fpga", type=click.Choice(list(PLATFORMS)), help="Write the Verilog once more, made of this family's blocks: for synthesis."
 )
+
+
+def boards() -> Any:
+    """The module celosia.boards. Raises ToolError where what it needs is not installed."""
+    try:
+        from ... import boards
+    except ModuleNotFoundError as e:
+        raise ToolError(f"no {e.name}: pip install celosia[boards]") from None
+    return boards
+
+
+def named_board(boards: Mapping[str, Any], name: str) -> Any:
+    if name not in boards:
+        raise click.UsageError(f"no board {name}: there are {', '.join(boards)}")
+    return boards[name]

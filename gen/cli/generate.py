@@ -9,7 +9,7 @@ from rich.table import Table
 
 from ..blocks import BLOCKS, Block, parameter_text
 from ..package import write_block
-from .common import NEW, console, fpga_option, option_name, parameter_options
+from .common import NEW, boards, console, fpga_option, named_board, option_name, parameter_options
 
 
 @click.command("blocks")
@@ -33,6 +33,8 @@ def _stream_options(block: Block) -> Callable:
         if block.has_streams:
             text = "Measure area and clock for the page; takes minutes."
             command = click.option("--measure", is_flag=True, help=text)(command)
+            text = "Make a bitstream with the block and a serial link, in OUTPUT/BOARD: icebreaker, ulx3s-85f, ulx3s-25f."
+            command = click.option("--board", help=text)(command)
         for name, (kind, text) in reversed([*block.scales.options.items()] if block.scales else []):
             command = click.option(option_name(name), name, type=kind, help=text)(command)
         return command
@@ -57,13 +59,19 @@ def _add_generator(name: str, block: Block) -> None:
     @fpga_option
     @parameter_options(block.parameters, block.help)
     @_stream_options(block)
-    def generate(output: Path, fpga: str | None, measure: bool = False, **options: Any) -> None:
+    def generate(output: Path, fpga: str | None, measure: bool = False, board: str | None = None, **options: Any) -> None:
         given = {name: value for name, value in options.items() if value is not None}
         scales = _given_scales(block, given)
         parameters = block.parameters.from_dict(given)
-        with console.status("writing Verilog"):
-            path = write_block(name, parameters, output, scales=scales, measure=measure, fpga=fpga)
-        console.print(str(path), highlight=False)
+        on_board, built = named_board(boards().OPEN_BOARDS, board) if board else None, list[Any]()
+
+        def build(component: Any, manifest: Any, folder: Path) -> None:
+            status.update(f"building for {board} (synthesis, placement and routing take minutes)")
+            built.append(on_board.build_block(component, manifest, folder / str(board)))
+
+        with console.status("writing Verilog") as status:
+            path = write_block(name, parameters, output, scales=scales, measure=measure, fpga=fpga, board=build if board else None)
+        console.print(str(path), *(line for b in built for line in b.lines(output / str(board))), sep="\n", highlight=False)
 
 
 for _name, _block in BLOCKS.items():

@@ -9,15 +9,15 @@ import click
 import numpy as np
 from rich.progress import track
 
-from ...sw import open_device
+from ...sw import open_block, open_device
+from ...sw.block import BLOCK_MANIFEST
 from ...sw.driver.decoder import Decoder
 from ...sw.executor import InputError, check_input
 from ...sw.graph import Port
 from ...sw.manifest import Manifest
 from ...sw.pim.cache import check_room
 from ..project import WHOLE, build_simulator
-from ..verilator import ToolError
-from .common import FILE, FOLDER, NEW, console
+from .common import FILE, FOLDER, NEW, boards, console, named_board
 
 
 @click.command("build")
@@ -40,14 +40,9 @@ def build_command(folder: Path, waveform: bool, board: str | None) -> None:
 
 
 def _bitstream(manifest: Manifest, folder: Path, name: str) -> None:
-    try:
-        from ...boards import BOARDS
-    except ModuleNotFoundError as e:
-        raise ToolError(f"no {e.name}: pip install celosia[boards]") from None
-    if name not in BOARDS:
-        raise click.UsageError(f"no board {name}: there are {', '.join(BOARDS)}")
+    board = named_board(boards().BOARDS, name)
     with console.status(f"building for {name} (synthesis, placement and routing take many minutes)"):
-        built = BOARDS[name].build(manifest, folder / name)
+        built = board.build(manifest, folder / name)
     for line in built.lines(folder / name):
         console.print(line, highlight=False)
 
@@ -88,11 +83,15 @@ def run_command(
     waveform: Path | None,
     cycles: tuple[int, int] | None,
 ) -> None:
-    """Run arrays through the accelerator of FOLDER, simulated or on a board: of a decoder the tokens of a sequence, one after the other."""
+    """Run arrays through the accelerator of FOLDER, simulated or on a board: of a decoder the tokens of a sequence, one after the other.
+    Or rows through the block of FOLDER, on a board."""
     if (waveform is None) != (cycles is None):
         raise click.UsageError("--waveform and --cycles go together")
     if device and waveform:
         raise click.UsageError("--waveform is the simulator's")
+    if (folder / BLOCK_MANIFEST).exists():
+        _run_block(folder, input_path, output, device)
+        return
     manifest = Manifest.load(folder)
     arrays = _stack(input_path, _only_port(manifest, folder), in_sequence=manifest.positions > 0)
     if manifest.positions:
@@ -118,6 +117,20 @@ def run_command(
     console.print(f"{len(runs)} {'tokens' if decoder else 'runs'}, {took}{line}", highlight=False)
 
 
+def _run_block(folder: Path, input_path: Path, output: Path | None, device: str | None) -> None:
+    if device is None:
+        raise click.UsageError(f"{folder} holds a block, not a network: give the --device that it is on")
+    rows = _array(input_path)
+    with open_block(device, folder) as block:
+        try:
+            results = block.run(rows)
+        except InputError as e:
+            raise ValueError(f"{input_path}: {e}") from None
+        cycles = block.cycles
+    _save({"results": results}, output)
+    console.print(f"{rows.size // rows.shape[-1]} rows, the last run of the board in {cycles} cycles", highlight=False)
+
+
 def _only_port(manifest: Manifest, folder: Path) -> Port:
     """Raises ValueError where the network has several inputs."""
     if len(manifest.inputs) != 1:
@@ -135,8 +148,8 @@ def _save(results: dict[str, Any], output: Path | None) -> None:
         np.savez(output, **results)
 
 
-def _stack(path: Path, port: Port, *, in_sequence: bool) -> np.ndarray:
-    """The input's arrays in a .npy file, [runs, *shape]. in_sequence: each number is one. Raises ValueError naming the file."""
+def _array(path: Path) -> np.ndarray:
+    """Of a .npy file. Raises ValueError naming it."""
     try:
         with path.open("rb") as file:
             array = np.load(file, allow_pickle=False)
@@ -146,6 +159,12 @@ def _stack(path: Path, port: Port, *, in_sequence: bool) -> np.ndarray:
         raise ValueError(f"{path}: not a .npy array of numbers") from None
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{path}: must hold one array, not an archive")
+    return array
+
+
+def _stack(path: Path, port: Port, *, in_sequence: bool) -> np.ndarray:
+    """The input's arrays in a .npy file, [runs, *shape]. in_sequence: each number is one. Raises ValueError naming the file."""
+    array = _array(path)
     shape = port.shape
     candidates = [array[None]]
     if array.ndim:  # a stack, of the shape, without its leading 1, or along its leading 1
