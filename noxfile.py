@@ -173,9 +173,16 @@ def bench_link(session: nox.Session) -> None:
 
 @nox.session
 def bitstream(session: nox.Session) -> None:
-    """The demo network on a board, to its bitstream: writes the table of docs/boards.md."""
+    """The demo network on a board, to its bitstream: writes its table of docs/boards.md."""
     session.install("-e", ".[boards]")
-    session.run("python", "-m", "bench.bitstream")
+    session.run("python", "-m", "bench.bitstream", "networks")
+
+
+@nox.session
+def bitstream_blocks(session: nox.Session) -> None:
+    """Single blocks on an iCEBreaker, to their bitstreams: writes their table of docs/boards.md."""
+    session.install("-e", ".[boards]")
+    session.run("python", "-m", "bench.bitstream", "blocks")
 
 
 @nox.session

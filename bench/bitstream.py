@@ -1,42 +1,80 @@
-"""The demo network on ULX3S: area and clock of its bitstream. Writes a table of docs/boards.md.
+"""The demo network on ULX3S, blocks on iCEBreaker: area and clock of their bitstreams. Writes tables of docs/boards.md.
 
-python -m bench.bitstream
+python -m bench.bitstream [networks] [blocks]
 """
 
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-from celosia.boards import OPEN_BOARDS
+from celosia.boards import NETWORK_BOARDS, OPEN_BOARDS
+from celosia.boards.bitstream import Report
+from celosia.gen.blocks import BLOCKS
 from celosia.gen.pages import write_section
+from celosia.gen.rows import row_manifest
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.sw import compile_model
 from celosia.sw.manifest import Manifest
 from rich.console import Console
 
 ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "boards.md"
 NETWORK = ROOT / "examples" / "digits" / "digits_qdq.onnx"
 MACHINES = {"ulx3s-85f": MachineParameters(rows=8, cols=8, lanes=1, scratchpad_kib=64, bus_bytes=8)}
 KINDS = ("TRELLIS_COMB", "TRELLIS_FF", "MULT18X18D", "DP16KD")
+BOARD = OPEN_BOARDS["icebreaker"]
+BLOCK_KINDS = ("ICESTORM_LC", "ICESTORM_DSP", "ICESTORM_RAM", "ICESTORM_SPRAM")
+ROWS = {"lanes": 1, "row_elements": 1024}
+ON_BOARD: Sequence[tuple[str, Mapping[str, Any], Mapping[str, float]]] = (
+    ("softmax", {**ROWS, "source": "int8", "out": "uint8"}, {"in_scale": 0.1}),
+    ("softmax", {**ROWS, "source": "int16", "out": "uint8"}, {"in_scale": 0.001}),
+    ("activation", {"lanes": 1, "source": "int8", "out": "int8"}, {"in_scale": 0.05, "out_scale": 0.05}),
+    ("activation", {"lanes": 1, "source": "int16", "out": "int16"}, {"in_scale": 0.001, "out_scale": 0.001}),
+)
 console = Console(stderr=True)
 
 
-def row(name: str, machine: MachineParameters) -> str:
+def made(what: str, build: Callable[[Path], Report], kinds: Sequence[str]) -> tuple[Report, list[str]]:
+    """The report, and the columns that all tables have."""
+    with TemporaryDirectory() as folder, console.status(f"{what}: synthesis, placement and routing"):
+        report = build(Path(folder) / "out")
+    used = ["{:,} of {:,}".format(*report.used[kind]) if kind in report.used else "0" for kind in kinds]
+    return report, [*used, f"{report.clock:.0f}", f"{report.achieved:.1f}"]
+
+
+def network_row(name: str, machine: MachineParameters) -> list[str]:
     program = compile_model(NETWORK, machine)
-    with TemporaryDirectory() as folder, console.status(f"{name}: synthesis, placement and routing (many minutes)"):
-        report = OPEN_BOARDS[name].build(Manifest.of(program, rom=False), Path(folder) / name)
-    used = (f"{report.used[kind][0]:,} of {report.used[kind][1]:,}" for kind in KINDS)
-    clocks = f"{report.clock:.0f}", f"{report.achieved:.1f}", f"{report.clock * 1e6 / program.cycles:,.0f}"
-    return f"| {name} | {machine.rows} x {machine.cols}, {machine.lanes} lane | {' | '.join((*used, *clocks))} |"
+    board, manifest = NETWORK_BOARDS[name], Manifest.of(program, rom=False)
+    report, columns = made(name, lambda folder: board.build(manifest, folder), KINDS)
+    images = f"{report.clock * 1e6 / program.cycles:,.0f}"
+    return [name, f"{machine.rows} x {machine.cols}, {machine.lanes} lane", *columns, images]
+
+
+def block_row(name: str, parameters: Mapping[str, Any], scales: Mapping[str, float]) -> list[str]:
+    block = BLOCKS[name]
+    circuit = block.parameters.from_dict(parameters)
+    component = block.make(circuit, *block.built_in(circuit, scales))
+    manifest = row_manifest(name, circuit, scales, component)
+    options = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in (parameters | scales).items())
+    return [f"`{name} {options}`", *made(name, lambda folder: BOARD.build_block(component, manifest, folder), BLOCK_KINDS)[1]]
+
+
+def write(section: str, head: Sequence[str], texts: int, rows: Sequence[Sequence[str]]) -> None:
+    """texts: how many columns hold no figures."""
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * texts}{'---:|' * (len(head) - texts)}", *(f"| {' | '.join(row)} |" for row in rows)]
+    write_section(PAGE, section, "\n".join(lines))
 
 
 def main() -> None:
-    head = "board", "machine", *KINDS, "MHz wanted", "reached", "images a second of the machine alone, predicted"
-    lines = [
-        f"| {' | '.join(head)} |",
-        f"|---|---|{'---:|' * (len(head) - 2)}",
-        *(row(name, machine) for name, machine in MACHINES.items()),
-    ]
-    write_section(ROOT / "docs" / "boards.md", "bitstream", "\n".join(lines))
+    chosen = sys.argv[1:] or ["networks", "blocks"]
+    clocks = "MHz wanted", "reached"
+    if "blocks" in chosen:
+        write("bitstream_blocks", ("block", *BLOCK_KINDS, *clocks), 1, [block_row(*what) for what in ON_BOARD])
+    if "networks" in chosen:
+        head = ("board", "machine", *KINDS, *clocks, "images a second of the machine alone, predicted")
+        write("bitstream", head, 2, [network_row(name, machine) for name, machine in MACHINES.items()])
 
 
 if __name__ == "__main__":

@@ -65,8 +65,8 @@ class OpenBoard:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkBoard(OpenBoard):
-    """block_bytes: of the FPGA's memory that a network's buffer may take, beside the machine. chip: SDRAM for networks that need more, behind
-    SdramPads, with the board's clock."""
+    """block_bytes: of the FPGA's memory that a network's buffer may take, beside the machine. chip: SDRAM for networks that need more,
+    behind SdramPads, with the board's clock."""
 
     block_bytes: int
     chip: Sdram | None = None

@@ -1,5 +1,6 @@
 """Boards' circuits to bitstreams, in small; their clocks; and networks that a board can't hold."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +18,11 @@ from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.sdram import ULX3S
 from celosia.rtl.memory.sdram import SdramController
 from celosia.sw import compile_model
+from celosia.sw.block import BlockManifest
 from celosia.sw.manifest import Manifest
-from test_cli import refused
+from test_cli import celosia, refused
 
+PORTS = "one stream in, one out, and a result for each element"
 DIGITS = Path(__file__).parents[1] / "examples" / "digits" / "digits_qdq.onnx"
 
 
@@ -145,3 +148,37 @@ def test_build_command(wide: Manifest, tmp_path: Path) -> None:
     assert refused("build", tmp_path, "--board", "x") == f"no board x: there are {', '.join(BOARDS)} (main build --help)"
     assert refused("build", tmp_path, "--board", "x", "--waveform") == "--waveform is the simulator's (main build --help)"
     assert refused("build", tmp_path, "--board", "ulx3s-25f").endswith("SDRAM, with bus_bytes 4 or 8, not 16")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("softmax", "--board", "x"), "no board x: there are ulx3s-85f, ulx3s-25f, icebreaker (main generate softmax --help)"),
+        (("softmax", "--board", "icebreaker"), "softmax without scales gets its parameters at run time: for a board build in scales"),
+        *(((name, "--board", "icebreaker"), f"{name} can't be on a board alone, only a block with {PORTS}") for name in ("add", "kbest")),
+    ],
+)
+def test_blocks_that_are_refused(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    assert refused("generate", *arguments, "-o", tmp_path / "out") == message
+    assert not (tmp_path / "out").exists()
+
+
+SCALES = ("--source", "int8", "--out", "int8", "--in-scale", "0.05", "--out-scale", "0.05")
+
+
+def test_a_block_that_does_not_fit(tmp_path: Path) -> None:
+    """Nothing is left of it."""
+    found = refused("generate", "activation", "--lanes", "32", *SCALES, "--board", "icebreaker", "-o", tmp_path / "out")
+    assert re.fullmatch(r"the circuit does not fit the device: ICESTORM_RAM \d+ of 30", found)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_block_on_a_board(tmp_path: Path) -> None:
+    """The smallest one: a table for int8."""
+    out = tmp_path / "out"
+    lines = celosia("generate", "activation", "--lanes", "1", *SCALES, "--board", "icebreaker", "-o", out).stdout.splitlines()
+    assert lines[0] == str(out / "activation.v")
+    assert "ICESTORM_SPRAM: 2 of 4" in lines
+    assert re.fullmatch(rf"{re.escape(str(out / 'icebreaker' / 'top.bin'))}: \d+\.\d MHz of 24\.0", lines[-1])
+    assert (out / "icebreaker" / "top.bin").stat().st_size > 50_000
+    assert BlockManifest.load(out).places.longest_row == 1 << 15

@@ -11,13 +11,15 @@ import pytest
 from amaranth.lib import wiring
 from celosia.boards.system import MASTERS, System
 from celosia.gen.project import accelerator
+from celosia.rtl.arch.formats import INT8
 from celosia.rtl.arch.registers import IDENTITY, OFFSETS
 from celosia.rtl.arch.sdram import ULX3S
 from celosia.rtl.arch.serial import SerialParameters
 from celosia.rtl.memory.block import BlockMemory
 from celosia.rtl.memory.sdram import SdramController
 from celosia.rtl.memory.share import shared_id_bits
-from celosia.sw import open_device
+from celosia.sw import open_block, open_device
+from celosia.sw.block import BlockManifest
 from celosia.sw.compiler.program import Program
 from celosia.sw.driver.device import DeviceError
 from celosia.sw.driver.network import START, Network
@@ -105,6 +107,13 @@ def test_another_network_is_refused(library: Path, program: Program, tmp_path: P
                 DeviceError, match=r"^the device was generated for configuration \w{16}, but network mlp was compiled for \w{16}$"
             ):
                 open_device(f"serial:{line.port}", tmp_path)
+
+
+def test_a_block_is_refused(library: Path, tmp_path: Path) -> None:
+    BlockManifest(name="softmax", parameters={}, scales={}, source=INT8, out=INT8, row_elements=16).save(tmp_path)
+    with plugged(library) as (line, _), pytest.raises(DeviceError) as found:
+        open_block(f"serial:{line.port}", tmp_path)
+    assert str(found.value) == f"the device is not a Celosia block: its identity register reads {IDENTITY:#010x}"
 
 
 def test_unplugged_in_a_run(library: Path, folder: Path, program: Program) -> None:

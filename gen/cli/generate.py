@@ -71,7 +71,7 @@ def _add_generator(name: str, block: Block) -> None:
 
         with console.status("writing Verilog") as status:
             path = write_block(name, parameters, output, scales=scales, measure=measure, fpga=fpga, board=build if board else None)
-        console.print(str(path), *(line for b in built for line in b.lines(output / str(board))), sep="\n", highlight=False)
+        console.print(str(path), *(line for b in built for line in b.lines(output / str(board))), sep="\n", highlight=False, soft_wrap=True)
 
 
 for _name, _block in BLOCKS.items():
