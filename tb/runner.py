@@ -47,7 +47,8 @@ def run_bench(
     parameters: anything that JSON can hold; the bench reads it with parameters(). platform: whose blocks it is made of. Raises BenchError
     when a test fails.
     """
-    models = Path(__file__).with_name(_BLOCKS[platform.module]).read_text() if platform else ""
+    blocks = _BLOCKS.get(platform.module) if platform else None
+    models = Path(__file__).with_name(blocks).read_text() if blocks else ""
     _run(to_verilog(component, name=TOP, platform=platform) + models, TOP, bench, parameters or {})
 
 

