@@ -27,10 +27,15 @@ def build_board(system: System | BlockSystem) -> Path:
     """The library of this board; built unless that was done before."""
     chip = "chip" in system.signature.members
     verilog = to_verilog(system, name=NAME)
+    return build_netlist(verilog.replace(f"module {NAME}(", "module simulation("), chip=chip)
+
+
+def build_netlist(verilog: str, *, chip: bool = False) -> Path:
+    """The same of a board's Verilog, whose module is ``simulation``. chip: it has the pins of an SDRAM chip."""
     sources = [*_SOURCES, *(SDRAM_SOURCES if chip else [])]
     flags = "-DBOARD_SDRAM" if chip else ""
     with own_folder(verilog) as folder:
-        return compile_library(verilog.replace(f"module {NAME}(", "module simulation("), NAME, sources, folder, flags=flags, optimise="-O1")
+        return compile_library(verilog, NAME, sources, folder, flags=flags, optimise="-O1")
 
 
 class VerilatedBoard:

@@ -82,7 +82,7 @@ def test_a_small_bitstream(name: str, tmp_path: Path) -> None:
 def test_sdram(tmp_path: Path) -> None:
     """All its pins have their registers in the pads."""
     board = OPEN_BOARDS["ulx3s-25f"]
-    report = make_bitstream(board.platform(), board.top(EchoOfSdram(), board.clock), board.device, tmp_path)  # pyright: ignore[reportArgumentType]
+    report = board.bitstream(EchoOfSdram(), tmp_path / "out")
     assert report.closes
     assert report.used["IOLOGIC"][0] == 13 + 2 + 2 + 16 + 6  # address, bank, masks, data, one each of the others
 
