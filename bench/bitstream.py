@@ -57,7 +57,7 @@ def block_row(name: str, parameters: Mapping[str, Any], scales: Mapping[str, flo
     circuit = block.parameters.from_dict(parameters)
     component = block.make(circuit, *block.built_in(circuit, scales))
     manifest = row_manifest(name, circuit, scales, component)
-    options = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in (parameters | scales).items())
+    options = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in {**parameters, **scales}.items())
     return [f"`{name} {options}`", *made(name, lambda folder: BOARD.build_block(component, manifest, folder), BLOCK_KINDS)[1]]
 
 

@@ -1,8 +1,7 @@
 """A block with the memory for its rows and the serial link to its host: a whole board but for clock and pins."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Module
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
 from ..rtl.arch.serial import SerialParameters
 from ..rtl.axi import SLAVE, slave_ports
@@ -10,18 +9,18 @@ from ..rtl.control import axi4_lite_ports
 from ..rtl.flat_ports import connect_ports
 from ..rtl.row_runner import RowRunner
 from ..rtl.serial.bridge import SerialBridge
-from .system import BLINK_BITS
+from .system import board_ports, join_line
 
 
 class BlockSystem(wiring.Component):
     """Members
     -------
-    rx, tx: the serial line. lights: blinks; a request is done; rows are under way; the interrupt is high.
+    rx, tx, lights: as in `board_ports`; the circuit works while rows are under way.
     """
 
     def __init__(self, runner: RowRunner, serial: SerialParameters) -> None:
         self._runner, self._serial = runner, serial
-        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "lights": Out(4)})
+        super().__init__(board_ports())
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -29,10 +28,5 @@ class BlockSystem(wiring.Component):
         m.submodules.bridge = bridge = SerialBridge(self._serial)
         connect_ports(m, axi4_lite_ports(""), bridge, runner, outer="m_axil_", inner="s_axil_")
         connect_ports(m, slave_ports(self._serial.bus_bytes, ""), bridge, runner, outer="m_axi_", inner=SLAVE)
-        alive = Signal(BLINK_BITS)
-        m.d.sync += alive.eq(alive + 1)
-        m.d.comb += [
-            *(bridge.rx.eq(self.rx), self.tx.eq(bridge.tx), bridge.irq.eq(runner.irq)),
-            self.lights.eq(Cat(alive[-1], bridge.active, runner.running, runner.irq)),
-        ]
+        join_line(m, self, bridge, works=runner.running, irq=runner.irq)
         return m

@@ -35,7 +35,8 @@ class IceBreaker(Elaboratable):
             m.submodules += buffer
             return buffer
 
-        clk, locked = Signal(), Signal()
+        clk = Signal()
+        locked = Signal()
         m.submodules.pll = pll(platform.request("clk12", dir="-"), clk, locked, multiplier=64, divider_bits=5)
         platform.add_clock_constraint(clk, self._clock)
         uart = platform.request("uart", dir="-")

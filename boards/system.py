@@ -1,6 +1,8 @@
 """An accelerator with its memory and the serial link to its host: a whole board but for clock and pins."""
 
-from amaranth.hdl import Cat, Module, Signal
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,20 +18,35 @@ BLINK_BITS = 24  # of the counter whose highest bit is the first light: some bli
 MASTERS = 2  # of the memory: accelerator, host
 
 
+def board_ports() -> dict[str, wiring.Member]:
+    """rx, tx: the serial line. lights: blinks; a request is done; the circuit works; its interrupt is high."""
+    return {"rx": In(1, init=1), "tx": Out(1, init=1), "lights": Out(4)}
+
+
+def join_line(m: Module, board: Any, bridge: SerialBridge, *, works: Value, irq: Value) -> None:
+    """Connect a board's `board_ports`."""
+    alive = Signal(BLINK_BITS)
+    m.d.sync += alive.eq(alive + 1)
+    m.d.comb += [
+        *(bridge.rx.eq(board.rx), board.tx.eq(bridge.tx), bridge.irq.eq(irq)),
+        board.lights.eq(Cat(alive[-1], bridge.active, works, irq)),
+    ]
+
+
 class System(wiring.Component):
     """Members
-    -------
-    rx, tx: the serial line. lights: blinks; a request is done; the machine works; its interrupt is high.
+        -------
+        rx, tx, lights: as in `board_ports`; the circuit is the machine.
     chip: the memory's pins, where it has some. serial: parameters of its link.
 
-    memory: an AXI4 slave with ids of shared_id_bits(MASTERS).
+        memory: an AXI4 slave with ids of shared_id_bits(MASTERS).
     """
 
     def __init__(self, accelerator: Accelerator, serial: SerialParameters, memory: wiring.Component) -> None:
         self.serial = serial
         self._accelerator, self._memory = accelerator, memory
         chip = {"chip": memory.signature.members["chip"]} if "chip" in memory.signature.members else {}
-        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "lights": Out(4), **chip})
+        super().__init__({**board_ports(), **chip})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -45,12 +62,7 @@ class System(wiring.Component):
         if "chip" in self.signature.members:
             wiring.connect(m, wiring.flipped(self.chip), memory.chip)
 
-        alive, works = Signal(BLINK_BITS), Signal()
-        m.d.sync += [alive.eq(alive + 1), works.eq((works | accelerator.activity.any()) & ~accelerator.irq)]
-        m.d.comb += [
-            bridge.rx.eq(self.rx),
-            self.tx.eq(bridge.tx),
-            bridge.irq.eq(accelerator.irq),
-            self.lights.eq(Cat(alive[-1], bridge.active, works, accelerator.irq)),
-        ]
+        works = Signal()
+        m.d.sync += works.eq((works | accelerator.activity.any()) & ~accelerator.irq)
+        join_line(m, self, bridge, works=works, irq=accelerator.irq)
         return m

@@ -3,6 +3,7 @@
 import re
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from amaranth.back import rtlil
@@ -24,7 +25,7 @@ from celosia.sw.golden.softmax import SoftmaxParameters, softmax
 from celosia.tb.board import VerilatedBoard, build_netlist
 from celosia.tb.terminal import terminal
 
-SCALES = {"in_scale": 0.1}
+SCALES: dict[str, Any] = {"in_scale": 0.1}
 SERIAL = SerialParameters(clock=24_000_000, memory_bytes=MEMORY_BYTES, bus_bytes=4)
 
 

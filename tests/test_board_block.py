@@ -15,6 +15,7 @@ from celosia.boards.block_system import BlockSystem
 from celosia.gen.blocks import BLOCKS
 from celosia.gen.rows import row_manifest
 from celosia.rtl.arch.activation import ActivationCircuit
+from celosia.rtl.arch.checks import ParameterError
 from celosia.rtl.arch.formats import INT8, INT16, UINT8
 from celosia.rtl.arch.rows import ROW_OFFSETS, RowPlaces, RowsError
 from celosia.rtl.arch.serial import SerialParameters
@@ -36,7 +37,7 @@ from test_cli import celosia, refused
 
 from tests.serial_boards import Line
 
-SCALES = {"in_scale": 0.05}
+SCALES: dict[str, Any] = {"in_scale": 0.05}
 CIRCUIT = SoftmaxCircuit(lanes=1, row_elements=64, source=INT8, out=UINT8)
 SERIAL = SerialParameters(clock=24_000_000, payload_bytes=512, memory_bytes=1 << 16, bus_bytes=4)
 
@@ -288,6 +289,11 @@ def test_damaged_manifests(edit: Callable[[str], str], message: str, manifest: B
     path.write_text(edit(path.read_text()))
     with pytest.raises(ManifestError, match=f"^{re.escape(str(path))}: {message}$"):
         BlockManifest.load(tmp_path)
+
+
+def test_elements_that_fill_no_word() -> None:
+    with pytest.raises(ParameterError, match=r"^out_bytes must be 1, 2 or 4, not 3$"):
+        RowPlaces(in_bytes=4, out_bytes=3)
 
 
 def test_no_manifest(tmp_path: Path) -> None:

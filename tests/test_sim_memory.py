@@ -88,6 +88,7 @@ def test_sdram(name: str) -> None:
         (BlockMemory, (6, 4096), "bus_bytes must be a power of two, not 6"),
         (BlockMemory, (8, 4097), "size must be a multiple of bus_bytes (8), not 4097"),
         (BlockMemory, (8, 4096, bytes(4097)), "init must be of at most size (4096) bytes, not '4097 bytes'"),
+        (OnePortMemory, (12,), "size must be a power of two, at least 8, not 12"),
         (SdramController, (ULX3S, 16), "bus_bytes must be 4 or 8, not 16"),
         (partial(SdramController, capture=4), (ULX3S, 8), "capture must be an integer in 0..3, not 4"),
         (partial(Share, masters=1), (8,), "masters must be at least 2, not 1"),

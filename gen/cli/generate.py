@@ -7,6 +7,7 @@ from typing import Any
 import click
 from rich.table import Table
 
+from ...sw.block import BlockManifest
 from ..blocks import BLOCKS, Block, parameter_text
 from ..package import write_block
 from .common import NEW, boards, console, fpga_option, named_board, option_name, parameter_options
@@ -53,6 +54,12 @@ def _given_scales(block: Block, options: dict[str, Any]) -> dict[str, float]:
     return scales
 
 
+def _on_board(name: str, built: list[Any]) -> Callable[[Any, BlockManifest, Path], None]:
+    """What writes for the board of that name, and adds to ``built`` what the user should know of it."""
+    board = named_board(boards().OPEN_BOARDS, name)
+    return lambda component, manifest, folder: built.append(board.build_block(component, manifest, folder / name))
+
+
 def _add_generator(name: str, block: Block) -> None:
     @generate_group.command(name, help=block.text)
     @click.option("-o", "--output", type=NEW, required=True, help="Folder to write.")
@@ -63,15 +70,12 @@ def _add_generator(name: str, block: Block) -> None:
         given = {name: value for name, value in options.items() if value is not None}
         scales = _given_scales(block, given)
         parameters = block.parameters.from_dict(given)
-        on_board, built = named_board(boards().OPEN_BOARDS, board) if board else None, list[Any]()
-
-        def build(component: Any, manifest: Any, folder: Path) -> None:
-            status.update(f"building for {board} (synthesis, placement and routing take minutes)")
-            built.append(on_board.build_block(component, manifest, folder / str(board)))
-
-        with console.status("writing Verilog") as status:
-            path = write_block(name, parameters, output, scales=scales, measure=measure, fpga=fpga, board=build if board else None)
-        console.print(str(path), *(line for b in built for line in b.lines(output / str(board))), sep="\n", highlight=False, soft_wrap=True)
+        built = list[Any]()
+        make = _on_board(board, built) if board else None
+        with console.status(f"building for {board} (synthesis, placement and routing take minutes)" if board else "writing Verilog"):
+            path = write_block(name, parameters, output, scales=scales, measure=measure, fpga=fpga, board=make)
+        lines = [str(path), *(line for b in built for line in b.lines(output / str(board)))]
+        console.print(*lines, sep="\n", highlight=False, soft_wrap=True)
 
 
 for _name, _block in BLOCKS.items():

@@ -80,8 +80,8 @@ ROW_REGISTERS: tuple[Register, ...] = (
         ),
     ),
     Register("error", 0x18, Access.READ, _ERRORS, (BitField("code", 0, 4, _ERRORS),)),
-    Register("row_elements", 0x1C, Access.WRITE, "Elements of a row"),
-    Register("elements", 0x20, Access.WRITE, "Elements of all rows"),
+    Register("row_elements", 0x1C, Access.WRITE, "Elements of a row; constant while running"),
+    Register("elements", 0x20, Access.WRITE, "Elements of all rows; constant while running"),
     Register("cycles", 0x24, Access.READ, "Cycles of the last or current run"),
 )
 ROW_OFFSETS = {register.name: register.offset for register in ROW_REGISTERS}
