@@ -35,11 +35,11 @@ def join_line(m: Module, board: Any, bridge: SerialBridge, *, works: Value, irq:
 
 class System(wiring.Component):
     """Members
-        -------
-        rx, tx, lights: as in `board_ports`; the circuit is the machine.
+    -------
+    rx, tx, lights: as in `board_ports`; the circuit is the machine.
     chip: the memory's pins, where it has some. serial: parameters of its link.
 
-        memory: an AXI4 slave with ids of shared_id_bits(MASTERS).
+    memory: an AXI4 slave with ids of shared_id_bits(MASTERS).
     """
 
     def __init__(self, accelerator: Accelerator, serial: SerialParameters, memory: wiring.Component) -> None:
