@@ -53,19 +53,18 @@ def write_block(
     block = BLOCKS[name]
     component = block.make(parameters, *block.built_in(parameters, scales))
     files = verilog_files(component, name=name, fpga=fpga)
-    registers = ()
+    registers, manifest = (), None
+    if board is not None or (block.has_streams and not refusal(name, parameters, component)):
+        manifest = row_manifest(name, parameters, scales or {}, component)
     if block.has_streams:
         wrapper = AxiStreamBlock(component, name=name)
         registers = wrapper.registers
         about = {"name": name, "circuit": parameters.as_dict(), "scales": dict(scales or {}), "registers": registers}
-        about |= {"run_time": wrapper.record is not None}
+        about |= {"run_time": wrapper.record is not None, "for_boards": manifest is not None}
         files[f"{name}_axis.v"] = to_verilog(wrapper, name=f"{name}_axis")
         files[f"test_{name}.py"] = _bench(wrapper, about)
         area = _area(component, name) if measure else []
         files["README.md"] = _page(wrapper, component, about, text=block.text, area=area)
-    manifest = None
-    if board is not None or (block.has_streams and not refusal(name, parameters, component)):
-        manifest = row_manifest(name, parameters, scales or {}, component)
     with fresh_folder(folder, marker=f"{name}.v") as new:
         for file, content in files.items():
             (new / file).write_text(content)
