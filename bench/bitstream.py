@@ -1,4 +1,4 @@
-"""The demo network on ULX3S, blocks on iCEBreaker: area and clock of their bitstreams. Writes tables of docs/boards.md.
+"""Networks on ULX3S, blocks on iCEBreaker: area and clock of their bitstreams. Writes tables of docs/boards.md.
 
 python -m bench.bitstream [networks] [blocks]
 """
@@ -21,8 +21,13 @@ from rich.console import Console
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "boards.md"
-NETWORK = ROOT / "examples" / "digits" / "digits_qdq.onnx"
-MACHINES = {"ulx3s-85f": MachineParameters(rows=8, cols=8, lanes=1, scratchpad_kib=64, bus_bytes=8)}
+_SMALL = {"lanes": 1, "banks": 2, "transformer": 0}
+# Of each board a network of examples/ and its machine. The detector's memory is larger than the FPGA's.
+NETWORKS: Sequence[tuple[str, str, MachineParameters]] = (
+    ("ulx3s-85f", "digits/digits_qdq", MachineParameters(rows=8, cols=8, lanes=1, scratchpad_kib=64)),
+    ("ulx3s-85f", "detector/plain_w8a8", MachineParameters(rows=8, cols=8, lanes=1, scratchpad_kib=64, transformer=0, pruning=1)),
+    ("ulx3s-25f", "digits/perceptron_qdq", MachineParameters(rows=4, cols=4, scratchpad_kib=16, bus_bytes=4, **_SMALL)),
+)
 KINDS = ("TRELLIS_COMB", "TRELLIS_FF", "MULT18X18D", "DP16KD")
 BOARD = OPEN_BOARDS["icebreaker"]
 BLOCK_KINDS = ("ICESTORM_LC", "ICESTORM_DSP", "ICESTORM_RAM", "ICESTORM_SPRAM")
@@ -44,12 +49,13 @@ def made(what: str, build: Callable[[Path], Report], kinds: Sequence[str]) -> tu
     return report, [*used, f"{report.clock:.0f}", f"{report.achieved:.1f}"]
 
 
-def network_row(name: str, machine: MachineParameters) -> list[str]:
-    program = compile_model(NETWORK, machine)
+def network_row(name: str, network: str, machine: MachineParameters) -> list[str]:
+    program = compile_model(ROOT / "examples" / f"{network}.onnx", machine)
     board, manifest = NETWORK_BOARDS[name], Manifest.of(program, rom=False)
-    report, columns = made(name, lambda folder: board.build(manifest, folder), KINDS)
+    report, columns = made(f"{network} on {name}", lambda folder: board.build(manifest, folder), KINDS)
+    memory = "blocks" if manifest.memory_bytes <= board.block_bytes else "SDRAM"
     images = f"{report.clock * 1e6 / program.cycles:,.0f}"
-    return [name, f"{machine.rows} x {machine.cols}, {machine.lanes} lane", *columns, images]
+    return [name, network, f"{machine.rows} x {machine.cols}, {machine.lanes} lane", memory, *columns, images]
 
 
 def block_row(name: str, parameters: Mapping[str, Any], scales: Mapping[str, float]) -> list[str]:
@@ -73,8 +79,8 @@ def main() -> None:
     if "blocks" in chosen:
         write("bitstream_blocks", ("block", *BLOCK_KINDS, *clocks), 1, [block_row(*what) for what in ON_BOARD])
     if "networks" in chosen:
-        head = ("board", "machine", *KINDS, *clocks, "images a second of the machine alone, predicted")
-        write("bitstream", head, 2, [network_row(name, machine) for name, machine in MACHINES.items()])
+        head = ("board", "network", "machine", "memory", *KINDS, *clocks, "images a second of the machine alone, predicted")
+        write("bitstream", head, 4, [network_row(*what) for what in NETWORKS])
 
 
 if __name__ == "__main__":

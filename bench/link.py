@@ -9,7 +9,7 @@ the host needs between them is left out.
 from pathlib import Path
 
 import numpy as np
-from celosia.boards import OPEN_BOARDS
+from celosia.boards import NETWORK_BOARDS
 from celosia.gen.pages import write_section
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.sw import compile_model
@@ -22,7 +22,7 @@ from celosia.tb.terminal import terminal
 ROOT = Path(__file__).parents[1]
 NETWORK = ROOT / "examples" / "digits" / "digits_qdq.onnx"
 MACHINE = MachineParameters(rows=8, cols=8, lanes=1, scratchpad_kib=64, bus_bytes=8)
-BOARD = OPEN_BOARDS["ulx3s-85f"]
+BOARD = NETWORK_BOARDS["ulx3s-85f"]
 RUNS = 10
 STEP = 100  # cycles that are run at once: how exact the times are
 HOLDS = (0, 1, 16)  # ms that an adapter holds back what it received: an FTDI chip's default is 16

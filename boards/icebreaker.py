@@ -4,12 +4,12 @@ from typing import Any
 
 from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Module, Signal
 from amaranth.lib.cdc import ResetSynchronizer
-from amaranth.lib.io import Buffer
 from amaranth_boards.icebreaker import ICEBreakerPlatform
 
 from .bitstream import ICE40
 from .ice40 import RESET_SECONDS, Ice40UpPlatform, pll
 from .open_board import OpenBoard, Pins
+from .pins import buffered
 
 CLOCK = 24_000_000  # Hz, of 12 MHz: 3 Mbaud need it
 
@@ -30,17 +30,13 @@ class IceBreaker(Elaboratable):
         m.domains.sync = ClockDomain()
         m.domains.start = ClockDomain(reset_less=True, local=True)
 
-        def pins(direction: str, port: Any) -> Any:
-            buffer = Buffer(direction, port)
-            m.submodules += buffer
-            return buffer
-
-        clk = Signal()
-        locked = Signal()
+        clk, locked = Signal(name="clk"), Signal(name="locked")
         m.submodules.pll = pll(platform.request("clk12", dir="-"), clk, locked, multiplier=64, divider_bits=5)
         platform.add_clock_constraint(clk, self._clock)
         uart = platform.request("uart", dir="-")
-        button, red, green = (pins(d, platform.request(name, dir="-")) for d, name in (("i", "button"), ("o", "led_r"), ("o", "led_g")))
+        button, red, green = (
+            buffered(m, direction, platform.request(name, dir="-")) for direction, name in (("i", "button"), ("o", "led_r"), ("o", "led_g"))
+        )
 
         cycles = round(RESET_SECONDS * self._clock)
         count = Signal(range(cycles + 1))
@@ -48,7 +44,7 @@ class IceBreaker(Elaboratable):
         m.submodules.reset = ResetSynchronizer(~locked | (count != cycles) | button.i)
         m.d.comb += [
             *(ClockSignal().eq(clk), ClockSignal("start").eq(clk)),
-            *(circuit.rx.eq(pins("i", uart.rx).i), pins("o", uart.tx).o.eq(circuit.tx)),
+            *(circuit.rx.eq(buffered(m, "i", uart.rx).i), buffered(m, "o", uart.tx).o.eq(circuit.tx)),
             *(green.o.eq(circuit.lights[1]), red.o.eq(circuit.lights[2])),
         ]
         return m

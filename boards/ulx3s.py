@@ -6,16 +6,16 @@ from amaranth.build import Platform
 from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.cdc import ResetSynchronizer
-from amaranth.lib.io import Buffer, DDRBuffer
+from amaranth.lib.io import DDRBuffer
 from amaranth_boards import ulx3s
 
 from ..gen.platforms import Ecp5Platform
 from ..rtl.arch.sdram import ULX3S
 from .bitstream import ECP5
 from .open_board import NetworkBoard
+from .pins import buffered
 from .pll import pll_for
 from .sdram_pads import SdramPads
-from .system import System
 
 OSCILLATOR = 25_000_000  # Hz
 
@@ -29,36 +29,33 @@ class Ulx3s25F(Ecp5Platform, ulx3s.ULX3S_25F_Platform):
 
 
 class Ulx3s(Elaboratable):
-    """A system on the board: its line is the FTDI chip's, button F1 resets it, lights 0 to 3 are its lights, the SDRAM is its chip if it
+    """A circuit on the board: its line is the FTDI chip's, button F1 resets it, lights 0 to 3 are its lights, the SDRAM is its chip if it
     has one."""
 
-    def __init__(self, system: System, clock: int) -> None:
-        self._system, self._pll = system, pll_for(OSCILLATOR, clock)
+    def __init__(self, circuit: Any, clock: int) -> None:
+        self._circuit, self._pll = circuit, pll_for(OSCILLATOR, clock)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.system = system = self._system
+        m.submodules.circuit = circuit = self._circuit
         m.domains.sync = ClockDomain()
         clk, late, locked = Signal(name="clk"), Signal(name="late"), Signal(name="locked")
 
-        def pins(direction: str, port: Any) -> Any:
-            buffer = Buffer(direction, port)
-            m.submodules += buffer
-            return buffer
-
         uart = platform.request("uart", dir="-")
-        clk25, button = (pins("i", platform.request(name, dir="-")) for name in ("clk25", "button_fire"))
+        clk25, button = (buffered(m, "i", platform.request(name, dir="-")) for name in ("clk25", "button_fire"))
         m.submodules.pll = self._pll.instance(clk25.i, clk, late, locked)
         m.submodules.reset = ResetSynchronizer(~locked | button.i)
-        m.d.comb += [ClockSignal().eq(clk), system.rx.eq(pins("i", uart.rx).i), pins("o", uart.tx).o.eq(system.tx)]
-        m.d.comb += [pins("o", platform.request("led", i, dir="-")).o.eq(light) for i, light in enumerate(system.lights)]
-        m.d.comb += pins("o", platform.request("esp32", dir="-").gpio0).o.eq(1)  # where it is low, the ESP32 may load another bitstream
-        if "chip" in system.signature.members:
+        m.d.comb += [ClockSignal().eq(clk), circuit.rx.eq(buffered(m, "i", uart.rx).i), buffered(m, "o", uart.tx).o.eq(circuit.tx)]
+        m.d.comb += [buffered(m, "o", platform.request("led", i, dir="-")).o.eq(light) for i, light in enumerate(circuit.lights)]
+        # Where it is low, the ESP32 may load another bitstream.
+        m.d.comb += buffered(m, "o", platform.request("esp32", dir="-").gpio0).o.eq(1)
+        if "chip" in circuit.signature.members:
             port = platform.request("sdram", dir="-")
             m.submodules.sdram_pads = pads = SdramPads(ULX3S, port)
-            wiring.connect(m, system.chip, pads.chip)
+            wiring.connect(m, circuit.chip, pads.chip)
             m.domains.late = ClockDomain(reset_less=True)
-            m.submodules.sdram_clock = clock = DDRBuffer("o", port.clk, o_domain="late")
+            clock: Any = DDRBuffer("o", port.clk, o_domain="late")
+            m.submodules.sdram_clock = clock
             m.d.comb += [ClockSignal("late").eq(late), clock.o[0].eq(1)]
         return m
 

@@ -8,7 +8,7 @@ import pytest
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
-from celosia.boards import BOARDS, OPEN_BOARDS
+from celosia.boards import BOARDS, NETWORK_BOARDS, OPEN_BOARDS
 from celosia.boards.bitstream import Report
 from celosia.boards.board import BoardError
 from celosia.boards.pll import OSCILLATOR, pll_for
@@ -126,8 +126,8 @@ def wide() -> Manifest:
 
 
 def test_the_smallest_memory_that_a_network_fits(manifest: Manifest) -> None:
-    assert "chip" not in OPEN_BOARDS["ulx3s-85f"].system(manifest).signature.members
-    assert "chip" in OPEN_BOARDS["ulx3s-25f"].system(manifest).signature.members
+    assert "chip" not in NETWORK_BOARDS["ulx3s-85f"].system(manifest).signature.members
+    assert "chip" in NETWORK_BOARDS["ulx3s-25f"].system(manifest).signature.members
 
 
 def test_a_network_that_is_too_large(manifest: Manifest, wide: Manifest, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_network_that_is_too_large(manifest: Manifest, wide: Manifest, tmp_pat
         with pytest.raises(BoardError, match=f"^{message}$"):
             BOARDS["ulx3s-25f"].build(refused_one, tmp_path / "out")
     with pytest.raises(BoardError, match=r"^digits_qdq needs 67,108,864 bytes of memory, but ulx3s-25f has 49,152$"):
-        replace(OPEN_BOARDS["ulx3s-25f"], chip=None).system(huge)
+        replace(NETWORK_BOARDS["ulx3s-25f"], chip=None).system(huge)
     assert not (tmp_path / "out").exists()
 
 
