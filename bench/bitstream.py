@@ -53,7 +53,7 @@ def network_row(name: str, network: str, machine: MachineParameters) -> list[str
     program = compile_model(ROOT / "examples" / f"{network}.onnx", machine)
     board, manifest = NETWORK_BOARDS[name], Manifest.of(program, rom=False)
     report, columns = made(f"{network} on {name}", lambda folder: board.build(manifest, folder), KINDS)
-    memory = "blocks" if manifest.memory_bytes <= board.block_bytes else "SDRAM"
+    memory = "SDRAM" if board.chip_for(manifest) else "blocks"
     images = f"{report.clock * 1e6 / program.cycles:,.0f}"
     return [name, network, f"{machine.rows} x {machine.cols}, {machine.lanes} lane", memory, *columns, images]
 

@@ -77,16 +77,23 @@ class NetworkBoard(OpenBoard):
         serial = SerialParameters(clock=self.clock, memory_bytes=size, bus_bytes=manifest.parameters.bus_bytes)
         return System(accelerator(manifest), serial, memory)
 
-    def _memory(self, manifest: Manifest) -> tuple[wiring.Component, int]:
-        """The smallest one that the network fits, and its bytes. One of blocks has constants and program in it from the start."""
-        bus_bytes, id_bits = manifest.parameters.bus_bytes, shared_id_bits(MASTERS)
+    def chip_for(self, manifest: Manifest) -> Sdram | None:
+        """The SDRAM, if the network's buffer is too large for block memory. Raises BoardError."""
+        bus_bytes = manifest.parameters.bus_bytes
         size = buffer_bytes(manifest, board=self.name, most=self.chip.size if self.chip else self.block_bytes)
         if self.chip is None or size <= self.block_bytes:
-            return BlockMemory(bus_bytes, size, _image(manifest), id_bits=id_bits), size
+            return None
         if bus_bytes not in BUS_BYTES:
             raise BoardError(f"{manifest.name} needs {size:,} bytes of memory: {self.name}'s SDRAM, with bus_bytes 4 or 8, not {bus_bytes}")
-        chip = replace(self.chip, mhz=self.clock / 1e6)
-        return SdramController(chip, bus_bytes, id_bits=id_bits, capture=SdramPads.capture), chip.size
+        return replace(self.chip, mhz=self.clock / 1e6)
+
+    def _memory(self, manifest: Manifest) -> tuple[wiring.Component, int]:
+        """And its bytes. One of blocks has constants and program in it from the start."""
+        bus_bytes, id_bits = manifest.parameters.bus_bytes, shared_id_bits(MASTERS)
+        if chip := self.chip_for(manifest):
+            return SdramController(chip, bus_bytes, id_bits=id_bits, capture=SdramPads.capture), chip.size
+        size = buffer_bytes(manifest, board=self.name, most=self.block_bytes)
+        return BlockMemory(bus_bytes, size, _image(manifest), id_bits=id_bits), size
 
     def build(self, manifest: Manifest, folder: Path) -> Report:
         """Write the bitstream and all from which it was made: a `Board`'s."""

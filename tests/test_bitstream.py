@@ -126,8 +126,9 @@ def wide() -> Manifest:
 
 
 def test_the_smallest_memory_that_a_network_fits(manifest: Manifest) -> None:
-    assert "chip" not in NETWORK_BOARDS["ulx3s-85f"].system(manifest).signature.members
-    assert "chip" in NETWORK_BOARDS["ulx3s-25f"].system(manifest).signature.members
+    assert NETWORK_BOARDS["ulx3s-85f"].chip_for(manifest) is None
+    chip = NETWORK_BOARDS["ulx3s-25f"].chip_for(manifest)
+    assert chip == replace(ULX3S, mhz=50)
 
 
 def test_a_network_that_is_too_large(manifest: Manifest, wide: Manifest, tmp_path: Path) -> None:
