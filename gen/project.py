@@ -4,8 +4,8 @@ from pathlib import Path
 
 from ..rtl.accelerator import Accelerator
 from ..rtl.arch.registers import REGISTERS
-from ..sw.api import SIMULATION
 from ..sw.compiler.program import Program
+from ..sw.devices import SIMULATION
 from ..sw.manifest import MANIFEST, Manifest
 from .folder import fresh_folder
 from .platforms import check_family

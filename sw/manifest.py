@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,10 @@ from . import graph as ir
 from .compiler.decision import Decision
 from .compiler.layout import Layout
 from .compiler.memory_map import MemoryMap
-from .compiler.program import Program, from_slots, to_slots
+from .compiler.slots import from_slots, to_slots
+
+if TYPE_CHECKING:  # which compiles: devices need no compiler
+    from .compiler.program import Program
 
 MANIFEST, CONSTANTS, PROGRAM = "manifest.json", "constants.bin", "program.bin"
 PORT_TYPES = ("float32", "int8", "uint8", "int16", "uint16", "int32", "int64")
@@ -146,7 +149,7 @@ class Manifest:
         return tuple(Step.decode(self.code[i : i + STEP_BYTES]) for i in range(0, len(self.code), STEP_BYTES))
 
     @classmethod
-    def of(cls, program: Program, *, rom: bool) -> "Manifest":
+    def of(cls, program: "Program", *, rom: bool) -> "Manifest":
         """Raises ParameterError where a program with links is not ``rom``: then its circuit hasn't them."""
         code, connections = program.code, program.connections if rom else ANY_PROGRAM
         require(rom or not program.plan.links, "rom", "true for a program with links", rom)

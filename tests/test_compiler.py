@@ -18,7 +18,8 @@ from celosia.sw.compiler.errors import CompileError
 from celosia.sw.compiler.layout import Layout
 from celosia.sw.compiler.patterns import compile_graph
 from celosia.sw.compiler.predict import Resources
-from celosia.sw.compiler.program import Program, from_slots, to_slots
+from celosia.sw.compiler.program import Program
+from celosia.sw.compiler.slots import from_slots, to_slots
 from celosia.sw.compiler.task import Operand, Task
 from celosia.sw.executor import execute
 from celosia.sw.golden.machine import Machine

@@ -1,6 +1,7 @@
 """Networks on a board with PYNQ: the driver and the board's script on the core that Vivado gets, Verilated, behind a PYNQ of our own."""
 
 import runpy
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -58,6 +59,14 @@ def pynq(library: Path, program: Program, monkeypatch: pytest.MonkeyPatch) -> It
 
 def open_board(folder: Path) -> Network:
     return open_device(f"pynq:{folder / 'system.bit'}", folder / "network")
+
+
+def test_a_board_needs_no_compiler() -> None:
+    """What drives a device takes numpy and pyserial alone."""
+    script = "import sys, celosia.sw.devices; print(*{name.partition('.')[0] for name in sys.modules} - {*sys.stdlib_module_names})"
+    found = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
+    assert not {"onnx", "highspy", "scipy", "matplotlib", "rich", "click", "jinja2", "amaranth"} & {*found}
+    assert {"celosia", "numpy", "serial"} <= {*found}
 
 
 def test_a_network(pynq: FakePynq, folder: Path, program: Program) -> None:

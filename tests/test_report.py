@@ -7,7 +7,7 @@ import pytest
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.steps import Engine
 from celosia.rtl.arch.workers import workers
-from celosia.sw.api import compile_model
+from celosia.sw import compile_model
 from celosia.sw.driver.device import DeviceError
 from celosia.sw.manifest import Manifest
 from celosia.sw.report.detections import LEAST_SCORE, picture

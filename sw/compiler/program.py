@@ -28,6 +28,7 @@ from .plan import Plan, make_plans
 from .predict import Resources, Timing, predict
 from .reach import banks_reached
 from .schedule import Scheduler, with_waits
+from .slots import to_slots
 from .smallest import smallest
 from .topk import with_picks
 
@@ -171,17 +172,3 @@ def _constants(buffers: Iterable[Buffer], parameters: MachineParameters) -> tupl
             offsets[buffer.name] = len(image)
             image += to_slots(buffer.data, parameters)
     return offsets, bytes(image)
-
-
-def to_slots(data: bytes, parameters: MachineParameters) -> bytes:
-    """Scratchpad words as they lie in external memory: each in a slot of whole bus beats."""
-    word, slot = parameters.word_bytes, parameters.slot_bytes
-    if word == slot:
-        return data
-    return b"".join(data[i : i + word].ljust(slot, b"\0") for i in range(0, len(data), word))
-
-
-def from_slots(data: bytes, parameters: MachineParameters) -> bytes:
-    """The other way."""
-    word, slot = parameters.word_bytes, parameters.slot_bytes
-    return b"".join(data[i : i + word] for i in range(0, len(data), slot))
