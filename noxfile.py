@@ -16,6 +16,15 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "--numprocesses", "logical", *session.posargs)
 
 
+@nox.session(python="3.10")
+def oldest_python(session: nox.Session) -> None:
+    """Compiler, golden models and the serial link on the Python that boards with PYNQ have; ONNX Runtime and with it the other tests need a
+    newer one."""
+    session.install("-e", ".[hdl]", "pytest", "hypothesis")
+    names = "serial", "formats", "golden", "golden_softmax", "golden_activation", "planning", "plan"
+    session.run("pytest", *(session.posargs or [f"tests/test_{name}.py" for name in names]))
+
+
 @nox.session
 def sim(session: nox.Session) -> None:
     """The simulations of the Verilog alone: all cocotb benches."""

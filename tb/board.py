@@ -4,7 +4,8 @@ one."""
 import ctypes
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+
+from typing_extensions import Self
 
 from ..boards.block_system import BlockSystem
 from ..boards.system import System

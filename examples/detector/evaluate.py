@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import onnx
@@ -14,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from rich.progress import track
+from typing_extensions import Self
 
 from .data import CLASSES, SIZE, Scene, iou, scenes
 from .decode import OUTPUTS, with_detections

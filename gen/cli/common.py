@@ -1,12 +1,12 @@
 """What the commands have in common."""
 
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import click
+import tomli
 from rich.console import Console
 
 from ...rtl.arch.blocks import choices
@@ -58,8 +58,8 @@ def machine_values(target: str, config: Path | None, options: Mapping[str, Any])
     values: dict[str, Any] = asdict(TARGETS[target])
     if config is not None:
         try:
-            values |= tomllib.loads(config.read_text())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+            values |= tomli.loads(config.read_text())
+        except (tomli.TOMLDecodeError, UnicodeDecodeError) as e:
             raise ValueError(f"{config}: {e}") from None
     return values | {name: value for name, value in options.items() if value is not None}
 

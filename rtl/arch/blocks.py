@@ -3,7 +3,9 @@
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any
+
+from typing_extensions import Self
 
 from .checks import require
 from .formats import FORMATS, Format

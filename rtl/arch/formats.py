@@ -3,7 +3,8 @@
 import math
 import re
 from dataclasses import dataclass
-from typing import Self
+
+from typing_extensions import Self
 
 MULTIPLIER_BITS = 16
 SHIFT_BITS = 6

@@ -11,7 +11,9 @@ need no waits for those at the other end of a link. A run begins with empty link
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from re import fullmatch
-from typing import Any, Self
+from typing import Any
+
+from typing_extensions import Self
 
 from .checks import power_of_two, require
 from .parameters import MachineParameters

@@ -11,7 +11,8 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Self
+
+from typing_extensions import Self
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from .program import Compiler, Program
 from .shapes import in_turn, pipelines, side_by_side
 
 
-class Pattern(enum.StrEnum):
+class Pattern(str, enum.Enum):
+    __str__ = str.__str__  # as a StrEnum's, which Python 3.10 has not
     SEQUENTIAL = "sequential"  # every product on all units
     DATAFLOW = "dataflow"  # side by side wherever operators can be, and every other product on one unit
     AUTO = "auto"  # what the prediction says is faster

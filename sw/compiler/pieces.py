@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Self
+
+from typing_extensions import Self
 
 from ...rtl.arch.parameters import MachineParameters
 from .. import graph as ir

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from math import lcm
-from typing import Self
+
+from typing_extensions import Self
 
 from ...rtl.arch.links import MOST_LINK_WORDS, Link
 from ...rtl.arch.parameters import MachineParameters

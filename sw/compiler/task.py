@@ -3,7 +3,8 @@
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Self
+
+from typing_extensions import Self
 
 from ...rtl.arch.steps import Engine
 from .. import graph as ir

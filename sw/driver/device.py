@@ -2,9 +2,9 @@
 
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Self
 
 import numpy as np
+from typing_extensions import Self
 
 
 class DeviceError(ValueError):

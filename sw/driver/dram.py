@@ -4,10 +4,11 @@ import ctypes
 import weakref
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Self
 
 from ...rtl.arch.dram import POSTPONED_REFRESHES, Command, Dram, command_record
 from .dram_rules import Rule, rules

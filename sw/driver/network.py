@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Self
 
 from ...rtl.arch.pim import PimError
 from ...rtl.arch.registers import ERROR_ENGINE_SEQUENCER, IDENTITY, OFFSETS, REGISTERS, ErrorCode

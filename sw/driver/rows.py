@@ -1,10 +1,10 @@
 """Run a single block on a device: arrays of rows in, arrays of results out."""
 
 from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Self
 
 from ...rtl.arch.blocks import BlockError
 from ...rtl.arch.rows import IDENTITY, ROW_OFFSETS, WORD_BYTES, RowsError

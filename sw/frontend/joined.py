@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Self
 
 import numpy as np
+from typing_extensions import Self
 
 from ..graph import Arrange, Tensor
 from .onnx_file import Node

@@ -2,10 +2,10 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Self
 
 from ...rtl.arch.window import Window
 from ..golden.matmul import MatMulParameters, accumulator_bound

@@ -1,11 +1,11 @@
 """QuantizeLinear and DequantizeLinear: their parameters, and their effect on constants."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from typing_extensions import Self
 
 from ...rtl.arch.formats import Format
 from ..executor import quantize, signed_offset

@@ -26,10 +26,10 @@ factors. With x up to 45 and 65,536 steps that is less than 1, and 1/2 from the 
 
 import math
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from typing_extensions import Self
 
 from ...rtl.arch.activation import LINEAR, ODD, REAL, ActivationCircuit, Function
 from ...rtl.arch.checks import require

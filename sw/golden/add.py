@@ -2,10 +2,10 @@
 
 import math
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from typing_extensions import Self
 
 from ...rtl.arch.blocks import ADD_LEFT_BITS
 from ...rtl.arch.formats import MULTIPLIER_BITS, Format, Multiplier

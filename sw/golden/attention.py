@@ -11,10 +11,10 @@ is within 1 step of the exact one on 8 bits, and within 1 / 128 of a value step 
 """
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from typing_extensions import Self
 
 from ...rtl.arch.attention import AttentionCircuit
 from ...rtl.arch.formats import MAX_SHIFT, round_shift

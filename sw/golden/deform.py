@@ -1,10 +1,10 @@
 """Deformable convolution, depthwise: each channel's taps lie where the pixel's offsets say, between pixels or not; requantized."""
 
 from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from typing_extensions import Self
 
 from ...rtl.arch.checks import require
 from ...rtl.arch.deform import FRACTION_BITS, ONE, SAMPLE_BITS, Form

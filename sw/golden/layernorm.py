@@ -17,10 +17,10 @@ beta's. So an output is within 1 step on 8 bits, and within 2 on 16 bits where i
 
 import math
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from typing_extensions import Self
 
 from ...rtl.arch.formats import INT16, Format
 from ...rtl.arch.layernorm import BETA_SHIFT_BITS, ELEMENTS_BITS, EPSILON_BITS, GUARD_BITS, SCALE_BITS, Z_FRACTION_BITS

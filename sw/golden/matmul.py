@@ -1,10 +1,10 @@
 """The compute unit's matrix product: int8 operands, int32 accumulators, requantized per output channel."""
 
 from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from typing_extensions import Self
 
 from ...rtl.arch.formats import INT32, MAX_FACTOR, Format, Multiplier
 from .requantize import Int, requantize

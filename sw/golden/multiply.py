@@ -1,10 +1,10 @@
 """Elementwise product, requantized."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from typing_extensions import Self
 
 from ...rtl.arch.formats import Format, Multiplier
 from .requantize import Int, round_shift

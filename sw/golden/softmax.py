@@ -24,10 +24,10 @@ output scale, for probabilities that stay small, has 1 - p near 1 and up to 3 [2
 
 import math
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from typing_extensions import Self
 
 from ...rtl.arch.formats import MAX_SHIFT, Format, Multiplier
 from ...rtl.arch.softmax import BELOW_BITS, COARSE_BITS, OUT_MULTIPLIER_BITS, PRECISION, Mask, SoftmaxCircuit

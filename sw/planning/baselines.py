@@ -8,9 +8,10 @@ from .problem import Problem
 from .schedule import Schedule, Stay
 
 
-class Leaves(enum.StrEnum):
+class Leaves(str, enum.Enum):
     """Which tensor leaves first, of those that the operation does not touch."""
 
+    __str__ = str.__str__  # as a StrEnum's, which Python 3.10 has not
     LARGEST = "greedy"
     LOWEST = "first fit"
     LAST_USED = "Belady"

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+
+from typing_extensions import Self
 
 from .blocks import Block, Blocks
 
