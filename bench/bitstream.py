@@ -21,12 +21,15 @@ from rich.console import Console
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "boards.md"
-_SMALL = {"lanes": 1, "banks": 2, "transformer": 0}
 # Of each board a network of examples/ and its machine. The detector's memory is larger than the FPGA's.
 NETWORKS: Sequence[tuple[str, str, MachineParameters]] = (
     ("ulx3s-85f", "digits/digits_qdq", MachineParameters(rows=8, cols=8, lanes=1, scratchpad_kib=64)),
     ("ulx3s-85f", "detector/plain_w8a8", MachineParameters(rows=8, cols=8, lanes=1, scratchpad_kib=64, transformer=0, pruning=1)),
-    ("ulx3s-25f", "digits/perceptron_qdq", MachineParameters(rows=4, cols=4, scratchpad_kib=16, bus_bytes=4, **_SMALL)),
+    (
+        "ulx3s-25f",
+        "digits/perceptron_qdq",
+        MachineParameters(rows=4, cols=4, lanes=1, scratchpad_kib=16, banks=2, bus_bytes=4, transformer=0),
+    ),
 )
 KINDS = ("TRELLIS_COMB", "TRELLIS_FF", "MULT18X18D", "DP16KD")
 BOARD = OPEN_BOARDS["icebreaker"]

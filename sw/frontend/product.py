@@ -43,9 +43,8 @@ def _stored(constant: Constant, names: Names, *, per_column: bool) -> tuple[Tens
         raise ValueError(f"its operand {constant.name} must have 8 bits or fewer, not {constant.quantized.bits}")
     if any(d != 1 for d in constant.shape[:-2]):
         raise ValueError(f"its constant operand {constant.name} must be one matrix, not {list(constant.shape)}")
-    data, scale, zero = (
-        m.reshape(constant.shape[-2:]) for m in (constant.quantized.data, constant.quantized.scale, constant.quantized.zero_point)
-    )
+    rows, cols = constant.shape[-2:]
+    data, scale, zero = (m.reshape(rows, cols) for m in (constant.quantized.data, constant.quantized.scale, constant.quantized.zero_point))
     zero_point = int(_uniform(zero, f"zero point of {constant.name}"))
     scale = _of_columns(scale, constant.name) if per_column else np.array(_uniform(scale, f"scale of {constant.name}"))
     single = scale.min() == scale.max()
