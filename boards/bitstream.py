@@ -10,7 +10,7 @@ from amaranth.build import Platform
 from amaranth.hdl import Elaboratable
 
 from ..gen.platforms import Ecp5Platform
-from ..gen.synthesis import ECP5_SYNTHESIS, ICE40_SYNTHESIS, ONE_SEED, OTHER_ROUTER, place_ecp5, place_ice40, synthesise
+from ..gen.synthesis import ECP5_SYNTHESIS, ICE40_SYNTHESIS, ONE_SEED, OTHER_ROUTER, Progress, place_ecp5, place_ice40, synthesise
 from ..gen.verilator import ToolError, find_program, run_tool
 from ..gen.verilog import choose_yosys
 
@@ -20,7 +20,7 @@ TOP = "top"
 class Place(Protocol):
     """nextpnr, as gen/synthesis.py has it."""
 
-    def __call__(self, options: Sequence[str], folder: Path, *, result: Sequence[str]) -> dict[str, Any] | None: ...
+    def __call__(self, options: Sequence[str], folder: Path, *, result: Sequence[str], progress: Progress) -> dict[str, Any] | None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +94,14 @@ class Report:
         ]
 
 
-def make_bitstream(platform: Platform, top: Elaboratable, tools: Toolchain, device: Sequence[str], folder: Path) -> Report:
+def make_bitstream(
+    platform: Platform, top: Elaboratable, tools: Toolchain, device: Sequence[str], folder: Path, progress: Progress
+) -> Report:
     """Write the bitstream, and all from which it was made, into ``folder``. device: nextpnr's options for it.
 
     Raises ToolError where a tool is missing or fails, or the circuit does not fit.
     """
+    progress("writing the netlist")
     choose_yosys()
     plan = platform.prepare(top, name=TOP)
     (pins, pins_option), (placed, placed_option) = ((f"{TOP}.{kind}", option) for kind, option in (tools.pins, tools.placed))
@@ -107,8 +110,10 @@ def make_bitstream(platform: Platform, top: Elaboratable, tools: Toolchain, devi
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     for name, text in tools.library.items():
         (folder / name).write_text(text)
+    progress("synthesis")
     synthesise("; ".join([f"read_rtlil {TOP}.il", *(f"read_verilog {name}" for name in tools.library)]), f"{tools.synthesis} {TOP}", folder)
-    found = tools.place([*device, pins_option, pins, *ONE_SEED, *tools.options], folder, result=(placed_option, placed))
+    options = [*device, pins_option, pins, *ONE_SEED, *tools.options]
+    found = tools.place(options, folder, result=(placed_option, placed), progress=lambda line: progress(line.removeprefix("Info:").strip()))
     if found is None:
         needs = json.loads((folder / "report.json").read_text())["utilization"]
         over = [f"{kind} {n['used']:,} of {n['available']:,}" for kind, n in needs.items() if n["used"] > n["available"]]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from ..gen.synthesis import Progress, unseen
 from ..sw.manifest import Manifest
 
 
@@ -29,12 +30,15 @@ class Built(Protocol):
 
 
 class Board(Protocol):
-    """name: as users know it."""
+    """name: as users know it. about: its FPGA, who makes its bitstream, what it can run."""
 
     @property
     def name(self) -> str: ...
 
-    def build(self, manifest: Manifest, folder: Path) -> Built:
-        """Write what the board needs for a compiled network into ``folder``, which is replaced whole or not at all. Raises BoardError,
-        ToolError, OutputError."""
+    @property
+    def about(self) -> str: ...
+
+    def build(self, manifest: Manifest, folder: Path, progress: Progress = unseen) -> Built:
+        """Write what the board needs for a compiled network into ``folder``, which is replaced whole or not at all. progress: gets what it
+        is about. Raises BoardError, ToolError, OutputError."""
         ...

@@ -51,5 +51,11 @@ class IceBreaker(Elaboratable):
 
 
 ICEBREAKER = OpenBoard(
-    name="icebreaker", platform=IceBreakerPlatform, top=IceBreaker, tools=ICE40, device=("--up5k", "--package", "sg48"), clock=CLOCK
+    name="icebreaker",
+    fpga="iCE40UP5K",
+    platform=IceBreakerPlatform,
+    top=IceBreaker,
+    tools=ICE40,
+    device=("--up5k", "--package", "sg48"),
+    clock=CLOCK,
 )

@@ -11,6 +11,7 @@ from amaranth.lib import wiring
 
 from ..gen.folder import fresh_folder
 from ..gen.project import accelerator
+from ..gen.synthesis import Progress, unseen
 from ..rtl.arch.rows import MEMORY_BYTES, WORD_BYTES
 from ..rtl.arch.sdram import Sdram
 from ..rtl.arch.serial import SerialParameters
@@ -37,30 +38,35 @@ class Pins(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class OpenBoard:
-    """name: as users know it. platform: of amaranth-boards, with the FPGA's blocks. top: a circuit on its pins, with its clock in Hz.
-    tools: its FPGA's. device: nextpnr's options."""
+    """name: as users know it. fpga: that is on it. platform: of amaranth-boards, with the FPGA's blocks. top: a circuit on its pins, with
+    its clock in Hz. tools: its FPGA's. device: nextpnr's options."""
 
     name: str
+    fpga: str
     platform: Callable[[], Platform]
     top: Callable[[Any, int], Elaboratable]
     tools: Toolchain
     device: tuple[str, ...]
     clock: int
 
-    def bitstream(self, circuit: Pins, folder: Path) -> Report:
+    @property
+    def about(self) -> str:
+        return f"{self.fpga}, by open tools: single blocks"
+
+    def bitstream(self, circuit: Pins, folder: Path, progress: Progress = unseen) -> Report:
         """Write the bitstream and all from which it was made into ``folder``, which is replaced whole or not at all. Raises ToolError,
         OutputError."""
         with fresh_folder(folder, marker=self.tools.bitstream) as new:
-            return make_bitstream(self.platform(), self.top(circuit, self.clock), self.tools, self.device, new)
+            return make_bitstream(self.platform(), self.top(circuit, self.clock), self.tools, self.device, new, progress)
 
     def block_system(self, block: wiring.Component, manifest: BlockManifest) -> BlockSystem:
         """A block, the memory of its rows, and the serial link."""
         serial = SerialParameters(clock=self.clock, memory_bytes=MEMORY_BYTES, bus_bytes=WORD_BYTES)
         return BlockSystem(RowRunner(block, manifest.places, manifest.configuration), serial)
 
-    def build_block(self, block: wiring.Component, manifest: BlockManifest, folder: Path) -> Report:
+    def build_block(self, block: wiring.Component, manifest: BlockManifest, folder: Path, progress: Progress = unseen) -> Report:
         """As `bitstream`, of a block."""
-        return self.bitstream(self.block_system(block, manifest), folder)
+        return self.bitstream(self.block_system(block, manifest), folder, progress)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +76,10 @@ class NetworkBoard(OpenBoard):
 
     block_bytes: int
     chip: Sdram | None = None
+
+    @property
+    def about(self) -> str:
+        return f"{super().about}, networks"
 
     def system(self, manifest: Manifest) -> System:
         """The network's accelerator, its memory and the serial link. Raises BoardError."""
@@ -95,9 +105,9 @@ class NetworkBoard(OpenBoard):
         size = buffer_bytes(manifest, board=self.name, most=self.block_bytes)
         return BlockMemory(bus_bytes, size, _image(manifest), id_bits=id_bits), size
 
-    def build(self, manifest: Manifest, folder: Path) -> Report:
+    def build(self, manifest: Manifest, folder: Path, progress: Progress = unseen) -> Report:
         """Write the bitstream and all from which it was made: a `Board`'s."""
-        return self.bitstream(self.system(manifest), folder)
+        return self.bitstream(self.system(manifest), folder, progress)
 
 
 def _image(manifest: Manifest) -> bytes:

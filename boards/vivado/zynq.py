@@ -43,7 +43,7 @@ class ZynqBoard(VivadoBoard):
     def cores(self, manifest: Manifest) -> Sequence[Core]:
         return (self.accelerator(manifest),)
 
-    def about(self) -> Mapping[str, Any]:
+    def for_template(self) -> Mapping[str, Any]:
         return {"ps": asdict(self.system)}
 
     def add_files(self, manifest: Manifest, folder: Path) -> None:

@@ -10,7 +10,7 @@ from .compile import compile_command
 from .generate import blocks_command, generate_group
 from .plan import plan_command
 from .quantize import quantize_command
-from .simulate import build_command, report_command, run_command
+from .simulate import boards_command, build_command, report_command, run_command
 
 
 class _OneLineErrors(click.Group):
@@ -56,6 +56,9 @@ def main() -> None:
     """
 
 
-_COMMANDS = quantize_command, plan_command, compile_command, build_command, run_command, report_command, blocks_command, generate_group
+_COMMANDS = (
+    *(quantize_command, plan_command, compile_command, build_command, run_command, report_command),
+    *(blocks_command, generate_group, boards_command),
+)
 for _command in _COMMANDS:
     main.add_command(_command)

@@ -8,6 +8,8 @@ from typing import Any
 import click
 import tomli
 from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
 
 from ...rtl.arch.blocks import choices
 from ...rtl.arch.parameters import MachineParameters
@@ -76,6 +78,11 @@ def boards() -> Any:
     except ModuleNotFoundError as e:
         raise ToolError(f"no {e.name}: pip install celosia[boards]") from None
     return boards
+
+
+def stages(status: Status, name: str) -> Callable[[str], None]:
+    """What shows what the making of a bitstream, which may take many minutes, is about."""
+    return lambda line: status.update(escape(f"{name}, many minutes: {line[: console.width // 2]}"))
 
 
 def named_board(boards: Mapping[str, Any], name: str) -> Any:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.status import Status
 from rich.table import Table
 
 from ...sw.block import BlockManifest
 from ..blocks import BLOCKS, Block, parameter_text
 from ..package import write_block
-from .common import NEW, boards, console, fpga_option, named_board, option_name, parameter_options
+from .common import NEW, boards, console, fpga_option, named_board, option_name, parameter_options, stages
 
 
 @click.command("blocks")
@@ -34,7 +35,7 @@ def _stream_options(block: Block) -> Callable:
         if block.has_streams:
             text = "Measure area and clock for the page; takes minutes."
             command = click.option("--measure", is_flag=True, help=text)(command)
-            text = "Make a bitstream with the block and a serial link, in OUTPUT/BOARD: icebreaker, ulx3s-85f, ulx3s-25f."
+            text = "Make a bitstream with the block and a serial link, in OUTPUT/BOARD (celosia boards lists boards)."
             command = click.option("--board", help=text)(command)
         for name, (kind, text) in reversed([*block.scales.options.items()] if block.scales else []):
             command = click.option(option_name(name), name, type=kind, help=text)(command)
@@ -54,10 +55,10 @@ def _given_scales(block: Block, options: dict[str, Any]) -> dict[str, float]:
     return scales
 
 
-def _on_board(name: str, built: list[Any]) -> Callable[[Any, BlockManifest, Path], None]:
+def _on_board(name: str, built: list[Any], status: Status) -> Callable[[Any, BlockManifest, Path], None]:
     """What writes for the board of that name, and adds to ``built`` what the user should know of it."""
     board = named_board(boards().OPEN_BOARDS, name)
-    return lambda component, manifest, folder: built.append(board.build_block(component, manifest, folder / name))
+    return lambda component, manifest, folder: built.append(board.build_block(component, manifest, folder / name, stages(status, name)))
 
 
 def _add_generator(name: str, block: Block) -> None:
@@ -71,8 +72,8 @@ def _add_generator(name: str, block: Block) -> None:
         scales = _given_scales(block, given)
         parameters = block.parameters.from_dict(given)
         built = list[Any]()
-        make = _on_board(board, built) if board else None
-        with console.status(f"building for {board} (synthesis, placement and routing take minutes)" if board else "writing Verilog"):
+        with console.status("writing Verilog") as status:
+            make = _on_board(board, built, status) if board else None
             path = write_block(name, parameters, output, scales=scales, measure=measure, fpga=fpga, board=make)
         lines = [str(path), *(line for b in built for line in b.lines(output / str(board)))]
         console.print(*lines, sep="\n", highlight=False, soft_wrap=True)

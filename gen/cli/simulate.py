@@ -8,6 +8,7 @@ from typing import Any
 import click
 import numpy as np
 from rich.progress import track
+from rich.table import Table
 
 from ...sw import open_block, open_device
 from ...sw.block import BLOCK_MANIFEST
@@ -17,7 +18,7 @@ from ...sw.graph import Port
 from ...sw.manifest import Manifest
 from ...sw.pim.cache import check_room
 from ..project import WHOLE, build_simulator
-from .common import FILE, FOLDER, NEW, boards, console, named_board
+from .common import FILE, FOLDER, NEW, boards, console, named_board, stages
 
 
 @click.command("build")
@@ -25,8 +26,7 @@ from .common import FILE, FOLDER, NEW, boards, console, named_board
 @click.option("--waveform", is_flag=True, help="Build the slower simulator that can write waveforms.")
 @click.option(
     "--board",
-    help="Make the bitstream of a board instead, in FOLDER/BOARD: ulx3s-85f, ulx3s-25f; or all that Vivado makes it of: arty-a7-35t, "
-    "arty-a7-100t, pynq-z2, ultra96-v2.",
+    help="Make the bitstream of a board instead (celosia boards lists them), in FOLDER/BOARD; or all that Vivado makes it of.",
 )
 def build_command(folder: Path, waveform: bool, board: str | None) -> None:
     """Build the simulator of a compiled network (celosia run does it when needed), or a board's bitstream."""
@@ -39,10 +39,19 @@ def build_command(folder: Path, waveform: bool, board: str | None) -> None:
         _bitstream(manifest, folder, board)
 
 
+@click.command("boards")
+def boards_command() -> None:
+    """List the boards that `build` and `generate` know."""
+    table = Table("board", "FPGA, who makes its bitstream, what it runs")
+    for name, board in {**boards().BOARDS, **boards().OPEN_BOARDS}.items():
+        table.add_row(name, board.about)
+    console.print(table)
+
+
 def _bitstream(manifest: Manifest, folder: Path, name: str) -> None:
     board = named_board(boards().BOARDS, name)
-    with console.status(f"building for {name} (synthesis, placement and routing take many minutes)"):
-        built = board.build(manifest, folder / name)
+    with console.status(f"building for {name}") as status:
+        built = board.build(manifest, folder / name, stages(status, name))
     for line in built.lines(folder / name):
         console.print(line, highlight=False)
 
