@@ -12,7 +12,7 @@ import subprocess
 import sysconfig
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -67,7 +67,7 @@ def run_tool(command: Sequence[str], *, folder: Path, environment: dict[str, str
     return done.stdout
 
 
-def tool_lines(command: Sequence[str], *, folder: Path) -> Iterator[str]:
+def tool_lines(command: Sequence[str], *, folder: Path) -> Generator[str, None, None]:
     """The lines of its output as they come; raises ToolError as run_tool. Who closes this before its end ends the tool."""
     lines = list[str]()
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
