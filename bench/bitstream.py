@@ -5,6 +5,7 @@ python -m bench.bitstream [networks] [blocks]
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,6 +16,7 @@ from celosia.gen.blocks import BLOCKS
 from celosia.gen.pages import write_section
 from celosia.gen.rows import row_manifest
 from celosia.rtl.arch.parameters import MachineParameters
+from celosia.rtl.arch.targets import TARGETS
 from celosia.sw import compile_model
 from celosia.sw.manifest import Manifest
 from rich.console import Console
@@ -23,8 +25,8 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "boards.md"
 # Of each board a network of examples/ and its machine. The detector's memory is larger than the FPGA's.
 NETWORKS: Sequence[tuple[str, str, MachineParameters]] = (
-    ("ulx3s-85f", "digits/digits_qdq", MachineParameters(rows=8, cols=8, lanes=1, scratchpad_kib=64)),
-    ("ulx3s-85f", "detector/plain_w8a8", MachineParameters(rows=8, cols=8, lanes=1, scratchpad_kib=64, transformer=0, pruning=1)),
+    ("ulx3s-85f", "digits/digits_qdq", TARGETS["tiny"]),
+    ("ulx3s-85f", "detector/plain_w8a8", replace(TARGETS["tiny"], transformer=0, pruning=1)),
     (
         "ulx3s-25f",
         "digits/perceptron_qdq",

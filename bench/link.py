@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from celosia.boards import NETWORK_BOARDS
 from celosia.gen.pages import write_section
-from celosia.rtl.arch.parameters import MachineParameters
+from celosia.rtl.arch.targets import TARGETS
 from celosia.sw import compile_model
 from celosia.sw.driver.network import Network
 from celosia.sw.driver.serial_device import SerialDevice
@@ -21,7 +21,7 @@ from celosia.tb.terminal import terminal
 
 ROOT = Path(__file__).parents[1]
 NETWORK = ROOT / "examples" / "digits" / "digits_qdq.onnx"
-MACHINE = MachineParameters(rows=8, cols=8, lanes=1, scratchpad_kib=64, bus_bytes=8)
+MACHINE = TARGETS["tiny"]
 BOARD = NETWORK_BOARDS["ulx3s-85f"]
 RUNS = 10
 STEP = 100  # cycles that are run at once: how exact the times are
