@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +12,7 @@ from amaranth.build import Platform
 from amaranth.hdl import Elaboratable
 
 from ..gen.platforms import Ecp5Platform
-from ..gen.synthesis import ALLOW_SLOW, ECP5_SYNTHESIS, ICE40_SYNTHESIS, OTHER_ROUTER, Progress, place_ecp5, place_ice40, synthesise
+from ..gen.synthesis import ALLOW_SLOW, ECP5_SYNTHESIS, ICE40_SYNTHESIS, OTHER_ROUTER, Progress, place_ecp5, place_ice40, synthesise, unseen
 from ..gen.verilator import ToolError, find_program, run_tool
 from ..gen.verilog import choose_yosys
 
@@ -128,25 +129,30 @@ class _Hopeless(Exception):
 def placed(tools: Toolchain, options: Sequence[str], result: tuple[str, str], folder: Path, progress: Progress) -> Report:
     """Of netlist.json with the first of SEEDS with which the clock is met, or the last one. result: the option for what nextpnr writes, and
     its file. Raises ToolError."""
-    for seed in SEEDS:
-        try:
-            with_seed = [*options, "--seed", str(seed), ALLOW_SLOW]
-            found = tools.place(with_seed, folder, result=result, progress=_watch(seed, progress))
-        except _Hopeless:
-            continue
+
+    def report(seed: int, watch: Progress) -> Report:
+        def show(line: str) -> None:
+            watch(line)
+            progress(f"seed {seed}: {line.removeprefix('Info:').strip()}")
+
+        found = tools.place([*options, "--seed", str(seed), ALLOW_SLOW], folder, result=result, progress=show)
         if found is None:
             needs = json.loads((folder / "report.json").read_text())["utilization"]
             over = [f"{kind} {n['used']:,} of {n['available']:,}" for kind, n in needs.items() if n["used"] > n["available"]]
             raise ToolError(f"the circuit does not fit the device: {', '.join(over)}")
-        report = Report.of(found, tools.bitstream)
-        if report.closes or seed == SEEDS[-1]:
-            return report
-    raise AssertionError("the last one is not given up")
+        return Report.of(found, tools.bitstream)
+
+    *first, last = SEEDS
+    for seed in first:
+        with suppress(_Hopeless):
+            if (found := report(seed, _watch())).closes:
+                return found
+    return report(last, unseen)
 
 
-def _watch(seed: int, progress: Progress) -> Progress:
-    """Of nextpnr with a seed. Raises _Hopeless where it is, before nextpnr begins to route, which takes longest, or goes on with that for
-    ever; but not for the last one."""
+def _watch() -> Progress:
+    """Of nextpnr. Raises _Hopeless where that is seen before it begins to route, which takes longest, or where it goes on with that for
+    ever."""
     routes = False
 
     def look(line: str) -> None:
@@ -154,8 +160,7 @@ def _watch(seed: int, progress: Progress) -> Progress:
         routes |= "Running router" in line
         slow = "(FAIL at " in line and not routes
         tangled = (found := re.search(r" iter=(\d+) .* overused=", line)) and int(found[1]) > MOST_ROUTES
-        if (slow or tangled) and seed != SEEDS[-1]:
+        if slow or tangled:
             raise _Hopeless
-        progress(f"seed {seed}: {line.removeprefix('Info:').strip()}")
 
     return look

@@ -98,7 +98,7 @@ class NetworkBoard(OpenBoard):
         return replace(self.chip, mhz=self.clock / 1e6)
 
     def _memory(self, manifest: Manifest) -> tuple[wiring.Component, int]:
-        """And its bytes. One of blocks has constants and program in it from the start."""
+        """The network's memory, and its bytes. One of blocks has constants and program in it from the start."""
         bus_bytes, id_bits = manifest.parameters.bus_bytes, shared_id_bits(MASTERS)
         if chip := self.chip_for(manifest):
             return SdramController(chip, bus_bytes, id_bits=id_bits, capture=SdramPads.capture), chip.size

@@ -10,7 +10,7 @@ from typing import Any
 from ..rtl.arch.formats import FORMATS, Format
 from ..rtl.arch.parameters import VERSION
 from ..rtl.arch.rows import RowPlaces
-from .manifest import ManifestError
+from .manifest import check_format, reading
 
 BLOCK_MANIFEST = "block.json"
 
@@ -56,15 +56,9 @@ class BlockManifest:
         """Read a folder of `celosia generate`; it is not trusted. Raises ManifestError, which names the file, where it is missing, damaged,
         or of another version."""
         path = folder / BLOCK_MANIFEST
-        try:
+        with reading(path, "a folder of celosia generate with a block for boards", missing="is missing or unknown"):
             text = json.loads(path.read_text())
-        except FileNotFoundError:
-            raise ManifestError(f"{path}: no such file: {folder} must be a folder of celosia generate with a block for boards") from None
-        except (OSError, ValueError, RecursionError) as e:
-            raise ManifestError(f"{path}: {e}") from None
-        try:
-            if text["format"] != list(VERSION):
-                raise ValueError(f"format {text['format']} is not this library's {list(VERSION)}: generate the block again")
+            check_format(text, "generate the block")
             rows = text["rows"]
             found = cls(
                 name=str(text["name"]),
@@ -78,7 +72,4 @@ class BlockManifest:
                 raise ValueError(f"elements must be an integer from 0 on, not {found.row_elements!r}")
             if text["configuration"] != f"{found.configuration:016x}":
                 raise ValueError("the configuration hash is not that of the block, its parameters and scales")
-        except (KeyError, TypeError, ValueError, AttributeError) as e:
-            what = f"{e.args[0]!r} is missing or unknown" if isinstance(e, KeyError) else str(e)
-            raise ManifestError(f"{path}: {what}") from None
-        return found
+            return found

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +36,27 @@ MAX_BYTES = 1 << 32  # of the driver's buffer
 
 class ManifestError(ValueError):
     """A folder that does not hold a compiled network of this version: the message names the file."""
+
+
+@contextmanager
+def reading(path: Path, must_be: str, *, missing: str = "is missing") -> Iterator[None]:
+    """What goes wrong in reading ``path``, which is not trusted, is a ManifestError that names it. must_be: what its folder is to be.
+    missing: what is said of a key."""
+    try:
+        yield
+    except ManifestError:
+        raise
+    except FileNotFoundError as e:
+        raise ManifestError(f"{e.filename}: no such file: {path.parent} must be {must_be}") from None
+    except (OSError, RecursionError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:
+        what = f"{e.args[0]!r} {missing}" if isinstance(e, KeyError) else str(e)
+        raise ManifestError(f"{path}: {what}") from None
+
+
+def check_format(text: Mapping[str, Any], again: str) -> None:
+    """again: what to do where a manifest is of another version. Raises ValueError."""
+    if text["format"] != list(VERSION):
+        raise ValueError(f"format {text['format']} is not this library's {list(VERSION)}: {again} again")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -215,29 +237,17 @@ class Manifest:
             If a file is missing, damaged, or of another version of the format; the message names it.
         """
         path = folder / MANIFEST
-        try:
+        with reading(path, "a folder that celosia compile wrote"):
             text = json.loads(path.read_text())
             constants, code = (folder / CONSTANTS).read_bytes(), (folder / PROGRAM).read_bytes()
-        except FileNotFoundError as e:
-            raise ManifestError(f"{e.filename}: no such file: {folder} must be a folder that celosia compile wrote") from None
-        except (OSError, ValueError, RecursionError) as e:
-            raise ManifestError(f"{path}: {e}") from None
-        try:
-            if text["format"] != list(VERSION):
-                raise ValueError(f"format {text['format']} is not this library's {list(VERSION)}: compile the network again")
+            check_format(text, "compile the network")
             for file, data, digest in (
                 (CONSTANTS, constants, text["memory"]["constants_sha256"]),
                 (PROGRAM, code, text["program"]["sha256"]),
             ):
                 if _sha256(data) != digest:
                     raise ManifestError(f"{folder / file}: damaged or truncated ({len(data)} bytes): its SHA-256 is not the manifest's")
-            manifest = cls._from_json(text, constants, code)
-        except ManifestError:
-            raise
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:
-            what = f"{e.args[0]!r} is missing" if isinstance(e, KeyError) else str(e)
-            raise ManifestError(f"{path}: {what}") from None
-        return manifest
+            return cls._from_json(text, constants, code)
 
     @classmethod
     def _from_json(cls, text: Mapping[str, Any], constants: bytes, code: bytes) -> "Manifest":

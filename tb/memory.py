@@ -79,9 +79,7 @@ def _other_ports(component: wiring.Component) -> dict[str, Any]:
 
 
 def _pass_through(m: Module, outside: wiring.Component, inside: wiring.Component) -> None:
-    for name, member in _other_ports(inside).items():
-        one, other = getattr(inside, name), getattr(outside, name)
-        if member.is_port:
-            m.d.comb += one.eq(other) if member.flow is In else other.eq(one)
-        else:
-            wiring.connect(m, wiring.flipped(other), one)
+    ports = _other_ports(inside)
+    connect_ports(m, {name: member for name, member in ports.items() if member.is_port}, outside, inside)
+    for name in (name for name, member in ports.items() if member.is_signature):
+        wiring.connect(m, wiring.flipped(getattr(outside, name)), getattr(inside, name))

@@ -64,37 +64,50 @@ def _engine_counters(name: str, offset: int, text: str) -> tuple[Register, ...]:
     )
 
 
-REGISTERS: tuple[Register, ...] = (
-    Register("identity", 0x00, Access.READ, "The letters CELO"),
-    Register(
-        "version",
-        0x04,
-        Access.READ,
-        "Format version",
-        (BitField("minor", 0, 16, "Minor"), BitField("major", 16, 16, "Major")),
-    ),
-    Register("hash_low", 0x08, Access.READ, "Configuration hash, bits 31..0"),
-    Register("hash_high", 0x0C, Access.READ, "Configuration hash, bits 63..32"),
-    Register(
-        "control",
-        0x10,
-        Access.TRIGGER,
-        "Actions",
-        (
-            BitField("start", 0, 1, "Run program_count steps from program_first; ignored while running"),
-            BitField("reset", 1, 1, "Stop all engines, forget the error; outstanding bus transfers are drained"),
-            BitField("acknowledge", 2, 1, "Clear the interrupt"),
+def first_registers(
+    letters: str, *, start: str, reset: str, running: str, error: str, status: tuple[BitField, ...] = ()
+) -> tuple[Register, ...]:
+    """Those that all devices which are started and end have: what they are, what is done, what it came to. letters: of the identity.
+    status: fields beside these."""
+    return (
+        Register("identity", 0x00, Access.READ, f"The letters {letters}"),
+        Register(
+            "version",
+            0x04,
+            Access.READ,
+            "Format version",
+            (BitField("minor", 0, 16, "Minor"), BitField("major", 16, 16, "Major")),
         ),
-    ),
-    Register(
-        "status",
-        0x14,
-        Access.READ,
-        "State",
-        (
-            BitField("running", 0, 1, "Steps are being run"),
-            BitField("done", 1, 1, "The last run ended without error"),
-            BitField("error", 2, 1, "The last run was stopped: see error"),
+        Register("hash_low", 0x08, Access.READ, "Configuration hash, bits 31..0"),
+        Register("hash_high", 0x0C, Access.READ, "Configuration hash, bits 63..32"),
+        Register(
+            "control",
+            0x10,
+            Access.TRIGGER,
+            "Actions",
+            (BitField("start", 0, 1, start), BitField("reset", 1, 1, reset), BitField("acknowledge", 2, 1, "Clear the interrupt")),
+        ),
+        Register(
+            "status",
+            0x14,
+            Access.READ,
+            "State",
+            (
+                *(BitField("running", 0, 1, running), BitField("done", 1, 1, "The last run ended without error")),
+                *(BitField("error", 2, 1, error), *status),
+            ),
+        ),
+    )
+
+
+REGISTERS: tuple[Register, ...] = (
+    *first_registers(
+        "CELO",
+        start="Run program_count steps from program_first; ignored while running",
+        reset="Stop all engines, forget the error; outstanding bus transfers are drained",
+        running="Steps are being run",
+        error="The last run was stopped: see error",
+        status=(
             BitField("draining", 3, 1, "Bus transfers from before a reset are outstanding"),
             BitField("busy", 8, 6, "One bit for each engine"),
         ),

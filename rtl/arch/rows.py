@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from .blocks import BlockError
 from .checks import power_of_two, require
-from .registers import REGISTERS, Access, BitField, Register
+from .registers import Access, BitField, Register, first_registers
 
 IDENTITY = int.from_bytes(b"ROWS", "big")
 MEMORY_BYTES = 1 << 16
@@ -52,32 +52,14 @@ class RowPlaces:
         return min(self.row_elements or self.most_elements, self.most_elements)
 
 
-_HEAD = ("version", "hash_low", "hash_high")  # as the machine's
 _ERRORS = f"RowsError; where it is {RowsError.BLOCK.value} or more, {RowsError.BLOCK.value} and BlockError bits"
 ROW_REGISTERS: tuple[Register, ...] = (
-    Register("identity", 0x00, Access.READ, "The letters ROWS"),
-    *(register for register in REGISTERS if register.name in _HEAD),
-    Register(
-        "control",
-        0x10,
-        Access.TRIGGER,
-        "Actions",
-        (
-            BitField("start", 0, 1, "Send the rows through the block; ignored while running"),
-            BitField("reset", 1, 1, "Stop, and forget the error"),
-            BitField("acknowledge", 2, 1, "Clear the interrupt"),
-        ),
-    ),
-    Register(
-        "status",
-        0x14,
-        Access.READ,
-        "State",
-        (
-            BitField("running", 0, 1, "Rows are under way"),
-            BitField("done", 1, 1, "The last run ended without error"),
-            BitField("error", 2, 1, "The last run ended with an error"),
-        ),
+    *first_registers(
+        "ROWS",
+        start="Send the rows through the block; ignored while running",
+        reset="Stop, and forget the error",
+        running="Rows are under way",
+        error="The last run ended with an error",
     ),
     Register("error", 0x18, Access.READ, _ERRORS, (BitField("code", 0, 4, _ERRORS),)),
     Register("row_elements", 0x1C, Access.WRITE, "Elements of a row; constant while running"),

@@ -6,13 +6,13 @@ is what the prediction then has fewer cycles. The best cut of a chain is found b
 up; that they do is checked by predicting the whole network once more.
 """
 
-import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 
 from ...rtl.arch.parameters import MachineParameters
 from .. import graph as ir
+from ..text_enum import TextEnum
 from .bands import Bands
 from .chains import chains, is_map
 from .decision import Alternative, Decision
@@ -23,8 +23,7 @@ from .program import Compiler, Program
 from .shapes import in_turn, pipelines, side_by_side
 
 
-class Pattern(str, enum.Enum):
-    __str__ = str.__str__  # as a StrEnum's, which Python 3.10 has not
+class Pattern(TextEnum):
     SEQUENTIAL = "sequential"  # every product on all units
     DATAFLOW = "dataflow"  # side by side wherever operators can be, and every other product on one unit
     AUTO = "auto"  # what the prediction says is faster

@@ -1,4 +1,9 @@
-"""What drivers of all circuits have in common: their first registers."""
+"""What drivers of all circuits have in common: an open device, and its first registers."""
+
+from collections.abc import Mapping
+from types import TracebackType
+
+from typing_extensions import Self
 
 from ...rtl.arch.parameters import VERSION
 from ...rtl.arch.registers import OFFSETS
@@ -6,6 +11,29 @@ from .device import Device, DeviceError
 
 START, RESET, ACKNOWLEDGE = 1, 2, 4  # of the control register
 ERROR = 4  # of the status register
+
+
+class Driver:
+    """Of a circuit on an open device, which it owns. offsets: of its registers, by name."""
+
+    def __init__(self, device: Device, offsets: Mapping[str, int]) -> None:
+        self.device, self._offsets = device, offsets
+
+    def close(self) -> None:
+        """Close the device."""
+        self.device.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def _read(self, name: str) -> int:
+        return self.device.read_register(self._offsets[name])
+
+    def _write(self, name: str, value: int) -> None:
+        self.device.write_register(self._offsets[name], value)
 
 
 def check_identity(device: Device, identity: int, configuration: int, *, kind: str, wanted: str) -> None:

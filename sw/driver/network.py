@@ -1,11 +1,9 @@
 """Run a compiled network on a device: identity, upload, arrays in, arrays out, counters."""
 
 from collections.abc import Iterator, Mapping
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import Self
 
 from ...rtl.arch.pim import PimError
 from ...rtl.arch.registers import ERROR_ENGINE_SEQUENCER, IDENTITY, OFFSETS, REGISTERS, ErrorCode
@@ -13,7 +11,7 @@ from ...rtl.arch.steps import Engine
 from ..compiler.cost import ideal_cycles
 from ..executor import InputError, dequantize_output, quantize_input
 from ..manifest import Manifest, PortLayout
-from .control import ACKNOWLEDGE, ERROR, RESET, START, check_identity, wait_for_end
+from .control import ACKNOWLEDGE, ERROR, RESET, START, Driver, check_identity, wait_for_end
 from .device import Device, DeviceError
 
 WATCHDOG_CYCLES = 1_000_000  # without a completed step, beside the longest step at SLOWDOWN times its ideal
@@ -31,7 +29,7 @@ class MachineError(DeviceError):
         super().__init__(f"the machine stopped: {code.name.lower().replace('_', ' ')} in the {place} at step {step}{where}")
 
 
-class Network:
+class Network(Driver):
     """A compiled network on an open device, which it owns. Its memory must hold ``manifest.memory_bytes`` from address ``base`` on.
 
     watchdog: cycles without a completed step after which the machine stops; by default well above the longest step's.
@@ -43,8 +41,8 @@ class Network:
     """
 
     def __init__(self, device: Device, manifest: Manifest, *, base: int = 0, watchdog: int | None = None) -> None:
-        self.device, self.manifest = device, manifest
-        self._base = base
+        super().__init__(device, OFFSETS)
+        self.manifest, self._base = manifest, base
         check_identity(device, IDENTITY, manifest.configuration, kind="accelerator", wanted=f"network {manifest.name} was compiled for")
         self._write("control", RESET | ACKNOWLEDGE)
         for name, value in (
@@ -81,16 +79,6 @@ class Network:
     def counters(self) -> dict[str, int]:
         """The cycle and stall counters of the last run, by register name."""
         return {name: self._read(name) for name in COUNTERS}
-
-    def close(self) -> None:
-        """Close the device."""
-        self.device.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.close()
 
     def _outputs(self, inputs: NDArray | Mapping[str, NDArray], position: int) -> Iterator[tuple[PortLayout, NDArray]]:
         m = self.manifest
@@ -137,12 +125,6 @@ class Network:
             where += f": {PimError(found & 0xFF).name.lower().replace('_', ' ')}, channel {found >> 8}"
         self._write("control", RESET)
         raise MachineError(ErrorCode(error & 0xFF), step, engine, where)
-
-    def _read(self, name: str) -> int:
-        return self.device.read_register(OFFSETS[name])
-
-    def _write(self, name: str, value: int) -> None:
-        self.device.write_register(OFFSETS[name], value)
 
 
 def default_watchdog(manifest: Manifest) -> int:

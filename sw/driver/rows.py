@@ -1,29 +1,27 @@
 """Run a single block on a device: arrays of rows in, arrays of results out."""
 
-from types import TracebackType
-
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import Self
 
 from ...rtl.arch.blocks import BlockError
 from ...rtl.arch.rows import IDENTITY, ROW_OFFSETS, WORD_BYTES, RowsError
 from ..block import BlockManifest
 from ..executor import InputError
-from .control import ACKNOWLEDGE, ERROR, RESET, START, check_identity, wait_for_end
+from .control import ACKNOWLEDGE, ERROR, RESET, START, Driver, check_identity, wait_for_end
 from .device import Device, DeviceError
 
 TIMEOUT_CYCLES = 1 << 26  # some cycles an element are enough
 
 
-class RowBlock:
+class RowBlock(Driver):
     """A block on an open device, which it owns.
 
     Raises DeviceError if the device is no such block of this format version, or was generated for another configuration.
     """
 
     def __init__(self, device: Device, manifest: BlockManifest) -> None:
-        self.device, self.manifest = device, manifest
+        super().__init__(device, ROW_OFFSETS)
+        self.manifest = manifest
         wanted = f"block {manifest.name} was generated for"
         check_identity(device, IDENTITY, manifest.configuration, kind="block", wanted=wanted)
         self._write("control", RESET | ACKNOWLEDGE)
@@ -51,17 +49,7 @@ class RowBlock:
     @property
     def cycles(self) -> int:
         """Of the last run; an array that the memory can't hold takes several runs."""
-        return self.device.read_register(ROW_OFFSETS["cycles"])
-
-    def close(self) -> None:
-        """Close the device."""
-        self.device.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.close()
+        return self._read("cycles")
 
     def _run(self, rows: NDArray) -> NDArray:
         manifest = self.manifest
@@ -76,16 +64,13 @@ class RowBlock:
         return np.frombuffer(raw, f"<{_code(str(manifest.out))}").reshape(rows.shape).astype(str(manifest.out))
 
     def _fail(self, rows: NDArray) -> None:
-        code = self.device.read_register(ROW_OFFSETS["error"])
+        code = self._read("error")
         self._write("control", RESET)
         if code >= RowsError.BLOCK:
             what = f"dropped a row, {BlockError(code - RowsError.BLOCK).name}"
         else:
             what = {RowsError.ROW: "does not take so long a row", RowsError.ELEMENTS: "does not take so many elements"}[RowsError(code)]
         raise DeviceError(f"block {self.manifest.name} {what}: {rows.shape[0]} rows of {rows.shape[1]} elements")
-
-    def _write(self, name: str, value: int) -> None:
-        self.device.write_register(ROW_OFFSETS[name], value)
 
 
 def _code(name: str) -> str:

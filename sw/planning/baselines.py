@@ -1,17 +1,16 @@
 """Plans without an integer program: operations in their order, each tensor at the first gap that holds it, and where there is none, others
 leave until there is one. What they are compared with."""
 
-import enum
 from dataclasses import dataclass, field
 
+from ..text_enum import TextEnum
 from .problem import Problem
 from .schedule import Schedule, Stay
 
 
-class Leaves(str, enum.Enum):
+class Leaves(TextEnum):
     """Which tensor leaves first, of those that the operation does not touch."""
 
-    __str__ = str.__str__  # as a StrEnum's, which Python 3.10 has not
     LARGEST = "greedy"
     LOWEST = "first fit"
     LAST_USED = "Belady"

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..text_enum import TextEnum
 
 Arrays = Mapping[str, NDArray]
 BINS = 2048
@@ -15,10 +16,9 @@ SHRUNK = np.geomspace(0.05, 1, 32)  # ends of ranges that are tried, of the lowe
 STEPS = 255  # from the lowest to the highest int8
 
 
-class Ranges(str, Enum):
+class Ranges(TextEnum):
     """minmax: of all that was seen. percentile: but for LEFT_OUT. mse: of the least squared error."""
 
-    __str__ = str.__str__  # as a StrEnum's, which Python 3.10 has not
     MINMAX = "minmax"
     PERCENTILE = "percentile"
     MSE = "mse"
