@@ -24,6 +24,12 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW = click.Path(path_type=Path)
 
 
+def say(*lines: str) -> None:
+    """As they are: a path or a command in them is there to be copied, so no line of them is broken."""
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
 def option_name(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 

@@ -20,7 +20,7 @@ from ...sw.graph import Deform
 from ...sw.quantize.moved import cost_of_moved
 from ...sw.quantize.samples import read_samples
 from ..project import write_project
-from .common import FILE, NEW, console, fpga_option, machine_options, machine_values
+from .common import FILE, NEW, console, fpga_option, machine_options, machine_values, say
 from .quantize import error_table, progress
 
 
@@ -138,18 +138,17 @@ def compile_command(
         _print_decision(compiled.decision)
     moved = {op.node: op.moved for op in compiled.graph.operators if isinstance(op, Deform) and op.moved}
     for node, pixels in moved.items():
-        console.print(f"{node}: offsets are up to {pixels:.3g} pixels from where the network says", highlight=False)
+        say(f"{node}: offsets are up to {pixels:.3g} pixels from where the network says")
     if samples and moved:
         shown = progress(samples, "with and without moved offsets", len(samples))
         console.print(error_table(cost_of_moved(model, offsets, shown, lanes=parameters.lanes), "what moved offsets change"))
     elif samples:
-        console.print("no offset is moved: nothing changes", highlight=False)
-    console.print(
+        say("no offset is moved: nothing changes")
+    say(
         f"{output}: {parameters.arrays} MACs, {len(manifest.labels)} steps a run, "
-        f"{len(manifest.constants)} bytes of constants, {compiled.graph.macs()} multiply-accumulates",
-        highlight=False,
+        f"{len(manifest.constants)} bytes of constants, {compiled.graph.macs()} multiply-accumulates"
     )
-    console.print(f"next: celosia run {output} --input X.npy", highlight=False)
+    say(f"next: celosia run {output} --input X.npy")
 
 
 def _print_decision(decision: Decision) -> None:
@@ -158,5 +157,4 @@ def _print_decision(decision: Decision) -> None:
     for a in decision.alternatives:
         table.add_row(a.pattern, f"{a.cycles:,}", f"{a.moved_bytes:,}", f"{a.link_bytes:,}", "\n".join(a.groups) or "none")
     console.print(table)
-    for reason in decision.reasons:
-        console.print(reason, highlight=False)
+    say(*decision.reasons)

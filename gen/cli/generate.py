@@ -11,7 +11,7 @@ from rich.table import Table
 from ...sw.block import BlockManifest
 from ..blocks import BLOCKS, Block, parameter_text
 from ..package import write_block
-from .common import NEW, boards, console, fpga_option, named_board, option_name, parameter_options, stages
+from .common import NEW, boards, console, fpga_option, named_board, option_name, parameter_options, say, stages
 
 
 @click.command("blocks")
@@ -76,7 +76,7 @@ def _add_generator(name: str, block: Block) -> None:
             make = _on_board(board, built, status) if board else None
             path = write_block(name, parameters, output, scales=scales, measure=measure, fpga=fpga, board=make)
         lines = [str(path), *(line for b in built for line in b.lines(output / str(board)))]
-        console.print(*lines, sep="\n", highlight=False, soft_wrap=True)
+        say(*lines)
 
 
 for _name, _block in BLOCKS.items():

@@ -12,7 +12,7 @@ from ...sw.compiler.program import Compiler
 from ...sw.compiler.smallest import smallest
 from ...sw.frontend import import_model
 from ...sw.report.memory import memory_picture
-from .common import FILE, NEW, console, machine_options, machine_values
+from .common import FILE, NEW, console, machine_options, machine_values, say
 
 
 @click.command("plan")
@@ -39,21 +39,19 @@ def plan_command(
         _table(memory, f"{model} in {_kib(memory, memory.words)} KiB of scratchpad, {memory.words:,} words of {memory.word_bytes} bytes")
     )
     spilled = sum(place.spilled for place in memory.places)
-    console.print(
+    say(
         f"{memory.moved:,} bytes to and from external memory in a run, {memory.compulsory:,} of them inputs and outputs; "
-        f"tensors that are stored to be loaded again: {spilled}; {program.cycles:,} cycles, predicted",
-        highlight=False,
+        f"tensors that are stored to be loaded again: {spilled}; {program.cycles:,} cycles, predicted"
     )
     if found:
         constants = sum(buffer.words for buffer in compiler.network.buffers.values() if buffer.data is not None)
-        console.print(
+        say(
             f"nothing between operators need leave {_kib(memory, found.words)} KiB, and no order takes less than "
-            f"{_kib(memory, found.least)} KiB; all constants take {_kib(memory, constants)} KiB more",
-            highlight=False,
+            f"{_kib(memory, found.least)} KiB; all constants take {_kib(memory, constants)} KiB more"
         )
     if picture:
         picture.write_text(memory_picture(memory))
-        console.print(f"{picture}: addresses against operators", highlight=False)
+        say(f"{picture}: addresses against operators")
 
 
 def _kib(memory: MemoryMap, words: int) -> str:

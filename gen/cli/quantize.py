@@ -15,7 +15,7 @@ from ...sw.quantize.recipe import Recipe
 from ...sw.quantize.report import LayerReport
 from ...sw.quantize.samples import T
 from ...sw.quantize.weights import KIB
-from .common import FILE, NEW, console
+from .common import FILE, NEW, console, say
 
 
 @click.command("quantize")
@@ -73,7 +73,7 @@ def quantize_command(
     if done.layers:
         console.print(layer_table(done.layers))
     console.print(error_table(done.errors, f"{output} against {model}, {done.samples} samples"))
-    console.print(f"next: celosia compile {output} -o FOLDER", highlight=False)
+    say(f"next: celosia compile {output} -o FOLDER")
 
 
 def progress(items: Iterable[T], text: str, total: int) -> Iterable[T]:

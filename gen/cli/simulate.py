@@ -18,7 +18,7 @@ from ...sw.graph import Port
 from ...sw.manifest import Manifest
 from ...sw.pim.cache import check_room
 from ..project import WHOLE, build_simulator
-from .common import FILE, FOLDER, NEW, boards, console, named_board, stages
+from .common import FILE, FOLDER, NEW, boards, console, named_board, say, stages
 
 
 @click.command("build")
@@ -32,7 +32,7 @@ def build_command(folder: Path, waveform: bool, board: str | None) -> None:
     """Build the simulator of a compiled network (celosia run does it when needed), or a board's bitstream."""
     manifest = Manifest.load(folder)
     if board is None:
-        console.print(str(_simulator(folder, waveform=waveform)), highlight=False)
+        say(str(_simulator(folder, waveform=waveform)))
     elif waveform:
         raise click.UsageError("--waveform is the simulator's")
     else:
@@ -52,8 +52,7 @@ def _bitstream(manifest: Manifest, folder: Path, name: str) -> None:
     board = named_board(boards().BOARDS, name)
     with console.status(f"building for {name}") as status:
         built = board.build(manifest, folder / name, stages(status, name))
-    for line in built.lines(folder / name):
-        console.print(line, highlight=False)
+    say(*built.lines(folder / name))
 
 
 def _simulator(folder: Path, *, waveform: bool) -> Path:
@@ -123,7 +122,7 @@ def run_command(
     took = f"the last one in {counters['cycles']} cycles" if decoder else f"{counters['cycles']} cycles each, {used:.1%} of peak MACs"
     again = getattr(opened.device, "resent", 0)
     line = f"; {again} requests were sent again" if again else ""
-    console.print(f"{len(runs)} {'tokens' if decoder else 'runs'}, {took}{line}", highlight=False)
+    say(f"{len(runs)} {'tokens' if decoder else 'runs'}, {took}{line}")
 
 
 def _run_block(folder: Path, input_path: Path, output: Path | None, device: str | None) -> None:
@@ -137,7 +136,7 @@ def _run_block(folder: Path, input_path: Path, output: Path | None, device: str 
             raise ValueError(f"{input_path}: {e}") from None
         cycles = block.cycles
     _save({"results": results}, output)
-    console.print(f"{rows.size // rows.shape[-1]} rows, the last run of the board in {cycles} cycles", highlight=False)
+    say(f"{rows.size // rows.shape[-1]} rows, the last run of the board in {cycles} cycles")
 
 
 def _only_port(manifest: Manifest, folder: Path) -> Port:
@@ -207,4 +206,4 @@ def report_command(folder: Path, input_path: Path | None, output: Path | None) -
         network = devices.enter_context(open_device(folder, library=library))
         whole = devices.enter_context(open_device(folder / WHOLE, library=library)) if (folder / WHOLE).exists() else None
         path = write_report(network, output or folder / "report.html", whole=whole, inputs=inputs)
-    console.print(str(path), highlight=False)
+    say(str(path))
