@@ -17,7 +17,6 @@ from ..rtl.arch.sdram import Sdram
 from ..rtl.arch.serial import SerialParameters
 from ..rtl.memory.block import BlockMemory
 from ..rtl.memory.sdram import BUS_BYTES, SdramController
-from ..rtl.memory.share import shared_id_bits
 from ..rtl.row_runner import RowRunner
 from ..sw.block import BlockManifest
 from ..sw.manifest import Manifest
@@ -25,7 +24,8 @@ from .bitstream import Report, Toolchain, make_bitstream
 from .block_system import BlockSystem
 from .board import BoardError, buffer_bytes
 from .sdram_pads import SdramPads
-from .system import MASTERS, System
+from .shared_memory import SharedMemory
+from .system import System
 
 
 class Pins(Protocol):
@@ -99,7 +99,7 @@ class NetworkBoard(OpenBoard):
 
     def _memory(self, manifest: Manifest) -> tuple[wiring.Component, int]:
         """The network's memory, and its bytes. One of blocks has constants and program in it from the start."""
-        bus_bytes, id_bits = manifest.parameters.bus_bytes, shared_id_bits(MASTERS)
+        bus_bytes, id_bits = manifest.parameters.bus_bytes, SharedMemory.ID_BITS
         if chip := self.chip_for(manifest):
             return SdramController(chip, bus_bytes, id_bits=id_bits, capture=SdramPads.capture), chip.size
         size = buffer_bytes(manifest, board=self.name, most=self.block_bytes)

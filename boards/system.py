@@ -8,14 +8,13 @@ from amaranth.lib.wiring import In, Out
 
 from ..rtl.accelerator import Accelerator
 from ..rtl.arch.serial import SerialParameters
-from ..rtl.axi import SLAVE, slave_ports
+from ..rtl.axi import slave_ports
 from ..rtl.control import axi4_lite_ports
 from ..rtl.flat_ports import connect_ports
-from ..rtl.memory.share import Share
 from ..rtl.serial.bridge import SerialBridge
+from .shared_memory import SharedMemory, chip_of, join_chip
 
 BLINK_BITS = 24  # of the counter whose highest bit is the first light: some blinks a second
-MASTERS = 2  # of the memory: accelerator, host
 
 
 def board_ports() -> dict[str, wiring.Member]:
@@ -39,28 +38,24 @@ class System(wiring.Component):
     rx, tx, lights: as in `board_ports`; the circuit is the machine.
     chip: the memory's pins, where it has some. serial: parameters of its link.
 
-    memory: an AXI4 slave with ids of shared_id_bits(MASTERS).
+    memory: as of a SharedMemory.
     """
 
     def __init__(self, accelerator: Accelerator, serial: SerialParameters, memory: wiring.Component) -> None:
         self.serial = serial
         self._accelerator, self._memory = accelerator, memory
-        chip = {"chip": memory.signature.members["chip"]} if "chip" in memory.signature.members else {}
-        super().__init__({**board_ports(), **chip})
+        super().__init__({**board_ports(), **chip_of(memory)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         bus_bytes = self.serial.bus_bytes
         m.submodules.accelerator = accelerator = self._accelerator
         m.submodules.bridge = bridge = SerialBridge(self.serial)
-        m.submodules.share = share = Share(bus_bytes, masters=MASTERS)
-        m.submodules.memory = memory = self._memory
+        m.submodules.memory = memory = SharedMemory(bus_bytes, self._memory)
         connect_ports(m, axi4_lite_ports(""), bridge, accelerator, outer="m_axil_", inner="s_axil_")
         for number, master in enumerate((accelerator, bridge)):
-            connect_ports(m, slave_ports(bus_bytes, ""), master, share, outer="m_axi_", inner=f"s{number}_axi_")
-        connect_ports(m, slave_ports(bus_bytes, ""), share, memory, outer="m_axi_", inner=SLAVE)
-        if "chip" in self.signature.members:
-            wiring.connect(m, wiring.flipped(self.chip), memory.chip)
+            connect_ports(m, slave_ports(bus_bytes, ""), master, memory, outer="m_axi_", inner=f"s{number}_axi_")
+        join_chip(m, self, memory)
 
         works = Signal()
         m.d.sync += works.eq((works | accelerator.activity.any()) & ~accelerator.irq)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from amaranth.lib import wiring
-from celosia.boards.system import MASTERS, System
+from celosia.boards.shared_memory import SharedMemory
+from celosia.boards.system import System
 from celosia.gen.project import accelerator
 from celosia.rtl.arch.formats import INT8
 from celosia.rtl.arch.registers import IDENTITY, OFFSETS
@@ -17,7 +18,6 @@ from celosia.rtl.arch.sdram import ULX3S
 from celosia.rtl.arch.serial import SerialParameters
 from celosia.rtl.memory.block import BlockMemory
 from celosia.rtl.memory.sdram import SdramController
-from celosia.rtl.memory.share import shared_id_bits
 from celosia.sw import open_block, open_device
 from celosia.sw.block import BlockManifest
 from celosia.sw.compiler.program import Program
@@ -54,7 +54,7 @@ def system(program: Program, serial: SerialParameters, memory: wiring.Component)
 
 @pytest.fixture(scope="module")
 def library(program: Program) -> Path:
-    return build_board(system(program, SERIAL, BlockMemory(4, SERIAL.memory_bytes, id_bits=shared_id_bits(MASTERS))))
+    return build_board(system(program, SERIAL, BlockMemory(4, SERIAL.memory_bytes, id_bits=SharedMemory.ID_BITS)))
 
 
 @contextmanager
@@ -88,7 +88,7 @@ def test_a_network_over_a_bad_line(library: Path, folder: Path, program: Program
 def test_a_network_in_sdram(folder: Path, program: Program) -> None:
     chip = replace(ULX3S, mhz=SERIAL.clock / 1e6, power_up=1000)
     serial = replace(SERIAL, memory_bytes=chip.size)
-    library = build_board(system(program, serial, SdramController(chip, 4, id_bits=shared_id_bits(MASTERS))))
+    library = build_board(system(program, serial, SdramController(chip, 4, id_bits=SharedMemory.ID_BITS)))
     with (
         VerilatedBoard(library, serial, chip) as board,
         terminal(board.run) as line,

@@ -9,12 +9,13 @@ from amaranth.build import Pins, Platform, Resource, Subsignal
 from amaranth_boards import arty_a7
 
 from ...rtl.arch.serial import SerialParameters
+from ...rtl.memory.block import BlockMemory
 from ...rtl.serial.bridge import SerialBridge
 from ...sw.manifest import Manifest
 from ..board import buffer_bytes
+from ..shared_memory import SharedMemory
 from .board import VivadoBoard
 from .core import Core
-from .memory import SharedMemory
 
 CONSTRAINTS = "pins.xdc"
 LEAST_RANGE = 1 << 12  # bytes of an address range: a page
@@ -42,10 +43,12 @@ class ArtyA7(VivadoBoard):
         bus_bytes, size = manifest.parameters.bus_bytes, buffer_bytes(manifest, board=self.name, most=self.block_bytes)
         serial = SerialParameters(clock=self.clock, memory_bytes=size, bus_bytes=bus_bytes)
         reserved = max(LEAST_RANGE, 1 << (size - 1).bit_length())
+        machine = self.accelerator(manifest)
+        memory = SharedMemory(bus_bytes, BlockMemory(bus_bytes, size, id_bits=SharedMemory.ID_BITS))
         return (
-            self.accelerator(manifest),
+            machine,
             Core(name="bridge", component=SerialBridge(serial), text="Celosia serial bridge", family=self.family, clock=self.clock),
-            Core(name="memory", component=SharedMemory(bus_bytes, size), text="Celosia memory", family=self.family, memory=reserved),
+            Core(name="memory", component=memory, text="Celosia memory", family=self.family, memory=reserved),
         )
 
     def for_template(self) -> Mapping[str, Any]:
