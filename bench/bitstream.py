@@ -5,6 +5,8 @@ python -m bench.bitstream [networks] [blocks]
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,8 +14,10 @@ from typing import Any
 from celosia.boards import NETWORK_BOARDS, OPEN_BOARDS
 from celosia.boards.bitstream import Report
 from celosia.gen.blocks import BLOCKS
+from celosia.gen.cli.common import stages
 from celosia.gen.pages import write_section
 from celosia.gen.rows import row_manifest
+from celosia.gen.synthesis import Progress
 from celosia.rtl.arch.parameters import MachineParameters
 from celosia.rtl.arch.targets import TARGETS
 from celosia.sw import compile_model
@@ -25,6 +29,7 @@ PAGE = ROOT / "docs" / "boards.md"
 # Of each board a network of examples/ and its machine.
 NETWORKS: Sequence[tuple[str, str, MachineParameters]] = (
     ("ulx3s-85f", "digits/digits_qdq", TARGETS["tiny"]),
+    ("ulx3s-85f", "detector/plain_w8a8", replace(TARGETS["tiny"], transformer=0, pruning=1)),
     (
         "ulx3s-25f",
         "digits/perceptron_qdq",
@@ -44,10 +49,10 @@ ON_BOARD: Sequence[tuple[str, Mapping[str, Any], Mapping[str, float]]] = (
 console = Console(stderr=True)
 
 
-def made(what: str, build: Callable[[Path], Report], kinds: Sequence[str]) -> tuple[Report, list[str]]:
+def made(what: str, build: Callable[[Path, Progress], Report], kinds: Sequence[str]) -> tuple[Report, list[str]]:
     """The report, and the columns that all tables have."""
-    with TemporaryDirectory() as folder, console.status(f"{what}: synthesis, placement and routing"):
-        report = build(Path(folder) / "out")
+    with TemporaryDirectory() as folder, console.status(what) as status:
+        report = build(Path(folder) / "out", stages(status, what))
     used = ["{:,} of {:,}".format(*report.used[kind]) if kind in report.used else "0" for kind in kinds]
     return report, [*used, f"{report.clock:.0f}", f"{report.achieved:.1f}"]
 
@@ -55,9 +60,10 @@ def made(what: str, build: Callable[[Path], Report], kinds: Sequence[str]) -> tu
 def network_row(name: str, network: str, machine: MachineParameters) -> list[str]:
     program = compile_model(ROOT / "examples" / f"{network}.onnx", machine)
     board, manifest = NETWORK_BOARDS[name], Manifest.of(program, rom=False)
-    report, columns = made(f"{network} on {name}", lambda folder: board.build(manifest, folder), KINDS)
-    memory = "SDRAM" if board.chip_for(manifest) else "blocks"
-    images = f"{report.clock * 1e6 / program.cycles:,.0f}"
+    report, columns = made(f"{network} on {name}", partial(board.build, manifest), KINDS)
+    # The prediction is for a memory that gives a word in each cycle.
+    sdram = board.chip_for(manifest) is not None
+    memory, images = ("SDRAM", "not predicted") if sdram else ("blocks", f"{report.clock * 1e6 / program.cycles:,.0f}")
     return [name, network, f"{machine.rows} x {machine.cols}, {machine.lanes} lane", memory, *columns, images]
 
 
@@ -67,7 +73,7 @@ def block_row(name: str, parameters: Mapping[str, Any], scales: Mapping[str, flo
     component = block.make(circuit, *block.built_in(circuit, scales))
     manifest = row_manifest(name, circuit, scales, component)
     options = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in {**parameters, **scales}.items())
-    return [f"`{name} {options}`", *made(name, lambda folder: BOARD.build_block(component, manifest, folder), BLOCK_KINDS)[1]]
+    return [f"`{name} {options}`", *made(name, partial(BOARD.build_block, component, manifest), BLOCK_KINDS)[1]]
 
 
 def write(section: str, head: Sequence[str], texts: int, rows: Sequence[Sequence[str]]) -> None:
