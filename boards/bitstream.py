@@ -29,7 +29,7 @@ from ..gen.verilog import choose_yosys
 
 TOP = "top"
 SEEDS = range(1, 7)  # the clocks that placements reach differ by some 20 %
-MOST_TURNS = 6  # of the router for each arc: it takes 2, or finds no end
+MOST_TURNS = 20_000  # of the router until fewer arcs than ever are left: it takes up to 8,000, or finds no end
 
 
 class Place(Protocol):
@@ -140,18 +140,24 @@ class _Hopeless(Exception):
 @dataclass
 class _Run:
     """Of nextpnr, as its lines tell. arcs: that it routes, each from a net's driver to one of its cells, 0 before it does; left: of them,
-    still to be routed. hopeless: as far as is seen before it begins to route, which takes longest, or while it goes on with that."""
+    still to be routed; fewest: that were left, since that turn. hopeless: as far as is seen before it begins to route, which takes
+    longest, or while it goes on with that."""
 
     arcs: int = 0
     left: int = 0
+    fewest: tuple[int, int] = (0, 0)
     hopeless: bool = False
 
     def see(self, line: str) -> str:
         """What it is about."""
         if found := re.match(r"Info: Routing (\d+) arcs", line):
             self.arcs = self.left = int(found[1])
+            self.fewest = self.left, 0
         elif self.arcs and (found := re.match(r"Info: +(\d+) \|.*\| +(\d+)\|", line)):
-            self.hopeless, self.left = int(found[1]) > MOST_TURNS * self.arcs, int(found[2])
+            turn, self.left = int(found[1]), int(found[2])
+            if self.left < self.fewest[0]:
+                self.fewest = self.left, turn
+            self.hopeless = turn - self.fewest[1] > MOST_TURNS
         elif not self.arcs and "(FAIL at " in line:
             self.hopeless = True
         return f"{self.left:,} of {self.arcs:,} arcs to be routed" if self.left else line.removeprefix("Info:").strip()
