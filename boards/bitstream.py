@@ -29,6 +29,7 @@ from ..gen.verilog import choose_yosys
 
 TOP = "top"
 SEEDS = range(1, 7)  # the clocks that placements reach differ by some 20 %
+SLOWEST = 0.7  # of the clock: after placement nextpnr expects longer wires than the router finds, and up to 1.4 times the time for them
 MOST_TURNS = 20_000  # of the router until fewer arcs than ever are left: it takes up to 8,000, or finds no end
 
 
@@ -158,8 +159,8 @@ class _Run:
             if self.left < self.fewest[0]:
                 self.fewest = self.left, turn
             self.hopeless = turn - self.fewest[1] > MOST_TURNS
-        elif not self.arcs and "(FAIL at " in line:
-            self.hopeless = True
+        elif not self.arcs and (found := re.search(r": ([\d.]+) MHz \(FAIL at ([\d.]+) MHz\)", line)):
+            self.hopeless = float(found[1]) < SLOWEST * float(found[2])
         return f"{self.left:,} of {self.arcs:,} arcs to be routed" if self.left else line.removeprefix("Info:").strip()
 
 

@@ -113,8 +113,7 @@ def test_seeds(tmp_path: Path) -> None:
     def place(options: Sequence[str], folder: Path, *, progress: Callable[[str], None]) -> dict[str, Any]:
         seed = int(options[options.index("--seed") + 1])
         tried.append(seed)
-        if seed in slow:
-            progress("Info: Max frequency for clock 'c': 45.25 MHz (FAIL at 50.00 MHz)")
+        progress(f"Info: Max frequency for clock 'c': {34.99 if seed in slow else 35.01} MHz (FAIL at 50.00 MHz)")
         progress("Info: Routing 100 arcs.")
         for turn, left in ((1000, 70), (1000 + MOST_TURNS, 70), (1001 + MOST_TURNS, 70 if seed in tangled else 69)):
             progress(f"Info:       {turn} |      413        586 |  413   586 |        {left}|       9.01       9.01|")
@@ -125,10 +124,8 @@ def test_seeds(tmp_path: Path) -> None:
     tools = replace(ECP5, place=place)
     assert placed(tools, [], tmp_path, seen.append).closes
     assert tried == [1, 2, 3, 4]
-    assert [line for line in seen if line.startswith("seed 3: ")] == [
-        *(f"seed 3: {left} of 100 arcs to be routed" for left in (100, 70, 70, 69)),
-        "seed 3: 69 of 100 arcs to be routed",
-    ]
+    assert seen[-6] == "seed 4: Max frequency for clock 'c': 35.01 MHz (FAIL at 50.00 MHz)"
+    assert seen[-5:] == [f"seed 4: {left} of 100 arcs to be routed" for left in (100, 70, 70, 69, 69)]
     tried.clear()
     slow, tangled, good = {*SEEDS}, {*SEEDS}, 0
     assert not placed(tools, [], tmp_path, seen.append).closes
