@@ -30,7 +30,7 @@ from ..gen.verilog import choose_yosys
 TOP = "top"
 SEEDS = range(1, 7)  # the clocks that placements reach differ by some 20 %
 SLOWEST = 0.7  # of the clock: after placement nextpnr expects longer wires than the router finds, and up to 1.4 times the time for them
-MOST_TURNS = 20_000  # of the router until fewer arcs than ever are left: it takes up to 8,000, or finds no end
+MOST_SECONDS = 600  # of the router until fewer arcs than ever are left: it takes some 200, or finds no end
 
 
 class Place(Protocol):
@@ -141,12 +141,12 @@ class _Hopeless(Exception):
 @dataclass
 class _Run:
     """Of nextpnr, as its lines tell. arcs: that it routes, each from a net's driver to one of its cells, 0 before it does; left: of them,
-    still to be routed; fewest: that were left, since that turn. slow: the clock will not be met, as far as is seen before it begins to
+    still to be routed; fewest: that were left, since that second. slow: the clock will not be met, as far as is seen before it begins to
     route, which takes longest. tangled: it would go on with that for ever."""
 
     arcs: int = 0
     left: int = 0
-    fewest: tuple[int, int] = (0, 0)
+    fewest: tuple[int, float] = (0, 0.0)
     slow: bool = False
     tangled: bool = False
 
@@ -154,12 +154,12 @@ class _Run:
         """What it is about."""
         if found := re.match(r"Info: Routing (\d+) arcs", line):
             self.arcs = self.left = int(found[1])
-            self.fewest = self.left, 0
-        elif self.arcs and (found := re.match(r"Info: +(\d+) \|.*\| +(\d+)\|", line)):
-            turn, self.left = int(found[1]), int(found[2])
+            self.fewest = self.left, 0.0
+        elif self.arcs and (found := re.match(r"Info: +\d+ \|.*\| +(\d+)\| +[\d.]+ +([\d.]+)\|", line)):
+            self.left, second = int(found[1]), float(found[2])
             if self.left < self.fewest[0]:
-                self.fewest = self.left, turn
-            self.tangled = turn - self.fewest[1] > MOST_TURNS
+                self.fewest = self.left, second
+            self.tangled = second - self.fewest[1] > MOST_SECONDS
         elif not self.arcs and (found := re.search(r": ([\d.]+) MHz \(FAIL at ([\d.]+) MHz\)", line)):
             self.slow = float(found[1]) < SLOWEST * float(found[2])
         return f"{self.left:,} of {self.arcs:,} arcs to be routed" if self.left else line.removeprefix("Info:").strip()
