@@ -26,15 +26,12 @@ from rich.console import Console
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "boards.md"
-# Of each board a network of examples/ and its machine.
+_SMALL = MachineParameters(rows=4, cols=4, lanes=1, scratchpad_kib=16, banks=2, bus_bytes=4, transformer=0)
+# Of a board a network of examples/ and its machine.
 NETWORKS: Sequence[tuple[str, str, MachineParameters]] = (
     ("ulx3s-85f", "digits/digits_qdq", TARGETS["tiny"]),
-    ("ulx3s-85f", "detector/plain_w8a8", replace(TARGETS["tiny"], transformer=0, pruning=1)),
-    (
-        "ulx3s-25f",
-        "digits/perceptron_qdq",
-        MachineParameters(rows=4, cols=4, lanes=1, scratchpad_kib=16, banks=2, bus_bytes=4, transformer=0),
-    ),
+    ("ulx3s-25f", "digits/perceptron_qdq", _SMALL),
+    ("ulx3s-85f", "detector/plain_w8a8", replace(_SMALL, scratchpad_kib=64, banks=4, bus_bytes=8, pruning=1)),
 )
 KINDS = ("TRELLIS_COMB", "TRELLIS_FF", "MULT18X18D", "DP16KD")
 BOARD = OPEN_BOARDS["icebreaker"]
@@ -54,7 +51,9 @@ def made(what: str, build: Callable[[Path, Progress], Report], kinds: Sequence[s
     with TemporaryDirectory() as folder, console.status(what) as status:
         report = build(Path(folder) / "out", stages(status, what))
     used = ["{:,} of {:,}".format(*report.used[kind]) if kind in report.used else "0" for kind in kinds]
-    return report, [*used, f"{report.clock:.0f}", f"{report.achieved:.1f}"]
+    columns = [*used, f"{report.clock:.0f}", f"{report.achieved:.1f}"]
+    console.print(what, *columns)
+    return report, columns
 
 
 def network_row(name: str, network: str, machine: MachineParameters) -> list[str]:
