@@ -1,6 +1,5 @@
 """From a circuit on a board's pins to its bitstream: Amaranth, Yosys, nextpnr, and what packs for the FPGA."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -19,7 +18,7 @@ from ..gen.synthesis import (
     NEXTPNR_ECP5,
     NEXTPNR_ICE40,
     Progress,
-    fits,
+    lacking,
     place_ecp5,
     place_ice40,
     synthesise,
@@ -166,10 +165,9 @@ class _Run:
 
 
 def _check_fit(tools: Toolchain, options: Sequence[str], folder: Path) -> None:
-    if not fits(tools.nextpnr, options, folder):
-        needs = json.loads((folder / "report.json").read_text())["utilization"]
-        over = [f"{kind} {n['used']:,} of {n['available']:,}" for kind, n in needs.items() if n["used"] > n["available"]]
-        raise ToolError(f"the circuit does not fit the device: {', '.join(over)}")
+    if over := lacking(tools.nextpnr, options, folder):
+        kinds = ", ".join(f"{kind} {used:,} of {available:,}" for kind, (used, available) in over.items())
+        raise ToolError(f"the circuit does not fit the device: {kinds}")
 
 
 def placed(tools: Toolchain, options: Sequence[str], folder: Path, progress: Progress) -> Report:

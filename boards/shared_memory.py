@@ -33,16 +33,10 @@ class SharedMemory(wiring.Component):
         connect_ports(m, slave_ports(self._bus_bytes, "", id_bits=self.ID_BITS), share, memory, outer="m_axi_", inner=SLAVE)
         for i in range(MASTERS):
             connect_ports(m, slave_ports(self._bus_bytes, f"s{i}_axi_"), self, share)
-        join_chip(m, self, memory)
+        connect_ports(m, chip_of(memory), self, memory)
         return m
 
 
 def chip_of(memory: wiring.Component) -> dict[str, wiring.Member]:
     """The member for its pins, where it has some."""
     return {name: member for name, member in memory.signature.members.items() if name == "chip"}
-
-
-def join_chip(m: Module, outer: wiring.Component, memory: wiring.Component) -> None:
-    """Connect the pins of a memory with those of what it is in, where it has some."""
-    if chip_of(memory):
-        wiring.connect(m, wiring.flipped(outer.chip), memory.chip)  # pyright: ignore[reportAttributeAccessIssue]

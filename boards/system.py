@@ -12,7 +12,7 @@ from ..rtl.axi import slave_ports
 from ..rtl.control import axi4_lite_ports
 from ..rtl.flat_ports import connect_ports
 from ..rtl.serial.bridge import SerialBridge
-from .shared_memory import SharedMemory, chip_of, join_chip
+from .shared_memory import SharedMemory, chip_of
 
 BLINK_BITS = 24  # of the counter whose highest bit is the first light: some blinks a second
 
@@ -55,7 +55,7 @@ class System(wiring.Component):
         connect_ports(m, axi4_lite_ports(""), bridge, accelerator, outer="m_axil_", inner="s_axil_")
         for number, master in enumerate((accelerator, bridge)):
             connect_ports(m, slave_ports(bus_bytes, ""), master, memory, outer="m_axi_", inner=f"s{number}_axi_")
-        join_chip(m, self, memory)
+        connect_ports(m, chip_of(memory), self, memory)
 
         works = Signal()
         m.d.sync += works.eq((works | accelerator.activity.any()) & ~accelerator.irq)

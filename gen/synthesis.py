@@ -117,7 +117,7 @@ def measure_ecp5(verilog: str, *, top: str, crowded: bool = False) -> Ecp5:
 
     def run(folder: Path) -> dict[str, Any]:
         cells = _synthesise(verilog, f"{ECP5_SYNTHESIS} {top}", folder)
-        return {"cells": cells, "report": place_ecp5(nextpnr, folder) if fits(NEXTPNR_ECP5, nextpnr, folder) else None}
+        return {"cells": cells, "report": None if lacking(NEXTPNR_ECP5, nextpnr, folder) else place_ecp5(nextpnr, folder)}
 
     found = _cached((verilog, ECP5_SYNTHESIS, top, *nextpnr, *_PLACER), run)
     report = found["report"]
@@ -200,16 +200,16 @@ def synthesise(read: str, command: str, folder: Path) -> dict[str, int]:
     return json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
 
 
-def fits(nextpnr: str, options: Sequence[str], folder: Path) -> bool:
-    """Whether the device holds netlist.json, as report.json says it then; where it does not, placement would never end. nextpnr: its
-    program. Raises ToolError."""
+def lacking(nextpnr: str, options: Sequence[str], folder: Path) -> dict[str, tuple[int, int]]:
+    """Kinds of cells of which the device has too few for netlist.json: how many it takes, and how many there are. Where there are such,
+    placement would never end. nextpnr: its program. Raises ToolError."""
     utilization = _placed([*_place_command(nextpnr, options), "--pack-only"], folder, unseen)["utilization"]
-    return all(kind["used"] <= kind["available"] for kind in utilization.values())
+    return {name: (kind["used"], kind["available"]) for name, kind in utilization.items() if kind["used"] > kind["available"]}
 
 
 def place_ecp5(options: Sequence[str], folder: Path, *, progress: Progress = unseen) -> dict[str, Any]:
-    """nextpnr's report on netlist.json, which `fits`. progress: gets each line that nextpnr prints; what that raises ends nextpnr, and
-    this. Raises ToolError."""
+    """nextpnr's report on netlist.json, for which nothing is `lacking`. progress: gets each line that nextpnr prints; what that raises
+    ends nextpnr, and this. Raises ToolError."""
     command = _place_command(NEXTPNR_ECP5, options)
     if _placer_ends([*command, *_PLACER], folder, progress):
         return _report(folder)

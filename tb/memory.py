@@ -40,7 +40,7 @@ class Shared(wiring.Component):
         m.submodules.memory, m.submodules.share = memory, share = self._memory, self._share
         connect_ports(m, slave_ports(self._bus_bytes, ""), share, memory, outer="m_axi_", inner=SLAVE)
         connect_ports(m, self._sides, self, share)
-        _pass_through(m, self, memory)
+        connect_ports(m, _other_ports(memory), self, memory)
         return m
 
 
@@ -70,16 +70,9 @@ class AsStreams(wiring.Component):
                     m.d.comb += [*(outer.eq(inner) for outer, inner in pairs), ready.eq(port.ready)]
                 else:
                     m.d.comb += [*(inner.eq(outer) for outer, inner in pairs), port.ready.eq(ready)]
-        _pass_through(m, self, inside)
+        connect_ports(m, _other_ports(inside), self, inside)
         return m
 
 
 def _other_ports(component: wiring.Component) -> dict[str, Any]:
     return {name: member for name, member in component.signature.members.items() if "_axi_" not in name}
-
-
-def _pass_through(m: Module, outside: wiring.Component, inside: wiring.Component) -> None:
-    ports = _other_ports(inside)
-    connect_ports(m, {name: member for name, member in ports.items() if member.is_port}, outside, inside)
-    for name in (name for name, member in ports.items() if member.is_signature):
-        wiring.connect(m, wiring.flipped(getattr(outside, name)), getattr(inside, name))
